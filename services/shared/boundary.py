@@ -1,0 +1,114 @@
+"""What every served call gets, in one place: ids, span, deadline, metrics, and errors by class."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import structlog
+
+from services.shared.deadline import due_in
+from services.shared.errors import InternalError, MeshError
+from services.shared.logs import service_name
+from services.shared.metrics import RpcMetrics
+from services.shared.tracing import Tracer
+from services.shared.wire_errors import status_code, trailers
+
+_log = structlog.get_logger()
+Handler = Any  # grpc.RpcMethodHandler, whose fields the stubs do not know
+Context = grpc.aio.ServicerContext[Any, Any]
+# Health and reflection are asked often and say nothing of the mesh's own work.
+_UNMETERED = ("/grpc.health.", "/grpc.reflection.")
+
+
+class Boundary(grpc.aio.ServerInterceptor):
+    """Wraps the handlers of one service's server."""
+
+    def __init__(self, service: str, tracer: Tracer, metrics: RpcMetrics) -> None:
+        self._service = service
+        self._tracer = tracer
+        self._metrics = metrics
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        method = handler_call_details.method
+        if method.startswith(_UNMETERED):
+            return await continuation(handler_call_details)
+        if method not in self._wrapped:
+            handler = await continuation(handler_call_details)
+            if handler is None:  # an unknown method is not worth remembering: strangers choose it
+                return None
+            self._wrapped[method] = self._wrap(method, handler)
+        return self._wrapped[method]
+
+    def _wrap(self, method: str, handler: Handler) -> Handler:
+        if handler.response_streaming:
+            kind = "stream_stream" if handler.request_streaming else "unary_stream"
+            return handler._replace(**{kind: self._streaming(method, getattr(handler, kind))})
+        kind = "stream_unary" if handler.request_streaming else "unary_unary"
+        return handler._replace(**{kind: self._answering(method, getattr(handler, kind))})
+
+    def _answering(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Handler:
+        async def answer(request: Any, context: Context) -> Any:
+            with self._call(method, context) as call:
+                try:
+                    return await behaviour(request, context)
+                except Exception as error:  # noqa: BLE001 - the one place where bugs become INTERNAL
+                    failure = call.failed(error)
+                return await context.abort(status_code(failure), failure.message, trailers(failure))
+
+        return answer
+
+    def _streaming(self, method: str, behaviour: Callable[..., AsyncIterator[Any]]) -> Handler:
+        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+            with self._call(method, context) as call:
+                responses = behaviour(request, context)
+                try:
+                    async for response in responses:
+                        yield response
+                    return
+                except Exception as error:  # noqa: BLE001 - as above
+                    failure = call.failed(error)
+                finally:
+                    await responses.aclose()  # type: ignore[attr-defined]
+                await context.abort(status_code(failure), failure.message, trailers(failure))
+
+        return stream
+
+    @contextmanager
+    def _call(self, method: str, context: Context) -> Iterator["_Call"]:
+        carrier = {str(k): str(v) for k, v in context.invocation_metadata() or ()}
+        call = _Call(method)
+        started = time.perf_counter()
+        token = service_name.set(self._service)
+        self._metrics.started(method)
+        try:
+            with due_in(context.time_remaining()), self._tracer.span(method, carrier):
+                yield call
+        except BaseException:
+            call.code = "CANCELLED" if call.code == "OK" else call.code
+            raise
+        finally:
+            self._metrics.ended(method, call.code, time.perf_counter() - started)
+            service_name.reset(token)
+
+
+class _Call:
+    """How one call ends."""
+
+    def __init__(self, method: str) -> None:
+        self._method = method
+        self.code = "OK"
+
+    def failed(self, error: Exception) -> MeshError:
+        """The failure as the caller may know it; a bug is logged here and loses its words."""
+        if not isinstance(error, MeshError):
+            _log.error("bug", method=self._method, exc_info=error)
+            error = InternalError("internal error")
+        self.code = error.status
+        return error

@@ -1,0 +1,57 @@
+"""Structured logs: a JSON object a line, with the request's ids, never what people wrote."""
+
+import logging
+import sys
+from contextvars import ContextVar
+
+import structlog
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from services.shared.tracing import request_id, trace_id
+
+service_name: ContextVar[str] = ContextVar("service_name", default="")
+_transform = ExceptionDictTransformer(show_locals=False)
+
+
+def configure(level: str) -> None:
+    """Sends our logs, and those of libraries from WARNING up, to standard error as JSON lines."""
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_request,
+        structlog.processors.ExceptionRenderer(_traceback),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def _add_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    for key, value in (
+        ("service", service_name.get()),
+        ("request_id", request_id.get()),
+        ("trace_id", trace_id()),
+    ):
+        if value:
+            event.setdefault(key, value)
+    return event
+
+
+def _traceback(exc_info: ExcInfo) -> list[dict[str, object]]:
+    """Where it happened and what class it was, without the words: they may be a user's."""
+    stacks: list[dict[str, object]] = _transform(exc_info)
+    for stack in stacks:
+        stack.pop("exc_value", None)
+        stack.pop("exc_notes", None)
+    return stacks

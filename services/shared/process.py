@@ -1,0 +1,108 @@
+"""One service as a process: configured, served until SIGTERM or Ctrl-C, then drained."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+import uvloop
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+
+from services.shared import logs
+from services.shared.boundary import Boundary
+from services.shared.config import ServiceConfig
+from services.shared.metrics import RpcMetrics, exposed
+from services.shared.server import PortTaken, Servable, serving
+from services.shared.tracing import Tracer
+
+_log = structlog.get_logger()
+Config = TypeVar("Config", bound=ServiceConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Service(Generic[Config]):
+    """What `services/<name>/wiring.py` declares."""
+
+    name: str
+    config: type[Config]
+    # Opens the adapters, yields the servers, closes what it opened.
+    build: Callable[[Config, CollectorRegistry], AbstractAsyncContextManager[Sequence[Servable]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a running service is found."""
+
+    address: str
+    metrics_url: str
+
+
+@asynccontextmanager
+async def running(service: Service[Config], config: Config) -> AsyncIterator[Endpoint]:
+    """The service, built and served; leaving drains it and closes what it opened."""
+    logs.service_name.set(service.name)
+    registry = CollectorRegistry()
+    tracer = Tracer(
+        service.name, otlp_endpoint=config.otlp_endpoint, sample_ratio=config.trace_sample_ratio
+    )
+    boundary = Boundary(service.name, tracer, RpcMetrics(registry))
+    try:
+        with exposed(registry, config.metrics_address) as metrics_url:
+            async with (
+                service.build(config, registry) as servers,
+                serving(
+                    servers,
+                    config.address,
+                    grace=config.grace_seconds,
+                    drain=config.drain_seconds,
+                    interceptors=[boundary],
+                ) as port,
+            ):
+                host = config.address.rpartition(":")[0]
+                yield Endpoint(f"{host}:{port}", metrics_url)
+    finally:
+        tracer.close()
+
+
+def run(service: Service[Config]) -> None:
+    """`python -m services.<name>`."""
+    config = read(service.config)
+    logs.configure(config.log_level)
+    try:
+        uvloop.run(_until_told(service, config))
+    except PortTaken as error:
+        sys.exit(f"{service.name}: {error}")
+
+
+def read(kind: type[Config]) -> Config:
+    """The configuration from the environment; a wrong value ends the process and names the knob."""
+    try:
+        return kind()  # type: ignore[call-arg]
+    except ValidationError as error:
+        prefix = kind.model_config.get("env_prefix", "")
+        lines = [
+            f"{prefix}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
+        ]
+        sys.exit("\n".join(lines))
+
+
+async def _until_told(service: Service[Config], config: Config) -> None:
+    async with running(service, config) as endpoint:
+        _log.info("serving", address=endpoint.address, metrics=endpoint.metrics_url)
+        await told_to_stop()
+        _log.info("draining")
+    _log.info("stopped")
+
+
+async def told_to_stop() -> None:
+    """Returns at SIGTERM or SIGINT."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    await told.wait()

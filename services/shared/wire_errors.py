@@ -1,0 +1,58 @@
+"""How a `MeshError` crosses gRPC: as google.rpc.ErrorInfo in the status details."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.rpc.code_pb2 import Code
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from services.shared.errors import GENERIC, InternalError, MeshError, Unavailable
+
+_DETAILS = "grpc-status-details-bin"
+_DOMAIN = "chatmesh"
+
+
+def status_code(error: MeshError) -> grpc.StatusCode:
+    return grpc.StatusCode[error.status]
+
+
+def trailers(error: MeshError) -> tuple[tuple[str, bytes], ...]:
+    """The metadata from which `mesh_errors` raises the same class again."""
+    info = ErrorInfo(reason=error.reason(), domain=_DOMAIN, metadata=error.details)
+    packed = Any()
+    packed.Pack(info)
+    status = Status(code=Code.Value(error.status), message=error.message, details=[packed])
+    return ((_DETAILS, status.SerializeToString()),)
+
+
+@contextmanager
+def mesh_errors(service: str) -> Iterator[None]:
+    """Raises what `service` raised, or the closest general class when it said nothing."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise _from_rpc(error, service) from None
+
+
+def _from_rpc(error: grpc.aio.AioRpcError, service: str) -> MeshError:
+    for key, value in error.trailing_metadata() or ():
+        if key == _DETAILS and isinstance(value, bytes):
+            return _from_status(Status.FromString(value))
+    name = error.code().name
+    if name in {"UNAVAILABLE", "CANCELLED"}:
+        return Unavailable(f"{service} cannot be reached", service=service)
+    general = GENERIC.get(name, InternalError)
+    return general(f"{service} answered {name}", service=service)
+
+
+def _from_status(status: Status) -> MeshError:
+    general = GENERIC.get(Code.Name(status.code), InternalError)
+    for packed in status.details:
+        info = ErrorInfo()
+        if packed.Unpack(info) and info.domain == _DOMAIN:
+            known = MeshError.classes.get(info.reason, general)
+            return known(status.message, **dict(info.metadata))
+    return general(status.message)

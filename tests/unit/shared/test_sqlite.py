@@ -1,0 +1,67 @@
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from services.shared.sqlite import NewerSchema, open_sqlite
+
+FIRST = "CREATE TABLE note (text TEXT NOT NULL)"
+SECOND = "ALTER TABLE note ADD COLUMN stars INTEGER NOT NULL DEFAULT 0"
+
+
+async def test_a_file_is_brought_to_the_newest_schema_and_keeps_its_rows(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path}/deep/notes.sqlite"
+    async with open_sqlite(url, [FIRST]) as database, database.transaction() as writing:
+        await writing.execute("INSERT INTO note (text) VALUES ('kept')")
+    async with open_sqlite(url, [FIRST, SECOND]) as database:
+        (row,) = await database.rows("SELECT text, stars FROM note")
+    assert tuple(row) == ("kept", 0)
+
+
+async def test_a_newer_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path}/notes.sqlite"
+    async with open_sqlite(url, [FIRST, SECOND]):
+        pass
+    with pytest.raises(NewerSchema, match="use a newer release"):
+        async with open_sqlite(url, [FIRST]):
+            pass
+    async with open_sqlite(url, [FIRST, SECOND]) as database:
+        assert not await database.rows("SELECT stars FROM note")
+
+
+async def test_a_broken_migration_leaves_the_version_before_it(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path}/notes.sqlite"
+    with pytest.raises(sqlite3.OperationalError):
+        async with open_sqlite(url, [FIRST, "ALTER TABLE nothing ADD COLUMN x"]):
+            pass
+    async with open_sqlite(url, [FIRST, SECOND]) as database:
+        assert not await database.rows("SELECT stars FROM note")
+
+
+async def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
+    async with open_sqlite(f"sqlite:{tmp_path}/notes.sqlite", [FIRST]) as database:
+        with pytest.raises(ValueError, match="no"):
+            async with database.transaction() as writing:
+                await writing.execute("INSERT INTO note (text) VALUES ('lost')")
+                raise ValueError("no")
+        assert not await database.rows("SELECT text FROM note")
+
+
+async def test_readers_do_not_see_a_transaction_before_it_ends(tmp_path: Path) -> None:
+    async with open_sqlite(f"sqlite:{tmp_path}/notes.sqlite", [FIRST]) as database:
+        async with database.transaction() as writing:
+            await writing.execute("INSERT INTO note (text) VALUES ('soon')")
+            assert not await database.rows("SELECT text FROM note")
+        assert len(await database.rows("SELECT text FROM note")) == 1
+
+
+async def test_transactions_wait_for_each_other(tmp_path: Path) -> None:
+    async with open_sqlite(f"sqlite:{tmp_path}/notes.sqlite", [FIRST]) as database:
+
+        async def add(text: str) -> None:
+            async with database.transaction() as writing:
+                await writing.execute("INSERT INTO note (text) VALUES (?)", (text,))
+
+        await asyncio.gather(*(add(str(number)) for number in range(20)))
+        assert len(await database.rows("SELECT text FROM note")) == 20
