@@ -110,7 +110,7 @@ class RespondRequest(_message.Message):
     safety_identifier: _builtins.str
     """The person behind the request, as the application knows them; memory belongs to them."""
     @_builtins.property
-    def input(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputItem]: ...
+    def input(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]: ...
     @_builtins.property
     def functions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Function]:
         """Functions of the caller; calling one ends the turn."""
@@ -127,7 +127,7 @@ class RespondRequest(_message.Message):
         self,
         *,
         model: _builtins.str = ...,
-        input: _abc.Iterable[Global___InputItem] | None = ...,
+        input: _abc.Iterable[Global___Item] | None = ...,
         instructions: _builtins.str = ...,
         previous_response_id: _builtins.str = ...,
         functions: _abc.Iterable[Global___Function] | None = ...,
@@ -176,37 +176,47 @@ class RespondRequest(_message.Message):
 Global___RespondRequest: _TypeAlias = RespondRequest  # noqa: Y015
 
 @_typing.final
-class InputItem(_message.Message):
+class Item(_message.Message):
+    """A piece of a conversation."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
+    ID_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     FUNCTION_CALL_FIELD_NUMBER: _builtins.int
     FUNCTION_RESULT_FIELD_NUMBER: _builtins.int
+    REASONING_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Given by the mesh where the caller leaves it empty."""
     @_builtins.property
-    def message(self) -> Global___InputMessage: ...
+    def message(self) -> Global___Message: ...
     @_builtins.property
     def function_call(self) -> Global___FunctionCall: ...
     @_builtins.property
     def function_result(self) -> Global___FunctionResult: ...
+    @_builtins.property
+    def reasoning(self) -> Global___Reasoning: ...
     def __init__(
         self,
         *,
-        message: Global___InputMessage | None = ...,
+        id: _builtins.str = ...,
+        message: Global___Message | None = ...,
         function_call: Global___FunctionCall | None = ...,
         function_result: Global___FunctionResult | None = ...,
+        reasoning: Global___Reasoning | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["function_call", b"function_call", "function_result", b"function_result", "kind", b"kind", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["function_call", b"function_call", "function_result", b"function_result", "kind", b"kind", "message", b"message", "reasoning", b"reasoning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["function_call", b"function_call", "function_result", b"function_result", "kind", b"kind", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["function_call", b"function_call", "function_result", b"function_result", "id", b"id", "kind", b"kind", "message", b"message", "reasoning", b"reasoning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["message", "function_call", "function_result"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["message", "function_call", "function_result", "reasoning"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
-Global___InputItem: _TypeAlias = InputItem  # noqa: Y015
+Global___Item: _TypeAlias = Item  # noqa: Y015
 
 @_typing.final
-class InputMessage(_message.Message):
+class Message(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ROLE_FIELD_NUMBER: _builtins.int
@@ -225,7 +235,7 @@ class InputMessage(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___InputMessage: _TypeAlias = InputMessage  # noqa: Y015
+Global___Message: _TypeAlias = Message  # noqa: Y015
 
 @_typing.final
 class Function(_message.Message):
@@ -324,19 +334,30 @@ class FunctionCall(_message.Message):
     CALL_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FIELD_NUMBER: _builtins.int
+    OWN_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
     name: _builtins.str
     arguments: _builtins.str
+    """JSON text."""
+    own: _builtins.bool
+    """Whether the mesh ran the call itself; then the outcome is here too."""
+    output: _builtins.str
+    failed: _builtins.bool
     def __init__(
         self,
         *,
         call_id: _builtins.str = ...,
         name: _builtins.str = ...,
         arguments: _builtins.str = ...,
+        own: _builtins.bool = ...,
+        output: _builtins.str = ...,
+        failed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "call_id", b"call_id", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "call_id", b"call_id", "failed", b"failed", "name", b"name", "output", b"output", "own", b"own"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -344,6 +365,8 @@ Global___FunctionCall: _TypeAlias = FunctionCall  # noqa: Y015
 
 @_typing.final
 class FunctionResult(_message.Message):
+    """What the caller's function returned."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CALL_ID_FIELD_NUMBER: _builtins.int
@@ -365,6 +388,25 @@ class FunctionResult(_message.Message):
 Global___FunctionResult: _TypeAlias = FunctionResult  # noqa: Y015
 
 @_typing.final
+class Reasoning(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reasoning: _TypeAlias = Reasoning  # noqa: Y015
+
+@_typing.final
 class RespondResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -372,10 +414,10 @@ class RespondResponse(_message.Message):
     STARTED_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     REASONING_FIELD_NUMBER: _builtins.int
-    FUNCTION_CALL_FIELD_NUMBER: _builtins.int
-    OWN_TOOL_CALL_FIELD_NUMBER: _builtins.int
+    CALL_STARTED_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
-    ERROR_FIELD_NUMBER: _builtins.int
     sequence_number: _builtins.int
     """Counts from 0 without gaps."""
     @_builtins.property
@@ -385,13 +427,19 @@ class RespondResponse(_message.Message):
     @_builtins.property
     def reasoning(self) -> Global___ReasoningDelta: ...
     @_builtins.property
-    def function_call(self) -> Global___FunctionCall: ...
+    def call_started(self) -> Global___Item:
+        """A call whose arguments are still to come."""
+
     @_builtins.property
-    def own_tool_call(self) -> Global___OwnToolCall: ...
+    def call(self) -> Global___CallDelta: ...
     @_builtins.property
-    def completed(self) -> Global___Completed: ...
+    def item(self) -> Global___Item:
+        """An item that is whole."""
+
     @_builtins.property
-    def error(self) -> Global___Error: ...
+    def completed(self) -> Global___Response:
+        """The last event; the response can be continued from now on, if it was to be stored."""
+
     def __init__(
         self,
         *,
@@ -399,16 +447,16 @@ class RespondResponse(_message.Message):
         started: Global___Started | None = ...,
         text: Global___TextDelta | None = ...,
         reasoning: Global___ReasoningDelta | None = ...,
-        function_call: Global___FunctionCall | None = ...,
-        own_tool_call: Global___OwnToolCall | None = ...,
-        completed: Global___Completed | None = ...,
-        error: Global___Error | None = ...,
+        call_started: Global___Item | None = ...,
+        call: Global___CallDelta | None = ...,
+        item: Global___Item | None = ...,
+        completed: Global___Response | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "error", b"error", "event", b"event", "function_call", b"function_call", "own_tool_call", b"own_tool_call", "reasoning", b"reasoning", "started", b"started", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "call_started", b"call_started", "completed", b"completed", "event", b"event", "item", b"item", "reasoning", b"reasoning", "started", b"started", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "error", b"error", "event", b"event", "function_call", b"function_call", "own_tool_call", b"own_tool_call", "reasoning", b"reasoning", "sequence_number", b"sequence_number", "started", b"started", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "call_started", b"call_started", "completed", b"completed", "event", b"event", "item", b"item", "reasoning", b"reasoning", "sequence_number", b"sequence_number", "started", b"started", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["started", "text", "reasoning", "function_call", "own_tool_call", "completed", "error"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["started", "text", "reasoning", "call_started", "call", "item", "completed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -419,15 +467,19 @@ class Started(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESPONSE_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: _builtins.int
     response_id: _builtins.str
+    created_at_ms: _builtins.int
+    """Milliseconds since the epoch."""
     def __init__(
         self,
         *,
         response_id: _builtins.str = ...,
+        created_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["response_id", b"response_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "response_id", b"response_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -437,16 +489,19 @@ Global___Started: _TypeAlias = Started  # noqa: Y015
 class TextDelta(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    ITEM_ID_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
     text: _builtins.str
     def __init__(
         self,
         *,
+        item_id: _builtins.str = ...,
         text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -456,94 +511,45 @@ Global___TextDelta: _TypeAlias = TextDelta  # noqa: Y015
 class ReasoningDelta(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    ITEM_ID_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
     text: _builtins.str
     def __init__(
         self,
         *,
+        item_id: _builtins.str = ...,
         text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReasoningDelta: _TypeAlias = ReasoningDelta  # noqa: Y015
 
 @_typing.final
-class OwnToolCall(_message.Message):
-    """A call that the mesh ran itself, when it is over."""
-
+class CallDelta(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    CALL_FIELD_NUMBER: _builtins.int
-    OUTPUT_FIELD_NUMBER: _builtins.int
-    FAILED_FIELD_NUMBER: _builtins.int
-    output: _builtins.str
-    failed: _builtins.bool
-    @_builtins.property
-    def call(self) -> Global___FunctionCall: ...
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    arguments: _builtins.str
     def __init__(
         self,
         *,
-        call: Global___FunctionCall | None = ...,
-        output: _builtins.str = ...,
-        failed: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "failed", b"failed", "output", b"output"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___OwnToolCall: _TypeAlias = OwnToolCall  # noqa: Y015
-
-@_typing.final
-class Completed(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    RESPONSE_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def response(self) -> Global___Response: ...
-    def __init__(
-        self,
-        *,
-        response: Global___Response | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Completed: _TypeAlias = Completed  # noqa: Y015
-
-@_typing.final
-class Error(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CODE_FIELD_NUMBER: _builtins.int
-    MESSAGE_FIELD_NUMBER: _builtins.int
-    PARAM_FIELD_NUMBER: _builtins.int
-    code: _builtins.str
-    message: _builtins.str
-    param: _builtins.str
-    """The field at fault, if one is."""
-    def __init__(
-        self,
-        *,
-        code: _builtins.str = ...,
-        message: _builtins.str = ...,
-        param: _builtins.str = ...,
+        item_id: _builtins.str = ...,
+        arguments: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "param", b"param"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "item_id", b"item_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Error: _TypeAlias = Error  # noqa: Y015
+Global___CallDelta: _TypeAlias = CallDelta  # noqa: Y015
 
 @_typing.final
 class Response(_message.Message):
@@ -553,22 +559,19 @@ class Response(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     PREVIOUS_RESPONSE_ID_FIELD_NUMBER: _builtins.int
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    COMPLETED_AT_MS_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
-    TEXT_FIELD_NUMBER: _builtins.int
-    FUNCTION_CALLS_FIELD_NUMBER: _builtins.int
-    OWN_TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     model: _builtins.str
     previous_response_id: _builtins.str
     created_at_ms: _builtins.int
     """Milliseconds since the epoch."""
+    completed_at_ms: _builtins.int
     status: Global___Status.ValueType
-    text: _builtins.str
     @_builtins.property
-    def function_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___FunctionCall]: ...
-    @_builtins.property
-    def own_tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___OwnToolCall]: ...
+    def output(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]: ...
     @_builtins.property
     def usage(self) -> Global___Usage: ...
     def __init__(
@@ -578,15 +581,14 @@ class Response(_message.Message):
         model: _builtins.str = ...,
         previous_response_id: _builtins.str = ...,
         created_at_ms: _builtins.int = ...,
+        completed_at_ms: _builtins.int = ...,
         status: Global___Status.ValueType = ...,
-        text: _builtins.str = ...,
-        function_calls: _abc.Iterable[Global___FunctionCall] | None = ...,
-        own_tool_calls: _abc.Iterable[Global___OwnToolCall] | None = ...,
+        output: _abc.Iterable[Global___Item] | None = ...,
         usage: Global___Usage | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "function_calls", b"function_calls", "id", b"id", "model", b"model", "own_tool_calls", b"own_tool_calls", "previous_response_id", b"previous_response_id", "status", b"status", "text", b"text", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed_at_ms", b"completed_at_ms", "created_at_ms", b"created_at_ms", "id", b"id", "model", b"model", "output", b"output", "previous_response_id", b"previous_response_id", "status", b"status", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -735,19 +737,31 @@ class Model(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
     CALLS_TOOLS_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    SUMMARISES_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     context_tokens: _builtins.int
+    """Prompt and reply together."""
     calls_tools: _builtins.bool
+    reasons: _builtins.bool
+    summarises: _builtins.bool
+    """Whether its summaries of a conversation are worth keeping."""
+    created_at: _builtins.int
+    """Seconds since the epoch."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         context_tokens: _builtins.int = ...,
         calls_tools: _builtins.bool = ...,
+        reasons: _builtins.bool = ...,
+        summarises: _builtins.bool = ...,
+        created_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_tools", b"calls_tools", "context_tokens", b"context_tokens", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_tools", b"calls_tools", "context_tokens", b"context_tokens", "created_at", b"created_at", "id", b"id", "reasons", b"reasons", "summarises", b"summarises"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

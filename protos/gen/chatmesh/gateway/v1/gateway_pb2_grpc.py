@@ -62,7 +62,7 @@ class GatewayServiceServicer:
     def Respond(self, request, context):
         """One turn, streamed: the same turn that every other public protocol runs. Leaving the call stops the turn.
         INVALID_ARGUMENT: a field is wrong, or the input is blocked; NOT_FOUND: no such model or previous response;
-        RESOURCE_EXHAUSTED: a limit, come again after the hint. After the first event a failure is an `error` event.
+        RESOURCE_EXHAUSTED: a limit, come again after the hint. The same statuses end the stream when the turn fails later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

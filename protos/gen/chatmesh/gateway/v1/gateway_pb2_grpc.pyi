@@ -36,7 +36,7 @@ class GatewayServiceStub:
     Respond: _grpc.UnaryStreamMultiCallable[_gateway_pb2.RespondRequest, _gateway_pb2.RespondResponse]
     """One turn, streamed: the same turn that every other public protocol runs. Leaving the call stops the turn.
     INVALID_ARGUMENT: a field is wrong, or the input is blocked; NOT_FOUND: no such model or previous response;
-    RESOURCE_EXHAUSTED: a limit, come again after the hint. After the first event a failure is an `error` event.
+    RESOURCE_EXHAUSTED: a limit, come again after the hint. The same statuses end the stream when the turn fails later.
     """
     GetResponse: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetResponseRequest, _gateway_pb2.GetResponseResponse]
     DeleteResponse: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteResponseRequest, _gateway_pb2.DeleteResponseResponse]
@@ -48,7 +48,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     Respond: _aio.UnaryStreamMultiCallable[_gateway_pb2.RespondRequest, _gateway_pb2.RespondResponse]  # type: ignore[assignment]
     """One turn, streamed: the same turn that every other public protocol runs. Leaving the call stops the turn.
     INVALID_ARGUMENT: a field is wrong, or the input is blocked; NOT_FOUND: no such model or previous response;
-    RESOURCE_EXHAUSTED: a limit, come again after the hint. After the first event a failure is an `error` event.
+    RESOURCE_EXHAUSTED: a limit, come again after the hint. The same statuses end the stream when the turn fails later.
     """
     GetResponse: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetResponseRequest, _gateway_pb2.GetResponseResponse]  # type: ignore[assignment]
     DeleteResponse: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteResponseRequest, _gateway_pb2.DeleteResponseResponse]  # type: ignore[assignment]
@@ -63,7 +63,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.RespondResponse], _abc.AsyncIterator[_gateway_pb2.RespondResponse]]:
         """One turn, streamed: the same turn that every other public protocol runs. Leaving the call stops the turn.
         INVALID_ARGUMENT: a field is wrong, or the input is blocked; NOT_FOUND: no such model or previous response;
-        RESOURCE_EXHAUSTED: a limit, come again after the hint. After the first event a failure is an `error` event.
+        RESOURCE_EXHAUSTED: a limit, come again after the hint. The same statuses end the stream when the turn fails later.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,193 @@
+"""What the gateway promises: one turn, streamed, the same for every public protocol."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from services.context_assembly.api import Call, Item
+from services.inference.api import ModelCard, OutputFormat, Sampling, TokenLogprob, Usage
+from services.shared.chat import Tool, ToolChoice
+from services.shared.errors import MeshError, NotFound, Overloaded, Unauthenticated
+
+
+class InvalidKey(Unauthenticated):
+    """No key, or one that is not valid (any more)."""
+
+
+class ModelNotFound(NotFound):
+    """No such model is served; `param` is `model`."""
+
+
+class ResponseNotFound(NotFound):
+    """No such response, or it is another tenant's, which is the same."""
+
+
+class InvalidRequest(MeshError):
+    """`param` names the field; `code` is OpenAI's word for what is wrong, where it has one."""
+
+    status = "INVALID_ARGUMENT"
+
+
+class InputBlocked(MeshError):
+    """Moderation does not let the input pass; `category` says why."""
+
+    status = "INVALID_ARGUMENT"
+
+
+class TooManyTurns(Overloaded):
+    """The tenant's limit is reached; `retry_after` says in how many seconds to come again."""
+
+
+class MeshFull(Overloaded):
+    """Nobody's turn fits in now; `retry_after` as above."""
+
+
+class Draining(MeshError):
+    """The gateway is leaving; another one will answer."""
+
+    status = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a caller wants of one turn, whatever protocol brought it."""
+
+    model: str
+    input: tuple[Item, ...]
+    instructions: str = ""
+    previous_response_id: str = ""
+    # The caller's own functions; calling one ends the turn.
+    functions: tuple[Tool, ...] = ()
+    choice: ToolChoice = field(default_factory=ToolChoice)
+    parallel_calls: bool = True
+    # Which of the mesh's own tools may be used; None: all that the account has.
+    own_tools: frozenset[str] | None = None
+    # The most rounds of the mesh's own tools; None: the configured limit.
+    tool_rounds: int | None = None
+    store: bool = True
+    sampling: Sampling = field(default_factory=Sampling)
+    format: OutputFormat | None = None
+    # Drop the oldest items instead of refusing input that is too long.
+    truncate: bool = False
+    # The person behind the request, as the application knows them; memory belongs to them.
+    safety_identifier: str = ""
+    template_options: Mapping[str, str] = field(default_factory=dict)
+    # What the protocol wants to find again when the response is fetched, as JSON text.
+    echo: str = ""
+
+
+class Finish(Enum):
+    """Why a choice ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    FUNCTION_CALLS = "function_calls"
+    CONTENT_FILTER = "content_filter"
+    TOOL_ROUNDS = "tool_rounds"
+
+
+class Status(Enum):
+    COMPLETED = "completed"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+    TOOL_ROUNDS = "tool_rounds"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A turn that is over; `output` is the first choice's."""
+
+    id: str
+    model: str
+    previous_response_id: str
+    created_at_ms: int
+    completed_at_ms: int
+    status: Status
+    output: tuple[Item, ...]
+    usage: Usage
+    echo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The turn is admitted; what fails from here on fails inside the stream."""
+
+    response_id: str
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    index: int
+    item_id: str
+    text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    index: int
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A call whose arguments are still to come."""
+
+    index: int
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class CallDelta:
+    index: int
+    item_id: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDone:
+    """An item is whole; an own call carries its outcome."""
+
+    index: int
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceEnded:
+    index: int
+    finish: Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The last event; the response can be continued from now on, if it was to be stored."""
+
+    response: Response
+
+
+TurnEvent = (
+    Started
+    | TextDelta
+    | ReasoningDelta
+    | CallStarted
+    | CallDelta
+    | ItemDone
+    | ChoiceEnded
+    | Completed
+)
+
+
+class Session(Protocol):
+    """What the holder of a key may do."""
+
+    def respond(self, ask: Ask) -> AsyncGenerator[TurnEvent, None]:
+        """Runs one turn. Closing the generator stops it, wherever it is."""
+
+    async def get_response(self, response_id: str) -> Response: ...
+
+    async def delete_response(self, response_id: str) -> None: ...
+
+    async def list_models(self) -> Sequence[ModelCard]: ...

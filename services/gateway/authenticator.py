@@ -1,0 +1,39 @@
+"""Who is asking, by API key."""
+
+import hmac
+from dataclasses import dataclass
+
+from services.gateway import keys
+from services.gateway.api import InvalidKey
+from services.gateway.ports import Account, Accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The holder of a valid key."""
+
+    account: Account
+    key_id: str
+
+
+class Authenticator:
+    """Recognises API keys and makes them. Fails closed: there is no default identity."""
+
+    def __init__(self, accounts: Accounts, *, pepper: bytes) -> None:
+        self._accounts = accounts
+        self._pepper = pepper
+
+    async def authenticate(self, text: str) -> Principal:
+        key = keys.parse(text)
+        stored = await self._accounts.find_key(key.id)
+        given = keys.fingerprint(key, self._pepper)
+        if stored is None or not hmac.compare_digest(stored.fingerprint, given) or stored.revoked:
+            raise InvalidKey("this API key is not valid: make one with `make key`")
+        return Principal(stored.account, stored.id)
+
+    async def create_key(self, account: Account) -> str:
+        """A new key for the account, which is made if need be; the only time it is seen whole."""
+        key = keys.mint()
+        await self._accounts.add_account(account)
+        await self._accounts.add_key(key.id, account.id, keys.fingerprint(key, self._pepper))
+        return str(key)

@@ -1,0 +1,188 @@
+"""One choice of a reply: what the model writes, through the guard, as events and items."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from services.context_assembly.api import Call, Item, Reasoning, Text
+from services.gateway.api import (
+    CallDelta,
+    CallStarted,
+    Finish,
+    ItemDone,
+    ReasoningDelta,
+    TextDelta,
+    TurnEvent,
+)
+from services.gateway.guard import Blocked, Guard, OpenGuard
+from services.inference.api import CallDelta as ModelCallDelta
+from services.inference.api import Delta, FinishReason, TokenLogprob
+from services.shared.chat import Role
+
+Kind = Literal["msg", "rs", "fc"]
+NewId = Callable[[str], str]
+
+
+@dataclass(slots=True)
+class _Segment:
+    """The item that is growing now."""
+
+    kind: Kind
+    id: str
+    guard: Guard
+    stack: AsyncExitStack
+    # Of a call: its place among the model's calls, and the call without its arguments.
+    call_index: int = -1
+    call: Call | None = None
+    started: bool = False
+    shown: list[str] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+
+
+class Choice:
+    """Grows by the model's deltas; `items` are those that are whole."""
+
+    def __init__(
+        self, index: int, functions: frozenset[str], open_guard: OpenGuard, new_id: NewId
+    ) -> None:
+        self._index = index
+        self._functions = functions
+        self._open_guard = open_guard
+        self._new_id = new_id
+        self._segment: _Segment | None = None
+        self._blanks = ""
+        self.items: list[Item] = []
+        self.own_calls: list[Call] = []
+        self.finish: Finish | None = None
+
+    async def grow(self, delta: Delta) -> list[TurnEvent]:
+        """The events that the delta brings; none once the choice has ended."""
+        if self.finish:
+            return []
+        events: list[TurnEvent] = []
+        try:
+            await self._grow(delta, events)
+        except Blocked:
+            events += await self._drop()
+            self.own_calls.clear()
+            self.finish = Finish.CONTENT_FILTER
+        return events
+
+    async def close(self) -> None:
+        """Lets go of the guard, whatever has become of the choice."""
+        if self._segment:
+            await self._segment.stack.aclose()
+            self._segment = None
+
+    async def _grow(self, delta: Delta, events: list[TurnEvent]) -> None:
+        if delta.reasoning:
+            await self._enter("rs", events)
+            await self._show(delta.reasoning, events)
+        if text := self._worth_showing(delta.text):
+            segment = await self._enter("msg", events)
+            segment.logprobs += delta.logprobs
+            await self._show(text, events)
+        for call in delta.calls:
+            await self._enter_call(call, events)
+            await self._show(call.arguments, events)
+        if delta.finish_reason:
+            await self._end(delta.finish_reason, events)
+
+    def _worth_showing(self, text: str) -> str:
+        """The text, but blanks wait for words: before a call they mean nothing."""
+        if self._segment and self._segment.kind == "msg":
+            return text
+        text, self._blanks = self._blanks + text, ""
+        if text.strip():
+            return text
+        self._blanks = text
+        return ""
+
+    async def _enter(self, kind: Kind, events: list[TurnEvent]) -> _Segment:
+        if self._segment and self._segment.kind == kind:
+            return self._segment
+        await self._leave(events)
+        return await self._open(kind)
+
+    async def _enter_call(self, delta: ModelCallDelta, events: list[TurnEvent]) -> None:
+        if self._segment and self._segment.call_index == delta.index:
+            return
+        await self._leave(events)
+        segment = await self._open("fc")
+        segment.call_index = delta.index
+        # A name that nobody offered is the mesh's too: the model is told that it does not exist.
+        own = delta.name not in self._functions
+        segment.id = self._new_id("mcp") if own else segment.id
+        segment.call = Call(segment.id, self._new_id("call"), delta.name, arguments="", own=own)
+
+    async def _open(self, kind: Kind) -> _Segment:
+        stack = AsyncExitStack()
+        guard = await stack.enter_async_context(self._open_guard())
+        self._segment = _Segment(kind, self._new_id(kind), guard, stack)
+        return self._segment
+
+    async def _show(self, text: str, events: list[TurnEvent], *, final: bool = False) -> None:
+        segment = self._segment
+        assert segment is not None
+        shown = await segment.guard.feed(text, final=final)
+        if shown:
+            segment.shown.append(shown)
+            events += self._deltas(segment, shown)
+
+    def _deltas(self, segment: _Segment, shown: str) -> list[TurnEvent]:
+        if segment.kind == "rs":
+            return [ReasoningDelta(self._index, segment.id, shown)]
+        if segment.kind == "msg":
+            logprobs = () if segment.guard.rewritten else tuple(segment.logprobs)
+            segment.logprobs.clear()
+            return [TextDelta(self._index, segment.id, shown, logprobs)]
+        return [*self._call_started(segment), CallDelta(self._index, segment.id, shown)]
+
+    def _call_started(self, segment: _Segment) -> list[TurnEvent]:
+        if segment.started or segment.call is None:
+            return []
+        segment.started = True
+        return [CallStarted(self._index, segment.call)]
+
+    async def _leave(self, events: list[TurnEvent]) -> None:
+        """The growing item is whole."""
+        if self._segment is None:
+            return
+        await self._show("", events, final=True)
+        segment = self._segment
+        events += self._call_started(segment)
+        events += self._keep(segment)
+        await self.close()
+
+    async def _drop(self) -> list[TurnEvent]:
+        """The growing item ends with what was shown of it; nothing shown, no item."""
+        segment = self._segment
+        await self.close()
+        return self._keep(segment) if segment and segment.shown else []
+
+    def _keep(self, segment: _Segment) -> list[TurnEvent]:
+        text = "".join(segment.shown)
+        if segment.call and segment.call.own:
+            # Its end is told when it was run.
+            self.own_calls.append(replace(segment.call, arguments=text))
+            return []
+        item = _item(segment, text)
+        self.items.append(item)
+        return [ItemDone(self._index, item)]
+
+    async def _end(self, reason: FinishReason, events: list[TurnEvent]) -> None:
+        await self._leave(events)
+        called = any(isinstance(item, Call) for item in self.items)
+        self.finish = Finish.FUNCTION_CALLS if called else Finish.STOP
+        if reason is FinishReason.LENGTH:
+            self.own_calls.clear()  # the last one is not whole
+            self.finish = Finish.LENGTH
+
+
+def _item(segment: _Segment, text: str) -> Item:
+    if segment.kind == "rs":
+        return Reasoning(segment.id, text)
+    if segment.call:
+        return replace(segment.call, arguments=text)
+    return Text(segment.id, Role.ASSISTANT, text)

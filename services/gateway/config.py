@@ -1,0 +1,41 @@
+"""What may be turned at the gateway."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from services.gateway.guard import OutputModeration
+from services.shared.config import ServiceConfig
+
+
+class GatewayConfig(ServiceConfig):
+    """The defaults run the service on a laptop."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True)
+
+    # The public gRPC endpoint.
+    address: str = "127.0.0.1:50050"
+    # The public HTTP endpoint.
+    http_address: str = "127.0.0.1:8000"
+    # Where accounts, keys and usage are kept: sqlite:<path>.
+    accounts_url: str = "sqlite:.chatmesh/gateway.sqlite"
+    # Holds the secret under which keys are hashed; made at the first start if it is not there.
+    pepper_file: Path = Path(".chatmesh/pepper")
+    context_assembly_address: str = "127.0.0.1:50051"
+    inference_address: str = "127.0.0.1:50053"
+    tool_runner_address: str = "127.0.0.1:50054"
+    moderation_address: str = "127.0.0.1:50056"
+    # Whether text waits for moderation (block), goes on beside it (parallel), or is not read (off).
+    output_moderation: OutputModeration = OutputModeration.BLOCK
+    # The longest that a turn may take, in seconds.
+    turn_seconds: float = Field(default=600, gt=0)
+    # The longest that one call of another service may take, streams excepted, in seconds.
+    call_seconds: float = Field(default=30, gt=0)
+    # How often the mesh's own tools may be run in one turn before it ends.
+    tool_rounds: int = Field(default=8, ge=0, le=64)
+    max_turns: int = Field(default=1024, gt=0)
+    max_turns_per_tenant: int = Field(default=256, gt=0)
+    max_body_bytes: int = Field(default=8 * 1024 * 1024, gt=0)
+    # How long a request's body may take to arrive, in seconds.
+    body_seconds: float = Field(default=30, gt=0)

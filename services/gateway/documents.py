@@ -1,0 +1,35 @@
+"""What the gateway keeps of a response beside its items, as the opaque document of its turn."""
+
+import json
+from dataclasses import asdict
+
+from services.context_assembly.api import Turn
+from services.gateway.api import Response, Status
+from services.inference.api import Usage
+
+
+def dump(response: Response) -> str:
+    return json.dumps(
+        {
+            "model": response.model,
+            "status": response.status.value,
+            "completed_at_ms": response.completed_at_ms,
+            "usage": asdict(response.usage),
+            "echo": response.echo,
+        }
+    )
+
+
+def load(turn: Turn) -> Response:
+    kept = json.loads(turn.document)
+    return Response(
+        id=turn.id,
+        model=kept["model"],
+        previous_response_id=turn.parent_id,
+        created_at_ms=turn.created_at_ms,
+        completed_at_ms=kept["completed_at_ms"],
+        status=Status(kept["status"]),
+        output=tuple(turn.output),
+        usage=Usage(**kept["usage"]),
+        echo=kept["echo"],
+    )

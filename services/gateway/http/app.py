@@ -1,0 +1,109 @@
+"""The public HTTP application: its routes, and who may reach them."""
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from services.gateway.front import Front
+from services.gateway.http import chat_completions, responses
+from services.gateway.http.boundary import HttpBoundary, HttpMetrics
+from services.gateway.http.errors import on_http_error, on_invalid_body, on_mesh_error
+from services.gateway.http.guarded import GuardedRoute, session_of
+from services.inference.api import ModelCard
+from services.shared.errors import MeshError
+from services.shared.tracing import Tracer
+
+models = APIRouter(route_class=GuardedRoute)
+# The only routes that ask for no key.
+public = APIRouter()
+
+
+@models.get("/v1/models", response_model=None)
+async def list_models(request: Request) -> dict[str, object]:
+    """The models that are served."""
+    cards = await session_of(request).list_models()
+    return {"object": "list", "data": [_model(card) for card in cards]}
+
+
+@models.get("/v1/models/{model:path}", response_model=None)
+async def get_model(model: str, request: Request) -> dict[str, object]:
+    """One model that is served."""
+    return _model(await session_of(request).get_model(model))
+
+
+@public.get("/healthz", response_model=None)
+async def healthz() -> dict[str, str]:
+    """Whether this process turns; asks nobody."""
+    return {"status": "ok"}
+
+
+@public.get("/readyz", response_model=None)
+async def readyz(request: Request) -> JSONResponse:
+    """Whether a turn can be served now."""
+    front: Front = request.app.state.front
+    reason = front.not_ready()
+    return JSONResponse({"status": reason or "ready"}, 503 if reason else 200)
+
+
+@public.get("/metrics", response_model=None)
+async def metrics(request: Request) -> Response:
+    """For Prometheus."""
+    registry: CollectorRegistry = request.app.state.registry
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def application(
+    front: Front,
+    registry: CollectorRegistry,
+    tracer: Tracer,
+    *,
+    version: str,
+    max_body_bytes: int,
+    body_seconds: float,
+) -> FastAPI:
+    app = FastAPI(
+        title="chatmesh",
+        version=version,
+        description="A ChatGPT-class chat backend that a team runs itself.",
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers={
+            MeshError: on_mesh_error,
+            HTTPException: on_http_error,
+            RequestValidationError: on_invalid_body,
+            ClientDisconnect: _on_left,
+            Exception: on_mesh_error,
+        },
+    )
+    app.state.front = front
+    app.state.registry = registry
+    for router in (chat_completions.router, responses.router, models, public):
+        app.include_router(router)
+    app.add_middleware(
+        HttpBoundary,
+        tracer=tracer,
+        metrics=HttpMetrics(registry),
+        max_body_bytes=max_body_bytes,
+        body_seconds=body_seconds,
+    )
+    return app
+
+
+async def _on_left(_: Request, __: Exception) -> Response:
+    """Nobody reads it; the number is for the metrics."""
+    return Response(status_code=499)
+
+
+def _model(card: ModelCard) -> dict[str, object]:
+    return {
+        "id": card.id,
+        "object": "model",
+        "created": card.created_at,
+        "owned_by": "chatmesh",
+        "context_window": card.context_tokens,
+        "capabilities": {"tools": card.calls_tools, "reasoning": card.reasons},
+    }

@@ -1,0 +1,7 @@
+"""Ids that callers see: a prefix that says of what, and 128 random bits."""
+
+import secrets
+
+
+def new_id(prefix: str) -> str:
+    return f"{prefix}_{secrets.token_hex(16)}"

@@ -1,0 +1,107 @@
+"""What a turn has said so far, over all its rounds and choices."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import fields
+
+from services.context_assembly.api import Call, Item
+from services.gateway.api import ChoiceEnded, Finish, Status, TurnEvent
+from services.gateway.choice import Choice, NewId
+from services.gateway.guard import OpenGuard
+from services.inference.api import Piece, Usage
+
+_STATUSES = {
+    Finish.STOP: Status.COMPLETED,
+    Finish.FUNCTION_CALLS: Status.COMPLETED,
+    Finish.LENGTH: Status.LENGTH,
+    Finish.CONTENT_FILTER: Status.CONTENT_FILTER,
+    Finish.TOOL_ROUNDS: Status.TOOL_ROUNDS,
+}
+
+
+class Reply:
+    """Hears the model's pieces, round by round; `items` are the first choice's, whole ones only."""
+
+    def __init__(
+        self, functions: frozenset[str], open_guard: OpenGuard, new_id: NewId, *, choices: int
+    ) -> None:
+        self._functions = functions
+        self._open_guard = open_guard
+        self._new_id = new_id
+        self._choices: list[Choice] = []
+        self._number = choices
+        self._reported: Usage | None = None
+        self._heard_tokens = 0
+        self._earlier: list[Item] = []
+        self.usage = Usage()
+
+    @property
+    def items(self) -> list[Item]:
+        return [*self._earlier, *(self._choices[0].items if self._choices else ())]
+
+    @property
+    def own_calls(self) -> list[Call]:
+        """The calls of the last round that the mesh shall run and has not."""
+        return list(self._choices[0].own_calls) if len(self._choices) == 1 else []
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more of this round is wanted."""
+        return all(choice.finish for choice in self._choices)
+
+    @property
+    def waits_for_caller(self) -> bool:
+        """Whether a function of the caller's must answer before the model can go on."""
+        return any(choice.finish is Finish.FUNCTION_CALLS for choice in self._choices)
+
+    @property
+    def status(self) -> Status:
+        return _STATUSES[self._finish(0)]
+
+    @asynccontextmanager
+    async def round(self, prompt_tokens: int) -> AsyncIterator[None]:
+        """Another round of the model, in which `hear` is called."""
+        self._earlier = self.items
+        self._choices = [self._new_choice(index) for index in range(self._number)]
+        self._reported = None
+        self._heard_tokens = 0
+        try:
+            yield
+        finally:
+            for choice in self._choices:
+                await choice.close()
+            # A round that was stopped never said what it used.
+            heard = Usage(prompt_tokens=prompt_tokens, completion_tokens=self._heard_tokens)
+            self.usage = _sum(self.usage, self._reported or heard)
+
+    async def hear(self, piece: Piece) -> list[TurnEvent]:
+        """The events that a piece of the model's output brings."""
+        events: list[TurnEvent] = []
+        for delta in piece.deltas:
+            self._heard_tokens += len(delta.ids)
+            events += await self._choices[delta.index].grow(delta)
+        self._reported = piece.usage or self._reported
+        return events
+
+    def ran(self, call: Call) -> None:
+        """An own call has its outcome."""
+        (choice,) = self._choices
+        choice.own_calls = [waiting for waiting in choice.own_calls if waiting.id != call.id]
+        choice.items.append(call)
+
+    def endings(self) -> list[TurnEvent]:
+        return [ChoiceEnded(index, self._finish(index)) for index in range(self._number)]
+
+    def _finish(self, index: int) -> Finish:
+        if self.own_calls:
+            return Finish.TOOL_ROUNDS
+        return self._choices[index].finish or Finish.STOP
+
+    def _new_choice(self, index: int) -> Choice:
+        return Choice(index, self._functions, self._open_guard, self._new_id)
+
+
+def _sum(first: Usage, second: Usage) -> Usage:
+    return Usage(
+        *(getattr(first, part.name) + getattr(second, part.name) for part in fields(Usage))
+    )

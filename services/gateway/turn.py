@@ -1,0 +1,362 @@
+"""The turn, step by step: every public protocol is an adapter on `TurnLoop.run`."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from services.context_assembly.api import (
+    Assembly,
+    Call,
+    CallResult,
+    Context,
+    Item,
+    Model,
+    Text,
+    Turn,
+    TurnNotFound,
+)
+from services.gateway import documents
+from services.gateway.api import (
+    Ask,
+    CallStarted,
+    Completed,
+    InputBlocked,
+    InvalidRequest,
+    ItemDone,
+    Response,
+    ResponseNotFound,
+    Started,
+    TurnEvent,
+)
+from services.gateway.authenticator import Principal
+from services.gateway.catalogue import Catalogue
+from services.gateway.guard import OpenGuard
+from services.gateway.ports import Ledger, LedgerEntry, Mesh
+from services.gateway.reply import Reply
+from services.inference.api import Calling, Generation, ModelCard
+from services.moderation.api import Action, Direction
+from services.shared.chat import Role, Scope, Tool, ToolCall, ToolChoice, ToolMode
+from services.tool_runner.api import Failure, Outcome, UnknownTool
+
+First = TypeVar("First")
+Second = TypeVar("Second")
+NewId = Callable[[str], str]
+
+# What is kept free for a reply of open length: tokens, or at most this part of the window.
+_REPLY_TOKENS = 1024
+_REPLY_SHARE = 4
+_WITHHELD = "error: moderation withheld the tool's result"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A turn that was admitted: what it will do, decided once."""
+
+    principal: Principal
+    ask: Ask
+    response_id: str
+    created_at_ms: int
+    scope: Scope
+    card: ModelCard
+    own_tools: Sequence[Tool]
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens to keep free for the reply."""
+        window = self.card.context_tokens
+        return self.ask.sampling.max_tokens or min(_REPLY_TOKENS, window // _REPLY_SHARE)
+
+
+class TurnLoop:
+    """Knows the order of a turn's steps, and nothing of HTTP."""
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        catalogue: Catalogue,
+        ledger: Ledger,
+        open_guard: OpenGuard,
+        new_id: NewId,
+        *,
+        tool_rounds: int,
+    ) -> None:
+        self._mesh = mesh
+        self._catalogue = catalogue
+        self._ledger = ledger
+        self._open_guard = open_guard
+        self._new_id = new_id
+        self._tool_rounds = tool_rounds
+
+    async def run(self, principal: Principal, ask: Ask) -> AsyncGenerator[TurnEvent, None]:
+        """Admits, then: moderate, assemble, infer, run tools and assemble again, record.
+
+        What fails before `Started` fails the request; what fails later fails the stream.
+        """
+        plan = await self._plan(principal, ask)
+        plan, context = await self._open(plan)
+        yield Started(plan.response_id, plan.created_at_ms)
+        functions = frozenset(function.name for function in ask.functions)
+        reply = Reply(functions, self._open_guard, self._new_id, choices=ask.sampling.n)
+        limit = self._tool_rounds if ask.tool_rounds is None else ask.tool_rounds
+        for rounds_left in reversed(range(limit + 1)):
+            async with aclosing(self._infer(plan, context, reply)) as events:
+                async for event in events:
+                    yield event
+            if not reply.own_calls or not rounds_left:
+                break
+            async with aclosing(self._run_tools(plan, reply)) as events:
+                async for event in events:
+                    yield event
+            if reply.waits_for_caller:
+                break
+            context = await self._assemble(plan, reply.items, context.memory_ids)
+        for event in reply.endings():
+            yield event
+        yield Completed(await self._record(plan, context, reply))
+
+    async def _plan(self, principal: Principal, ask: Ask) -> Plan:
+        card = self._catalogue.card(ask.model)
+        _check(ask, card)
+        scope = principal.account.scope(ask.safety_identifier)
+        return Plan(
+            principal=principal,
+            ask=ask,
+            response_id=self._new_id("resp"),
+            created_at_ms=_now_ms(),
+            scope=scope,
+            card=card,
+            own_tools=await self._own_tools(ask, card, scope),
+        )
+
+    async def _own_tools(self, ask: Ask, card: ModelCard, scope: Scope) -> Sequence[Tool]:
+        """The mesh's tools that this turn may use.
+
+        None where they would stand in the caller's way: a format to keep, several choices, or a
+        function of the caller's that must be called.
+        """
+        forced = ask.choice.mode in {ToolMode.REQUIRED, ToolMode.NAMED} and ask.functions
+        unwanted = ask.choice.mode is ToolMode.NONE or ask.own_tools == frozenset()
+        if unwanted or forced or ask.format or ask.sampling.n > 1 or not card.calls_tools:
+            return ()
+        taken = {function.name for function in ask.functions}
+        return [
+            tool
+            for tool in await self._mesh.tools.list_tools(scope)
+            if tool.name not in taken and (ask.own_tools is None or tool.name in ask.own_tools)
+        ]
+
+    async def _open(self, plan: Plan) -> tuple[Plan, Context]:
+        """Moderation reads the input while the context is assembled; masked input is taken anew."""
+        screened, context = await _both(self._screen(plan.ask), self._assemble(plan, (), None))
+        if screened is not plan.ask:
+            plan = replace(plan, ask=screened)
+            context = await self._assemble(plan, (), context.memory_ids)
+        return plan, context
+
+    async def _screen(self, ask: Ask) -> Ask:
+        """The ask as moderation lets it pass."""
+        texts = [ask.instructions, *(_readable(item) for item in ask.input)]
+        wanted = [number for number, text in enumerate(texts) if text]
+        verdicts = await self._mesh.moderation.screen(
+            [texts[number] for number in wanted], Direction.INPUT
+        )
+        rewritten = dict[int, str]()
+        for number, verdict in zip(wanted, verdicts, strict=True):
+            if verdict.action is Action.BLOCK:
+                raise InputBlocked(
+                    f"the input is blocked by the content policy ({verdict.category})",
+                    category=verdict.category,
+                )
+            if verdict.action is Action.REWRITE:
+                rewritten[number] = verdict.text
+        if not rewritten:
+            return ask
+        items = [
+            _with_text(item, rewritten[number]) if number in rewritten else item
+            for number, item in enumerate(ask.input, 1)
+        ]
+        return replace(ask, input=tuple(items), instructions=rewritten.get(0, ask.instructions))
+
+    async def _assemble(
+        self, plan: Plan, produced: Sequence[Item], memory_ids: Sequence[str] | None
+    ) -> Context:
+        ask = plan.ask
+        card = plan.card
+        offered = () if ask.choice.mode is ToolMode.NONE else (*plan.own_tools, *ask.functions)
+        try:
+            return await self._mesh.context.assemble(
+                Assembly(
+                    scope=plan.scope,
+                    model=Model(card.id, card.context_tokens, card.summarises),
+                    parent_id=ask.previous_response_id,
+                    instructions=ask.instructions,
+                    custom_instructions=plan.principal.account.instructions,
+                    tools=offered,
+                    input=ask.input,
+                    produced=produced,
+                    output_tokens=plan.output_tokens,
+                    truncate_input=ask.truncate,
+                    memory_ids=memory_ids,
+                    template_options=ask.template_options,
+                )
+            )
+        except TurnNotFound:
+            raise ResponseNotFound(
+                "the previous response is not there", param="previous_response_id"
+            ) from None
+
+    async def _infer(
+        self, plan: Plan, context: Context, reply: Reply
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """One round of the model; leaves early when every choice has ended."""
+        generation = _generation(plan, context, reply)
+        async with (
+            reply.round(len(context.prompt_ids)),
+            aclosing(self._mesh.inference.generate(generation)) as pieces,
+        ):
+            async for piece in pieces:
+                for event in await reply.hear(piece):
+                    yield event
+                if reply.ended:
+                    return
+
+    async def _run_tools(self, plan: Plan, reply: Reply) -> AsyncGenerator[TurnEvent, None]:
+        """Runs the mesh's own calls, all at once, and shows them in the model's order."""
+        calls = reply.own_calls
+        for call in calls:
+            yield CallStarted(0, call)
+        running = [asyncio.create_task(self._run_tool(plan.scope, call)) for call in calls]
+        await _together(running)
+        for call, task in zip(calls, running, strict=True):
+            outcome = task.result()
+            item = replace(call, output=outcome.output, failed=outcome.failure is not None)
+            reply.ran(item)
+            yield ItemDone(0, item)
+
+    async def _run_tool(self, scope: Scope, call: Call) -> Outcome:
+        wanted = ToolCall(call.call_id, call.name, call.arguments)
+        try:
+            outcome = await self._mesh.tools.run(scope, wanted)
+        except UnknownTool:
+            return Outcome("error: there is no such tool", Failure.REFUSED)
+        (verdict,) = await self._mesh.moderation.screen([outcome.output], Direction.INPUT)
+        if verdict.action is Action.BLOCK:
+            return replace(outcome, output=_WITHHELD)
+        if verdict.action is Action.REWRITE:
+            return replace(outcome, output=verdict.text)
+        return outcome
+
+    async def _record(self, plan: Plan, context: Context, reply: Reply) -> Response:
+        """The turn in its tree, before anybody is told that it is complete; usage in the ledger."""
+        ask = plan.ask
+        response = Response(
+            id=plan.response_id,
+            model=plan.card.id,
+            previous_response_id=ask.previous_response_id,
+            created_at_ms=plan.created_at_ms,
+            completed_at_ms=_now_ms(),
+            status=reply.status,
+            output=tuple(reply.items),
+            usage=reply.usage,
+            echo=ask.echo,
+        )
+        if ask.store:
+            await self._mesh.context.record(
+                Turn(
+                    id=response.id,
+                    scope=plan.scope,
+                    parent_id=ask.previous_response_id,
+                    created_at_ms=response.created_at_ms,
+                    input=ask.input,
+                    output=response.output,
+                    memory_ids=context.memory_ids,
+                    document=documents.dump(response),
+                )
+            )
+        await self._ledger.add([_entry(plan, response)])
+        return response
+
+
+def _check(ask: Ask, card: ModelCard) -> None:
+    """Refuses what the model cannot do, by the field that asks for it."""
+    if ask.functions and not card.calls_tools:
+        raise InvalidRequest(f"{card.id} cannot call functions", param="tools")
+    if (ask.sampling.max_tokens or 0) >= card.context_tokens:
+        window = card.context_tokens
+        raise InvalidRequest(
+            f"must be less than the model's window of {window} tokens", param="max_tokens"
+        )
+    names = {function.name for function in ask.functions}
+    if ask.choice.mode is ToolMode.NAMED and ask.choice.name not in names:
+        raise InvalidRequest("names a function that is not in `tools`", param="tool_choice")
+
+
+def _readable(item: Item) -> str:
+    """What moderation reads of the caller's items: all but what the assistant said."""
+    if isinstance(item, CallResult):
+        return item.output
+    if isinstance(item, Text) and item.role is not Role.ASSISTANT:
+        return item.text
+    return ""
+
+
+def _with_text(item: Item, text: str) -> Item:
+    if isinstance(item, CallResult):
+        return replace(item, output=text)
+    assert isinstance(item, Text)
+    return replace(item, text=text)
+
+
+def _generation(plan: Plan, context: Context, reply: Reply) -> Generation:
+    ask = plan.ask
+    left = plan.card.context_tokens - len(context.prompt_ids)
+    if ask.sampling.max_tokens:
+        left = min(left, max(1, ask.sampling.max_tokens - reply.usage.completion_tokens))
+    # A call that was asked for has been made by the second round.
+    choice = ToolChoice() if reply.items else ask.choice
+    tools = () if choice.mode is ToolMode.NONE else (*plan.own_tools, *ask.functions)
+    return Generation(
+        model=plan.card.id,
+        request_id=f"{plan.response_id}.{len(reply.items)}",
+        prompt_ids=context.prompt_ids,
+        sampling=replace(ask.sampling, max_tokens=left),
+        format=ask.format,
+        calling=Calling(tools, choice, ask.parallel_calls),
+        cache_salt=plan.scope.tenant,
+    )
+
+
+def _entry(plan: Plan, response: Response) -> LedgerEntry:
+    return LedgerEntry(
+        response_id=response.id,
+        tenant=plan.scope.tenant,
+        key_id=plan.principal.key_id,
+        model=response.model,
+        at_ms=response.completed_at_ms,
+        usage=response.usage,
+    )
+
+
+async def _both(first: Awaitable[First], second: Awaitable[Second]) -> tuple[First, Second]:
+    one, other = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    await _together((one, other))
+    return one.result(), other.result()
+
+
+async def _together(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Waits for all; the first failure, or our own cancellation, cancels the rest."""
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

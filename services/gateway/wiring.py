@@ -1,0 +1,129 @@
+"""Which adapter goes where in the gateway."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from services.context_assembly.client import connect_context_assembly
+from services.gateway.adapters.remembering import BufferedLedger, CachedKeys, CachedTools, buffered
+from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
+from services.gateway.admission import Admission
+from services.gateway.authenticator import Authenticator
+from services.gateway.catalogue import Catalogue
+from services.gateway.config import GatewayConfig
+from services.gateway.front import Front
+from services.gateway.guard import guards
+from services.gateway.http.app import application
+from services.gateway.http.server import serving_http
+from services.gateway.ids import new_id
+from services.gateway.ports import Mesh
+from services.gateway.server import GatewayServer
+from services.gateway.turn import TurnLoop
+from services.inference.client import connect_inference
+from services.moderation.client import connect_moderation
+from services.shared.background import in_background
+from services.shared.process import Service
+from services.shared.server import Servable
+from services.shared.tracing import Tracer
+from services.tool_runner.client import connect_tool_runner
+
+_log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def build(
+    config: GatewayConfig, registry: CollectorRegistry
+) -> AsyncIterator[Sequence[Servable]]:
+    """The public endpoints; leaving lets nobody in, lets turns finish, then closes the rest."""
+    async with AsyncExitStack() as stack:
+        accounts = await stack.enter_async_context(open_accounts(config.accounts_url))
+        ledger = await stack.enter_async_context(buffered(accounts))
+        mesh = await stack.enter_async_context(_mesh(config))
+        catalogue = Catalogue(mesh.inference)
+        await stack.enter_async_context(in_background(catalogue.follow()))
+        front = _front(config, accounts, ledger, mesh, catalogue)
+        tracer = Tracer(
+            "gateway",
+            otlp_endpoint=config.otlp_endpoint,
+            sample_ratio=config.trace_sample_ratio,
+        )
+        stack.callback(tracer.close)
+        app = application(
+            front,
+            registry,
+            tracer,
+            version=version("chatmesh"),
+            max_body_bytes=config.max_body_bytes,
+            body_seconds=config.body_seconds,
+        )
+        url = await stack.enter_async_context(
+            serving_http(app, config.http_address, grace=config.grace_seconds)
+        )
+        _log.info("serving http", url=url)
+        stack.callback(front.admission.close)
+        yield [GatewayServer(front)]
+
+
+SERVICE = Service("gateway", GatewayConfig, build)
+
+
+@asynccontextmanager
+async def _mesh(config: GatewayConfig) -> AsyncIterator[Mesh]:
+    timeout = config.call_seconds
+    async with (
+        connect_moderation(config.moderation_address, timeout=timeout) as moderation,
+        connect_context_assembly(config.context_assembly_address, timeout=timeout) as context,
+        connect_inference(config.inference_address, timeout=timeout) as inference,
+        connect_tool_runner(config.tool_runner_address, timeout=timeout) as tools,
+    ):
+        yield Mesh(moderation, context, inference, CachedTools(tools))
+
+
+def _front(
+    config: GatewayConfig,
+    accounts: SqliteAccounts,
+    ledger: BufferedLedger,
+    mesh: Mesh,
+    catalogue: Catalogue,
+) -> Front:
+    turns = TurnLoop(
+        mesh,
+        catalogue,
+        ledger,
+        guards(mesh.moderation, config.output_moderation),
+        new_id,
+        tool_rounds=config.tool_rounds,
+    )
+    return Front(
+        Authenticator(CachedKeys(accounts), pepper=pepper(config.pepper_file)),
+        Admission(max_turns=config.max_turns, max_turns_per_tenant=config.max_turns_per_tenant),
+        turns,
+        catalogue,
+        mesh.context,
+        turn_seconds=config.turn_seconds,
+    )
+
+
+@asynccontextmanager
+async def open_authenticator(config: GatewayConfig) -> AsyncIterator[Authenticator]:
+    """For the commands that make keys: the same store, without the endpoints."""
+    async with open_accounts(config.accounts_url) as accounts:
+        yield Authenticator(accounts, pepper=pepper(config.pepper_file))
+
+
+def pepper(file: Path) -> bytes:
+    """The secret under which keys are hashed; made once, readable by its owner alone."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return file.read_bytes()
+    with os.fdopen(descriptor, "wb") as writing:
+        writing.write(made := secrets.token_bytes(32))
+    return made

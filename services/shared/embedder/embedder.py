@@ -1,0 +1,86 @@
+"""all-MiniLM-L6-v2 as int8 ONNX: one text at a time, on threads of its own."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnxruntime  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+Vectors = NDArray[np.float32]
+
+DIMENSIONS = 384
+_MAX_TOKENS = 256
+# More than 256 tokens of any usual text; the tokenizer would read a whole book to drop it.
+_MAX_CHARS = 8_192
+# After so many texts of one call others get their turn.
+_TEXTS_PER_TURN = 8
+_HERE = Path(__file__).parent
+
+
+class Embedder:
+    """Vectors of unit length: the closer two texts are in meaning, the nearer 1 their product.
+
+    Only the first 256 tokens of a text count. A text's vector does not depend on its company: texts
+    are run one by one, since quantisation scales would be shared within a batch, and since on a CPU
+    a batch is hardly faster.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, session: onnxruntime.InferenceSession, pool: ThreadPoolExecutor
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._session = session
+        self._pool = pool
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """A row for each text, worked out off the event loop."""
+        loop = asyncio.get_running_loop()
+        parts = [
+            await loop.run_in_executor(
+                self._pool, self.embed_now, texts[start : start + _TEXTS_PER_TURN]
+            )
+            for start in range(0, len(texts), _TEXTS_PER_TURN)
+        ]
+        return np.concatenate(parts) if parts else self.embed_now(())
+
+    def embed_now(self, texts: Sequence[str]) -> Vectors:
+        """As `embed`, on the calling thread; several threads may call at once."""
+        vectors = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
+        for row, text in enumerate(texts):
+            vectors[row] = self._vector(text)
+        return vectors
+
+    def _vector(self, text: str) -> Vectors:
+        ids = np.array([self._tokenizer.encode(text[:_MAX_CHARS]).ids], dtype=np.int64)
+        (vectors,) = self._session.run(
+            None, {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+        )
+        vector: Vectors = vectors[0]
+        return vector
+
+
+@contextmanager
+def open_embedder(threads: int = 1) -> Iterator[Embedder]:
+    """Loads the bundled model, ready to work; `threads` texts are embedded at once."""
+    tokenizer = Tokenizer.from_file(str(_HERE / "tokenizer.json"))
+    tokenizer.enable_truncation(_MAX_TOKENS)
+    tokenizer.no_padding()
+    with ThreadPoolExecutor(threads, thread_name_prefix="embedder") as pool:
+        embedder = Embedder(tokenizer, _session(), pool)
+        embedder.embed_now(["The first run sets up what the later ones reuse."])
+        yield embedder
+
+
+def _session() -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    # Two threads make one text no faster (measured); texts run beside each other instead.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        _HERE / "model.onnx", options, providers=["CPUExecutionProvider"]
+    )
