@@ -51,7 +51,7 @@ class GatewayServer(pb_grpc.GatewayServiceServicer):
 
     async def ListModels(
         self,
-        request: pb.ListModelsRequest,  # noqa: ARG002
+        request: pb.ListModelsRequest,
         context: Context,
     ) -> pb.ListModelsResponse:
         session = await self._session(context)

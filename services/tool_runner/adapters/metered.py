@@ -1,0 +1,71 @@
+"""Counts what tools do, by tool and outcome."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from services.shared.chat import Scope, Tool, ToolCall
+from services.shared.metrics import LATENCY_BUCKETS
+from services.tool_runner.api import Outcome, ToolRunner, UnknownTool
+
+# Models may make up names without end; a label may not.
+_UNKNOWN = "unknown"
+
+
+class MeteredToolRunner:
+    """A `ToolRunner` that is watched."""
+
+    def __init__(
+        self, tool_runner: ToolRunner, names: Sequence[str], registry: CollectorRegistry
+    ) -> None:
+        self._tool_runner = tool_runner
+        self._names = frozenset(names)
+        self._calls = Counter(
+            "chatmesh_tool_runner_calls", "Calls ended.", ["tool", "outcome"], registry=registry
+        )
+        self._seconds = Histogram(
+            "chatmesh_tool_runner_seconds",
+            "Time that a tool took.",
+            ["tool"],
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._running = Gauge(
+            "chatmesh_tool_runner_running", "Calls now running.", ["tool"], registry=registry
+        )
+
+    async def list_tools(self, scope: Scope) -> Sequence[Tool]:
+        return await self._tool_runner.list_tools(scope)
+
+    async def run(self, scope: Scope, call: ToolCall) -> Outcome:
+        with self._watched(call.name if call.name in self._names else _UNKNOWN) as watched:
+            outcome = await self._tool_runner.run(scope, call)
+            watched.ended = outcome.failure.value if outcome.failure else "ok"
+            return outcome
+
+    @contextmanager
+    def _watched(self, tool: str) -> Iterator["_Watched"]:
+        watched = _Watched()
+        started = time.perf_counter()
+        self._running.labels(tool).inc()
+        try:
+            yield watched
+        except UnknownTool:
+            watched.ended = "unknown_tool"
+            raise
+        except asyncio.CancelledError:
+            watched.ended = "cancelled"
+            raise
+        finally:
+            self._running.labels(tool).dec()
+            self._calls.labels(tool, watched.ended).inc()
+            self._seconds.labels(tool).observe(time.perf_counter() - started)
+
+
+class _Watched:
+    """How one call ends; a bug has no other word."""
+
+    ended = "bug"

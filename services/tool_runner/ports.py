@@ -1,0 +1,75 @@
+"""What the runner runs, and what its tools need from outside."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from services.memory.api import Fact, Remembered
+from services.shared.chat import Scope
+from services.tool_runner.api import Failure
+
+Arguments = Mapping[str, Any]
+
+
+class ToolFailed(Exception):
+    """Why a tool could not do what was asked, in plain words that the model passes on.
+
+    `sentence` may quote the call's own arguments, never another exception's text.
+    """
+
+    def __init__(self, failure: Failure, sentence: str) -> None:
+        super().__init__(sentence)
+        self.failure = failure
+        self.sentence = sentence
+
+
+class Permission(Enum):
+    EVERYBODY = "everybody"
+    USERS = "users"  # scopes that name a user
+
+    def granted_to(self, scope: Scope) -> bool:
+        return self is Permission.EVERYBODY or bool(scope.user)
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What a tool says of itself; `parameters` is a JSON Schema of an object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    permission: Permission = Permission.EVERYBODY
+
+
+class RunnableTool(Protocol):
+    """One of the mesh's own tools. Cancelling `run` stops it."""
+
+    @property
+    def declaration(self) -> Declaration: ...
+
+    async def run(self, scope: Scope, arguments: Arguments) -> str:
+        """Gets arguments that follow the schema; raises `ToolFailed`."""
+
+
+class Memory(Protocol):
+    """What the memory tools need of `services.memory.api.Memory`."""
+
+    async def remember(self, scope: Scope, text: str) -> Remembered: ...
+
+    async def forget(self, scope: Scope, *, query: str) -> Sequence[Fact]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The weather at a place; `place` is how the service calls what it found."""
+
+    place: str
+    celsius: float
+    sky: str
+    wind_kmh: float
+
+
+class WeatherService(Protocol):
+    async def conditions(self, location: str) -> Conditions | None:
+        """The weather there now; None when no such place is known. Raises `ToolFailed`."""
