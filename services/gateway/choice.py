@@ -137,10 +137,12 @@ class Choice:
             logprobs = () if segment.guard.rewritten else tuple(segment.logprobs)
             segment.logprobs.clear()
             return [TextDelta(self._index, segment.id, shown, logprobs)]
-        return [*self._call_started(segment), CallDelta(self._index, segment.id, shown)]
+        started = self._call_started(segment)
+        return [*started, CallDelta(self._index, segment.id, shown)] if segment.started else []
 
     def _call_started(self, segment: _Segment) -> list[TurnEvent]:
-        if segment.started or segment.call is None:
+        """A caller's call begins with its first arguments; an own one when it is run."""
+        if segment.started or segment.call is None or segment.call.own:
             return []
         segment.started = True
         return [CallStarted(self._index, segment.call)]

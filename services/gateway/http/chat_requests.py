@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag
+from pydantic import AfterValidator, Field, Tag
 
 from services.context_assembly.api import Call, CallResult, Item, Reasoning, Text
 from services.gateway.api import Ask
@@ -141,6 +141,19 @@ ResponseFormat = Annotated[
 ]
 
 
+Stop = Annotated[
+    Annotated[str, Tag("@one")] | Annotated[list[str], Field(max_length=16), Tag("@several")],
+    tagged(lambda value: {str: "one", list: "several"}.get(type(value)), "a string or several"),
+]
+
+
+def _biases(biases: dict[str, float] | None) -> dict[str, float] | None:
+    for token, bias in (biases or {}).items():
+        if not token.isdecimal() or not -100 <= bias <= 100:
+            raise ValueError("must map token ids to numbers from -100 to 100")
+    return biases
+
+
 class StreamOptions(Body):
     include_usage: bool = False
 
@@ -162,11 +175,11 @@ class ChatCompletionRequest(Body):
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     repetition_penalty: float | None = Field(default=None, gt=0, le=10)
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
-    stop: str | list[str] | None = None
+    stop: Stop | None = None
     n: int | None = Field(default=1, ge=1, le=16)
     logprobs: bool | None = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    logit_bias: Annotated[dict[str, float] | None, AfterValidator(_biases)] = None
     tools: list[FunctionTool] | None = Field(default=None, max_length=128)
     tool_choice: ToolChoiceField | None = None
     parallel_tool_calls: bool | None = True
@@ -205,7 +218,7 @@ class ChatCompletionRequest(Body):
             stop=tuple(stop),
             n=self.n or 1,
             top_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
-            logit_bias=self.logit_bias or {},
+            logit_bias={int(token): bias for token, bias in (self.logit_bias or {}).items()},
         )
 
     def _template_options(self) -> dict[str, str]:

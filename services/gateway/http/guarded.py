@@ -3,12 +3,20 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import orjson
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.gateway.front import Front, KeySession
 from services.gateway.keys import bearer
+
+
+class StrictRequest(Request):
+    """Takes only JSON that can be written again: no NaN, no half of a surrogate pair."""
+
+    async def json(self) -> Any:
+        return orjson.loads(await self.body())
 
 
 class GuardedRoute(APIRoute):
@@ -22,7 +30,7 @@ class GuardedRoute(APIRoute):
             request.state.session = await front.session(
                 bearer(request.headers.get("authorization", ""))
             )
-            return await handle(request)
+            return await handle(StrictRequest(request.scope, request.receive))
 
         return guarded
 

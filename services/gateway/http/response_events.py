@@ -142,11 +142,11 @@ class ResponseEvents:
             return [self._of_item("function_call_arguments.done", item.id, **arguments)]
         return []
 
-    def _of_item(self, name: str, item_id: str, **fields: Any) -> bytes:
+    def _of_item(self, event: str, item_id: str, /, **fields: Any) -> bytes:
         place = self._places[item_id]
-        return self._event(f"response.{name}", item_id=item_id, output_index=place, **fields)
+        return self._event(f"response.{event}", item_id=item_id, output_index=place, **fields)
 
-    def _event(self, name: str, **fields: Any) -> bytes:
+    def _event(self, name: str, /, **fields: Any) -> bytes:
         number, self._number = self._number, self._number + 1
         body = orjson.dumps({"type": name, "sequence_number": number, **fields})
         return b"event: %b\ndata: %b\n\n" % (name.encode(), body)

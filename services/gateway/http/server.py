@@ -52,6 +52,7 @@ def _bound(address: str) -> Iterator[socket.socket]:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host.strip("[]"), int(port)))
+        listener.listen(2048)  # who comes before the server is up waits
     except OSError as error:
         listener.close()
         raise PortTaken(f"{address} cannot be listened on: {error.strerror}") from None

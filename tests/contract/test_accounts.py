@@ -1,0 +1,106 @@
+"""One suite for every store of accounts, keys and usage."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from services.gateway.adapters.in_memory import InMemoryAccounts
+from services.gateway.adapters.remembering import BufferedLedger, CachedKeys, buffered
+from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
+from services.gateway.ports import Account, AccountKind, LedgerEntry
+from services.inference.api import Usage
+
+Store = InMemoryAccounts | SqliteAccounts
+ADA = Account("acct_1", "Ada", AccountKind.PERSONAL, "Be brief.")
+SHOP = Account("acct_2", "shop", AccountKind.APPLICATION)
+
+
+@pytest.fixture(params=["in memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    if request.param == "in memory":
+        yield InMemoryAccounts()
+        return
+    async with open_accounts(f"sqlite:{tmp_path}/gateway.sqlite") as opened:
+        yield opened
+
+
+async def test_a_key_is_found_with_its_account(store: Store) -> None:
+    await store.add_account(ADA)
+    await store.add_key("key1", "acct_1", b"print")
+    found = await store.find_key("key1")
+    assert found
+    assert (found.account, found.fingerprint, found.revoked) == (ADA, b"print", False)
+    assert await store.find_key("key2") is None
+
+
+async def test_an_account_is_changed_by_adding_it_again(store: Store) -> None:
+    await store.add_account(ADA)
+    await store.add_key("key1", "acct_1", b"print")
+    changed = Account("acct_1", "Ada L.", AccountKind.PERSONAL, "Be long.")
+    await store.add_account(changed)
+    found = await store.find_key("key1")
+    assert found
+    assert found.account == changed
+
+
+async def test_revoking_takes_all_keys_of_one_account(store: Store) -> None:
+    await store.add_account(ADA)
+    await store.add_account(SHOP)
+    for key, account in (("key1", "acct_1"), ("key2", "acct_1"), ("key3", "acct_2")):
+        await store.add_key(key, account, b"print")
+    assert await store.revoke_keys("acct_1") == 2
+    assert await store.revoke_keys("acct_1") == 0
+    found = [await store.find_key(key) for key in ("key1", "key2", "key3")]
+    assert [key.revoked for key in found if key] == [True, True, False]
+
+
+def entry(number: int, tenant: str = "acct_1") -> LedgerEntry:
+    return LedgerEntry(f"resp_{number}", tenant, "key1", "demo", number, Usage(10, 5, 3, 1))
+
+
+async def test_usage_is_counted_once_and_by_tenant(store: Store) -> None:
+    await store.add([entry(1), entry(2), entry(1, "acct_2")])
+    await store.add([entry(2), entry(3)])
+    assert await store.total("acct_1") == Usage(30, 15, 9, 3)
+    assert await store.total("acct_2") == Usage(10, 5, 3, 1)
+    assert await store.total("nobody") == Usage()
+
+
+async def test_a_buffered_ledger_writes_all_when_it_closes(store: Store) -> None:
+    async with buffered(store) as ledger:
+        await ledger.add([entry(1)])
+        assert await ledger.total("acct_1") == Usage(10, 5, 3, 1)
+        await ledger.add([entry(2)])
+    assert await store.total("acct_1") == Usage(20, 10, 6, 2)
+
+
+class BrokenLedger(InMemoryAccounts):
+    broken = True
+
+    async def add(self, entries: object) -> None:
+        if self.broken:
+            raise OSError("disk full")
+        await super().add(entries)  # type: ignore[arg-type]
+
+
+async def test_what_cannot_be_written_now_is_written_later() -> None:
+    store = BrokenLedger()
+    ledger = BufferedLedger(store)
+    await ledger.add([entry(1)])
+    with pytest.raises(OSError, match="disk full"):
+        await ledger.flush()
+    store.broken = False
+    assert await ledger.total("acct_1") == Usage(10, 5, 3, 1)
+
+
+async def test_cached_keys_ask_again_for_those_they_do_not_know(store: Store) -> None:
+    cached = CachedKeys(store)
+    assert await cached.find_key("key1") is None
+    await cached.add_account(ADA)
+    await cached.add_key("key1", "acct_1", b"print")
+    assert await cached.find_key("key1")
+    assert await cached.revoke_keys("acct_1") == 1
+    found = await cached.find_key("key1")
+    assert found
+    assert found.revoked
