@@ -46,7 +46,7 @@ async def build(
         ledger = await stack.enter_async_context(buffered(accounts))
         mesh = await stack.enter_async_context(_mesh(config))
         catalogue = Catalogue(mesh.inference)
-        await stack.enter_async_context(in_background(catalogue.follow()))
+        await stack.enter_async_context(in_background(catalogue.follow))
         front = _front(config, accounts, ledger, mesh, catalogue)
         tracer = Tracer(
             "gateway",

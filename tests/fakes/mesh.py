@@ -262,7 +262,7 @@ async def surroundings(
     turns = TurnLoop(mesh, catalogue, accounts, guards(moderation, mode), new_id, tool_rounds=3)
     admission = Admission(max_turns=max_turns, max_turns_per_tenant=max(1, max_turns - 1))
     front = Front(authenticator, admission, turns, catalogue, context, turn_seconds=turn_seconds)
-    async with in_background(catalogue.follow()):
+    async with in_background(catalogue.follow):
         await asyncio.wait_for(catalogue.wait_connected(), 5)
         yield Surroundings(
             front, key, accounts, authenticator, moderation, context, inference, tools

@@ -91,6 +91,6 @@ class BufferedLedger:
 async def buffered(ledger: Ledger) -> AsyncIterator[BufferedLedger]:
     """A buffered ledger that flushes on the side, and once more when left."""
     buffer = BufferedLedger(ledger)
-    async with in_background(every(_FLUSH_SECONDS, buffer.flush)):
+    async with in_background(lambda: every(_FLUSH_SECONDS, buffer.flush)):
         yield buffer
     await buffer.flush()

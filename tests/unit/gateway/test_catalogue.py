@@ -37,7 +37,7 @@ def test_before_the_first_report_it_says_that_no_model_is_there() -> None:
 async def test_a_lost_stream_is_opened_again_and_cards_are_kept_meanwhile() -> None:
     inference = Flaky()
     catalogue = Catalogue(inference)
-    async with in_background(catalogue.follow()):
+    async with in_background(catalogue.follow):
         await asyncio.wait_for(catalogue.wait_connected(), 5)
         inference.broken.set()
         while catalogue.connected:  # noqa: ASYNC110 - the event under test is its being cleared
@@ -49,7 +49,7 @@ async def test_a_lost_stream_is_opened_again_and_cards_are_kept_meanwhile() -> N
 
 async def test_a_model_that_is_not_served_is_named_with_those_that_are() -> None:
     catalogue = Catalogue(ScriptedInference())
-    async with in_background(catalogue.follow()):
+    async with in_background(catalogue.follow):
         await asyncio.wait_for(catalogue.wait_connected(), 5)
         with pytest.raises(ModelNotFound, match="demo, toolless"):
             catalogue.card("gpt")

@@ -57,6 +57,7 @@ async def test_the_turn_goes_on_for_as_long_as_one_reader_stays() -> None:
     source = Source(1000)
     turn = LiveTurn(source.events, seconds=30)
     async with aclosing(turn.read()) as staying:
+        await anext(staying)
         async with aclosing(turn.read()) as leaving:
             await anext(leaving)
         assert [event async for event in staying][-1] == TextDelta(0, "msg", "999")
