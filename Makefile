@@ -1,13 +1,80 @@
 # `make` alone prints the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PORT ?= 8000
+HOST ?= 127.0.0.1
+MODEL ?=
+NAME ?= me
+
+# vLLM with CUDA where there is an NVIDIA device, else its CPU build; everything else is the same.
+LOCK := requirements/laptop$(if $(wildcard /dev/nvidia0),-cuda,).txt
 PYTHON := .venv/bin/python
+INSTALLED := .venv/installed-$(notdir $(basename $(LOCK)))
+COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --no-annotate --no-strip-extras
 
-.PHONY: help protos
+.PHONY: help up down key install test check unit contract mesh live bench protos locks clean
+
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-protos: ## regenerate protos/gen from protos/chatmesh
-	rm -rf protos/gen/chatmesh
-	$(PYTHON) -m grpc_tools.protoc -Iprotos --python_out=protos/gen --grpc_python_out=protos/gen \
-		--mypy_out=protos/gen --mypy_grpc_out=protos/gen \
+up: $(INSTALLED) ## run the mesh here   [PORT=8000 HOST=127.0.0.1 MODEL=<directory or hub id> DETACH=1]
+	@$(PYTHON) -m services up --host $(HOST) --port $(PORT) --model "$(MODEL)" $(if $(DETACH),--detach)
+
+down: ## stop what `make up DETACH=1` started
+	@$(PYTHON) -m services down
+
+key: $(INSTALLED) ## make an API key and show it once   [NAME=me APPLICATION=1]
+	@$(PYTHON) -m services key "$(NAME)" $(if $(APPLICATION),--application)
+
+install: $(INSTALLED) ## make .venv from the hashed locks; `make up` and `make test` do it themselves
+
+$(INSTALLED): $(LOCK) requirements/uv.txt pyproject.toml
+	@python=$$(for each in python3.11 python3.12 python3.13 python3; do \
+		$$each -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && \
+		command -v $$each && break; done || true); \
+	if [ -z "$$python" ]; then echo "chatmesh needs Python 3.11, 3.12 or 3.13: install one first." >&2; exit 1; fi; \
+	if [ ! -x $(PYTHON) ]; then echo "making .venv with $$python"; $$python -m venv .venv; fi
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@echo "installing $(LOCK): some 6 GB the first time, from the cache after that"
+	@.venv/bin/uv pip install --python $(PYTHON) --no-deps --require-hashes -r $(LOCK)
+	@.venv/bin/uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: check unit contract mesh live ## all that CI runs: the checks and every suite
+
+check: $(INSTALLED) ## style, types, imports between services, generated code
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(MAKE) --no-print-directory check-protos
+
+.PHONY: check-protos
+check-protos:
+	@made=$$(mktemp -d); trap 'rm -rf $$made' EXIT; \
+	$(MAKE) --no-print-directory --silent protos GEN=$$made && diff -r $$made protos/gen \
+		|| { echo "protos/gen is not what protos/chatmesh says: run \`make protos\` and commit" >&2; exit 1; }
+
+unit contract mesh live: $(INSTALLED)
+	.venv/bin/pytest -q tests/$@
+
+bench: $(INSTALLED) ## measure this machine against bare vLLM and print the tables
+	$(PYTHON) -m loadtest
+
+GEN := protos/gen
+protos: $(INSTALLED) ## regenerate protos/gen from protos/chatmesh
+	@rm -rf $(GEN)/chatmesh
+	@$(PYTHON) -m grpc_tools.protoc -Iprotos --python_out=$(GEN) --grpc_python_out=$(GEN) \
+		--mypy_out=quiet:$(GEN) --mypy_grpc_out=quiet:$(GEN) \
 		--plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=.venv/bin/protoc-gen-mypy_grpc \
 		$$(find protos/chatmesh -name '*.proto' | sort)
+
+locks: ## resolve requirements/*.txt anew from pyproject.toml
+	$(COMPILE) pyproject.toml --extra mesh --extra inference-cpu --extra dev \
+		--overrides requirements/overrides.txt -o requirements/laptop.txt
+	$(COMPILE) pyproject.toml --extra mesh --extra inference --extra dev -o requirements/laptop-cuda.txt
+
+clean: ## forget what was installed and what the mesh kept here
+	rm -rf .venv .chatmesh .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

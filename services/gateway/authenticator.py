@@ -37,3 +37,7 @@ class Authenticator:
         await self._accounts.add_account(account)
         await self._accounts.add_key(key.id, account.id, keys.fingerprint(key, self._pepper))
         return str(key)
+
+    async def revoke_keys(self, account: Account) -> None:
+        """Lets nobody in any more with the keys that the account had."""
+        await self._accounts.revoke_keys(account.id)

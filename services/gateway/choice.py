@@ -21,7 +21,7 @@ from services.inference.api import Delta, FinishReason, TokenLogprob
 from services.shared.chat import Role
 
 Kind = Literal["msg", "rs", "fc"]
-NewId = Callable[[str], str]
+MakeId = Callable[[str], str]
 
 
 @dataclass(slots=True)
@@ -44,12 +44,12 @@ class Choice:
     """Grows by the model's deltas; `items` are those that are whole."""
 
     def __init__(
-        self, index: int, functions: frozenset[str], open_guard: OpenGuard, new_id: NewId
+        self, index: int, functions: frozenset[str], open_guard: OpenGuard, make_id: MakeId
     ) -> None:
         self._index = index
         self._functions = functions
         self._open_guard = open_guard
-        self._new_id = new_id
+        self._make_id = make_id
         self._segment: _Segment | None = None
         self._blanks = ""
         self.items: list[Item] = []
@@ -113,13 +113,13 @@ class Choice:
         segment.call_index = delta.index
         # A name that nobody offered is the mesh's too: the model is told that it does not exist.
         own = delta.name not in self._functions
-        segment.id = self._new_id("mcp") if own else segment.id
-        segment.call = Call(segment.id, self._new_id("call"), delta.name, arguments="", own=own)
+        segment.id = self._make_id("mcp") if own else segment.id
+        segment.call = Call(segment.id, self._make_id("call"), delta.name, arguments="", own=own)
 
     async def _open(self, kind: Kind) -> _Segment:
         stack = AsyncExitStack()
         guard = await stack.enter_async_context(self._open_guard())
-        self._segment = _Segment(kind, self._new_id(kind), guard, stack)
+        self._segment = _Segment(kind, self._make_id(kind), guard, stack)
         return self._segment
 
     async def _show(self, text: str, events: list[TurnEvent], *, final: bool = False) -> None:

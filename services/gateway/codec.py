@@ -16,7 +16,7 @@ from services.gateway.api import (
     TextDelta,
     TurnEvent,
 )
-from services.gateway.ids import new_id
+from services.gateway.ids import make_id
 from services.inference.api import FormatKind, ModelCard, OutputFormat, Sampling, Usage
 from services.shared.chat import Role, Tool, ToolChoice, ToolMode
 from services.shared.codec import known
@@ -122,10 +122,10 @@ def item_in(item: pb.Item) -> Item:
     match item.WhichOneof("kind"):
         case "message":
             role = known(_ROLES, item.message.role, "role")
-            return Text(item.id or new_id("msg"), role, item.message.text)
+            return Text(item.id or make_id("msg"), role, item.message.text)
         case "function_call":
             call = item.function_call
-            ident = item.id or new_id("fc")
+            ident = item.id or make_id("fc")
             return Call(
                 ident,
                 call.call_id,
@@ -137,9 +137,9 @@ def item_in(item: pb.Item) -> Item:
             )
         case "function_result":
             result = item.function_result
-            return CallResult(item.id or new_id("fco"), result.call_id, result.output)
+            return CallResult(item.id or make_id("fco"), result.call_id, result.output)
         case "reasoning":
-            return Reasoning(item.id or new_id("rs"), item.reasoning.text)
+            return Reasoning(item.id or make_id("rs"), item.reasoning.text)
     raise Malformed("an item of input is of no known kind", param="input")
 
 

@@ -3,5 +3,5 @@
 import secrets
 
 
-def new_id(prefix: str) -> str:
+def make_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(16)}"

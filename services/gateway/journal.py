@@ -24,7 +24,6 @@ class LiveTurn:
         self._journal: list[TurnEvent] = []
         self._positions: dict[object, int] = {}
         self._changed = asyncio.Condition()
-        self._failure: Exception | None = None
         self._over = False
         self._task: asyncio.Task[None] | None = None
 
@@ -44,8 +43,7 @@ class LiveTurn:
             del self._positions[reader]
             if not self._positions:
                 await self._stop()
-        if self._failure:
-            raise self._failure
+        self._task.result()
 
     async def _next(self, reader: object) -> TurnEvent | None:
         position = self._positions[reader]
@@ -67,9 +65,7 @@ class LiveTurn:
                     async for event in events:
                         await self._append(event)
         except TimeoutError:
-            self._failure = DeadlineExceeded(f"the turn took more than {self._seconds:g} seconds")
-        except Exception as error:  # noqa: BLE001 - told to every reader, who knows what to do
-            self._failure = error
+            raise DeadlineExceeded(f"the turn took more than {self._seconds:g} seconds") from None
         finally:
             self._over = True
             async with self._changed:
@@ -84,6 +80,8 @@ class LiveTurn:
             )
 
     async def _stop(self) -> None:
-        if self._task and not self._task.done():
+        """Returns when the task has ended; it may just be about to."""
+        assert self._task is not None
+        if not self._over:
             self._task.cancel()
-            await asyncio.wait([self._task])
+        await asyncio.wait([self._task])

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from services.context_assembly.api import Call, Item
 from services.gateway.api import ChoiceEnded, Finish, Status, TurnEvent
-from services.gateway.choice import Choice, NewId
+from services.gateway.choice import Choice, MakeId
 from services.gateway.guard import OpenGuard
 from services.inference.api import Piece, Usage
 
@@ -23,11 +23,11 @@ class Reply:
     """Hears the model's pieces, round by round; `items` are the first choice's, whole ones only."""
 
     def __init__(
-        self, functions: frozenset[str], open_guard: OpenGuard, new_id: NewId, *, choices: int
+        self, functions: frozenset[str], open_guard: OpenGuard, make_id: MakeId, *, choices: int
     ) -> None:
         self._functions = functions
         self._open_guard = open_guard
-        self._new_id = new_id
+        self._make_id = make_id
         self._choices: list[Choice] = []
         self._number = choices
         self._reported: Usage | None = None
@@ -62,7 +62,7 @@ class Reply:
     async def round(self, prompt_tokens: int) -> AsyncIterator[None]:
         """Another round of the model, in which `hear` is called."""
         self._earlier = self.items
-        self._choices = [self._new_choice(index) for index in range(self._number)]
+        self._choices = [self._begin_choice(index) for index in range(self._number)]
         self._reported = None
         self._heard_tokens = 0
         try:
@@ -97,8 +97,8 @@ class Reply:
             return Finish.TOOL_ROUNDS
         return self._choices[index].finish or Finish.STOP
 
-    def _new_choice(self, index: int) -> Choice:
-        return Choice(index, self._functions, self._open_guard, self._new_id)
+    def _begin_choice(self, index: int) -> Choice:
+        return Choice(index, self._functions, self._open_guard, self._make_id)
 
 
 def _sum(first: Usage, second: Usage) -> Usage:

@@ -43,7 +43,7 @@ from services.tool_runner.api import Failure, Outcome, UnknownTool
 
 First = TypeVar("First")
 Second = TypeVar("Second")
-NewId = Callable[[str], str]
+MakeId = Callable[[str], str]
 
 # What is kept free for a reply of open length: tokens, or at most this part of the window.
 _REPLY_TOKENS = 1024
@@ -79,7 +79,7 @@ class TurnLoop:
         catalogue: Catalogue,
         ledger: Ledger,
         open_guard: OpenGuard,
-        new_id: NewId,
+        make_id: MakeId,
         *,
         tool_rounds: int,
     ) -> None:
@@ -87,7 +87,7 @@ class TurnLoop:
         self._catalogue = catalogue
         self._ledger = ledger
         self._open_guard = open_guard
-        self._new_id = new_id
+        self._make_id = make_id
         self._tool_rounds = tool_rounds
 
     async def run(self, principal: Principal, ask: Ask) -> AsyncGenerator[TurnEvent, None]:
@@ -99,7 +99,7 @@ class TurnLoop:
         plan, context = await self._open(plan)
         yield Started(plan.response_id, plan.created_at_ms)
         functions = frozenset(function.name for function in ask.functions)
-        reply = Reply(functions, self._open_guard, self._new_id, choices=ask.sampling.n)
+        reply = Reply(functions, self._open_guard, self._make_id, choices=ask.sampling.n)
         limit = self._tool_rounds if ask.tool_rounds is None else ask.tool_rounds
         for rounds_left in reversed(range(limit + 1)):
             async with aclosing(self._infer(plan, context, reply)) as events:
@@ -124,7 +124,7 @@ class TurnLoop:
         return Plan(
             principal=principal,
             ask=ask,
-            response_id=self._new_id("resp"),
+            response_id=self._make_id("resp"),
             created_at_ms=_now_ms(),
             scope=scope,
             card=card,

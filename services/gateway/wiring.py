@@ -21,7 +21,7 @@ from services.gateway.front import Front
 from services.gateway.guard import guards
 from services.gateway.http.app import application
 from services.gateway.http.server import serving_http
-from services.gateway.ids import new_id
+from services.gateway.ids import make_id
 from services.gateway.ports import Mesh
 from services.gateway.server import GatewayServer
 from services.gateway.turn import TurnLoop
@@ -97,7 +97,7 @@ def _front(
         catalogue,
         ledger,
         guards(mesh.moderation, config.output_moderation),
-        new_id,
+        make_id,
         tool_rounds=config.tool_rounds,
     )
     return Front(

@@ -16,44 +16,44 @@ from services.shared.tracing import Tracer
 from services.shared.wire_errors import status_code, trailers
 
 _log = structlog.get_logger()
-Handler = Any  # grpc.RpcMethodHandler, whose fields the stubs do not know
+Method = Any  # grpc.RpcMethodHandler, whose fields the stubs do not know
 Context = grpc.aio.ServicerContext[Any, Any]
 # Health and reflection are asked often and say nothing of the mesh's own work.
 _UNMETERED = ("/grpc.health.", "/grpc.reflection.")
 
 
 class Boundary(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of one service's server."""
+    """Wraps the methods of one service's server."""
 
     def __init__(self, service: str, tracer: Tracer, metrics: RpcMetrics) -> None:
         self._service = service
         self._tracer = tracer
         self._metrics = metrics
-        self._wrapped: dict[str, Handler] = {}
+        self._wrapped: dict[str, Method] = {}
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Method]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
+    ) -> Method:
         method = handler_call_details.method
         if method.startswith(_UNMETERED):
             return await continuation(handler_call_details)
         if method not in self._wrapped:
-            handler = await continuation(handler_call_details)
-            if handler is None:  # an unknown method is not worth remembering: strangers choose it
+            served = await continuation(handler_call_details)
+            if served is None:  # an unknown method is not worth remembering: strangers choose it
                 return None
-            self._wrapped[method] = self._wrap(method, handler)
+            self._wrapped[method] = self._wrap(method, served)
         return self._wrapped[method]
 
-    def _wrap(self, method: str, handler: Handler) -> Handler:
-        if handler.response_streaming:
-            kind = "stream_stream" if handler.request_streaming else "unary_stream"
-            return handler._replace(**{kind: self._streaming(method, getattr(handler, kind))})
-        kind = "stream_unary" if handler.request_streaming else "unary_unary"
-        return handler._replace(**{kind: self._answering(method, getattr(handler, kind))})
+    def _wrap(self, method: str, served: Method) -> Method:
+        if served.response_streaming:
+            kind = "stream_stream" if served.request_streaming else "unary_stream"
+            return served._replace(**{kind: self._streaming(method, getattr(served, kind))})
+        kind = "stream_unary" if served.request_streaming else "unary_unary"
+        return served._replace(**{kind: self._answering(method, getattr(served, kind))})
 
-    def _answering(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Handler:
+    def _answering(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Method:
         async def answer(request: Any, context: Context) -> Any:
             with self._call(method, context) as call:
                 try:
@@ -64,7 +64,7 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         return answer
 
-    def _streaming(self, method: str, behaviour: Callable[..., AsyncIterator[Any]]) -> Handler:
+    def _streaming(self, method: str, behaviour: Callable[..., AsyncIterator[Any]]) -> Method:
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             with self._call(method, context) as call:
                 responses = behaviour(request, context)

@@ -3,6 +3,7 @@
 import logging
 import sys
 from contextvars import ContextVar
+from pathlib import Path
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
@@ -14,8 +15,9 @@ service_name: ContextVar[str] = ContextVar("service_name", default="")
 _transform = ExceptionDictTransformer(show_locals=False)
 
 
-def configure(level: str) -> None:
-    """Sends our logs, and those of libraries from WARNING up, to standard error as JSON lines."""
+def configure(level: str, file: Path | None = None) -> None:
+    """Sends our logs, and those of libraries from WARNING up, to a file or standard error."""
+    stream = file.open("a", buffering=1) if file else sys.stderr
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -25,10 +27,10 @@ def configure(level: str) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared

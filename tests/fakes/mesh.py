@@ -14,7 +14,7 @@ from services.gateway.authenticator import Authenticator
 from services.gateway.catalogue import Catalogue
 from services.gateway.front import Front
 from services.gateway.guard import OutputModeration, guards
-from services.gateway.ids import new_id
+from services.gateway.ids import make_id
 from services.gateway.ports import Account, AccountKind, Mesh
 from services.gateway.turn import TurnLoop
 from services.inference.api import (
@@ -259,7 +259,7 @@ async def surroundings(
     key = await authenticator.create_key(account)
     catalogue = Catalogue(inference)
     mesh = Mesh(moderation, context, inference, tools)
-    turns = TurnLoop(mesh, catalogue, accounts, guards(moderation, mode), new_id, tool_rounds=3)
+    turns = TurnLoop(mesh, catalogue, accounts, guards(moderation, mode), make_id, tool_rounds=3)
     admission = Admission(max_turns=max_turns, max_turns_per_tenant=max(1, max_turns - 1))
     front = Front(authenticator, admission, turns, catalogue, context, turn_seconds=turn_seconds)
     async with in_background(catalogue.follow):

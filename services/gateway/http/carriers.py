@@ -1,7 +1,7 @@
 """How a turn travels over HTTP: watched for callers who leave, in events that are never split."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -9,12 +9,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.api import Started, TurnEvent
+from services.gateway.http.errors import Failure, failure
 
 Result = TypeVar("Result")
 
 # Proxies drop what is silent for long; a comment is nothing to an SSE client. Seconds.
 _HEARTBEAT_SECONDS = 15.0
 _HEARTBEAT = b": waiting\n\n"
+_DONE = b"data: [DONE]\n\n"
 # A reader that takes nothing for so long is gone. Seconds.
 _STALL_SECONDS = 60.0
 
@@ -44,16 +46,22 @@ async def started(request: Request, events: AsyncGenerator[TurnEvent, None]) -> 
 
 
 class EventStream(Response):
-    """Server-sent events, each one `send`, until they end or the reader leaves."""
+    """Server-sent events, each one `send`, until they end or the reader leaves.
+
+    A failure on the way is told by what `on_failure` makes of it, the status line having left.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+    def __init__(
+        self, events: AsyncGenerator[bytes, None], on_failure: Callable[[Failure], bytes]
+    ) -> None:
         super().__init__(
             headers={"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
         )
         del self.headers["content-length"]
         self._events = events
+        self._on_failure = on_failure
         self._sent = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
@@ -88,8 +96,19 @@ class EventStream(Response):
                 await self._send(send, _HEARTBEAT)
 
     async def _send_all(self, send: Send) -> None:
-        async for event in self._events:
+        async for event in self._events_and_failure():
             await self._send(send, event)
+        await self._send(send, _DONE)
+
+    async def _events_and_failure(self) -> AsyncGenerator[bytes, None]:
+        try:
+            async for event in self._events:
+                yield event
+        except Exception as error:  # noqa: BLE001 - here a failure leaves the mesh
+            told = self._on_failure(failure(error))
+        else:
+            return
+        yield told
 
     async def _send(self, send: Send, event: bytes) -> None:
         async with asyncio.timeout(_STALL_SECONDS):

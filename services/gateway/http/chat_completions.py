@@ -23,7 +23,7 @@ from services.gateway.api import (
 )
 from services.gateway.http.carriers import EventStream, started, unless_left
 from services.gateway.http.chat_requests import ChatCompletionRequest
-from services.gateway.http.errors import failure
+from services.gateway.http.errors import Failure
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.inference.api import TokenLogprob, Usage
 
@@ -36,7 +36,6 @@ _FINISHES = {
     Finish.CONTENT_FILTER: "content_filter",
     Finish.TOOL_ROUNDS: "length",
 }
-_DONE = b"data: [DONE]\n\n"
 
 
 @router.post("/v1/chat/completions", response_model=None)
@@ -46,7 +45,8 @@ async def create_chat_completion(body: ChatCompletionRequest, request: Request) 
     head = _Head(await started(request, events), body.model)
     if body.stream:
         include_usage = bool(body.stream_options and body.stream_options.include_usage)
-        return EventStream(_chunks(head, events, include_usage=include_usage))
+        chunks = _chunks(head, events, include_usage=include_usage)
+        return EventStream(chunks, _failed)
     async with aclosing(events):
         return JSONResponse(await unless_left(request, _collected(head, events)))
 
@@ -82,19 +82,19 @@ async def _chunks(
     head: _Head, events: AsyncGenerator[TurnEvent, None], *, include_usage: bool
 ) -> AsyncGenerator[bytes, None]:
     choices: dict[int, _StreamedChoice] = {}
-    try:
-        async with aclosing(events):
-            async for event in events:
-                if isinstance(event, Completed):
-                    if include_usage:
-                        yield head.usage_chunk(event.response.usage)
-                elif (index := getattr(event, "index", None)) is not None:
-                    choice = choices.setdefault(index, _StreamedChoice(head, index))
-                    if chunk := choice.chunk(event):
-                        yield chunk
-    except Exception as error:  # noqa: BLE001 - the status line has left: told in the stream
-        yield b"data: %b\n\n" % orjson.dumps(failure(error).envelope)
-    yield _DONE
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Completed):
+                if include_usage:
+                    yield head.usage_chunk(event.response.usage)
+            elif (index := getattr(event, "index", None)) is not None:
+                choice = choices.setdefault(index, _StreamedChoice(head, index))
+                if chunk := choice.chunk(event):
+                    yield chunk
+
+
+def _failed(failure: Failure) -> bytes:
+    return b"data: %b\n\n" % orjson.dumps(failure.envelope)
 
 
 class _StreamedChoice:

@@ -17,7 +17,7 @@ from services.gateway.http.fields import (
     member,
     tagged,
 )
-from services.gateway.ids import new_id
+from services.gateway.ids import make_id
 from services.inference.api import FormatKind, OutputFormat, Sampling
 from services.shared.chat import Role, ToolChoice, ToolMode
 
@@ -34,7 +34,7 @@ class SystemMessage(Body):
     content: Content
 
     def items(self) -> list[Item]:
-        return [Text(new_id("msg"), Role(self.role), joined(self.content))]
+        return [Text(make_id("msg"), Role(self.role), joined(self.content))]
 
 
 class UserMessage(Body):
@@ -42,7 +42,7 @@ class UserMessage(Body):
     content: Content
 
     def items(self) -> list[Item]:
-        return [Text(new_id("msg"), Role.USER, joined(self.content))]
+        return [Text(make_id("msg"), Role.USER, joined(self.content))]
 
 
 class CalledFunction(Body):
@@ -65,12 +65,12 @@ class AssistantMessage(Body):
     def items(self) -> list[Item]:
         items: list[Item] = []
         if self.reasoning_content:
-            items.append(Reasoning(new_id("rs"), self.reasoning_content))
+            items.append(Reasoning(make_id("rs"), self.reasoning_content))
         if self.content or not self.tool_calls:
-            items.append(Text(new_id("msg"), Role.ASSISTANT, joined(self.content)))
+            items.append(Text(make_id("msg"), Role.ASSISTANT, joined(self.content)))
         for call in self.tool_calls or ():
             called = call.function
-            items.append(Call(new_id("fc"), call.id, called.name, called.arguments))
+            items.append(Call(make_id("fc"), call.id, called.name, called.arguments))
         return items
 
 
@@ -80,7 +80,7 @@ class ToolMessage(Body):
     content: Content
 
     def items(self) -> list[Item]:
-        return [CallResult(new_id("fco"), self.tool_call_id, joined(self.content))]
+        return [CallResult(make_id("fco"), self.tool_call_id, joined(self.content))]
 
 
 _ROLES = {"system": "system", "developer": "system"}

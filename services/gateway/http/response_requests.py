@@ -17,7 +17,7 @@ from services.gateway.http.fields import (
     member,
     tagged,
 )
-from services.gateway.ids import new_id
+from services.gateway.ids import make_id
 from services.inference.api import FormatKind, OutputFormat, Sampling
 from services.shared.chat import Role, ToolChoice, ToolMode
 
@@ -39,7 +39,7 @@ class InputMessage(Body):
     id: str | None = None
 
     def item(self) -> Item:
-        return Text(self.id or new_id("msg"), Role(self.role), joined(self.content))
+        return Text(self.id or make_id("msg"), Role(self.role), joined(self.content))
 
 
 class InputFunctionCall(Body):
@@ -50,7 +50,7 @@ class InputFunctionCall(Body):
     id: str | None = None
 
     def item(self) -> Item:
-        return Call(self.id or new_id("fc"), self.call_id, self.name, self.arguments)
+        return Call(self.id or make_id("fc"), self.call_id, self.name, self.arguments)
 
 
 class InputFunctionResult(Body):
@@ -60,7 +60,7 @@ class InputFunctionResult(Body):
     id: str | None = None
 
     def item(self) -> Item:
-        return CallResult(self.id or new_id("fco"), self.call_id, joined(self.output))
+        return CallResult(self.id or make_id("fco"), self.call_id, joined(self.output))
 
 
 class InputOwnCall(Body):
@@ -88,7 +88,7 @@ class InputReasoning(Body):
     summary: tuple[Part, ...] = ()
 
     def item(self) -> Item:
-        return Reasoning(self.id or new_id("rs"), joined(self.summary))
+        return Reasoning(self.id or make_id("rs"), joined(self.summary))
 
 
 InputItem = Annotated[
@@ -277,7 +277,7 @@ class ResponseRequest(Body):
 
     def _items(self) -> tuple[Item, ...]:
         if isinstance(self.input, str):
-            return (Text(new_id("msg"), Role.USER, self.input),)
+            return (Text(make_id("msg"), Role.USER, self.input),)
         return tuple(item.item() for item in self.input)
 
     def _functions(self) -> list[FunctionTool]:

@@ -10,15 +10,12 @@ from starlette.responses import Response
 
 from services.gateway.api import Completed, Started, TurnEvent
 from services.gateway.http.carriers import EventStream, started, unless_left
-from services.gateway.http.errors import failure
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.resources import pending, resource
 from services.gateway.http.response_events import ResponseEvents
 from services.gateway.http.response_requests import ResponseRequest
 
 router = APIRouter(route_class=GuardedRoute)
-
-_DONE = b"data: [DONE]\n\n"
 
 
 @router.post("/v1/responses", response_model=None)
@@ -27,7 +24,8 @@ async def create_response(body: ResponseRequest, request: Request) -> Response:
     events = session_of(request).respond(body.ask())
     start = await started(request, events)
     if body.stream:
-        return EventStream(_streamed(body, start, events))
+        writer = _writer(body, start)
+        return EventStream(_streamed(writer, start, events), writer.fail)
     async with aclosing(events):
         return JSONResponse(await unless_left(request, _collected(events)))
 
@@ -45,22 +43,21 @@ async def delete_response(response_id: str, request: Request) -> dict[str, Any]:
     return {"id": response_id, "object": "response", "deleted": True}
 
 
-async def _streamed(
-    body: ResponseRequest, start: Started, events: AsyncGenerator[TurnEvent, None]
-) -> AsyncGenerator[bytes, None]:
+def _writer(body: ResponseRequest, start: Started) -> ResponseEvents:
     previous = body.previous_response_id or ""
-    writer = ResponseEvents(
+    return ResponseEvents(
         pending(start.response_id, start.created_at_ms, body.model, previous, body.echo())
     )
-    try:
-        yield writer.write(start)
-        async with aclosing(events):
-            async for event in events:
-                if written := writer.write(event):
-                    yield written
-    except Exception as error:  # noqa: BLE001 - the status line has left: told in the stream
-        yield writer.fail(failure(error))
-    yield _DONE
+
+
+async def _streamed(
+    writer: ResponseEvents, start: Started, events: AsyncGenerator[TurnEvent, None]
+) -> AsyncGenerator[bytes, None]:
+    yield writer.write(start)
+    async with aclosing(events):
+        async for event in events:
+            if written := writer.write(event):
+                yield written
 
 
 async def _collected(events: AsyncGenerator[TurnEvent, None]) -> dict[str, Any]:

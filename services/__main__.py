@@ -1,0 +1,125 @@
+"""`python -m services`: the whole mesh on one machine, and the keys to it."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from services.gateway.config import GatewayConfig
+from services.gateway.ports import Account, AccountKind
+from services.gateway.wiring import open_authenticator
+from services.inference.config import InferenceConfig
+from services.local.run_file import RunFile, alive
+
+DATA = Path(".chatmesh")
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DATA,
+    show_default=True,
+    help="Where everything is kept.",
+)
+
+
+@click.group(help="A ChatGPT-class chat backend that a team runs itself.")
+@click.version_option(package_name="chatmesh")
+def main() -> None:
+    """The commands below."""
+
+
+@main.command()
+@data_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", default=8000, show_default=True, help="HTTP; gRPC takes the next one.")
+@click.option("--model", default="", help="A model's directory or hub id; else the demo model.")
+@click.option("--detach", is_flag=True, help="Return when the mesh is ready and leave it running.")
+def up(data: Path, host: str, port: int, model: str, detach: bool) -> None:
+    """Start all seven services here and print a first request."""
+    if detach:
+        sys.exit(_detached(data, [f"--host={host}", f"--port={port}", f"--model={model}"]))
+    from services.local.mesh import Settings  # noqa: PLC0415 - what it imports takes seconds
+    from services.local.up import up as run  # noqa: PLC0415
+
+    served = InferenceConfig(model=model) if model else InferenceConfig()
+    run(Settings(data, host, port, port + 1, served.model, served.name))
+
+
+def _detached(data: Path, options: list[str]) -> int:
+    """Starts the same command in a session of its own; its words are kept in up.log."""
+    from services.local.up import follow  # noqa: PLC0415
+
+    data.mkdir(parents=True, exist_ok=True)
+    log = data / "up.log"
+    with log.open("w") as writing:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "services", "up", f"--data={data}", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return 0 if follow(log, child.pid, RunFile(data)) else 1
+
+
+@main.command()
+@data_option
+@click.option("--seconds", default=60, show_default=True, help="How long it may take to drain.")
+def down(data: Path, seconds: int) -> None:
+    """Drain and stop the mesh that runs here."""
+    runs = RunFile(data).read()
+    if runs is None:
+        click.echo("nothing runs here")
+        return
+    os.kill(runs.pid, signal.SIGTERM)
+    if not _within(seconds, lambda: not alive(runs.pid)):
+        raise click.ClickException(
+            f"process {runs.pid} still drains after {seconds} s: wait, or kill it"
+        )
+    click.echo("stopped")
+
+
+def _within(seconds: float, condition: Callable[[], bool]) -> bool:
+    due = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > due:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@main.command()
+@data_option
+@click.argument("name")
+@click.option(
+    "--application",
+    is_flag=True,
+    help="For a program with many users: memory only for whom a request names.",
+)
+@click.option("--instructions", default="", help="What the owner wants in every conversation.")
+def key(data: Path, name: str, application: bool, instructions: str) -> None:
+    """Make an API key for the account NAME; it is shown this once."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not slug:
+        raise click.BadParameter("must have a letter or a digit", param_hint="NAME")
+    kind = AccountKind.APPLICATION if application else AccountKind.PERSONAL
+    account = Account(f"acct_{slug}", name, kind, instructions)
+    config = GatewayConfig(
+        accounts_url=f"sqlite:{data}/gateway.sqlite", pepper_file=data / "pepper"
+    )
+    click.echo(asyncio.run(_key(config, account)))
+
+
+async def _key(config: GatewayConfig, account: Account) -> str:
+    async with open_authenticator(config) as authenticator:
+        return await authenticator.create_key(account)
+
+
+if __name__ == "__main__":  # vLLM's engine process imports this module again
+    main()
