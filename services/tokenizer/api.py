@@ -47,9 +47,10 @@ class FitRequest:
     candidates: Sequence[Candidate]
     tools: Sequence[Tool]
     max_tokens: int
-    # Dropping goes on to the next multiple of this, so that the prefix stays for several turns.
+    # Dropping goes on to the next multiple of this, so that the prefix stays for several turns;
+    # not where that would drop every unit.
     drop_step_tokens: int
-    # Stands where the dropped units stood.
+    # Stands where the dropped units stood, unless the template takes no such message there.
     left_out: Message | None = None
     # Further variables of the chat template, such as `enable_thinking`: JSON text by name.
     template_options: Mapping[str, str] | None = None
@@ -69,7 +70,7 @@ class Tokenizer(Protocol):
         """Renders what fits with the model's chat template, generation prompt included."""
 
     async def encode(self, model: str, text: str) -> Sequence[int]:
-        """Ids of plain text; special tokens in it stay text."""
+        """Ids of plain text; special tokens in it stay text, and none are added."""
 
     async def decode(self, model: str, ids: Sequence[int]) -> str:
         """Text of ids, special tokens included."""

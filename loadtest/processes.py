@@ -1,0 +1,191 @@
+"""The seven services as seven processes here, to be measured, killed and started again."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SERVICES = (
+    "inference",
+    "tokenizer",
+    "moderation",
+    "memory",
+    "tool_runner",
+    "context_assembly",
+    "gateway",
+)
+_HOST = "127.0.0.1"
+
+
+@dataclass(slots=True)
+class Process:
+    """One service, wherever it is in its life."""
+
+    name: str
+    environment: dict[str, str]
+    log: Path
+    handle: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as writing:
+            self.handle = subprocess.Popen(
+                [sys.executable, "-m", f"services.{self.name}"],
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.handle
+        self.handle.send_signal(number)
+
+    def wait(self, seconds: float) -> int:
+        assert self.handle
+        return self.handle.wait(seconds)
+
+    def cpu_seconds(self) -> float:
+        """CPU of the process itself; children, such as the engine's, are processes of their own."""
+        assert self.handle
+        return cpu_seconds(self.handle.pid)
+
+    @property
+    def pid(self) -> int:
+        assert self.handle
+        return self.handle.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.handle is not None and self.handle.poll() is None
+
+
+@dataclass(slots=True)
+class SevenProcesses:
+    """The mesh, a process for each service, on ports of its own."""
+
+    data: Path
+    http_port: int
+    ports: dict[str, int]
+    metrics_ports: dict[str, int]
+    processes: dict[str, Process] = field(default_factory=dict)
+    api_key: str = ""
+
+    @property
+    def base_url(self) -> str:
+        return f"http://{_HOST}:{self.http_port}/v1"
+
+    def address(self, name: str) -> str:
+        return f"{_HOST}:{self.ports[name]}"
+
+    def metrics_url(self, name: str) -> str:
+        return f"http://{_HOST}:{self.metrics_ports[name]}/metrics"
+
+    def restart(self, name: str, **environment: str) -> None:
+        """Stops the service gently, if it runs, and starts it with further settings."""
+        process = self.processes[name]
+        if process.alive:
+            process.signal(signal.SIGTERM)
+            process.wait(60)
+        process.environment |= environment
+        process.start()
+        self.wait_listening(name)
+
+    def wait_listening(self, name: str, seconds: float = 300) -> None:
+        port = self.http_port if name == "gateway" else self.ports[name]
+        due = time.monotonic() + seconds
+        while time.monotonic() < due:
+            if not self.processes[name].alive:
+                raise RuntimeError(f"{name} ended: see {self.processes[name].log}")
+            with socket.socket() as probe:
+                if probe.connect_ex((_HOST, port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise TimeoutError(f"{name} does not listen after {seconds} s")
+
+
+@contextmanager
+def seven_processes(
+    data: Path, settings: Mapping[str, Mapping[str, str]] | None = None
+) -> Iterator[SevenProcesses]:
+    """Starts all, waits until the gateway is ready, stops all. `settings` are by service."""
+    mesh = _planned(data, settings or {})
+    with ExitStack() as stack:
+        for process in mesh.processes.values():
+            stack.callback(_stop, process)
+            process.start()
+        for name in SERVICES:
+            mesh.wait_listening(name)
+        mesh.api_key = _key(mesh)
+        yield mesh
+
+
+def _planned(data: Path, settings: Mapping[str, Mapping[str, str]]) -> SevenProcesses:
+    data.mkdir(parents=True, exist_ok=True)
+    free = iter(_free_ports(2 * len(SERVICES) + 1))
+    mesh = SevenProcesses(
+        data,
+        http_port=next(free),
+        ports={name: next(free) for name in SERVICES},
+        metrics_ports={name: next(free) for name in SERVICES},
+    )
+    where = {f"{name.upper()}_ADDRESS": mesh.address(name) for name in SERVICES}
+    for name in SERVICES:
+        prefix = name.upper()
+        environment = {f"{prefix}_{key}": address for key, address in where.items()}
+        environment |= {
+            f"{prefix}_ADDRESS": mesh.address(name),
+            f"{prefix}_METRICS_ADDRESS": f"{_HOST}:{mesh.metrics_ports[name]}",
+            f"{prefix}_STORE_URL": f"sqlite:{data}/{name}.sqlite",
+        }
+        if name == "gateway":
+            environment |= _gateway(data, mesh.http_port)
+        environment |= settings.get(name, {})
+        mesh.processes[name] = Process(name, environment, data / f"{name}.log")
+    return mesh
+
+
+def _gateway(data: Path, http_port: int) -> dict[str, str]:
+    return {
+        "GATEWAY_HTTP_ADDRESS": f"{_HOST}:{http_port}",
+        "GATEWAY_ACCOUNTS_URL": f"sqlite:{data}/gateway.sqlite",
+        "GATEWAY_PEPPER_FILE": str(data / "pepper"),
+    }
+
+
+def _key(mesh: SevenProcesses) -> str:
+    command = [sys.executable, "-m", "services", "key", "bench", "--data", str(mesh.data)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _stop(process: Process) -> None:
+    if not process.alive:
+        return
+    process.signal(signal.SIGTERM)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.signal(signal.SIGKILL)
+        process.wait(10)
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind((_HOST, 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time that a process has used, its threads included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

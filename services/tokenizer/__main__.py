@@ -1,0 +1,4 @@
+from services.shared.process import run
+from services.tokenizer.wiring import SERVICE
+
+run(SERVICE)
