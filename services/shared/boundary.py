@@ -1,8 +1,8 @@
 """What every served call gets, in one place: ids, span, deadline, metrics, and errors by class."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import grpc
@@ -64,18 +64,20 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         return answer
 
-    def _streaming(self, method: str, behaviour: Callable[..., AsyncIterator[Any]]) -> Method:
-        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+    def _streaming(
+        self, method: str, behaviour: Callable[..., AsyncGenerator[Any, None]]
+    ) -> Method:
+        # Written one by one, not handed over as a generator: gRPC leaves a generator open when the
+        # caller cancels, and what it holds would stop only when it is collected.
+        async def stream(request: Any, context: Context) -> None:
             with self._call(method, context) as call:
-                responses = behaviour(request, context)
                 try:
-                    async for response in responses:
-                        yield response
+                    async with aclosing(behaviour(request, context)) as responses:
+                        async for response in responses:
+                            await context.write(response)
                     return
                 except Exception as error:  # noqa: BLE001 - as above
                     failure = call.failed(error)
-                finally:
-                    await responses.aclose()  # type: ignore[attr-defined]
                 await context.abort(status_code(failure), failure.message, trailers(failure))
 
         return stream

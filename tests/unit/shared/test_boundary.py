@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
@@ -21,6 +21,7 @@ from services.shared.server import Servable, serving
 from services.shared.tracing import Tracer, request_id
 from services.shared.wire_errors import mesh_errors
 
+Stream = AsyncGenerator[pb.EncodeResponse, None]
 SERVICE = pb.DESCRIPTOR.services_by_name["TokenizerService"]
 
 
@@ -39,6 +40,13 @@ class Scripted(pb_grpc.TokenizerServiceServicer):
 
     def add_to(self, server: grpc.aio.Server) -> None:
         pb_grpc.add_TokenizerServiceServicer_to_server(self, server)
+        method = grpc.unary_stream_rpc_method_handler(
+            self.stream,
+            request_deserializer=pb.EncodeRequest.FromString,
+            response_serializer=pb.EncodeResponse.SerializeToString,
+        )
+        own = grpc.method_handlers_generic_handler("tests.Endless", {"Stream": method})
+        server.add_generic_rpc_handlers((own,))
 
     async def Fit(self, request: pb.FitRequest, context: object) -> pb.FitResponse:
         raise AssertionError("not asked for here")
@@ -58,6 +66,15 @@ class Scripted(pb_grpc.TokenizerServiceServicer):
         left = within(None)
         return pb.EncodeResponse(ids=[int(left * 1000) if left else 0])
 
+    async def stream(self, request: pb.EncodeRequest, context: object) -> Stream:
+        """A method of the tests' own: streams without end until it is left."""
+        try:
+            while True:
+                yield pb.EncodeResponse()
+                self.waiting.set()
+        finally:
+            self.cancelled.set()
+
     async def Decode(self, request: pb.DecodeRequest, context: object) -> pb.DecodeResponse:
         return pb.DecodeResponse(text=request_id.get())
 
@@ -65,6 +82,11 @@ class Scripted(pb_grpc.TokenizerServiceServicer):
 class Peer:
     def __init__(self, scripted: Scripted, channel: MeshChannel, registry: CollectorRegistry):
         self.scripted = scripted
+        self.stream = channel.unary_stream(
+            "/tests.Endless/Stream",
+            request_serializer=pb.EncodeRequest.SerializeToString,
+            response_deserializer=pb.EncodeResponse.FromString,
+        )
         self.stub = pb_grpc.TokenizerServiceStub(channel)
         self.registry = registry
 
@@ -135,6 +157,18 @@ async def test_cancelling_the_caller_cancels_the_handler(peer: Peer) -> None:
     await asyncio.wait_for(peer.scripted.waiting.wait(), 5)
     call.cancel()
     await asyncio.wait_for(peer.scripted.cancelled.wait(), 5)
+
+
+@pytest.mark.parametrize("read", [1, 100])
+async def test_leaving_a_stream_closes_what_makes_it(
+    peer: Peer, read: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    call = peer.stream(pb.EncodeRequest())
+    for _ in range(read):
+        await call.read()
+    call.cancel()
+    await asyncio.wait_for(peer.scripted.cancelled.wait(), 5)
+    assert "different Context" not in capfd.readouterr().err
 
 
 async def test_the_request_id_travels(peer: Peer) -> None:
