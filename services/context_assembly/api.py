@@ -38,6 +38,9 @@ class Call:
     own: bool = False
     output: str = ""
     failed: bool = False
+    # Made in the same message of the model as the call before it. A caller's calls that follow each
+    # other without a result between them count as such anyway.
+    parallel: bool = False
 
 
 @dataclass(frozen=True, slots=True)

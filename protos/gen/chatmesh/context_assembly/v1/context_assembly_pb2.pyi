@@ -226,6 +226,7 @@ class ToolCallItem(_message.Message):
     OWN_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
+    PARALLEL_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
     name: _builtins.str
     arguments: _builtins.str
@@ -234,6 +235,8 @@ class ToolCallItem(_message.Message):
     """Whether the mesh ran the call itself; then the outcome is here too."""
     output: _builtins.str
     failed: _builtins.bool
+    parallel: _builtins.bool
+    """Whether the model made it in the same message as the call before it. Without a result between them, a caller's calls count as such."""
     def __init__(
         self,
         *,
@@ -243,10 +246,11 @@ class ToolCallItem(_message.Message):
         own: _builtins.bool = ...,
         output: _builtins.str = ...,
         failed: _builtins.bool = ...,
+        parallel: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "call_id", b"call_id", "failed", b"failed", "name", b"name", "output", b"output", "own", b"own"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "call_id", b"call_id", "failed", b"failed", "name", b"name", "output", b"output", "own", b"own", "parallel", b"parallel"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

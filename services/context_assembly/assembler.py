@@ -1,0 +1,109 @@
+"""Lays out what the model reads next, and keeps what was said."""
+
+from services.context_assembly.api import Assembly, Context, InputTooLong, Turn, TurnNotFound
+from services.context_assembly.layout import Conversation, lay_out
+from services.context_assembly.memories import Recaller
+from services.context_assembly.ports import Path, TurnStore
+from services.context_assembly.prompt import Prompt, prompt_of
+from services.context_assembly.summaries import Compactor, summary_tokens
+from services.context_assembly.trimmer import Trimmed, Trimmer
+from services.shared.chat import Scope
+from services.shared.errors import Malformed
+
+# A path is read back until it is surely more than the window holds; English has four to a token.
+_CHARS_PER_TOKEN = 16
+# What stands around a summary in a prompt.
+_FRAME_TOKENS = 32
+
+
+class Assembler:
+    """`ContextAssembly`."""
+
+    def __init__(
+        self,
+        store: TurnStore,
+        recaller: Recaller,
+        trimmer: Trimmer,
+        compactor: Compactor,
+        *,
+        max_summary_tokens: int,
+    ) -> None:
+        self._store = store
+        self._recaller = recaller
+        self._trimmer = trimmer
+        self._compactor = compactor
+        self._max_summary_tokens = max_summary_tokens
+
+    async def assemble(self, assembly: Assembly) -> Context:
+        if assembly.output_tokens >= assembly.model.context_tokens:
+            raise Malformed("the reply fills the whole window", param="output_tokens")
+        path = await self._path(assembly)
+        shown = await self._recaller.recall(assembly, path)
+        conversation = lay_out(path, assembly, shown)
+        prompt = prompt_of(assembly, path, conversation, shown.preferences)
+        trimmed = await self._trim(assembly, path, conversation, prompt)
+        return Context(trimmed.messages, trimmed.ids, shown.ids)
+
+    async def record(self, turn: Turn) -> None:
+        if not turn.id:
+            raise Malformed("the turn has no id", param="turn.id")
+        if not await self._store.add(turn):
+            raise _not_found()
+
+    async def get_turn(self, scope: Scope, turn_id: str) -> Turn:
+        turn = await self._store.get(scope.tenant, turn_id)
+        if turn is None:
+            raise _not_found()
+        return turn
+
+    async def delete_turn(self, scope: Scope, turn_id: str) -> None:
+        if not await self._store.erase(scope.tenant, turn_id):
+            raise _not_found()
+
+    async def _path(self, assembly: Assembly) -> Path:
+        if not assembly.parent_id:
+            return Path()
+        model = assembly.model
+        path = await self._store.path(
+            assembly.scope.tenant,
+            assembly.parent_id,
+            model.id,
+            model.context_tokens * _CHARS_PER_TOKEN,
+        )
+        if path is None:
+            raise _not_found()
+        return path
+
+    async def _trim(
+        self, assembly: Assembly, path: Path, conversation: Conversation, prompt: Prompt
+    ) -> Trimmed:
+        """Where the model summarises, room for a summary is kept from the start."""
+        room = assembly.model.context_tokens - assembly.output_tokens
+        reserve = summary_tokens(assembly.model, self._max_summary_tokens) + _FRAME_TOKENS
+        if not (assembly.model.summarises and path.turns) or reserve >= room:
+            return await self._trimmer.trim(assembly, prompt, room)
+        try:
+            trimmed = await self._trimmer.trim(assembly, prompt, room - reserve)
+        except InputTooLong:
+            return await self._trimmer.trim(assembly, prompt, room)
+        dropped = _dropped(prompt, trimmed)
+        if not dropped:
+            return trimmed
+        summary = await self._compactor.compact(assembly, path, conversation, dropped)
+        if summary is None:
+            return trimmed
+        return await self._trimmer.trim(
+            assembly, prompt.after(trimmed.dropped_through_unit, summary), room
+        )
+
+
+def _dropped(prompt: Prompt, trimmed: Trimmed) -> int:
+    """How many exchanges, from the first on without a gap, were dropped."""
+    for number, unit in enumerate(prompt.units):
+        if not 0 < unit <= trimmed.dropped_through_unit:
+            return number
+    return len(prompt.units)
+
+
+def _not_found() -> TurnNotFound:
+    return TurnNotFound("there is no such turn")

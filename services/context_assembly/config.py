@@ -1,0 +1,30 @@
+"""What may be turned of context-assembly."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from services.shared.config import ServiceConfig
+
+
+class ContextAssemblyConfig(ServiceConfig):
+    """The defaults run the service on a laptop."""
+
+    model_config = SettingsConfigDict(env_prefix="CONTEXT_ASSEMBLY_", frozen=True)
+
+    address: str = "127.0.0.1:50051"
+    # Where conversations are kept: sqlite:<path>, or memory: for as long as the process lives.
+    turns_url: str = Field(
+        default="sqlite:.chatmesh/context_assembly.sqlite", pattern=r"^(sqlite:.+|memory:)$"
+    )
+    memory_address: str = "127.0.0.1:50055"
+    tokenizer_address: str = "127.0.0.1:50052"
+    inference_address: str = "127.0.0.1:50053"
+    # How long a turn waits for memories before it goes on without them.
+    memory_seconds: float = Field(default=1, gt=0)
+    # How long the tokenizer may take.
+    tokenizer_seconds: float = Field(default=30, gt=0)
+    # How much of a user's message memory is asked with; more costs it time and finds no more.
+    query_chars: int = Field(default=1_000, ge=2)
+    # How long a summary may become, and how long a turn waits for one before it goes on without.
+    max_summary_tokens: int = Field(default=512, ge=16)
+    summary_seconds: float = Field(default=15, gt=0)

@@ -1,0 +1,75 @@
+"""Which adapter goes where in context-assembly."""
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from services.context_assembly.adapters.in_memory import InMemoryTurns
+from services.context_assembly.adapters.metered import (
+    MeteredMemory,
+    MeteredSummariser,
+    MeteredTokenizer,
+    MeteredTurns,
+    Steps,
+)
+from services.context_assembly.adapters.sqlite import open_sqlite_turns
+from services.context_assembly.assembler import Assembler
+from services.context_assembly.config import ContextAssemblyConfig
+from services.context_assembly.memories import Recaller
+from services.context_assembly.ports import TurnStore
+from services.context_assembly.server import ContextAssemblyServer
+from services.context_assembly.summaries import Compactor, ModelSummariser
+from services.context_assembly.trimmer import Trimmer
+from services.inference.client import connect_inference
+from services.memory.client import connect_memory
+from services.shared.process import Service
+from services.shared.server import Servable
+from services.shared.sqlite import SCHEME
+from services.tokenizer.client import connect_tokenizer
+
+_log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def build(
+    config: ContextAssemblyConfig, registry: CollectorRegistry
+) -> AsyncIterator[Sequence[Servable]]:
+    async with (
+        _open_turns(config.turns_url) as turns,
+        connect_memory(config.memory_address, timeout=config.memory_seconds) as memory,
+        connect_tokenizer(config.tokenizer_address, timeout=config.tokenizer_seconds) as tokenizer,
+        connect_inference(config.inference_address, timeout=config.summary_seconds) as inference,
+    ):
+        steps = Steps(registry)
+        store = MeteredTurns(turns, steps, registry)
+        writer = ModelSummariser(
+            tokenizer,
+            inference,
+            lambda: f"summary_{secrets.token_hex(12)}",
+            max_tokens=config.max_summary_tokens,
+            seconds=config.summary_seconds,
+        )
+        assembler = Assembler(
+            store,
+            Recaller(MeteredMemory(memory, steps, registry), query_chars=config.query_chars),
+            Trimmer(MeteredTokenizer(tokenizer, steps, registry)),
+            Compactor(store, MeteredSummariser(writer, steps, registry)),
+            max_summary_tokens=config.max_summary_tokens,
+        )
+        yield [ContextAssemblyServer(assembler)]
+
+
+SERVICE = Service("context-assembly", ContextAssemblyConfig, build)
+
+
+@asynccontextmanager
+async def _open_turns(url: str) -> AsyncIterator[TurnStore]:
+    if url.startswith(SCHEME):
+        async with open_sqlite_turns(url) as turns:
+            yield turns
+        return
+    _log.warning("conversations are kept in memory and end with this process")
+    yield InMemoryTurns()

@@ -1,0 +1,39 @@
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from services.context_assembly.client import connect_context_assembly
+from services.context_assembly.config import ContextAssemblyConfig
+from services.context_assembly.server import ContextAssemblyServer
+from services.context_assembly.wiring import SERVICE, build
+from services.shared.server import serving
+from tests.fakes.context_assembly import SCOPE, recorded
+
+
+async def test_turns_outlive_the_process_in_a_file(tmp_path: Path) -> None:
+    config = ContextAssemblyConfig(turns_url=f"sqlite:{tmp_path}/turns.sqlite")
+    async with build(config, CollectorRegistry()) as servers:
+        assert [server.name for server in servers] == [ContextAssemblyServer.name]
+        async with (
+            serving(servers, "localhost:0", grace=0) as port,
+            connect_context_assembly(f"localhost:{port}", timeout=5) as client,
+        ):
+            await client.record(recorded("a"))
+    async with (
+        build(config, CollectorRegistry()) as servers,
+        serving(servers, "localhost:0", grace=0) as port,
+        connect_context_assembly(f"localhost:{port}", timeout=5) as client,
+    ):
+        assert await client.get_turn(SCOPE, "a") == recorded("a")
+
+
+async def test_conversations_in_memory_are_warned_of() -> None:
+    with capture_logs() as logs:
+        async with build(ContextAssemblyConfig(turns_url="memory:"), CollectorRegistry()):
+            pass
+    assert [entry["log_level"] for entry in logs] == ["warning"]
+
+
+def test_the_service_has_the_name_that_charts_use() -> None:
+    assert SERVICE.name == "context-assembly"
