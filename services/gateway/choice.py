@@ -114,7 +114,14 @@ class Choice:
         # A name that nobody offered is the mesh's too: the model is told that it does not exist.
         own = delta.name not in self._functions
         segment.id = self._make_id("mcp") if own else segment.id
-        segment.call = Call(segment.id, self._make_id("call"), delta.name, arguments="", own=own)
+        segment.call = Call(
+            segment.id,
+            self._make_id("call"),
+            delta.name,
+            arguments="",
+            own=own,
+            parallel=delta.index > 0,
+        )
 
     async def _open(self, kind: Kind) -> _Segment:
         stack = AsyncExitStack()

@@ -58,7 +58,7 @@ class Settings:
             "inference": {"model": self.model, "served_name": self.model_name},
             "tokenizer": {"models": {self.model_name: self.model}},
             "memory": {"store_url": f"sqlite:{self.data}/memory.sqlite"},
-            "context-assembly": {"store_url": f"sqlite:{self.data}/context-assembly.sqlite"},
+            "context-assembly": {"turns_url": f"sqlite:{self.data}/context-assembly.sqlite"},
             "gateway": {
                 "http_address": f"{self.host}:{self.port}",
                 "accounts_url": f"sqlite:{self.data}/gateway.sqlite",

@@ -26,6 +26,7 @@ from services.gateway.http.chat_requests import ChatCompletionRequest
 from services.gateway.http.errors import Failure
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.inference.api import TokenLogprob, Usage
+from services.shared.errors import Malformed
 
 router = APIRouter(route_class=GuardedRoute)
 
@@ -42,7 +43,10 @@ _FINISHES = {
 async def create_chat_completion(body: ChatCompletionRequest, request: Request) -> Response:
     """Answers a conversation. The mesh's own tools run inside; only the answer shows."""
     events = session_of(request).respond(body.ask())
-    head = _Head(await started(request, events), body.model)
+    try:
+        head = _Head(await started(request, events), body.model)
+    except Malformed as error:
+        raise Malformed(error.message, param=body.field(error.details.get("param", ""))) from None
     if body.stream:
         include_usage = bool(body.stream_options and body.stream_options.include_usage)
         chunks = _chunks(head, events, include_usage=include_usage)

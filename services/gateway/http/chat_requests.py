@@ -1,6 +1,7 @@
 """What `POST /v1/chat/completions` accepts, and what it asks of the turn."""
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Tag
@@ -202,6 +203,14 @@ class ChatCompletionRequest(Body):
             safety_identifier=self.safety_identifier or "",
             template_options=self._template_options(),
         )
+
+    def field(self, param: str) -> str:
+        """Where the caller wrote what the turn calls `input[n]`."""
+        match = re.fullmatch(r"input\[(\d+)\]", param)
+        if not match:
+            return param
+        messages = [n for n, message in enumerate(self.messages) for _ in message.items()]
+        return f"messages[{messages[int(match[1])]}]"
 
     def _sampling(self) -> Sampling:
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []

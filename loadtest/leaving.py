@@ -1,0 +1,75 @@
+"""How soon the engine is free after a client has left."""
+
+import asyncio
+import json
+import re
+import statistics
+import time
+from pathlib import Path
+
+import aiohttp
+
+from loadtest.processes import SevenProcesses
+from loadtest.prompts import chat_body, questions
+from loadtest.report import table
+from services.inference.config import InferenceConfig
+
+_RUNNING = re.compile(r"^chatmesh_inference_running(?:\{[^}]*\})? ([\d.]+)$", re.MULTILINE)
+_LONG = 2_000
+
+
+async def freed(mesh: SevenProcesses, *, times: int) -> str:
+    rows = []
+    for name, stream in (("streamed", True), ("not streamed", False)):
+        seen = [await _leave(mesh, text, stream=stream) for text in questions(times)]
+        rows.append((name, statistics.median(seen), max(seen)))
+    return table(
+        f"From the client's hang-up to no generation running, ms, {times} times each",
+        ("request", "p50", "max"),
+        rows,
+    )
+
+
+async def _leave(mesh: SevenProcesses, text: str, *, stream: bool) -> float:
+    # The demo model would end by itself: its end-of-turn token is made unlikely.
+    body = chat_body(text, _LONG) | {"stream": stream, "logit_bias": _never_ends()}
+    if not stream:
+        del body["stream_options"]
+    async with aiohttp.ClientSession() as session, aiohttp.ClientSession() as watching:
+        headers = {"authorization": f"Bearer {mesh.api_key}"}
+        asking = asyncio.create_task(_ask(session, mesh, body, headers))
+        await _until(watching, mesh, 1)
+        asking.cancel()
+        left = time.perf_counter()
+        await asyncio.wait([asking])
+        await session.close()
+        await _until(watching, mesh, 0)
+        return 1000 * (time.perf_counter() - left)
+
+
+async def _ask(
+    session: aiohttp.ClientSession, mesh: SevenProcesses, body: object, headers: dict[str, str]
+) -> None:
+    url = f"{mesh.base_url}/chat/completions"
+    async with session.post(url, json=body, headers=headers) as response:
+        async for _ in response.content:
+            pass
+    raise RuntimeError(f"the reply ended by itself with {response.status}")
+
+
+async def _until(watching: aiohttp.ClientSession, mesh: SevenProcesses, running: int) -> None:
+    """Reads the engine's gauge until it says so."""
+    due = time.perf_counter() + 30
+    while time.perf_counter() < due:
+        async with watching.get(mesh.metrics_url("inference")) as response:
+            match = _RUNNING.search(await response.text())
+        if match and float(match[1]) == running:
+            return
+    raise TimeoutError(f"{running} generations never ran")
+
+
+def _never_ends() -> dict[str, int]:
+    """A bias against the demo model's end-of-turn token."""
+    config = json.loads((Path(InferenceConfig().model) / "config.json").read_text())
+    ends = config["eos_token_id"]
+    return dict.fromkeys(map(str, ends if isinstance(ends, list) else [ends]), -100)
