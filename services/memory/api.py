@@ -47,7 +47,11 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A fact kept; `replaced` is the text whose place it took, empty when it is new."""
+    """A fact kept; `replaced` is the text whose place it took.
+
+    Empty when the fact is new or was said before in the same words; several, if there were several,
+    stand with semicolons between.
+    """
 
     fact: Fact
     replaced: str = ""
@@ -66,7 +70,7 @@ class Recollection:
     preferences: Sequence[Fact] = ()
     # The facts asked for by id that still exist.
     named: Sequence[Fact] = ()
-    # What bears on the query, best first.
+    # What else bears on the query, best first; a named fact may be among it, a preference is not.
     found: Sequence[Fact] = ()
 
 

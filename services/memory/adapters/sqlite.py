@@ -1,0 +1,190 @@
+"""Facts in an SQLite file."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiosqlite
+import numpy as np
+
+from services.memory.api import Fact, Kind
+from services.memory.ports import Holding, Kept, Outdated, Vectors
+from services.shared.chat import Scope
+from services.shared.sqlite import SCHEME, Database, open_sqlite
+
+# Vectors take half the room with half the digits; scores differ by less than a thousandth.
+_STORED = np.dtype("<f2")
+_MIGRATIONS = (
+    """
+    CREATE TABLE ledger (
+        revision INTEGER NOT NULL, -- the last that was given
+        erased INTEGER NOT NULL, -- how often something was
+        scrubbed INTEGER NOT NULL -- how many of these left no trace
+    );
+    INSERT INTO ledger VALUES (0, 0, 0);
+    CREATE TABLE owner (
+        tenant TEXT NOT NULL,
+        user TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        PRIMARY KEY (tenant, user)
+    ) WITHOUT ROWID;
+    CREATE TABLE fact (
+        tenant TEXT NOT NULL,
+        user TEXT NOT NULL,
+        id TEXT NOT NULL,
+        text TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        created_at_ms INTEGER NOT NULL,
+        updated_at_ms INTEGER NOT NULL,
+        vector BLOB NOT NULL,
+        PRIMARY KEY (tenant, user, id)
+    );
+    """,
+)
+# How long a scrub waits for a transaction to end.
+_SCRUBBING_MS = 30_000
+_REVISION = "SELECT revision FROM owner WHERE tenant = ? AND user = ?"
+_OWN = "INSERT OR REPLACE INTO owner VALUES (?, ?, ?)"
+_DISOWN = "DELETE FROM owner WHERE tenant = ? AND user = ?"
+_READ = """
+    SELECT owner.revision, fact.* FROM owner JOIN fact USING (tenant, user)
+    WHERE tenant = ? AND user = ? ORDER BY fact.id
+"""
+_COUNT = "SELECT count(*) FROM fact WHERE tenant = ? AND user = ?"
+_KEEP = "INSERT INTO fact VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_DROP = "DELETE FROM fact WHERE tenant = ? AND user = ? AND id = ?"
+_ERASED = "UPDATE ledger SET erased = erased + 1"
+_DROP_ALL = "DELETE FROM fact WHERE tenant = ? AND user = ?"
+
+
+class SqliteFactStore:
+    def __init__(self, database: Database, scrubber: "Scrubber") -> None:
+        self._database = database
+        self._scrubber = scrubber
+
+    async def revision(self, scope: Scope) -> int:
+        return _only(await self._database.rows(_REVISION, (scope.tenant, scope.user)))
+
+    async def read(self, scope: Scope) -> Holding:
+        rows = await self._database.rows(_READ, (scope.tenant, scope.user))
+        return await asyncio.to_thread(_holding, rows)
+
+    async def write(
+        self, scope: Scope, revision: int, *, keep: Sequence[Kept], drop: Sequence[str]
+    ) -> int:
+        theirs = (scope.tenant, scope.user)
+        async with self._database.transaction() as writing:
+            if _only(await writing.execute_fetchall(_REVISION, theirs)) != revision:
+                raise Outdated
+            old = [(*theirs, fact_id) for fact_id in (*drop, *(kept.fact.id for kept in keep))]
+            gone = (await writing.executemany(_DROP, old)).rowcount
+            if gone:
+                await writing.execute(_ERASED)
+            await writing.executemany(_KEEP, [(*theirs, *_columns(kept)) for kept in keep])
+            written = await _revise(writing, theirs)
+        if gone:
+            await self._scrubber.scrub()
+        return written
+
+    async def erase(self, scope: Scope) -> int:
+        theirs = (scope.tenant, scope.user)
+        async with self._database.transaction() as writing:
+            erased = (await writing.execute(_DROP_ALL, theirs)).rowcount
+            await writing.execute(_DISOWN, theirs)
+            await writing.execute(_ERASED)
+        await self._scrubber.scrub()
+        return erased
+
+
+class Scrubber:
+    """Rewrites the file without what was erased, and empties the log where it would still be.
+
+    `secure_delete` alone leaves now and then what a rebalanced page held before (measured: one word
+    of 9,000). It takes 0.02 s for 1,000 facts in the file and a second for 100,000; those who wait
+    at once share one.
+    """
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._running = asyncio.Lock()
+        self._begun: set[asyncio.Task[None]] = set()
+
+    async def scrub(self) -> None:
+        """Returns when nothing is left of what was erased before; goes on if its caller leaves."""
+        task = asyncio.create_task(self._scrub())
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        await asyncio.shield(task)
+
+    async def ended(self) -> None:
+        """Returns when no scrub is under way."""
+        await asyncio.gather(*self._begun)
+
+    async def _scrub(self) -> None:
+        async with self._running:
+            ((erased, scrubbed),) = await self._sql("SELECT erased, scrubbed FROM ledger")
+            if erased == scrubbed:
+                return
+            await self._sql("VACUUM")
+            while _only(await self._sql("PRAGMA wal_checkpoint(TRUNCATE)")):
+                pass
+            await self._sql("UPDATE ledger SET scrubbed = ?", erased)
+
+    async def _sql(self, sql: str, *parameters: int) -> Iterable[sqlite3.Row]:
+        return await self._connection.execute_fetchall(sql, parameters)
+
+
+@asynccontextmanager
+async def open_fact_store(url: str) -> AsyncIterator[SqliteFactStore]:
+    async with (
+        open_sqlite(url, _MIGRATIONS) as database,
+        aiosqlite.connect(url.removeprefix(SCHEME), isolation_level=None) as connection,
+    ):
+        await connection.execute_fetchall("PRAGMA secure_delete=ON")
+        await connection.execute_fetchall(f"PRAGMA busy_timeout={_SCRUBBING_MS}")
+        scrubber = Scrubber(connection)
+        # What a process erased that did not live to scrub it.
+        await scrubber.scrub()
+        try:
+            yield SqliteFactStore(database, scrubber)
+        finally:
+            await scrubber.ended()
+
+
+async def _revise(writing: aiosqlite.Connection, theirs: tuple[str, str]) -> int:
+    """The scope's next revision; none, and no owner, where no facts are left."""
+    if not _only(await writing.execute_fetchall(_COUNT, theirs)):
+        await writing.execute(_DISOWN, theirs)
+        return 0
+    await writing.execute("UPDATE ledger SET revision = revision + 1")
+    revision = _only(await writing.execute_fetchall("SELECT revision FROM ledger"))
+    await writing.execute(_OWN, (*theirs, revision))
+    return revision
+
+
+def _only(rows: Iterable[sqlite3.Row]) -> int:
+    """The first number of the first row, or 0."""
+    for row in rows:
+        number: int = row[0]
+        return number
+    return 0
+
+
+def _holding(rows: Sequence[sqlite3.Row]) -> Holding:
+    return Holding(rows[0]["revision"], tuple(map(_kept, rows))) if rows else Holding()
+
+
+def _columns(kept: Kept) -> tuple[Any, ...]:
+    fact = kept.fact
+    vector = kept.vector.astype(_STORED).tobytes()
+    return fact.id, fact.text, fact.kind.value, fact.created_at_ms, fact.updated_at_ms, vector
+
+
+def _kept(row: sqlite3.Row) -> Kept:
+    fact = Fact(
+        row["id"], row["text"], Kind(row["kind"]), row["created_at_ms"], row["updated_at_ms"]
+    )
+    vector: Vectors = np.frombuffer(row["vector"], dtype=_STORED).astype(np.float32)
+    return Kept(fact, vector)

@@ -1,0 +1,248 @@
+"""Keeps each user's facts: one for each thing that is so, none that is no longer."""
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from services.memory.api import (
+    Fact,
+    FactNotFound,
+    FactTooLong,
+    Kind,
+    Match,
+    MemoryFull,
+    NobodyToRemember,
+    Recollection,
+    Remembered,
+)
+from services.memory.forgetting import meant
+from services.memory.index import Index
+from services.memory.kinds import kind_of
+from services.memory.ports import Embedder, FactStore, Kept, Outdated, Vectors
+from services.memory.shelf import Shelf
+from services.memory.succession import Relation, read, relation
+from services.shared.chat import Scope
+from services.shared.errors import Malformed
+
+# A new fact is compared with the nearest so many.
+_COMPARED = 64
+# A recall finds at most so many.
+_FOUND = 32
+# With more facts than these, looking through them takes more than a millisecond.
+_MANY = 100
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may be kept, and how much of it the model is shown."""
+
+    fact_chars: int
+    facts: int
+    # Beyond its beginning and its end, a long query is not looked at.
+    query_chars: int
+    found_chars: int
+    preference_chars: int
+    # The score from which on a fact bears on a query, and the share of the best one's score.
+    relevance: float
+    share_of_best: float
+
+
+class Keeper:
+    """The memory of all users; nothing of it is kept here but what the shelf holds."""
+
+    def __init__(
+        self,
+        store: FactStore,
+        shelf: Shelf,
+        embedder: Embedder,
+        *,
+        bounds: Bounds,
+        now_ms: Callable[[], int],
+        make_id: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._shelf = shelf
+        self._embedder = embedder
+        self._bounds = bounds
+        self._now_ms = now_ms
+        self._make_id = make_id
+
+    async def remember(self, scope: Scope, text: str, kind: Kind | None = None) -> Remembered:
+        text = self._checked(scope, text)
+        vector = await self._vector(text)
+        while True:
+            index = await self._shelf.index(scope)
+            old = await asyncio.to_thread(_succeeded, index, text, vector)
+            if not old and len(index) >= self._bounds.facts:
+                raise MemoryFull(f"{self._bounds.facts} facts are kept, and there may be no more")
+            fact = self._fact(text, kind or _kind(text, old), old)
+            try:
+                await self._write(scope, index, Kept(fact, vector), drop=old[1:])
+            except Outdated:
+                continue
+            return Remembered(fact, "; ".join(each.text for each in old if each.text != text))
+
+    async def update(self, scope: Scope, fact_id: str, text: str) -> Fact:
+        text = self._checked(scope, text)
+        vector = await self._vector(text)
+        while True:
+            index = await self._shelf.index(scope)
+            if fact_id not in index:
+                raise FactNotFound("there is no such fact")
+            old = index[fact_id].fact
+            fact = self._fact(text, old.kind, [old])
+            try:
+                await self._write(scope, index, Kept(fact, vector))
+            except Outdated:
+                continue
+            return fact
+
+    async def forget(self, scope: Scope, *, fact_id: str = "", query: str = "") -> Sequence[Fact]:
+        self._check_user(scope)
+        if not fact_id and not query.strip():
+            raise Malformed("neither an id nor a query says what to forget", param="query")
+        while True:
+            index = await self._shelf.index(scope)
+            gone = await self._meant(index, fact_id, query)
+            try:
+                if gone:
+                    await self._write(scope, index, drop=gone)
+            except Outdated:
+                continue
+            return gone
+
+    async def list_facts(self, scope: Scope) -> Sequence[Fact]:
+        self._check_user(scope)
+        return _newest_first((await self._shelf.index(scope)).facts)
+
+    async def search(self, scope: Scope, query: str, limit: int) -> Sequence[Match]:
+        self._check_user(scope)
+        if limit < 1:
+            raise Malformed("limit is less than 1", param="limit")
+        index = await self._shelf.index(scope)
+        return await self._matches(index, query, limit)
+
+    async def recall(
+        self, scope: Scope, *, query: str = "", fact_ids: Sequence[str] = ()
+    ) -> Recollection:
+        self._check_user(scope)
+        index = await self._shelf.index(scope)
+        preferences = [fact for fact in index.facts if fact.kind is Kind.PREFERENCE]
+        named = [index[fact_id].fact for fact_id in dict.fromkeys(fact_ids) if fact_id in index]
+        # Where there are only preferences, nothing is left to be found.
+        limit = len(preferences) + _FOUND if len(preferences) < len(index) else 0
+        matches = await self._matches(index, query, limit)
+        return Recollection(
+            preferences=_within(_newest_first(preferences), self._bounds.preference_chars),
+            named=named,
+            found=_within(self._bearing(matches), self._bounds.found_chars),
+        )
+
+    async def erase(self, scope: Scope) -> int:
+        self._check_user(scope)
+        erased = await self._store.erase(scope)
+        self._shelf.remove(scope)
+        return erased
+
+    def _check_user(self, scope: Scope) -> None:
+        if not scope.user:
+            raise NobodyToRemember("the scope names no user")
+
+    def _checked(self, scope: Scope, text: str) -> str:
+        self._check_user(scope)
+        # A fact is one line of what the model is shown.
+        text = _CONTROLS.sub("", " ".join(text.split()))
+        if not text:
+            raise Malformed("the fact is empty", param="text")
+        if len(text) > self._bounds.fact_chars:
+            raise FactTooLong(
+                f"the fact has {len(text)} characters, it may have {self._bounds.fact_chars}"
+            )
+        return text
+
+    def _fact(self, text: str, kind: Kind, old: Sequence[Fact]) -> Fact:
+        """A new fact, or the oldest of those in whose place it comes, with another text."""
+        now = self._now_ms()
+        if old:
+            return replace(old[0], text=text, kind=kind, updated_at_ms=now)
+        return Fact(self._make_id(), text, kind, created_at_ms=now, updated_at_ms=now)
+
+    async def _write(
+        self, scope: Scope, index: Index, *keep: Kept, drop: Sequence[Fact] = ()
+    ) -> None:
+        """Changes what `index` shows, in the store and on the shelf."""
+        gone = [fact.id for fact in drop]
+        revision = await self._store.write(scope, index.revision, keep=keep, drop=gone)
+        self._shelf.put(scope, index.changed(revision, keep=keep, drop=gone))
+
+    async def _meant(self, index: Index, fact_id: str, query: str) -> Sequence[Fact]:
+        if fact_id:
+            return [index[fact_id].fact] if fact_id in index else []
+        if not index:
+            return []
+        query = _cut(query, self._bounds.query_chars)
+        return await asyncio.to_thread(meant, query, index, await self._vector(query))
+
+    async def _matches(self, index: Index, query: str, limit: int) -> Sequence[Match]:
+        """The facts that bear most on the query; nothing is embedded where there can be none."""
+        if not index or not limit or not query.strip():
+            return []
+        query = _cut(query, self._bounds.query_chars)
+        vector = await self._vector(index.without_names(query))
+        if len(index) <= _MANY:
+            return index.search(query, vector, limit)
+        return await asyncio.to_thread(index.search, query, vector, limit)
+
+    def _bearing(self, matches: Sequence[Match]) -> Sequence[Fact]:
+        """Those that bear on the query; preferences are shown anyway."""
+        if not matches:
+            return []
+        least = max(self._bounds.relevance, self._bounds.share_of_best * matches[0].score)
+        return [
+            match.fact
+            for match in matches
+            if match.score >= least and match.fact.kind is not Kind.PREFERENCE
+        ]
+
+    async def _vector(self, text: str) -> Vectors:
+        vector: Vectors = (await self._embedder.embed([text]))[0]
+        return vector
+
+
+def _kind(text: str, old: Sequence[Fact]) -> Kind:
+    """What takes a preference's place is one."""
+    return Kind.PREFERENCE if any(each.kind is Kind.PREFERENCE for each in old) else kind_of(text)
+
+
+def _succeeded(index: Index, text: str, vector: Vectors) -> list[Fact]:
+    """The facts whose place a new one takes, oldest first."""
+    if not index:
+        return []
+    new = read(text)
+    near = index.nearest(vector, _COMPARED)
+    old = [fact for fact in near if relation(new, read(fact.text)) is not Relation.OTHER]
+    return sorted(old, key=lambda fact: fact.created_at_ms)
+
+
+def _within(facts: Sequence[Fact], chars: int) -> Sequence[Fact]:
+    """As many as have room, in their order."""
+    shown = []
+    for fact in facts:
+        chars -= len(fact.text)
+        if chars < 0:
+            break
+        shown.append(fact)
+    return shown
+
+
+def _newest_first(facts: Sequence[Fact]) -> Sequence[Fact]:
+    return sorted(facts, key=lambda fact: (fact.updated_at_ms, fact.id), reverse=True)
+
+
+def _cut(query: str, chars: int) -> str:
+    if len(query) <= chars:
+        return query
+    half = chars // 2
+    return f"{query[:half]} {query[-half:]}"

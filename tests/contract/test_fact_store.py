@@ -1,0 +1,109 @@
+"""What every store of facts does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.memory.adapters.in_memory import InMemoryFactStore
+from services.memory.adapters.sqlite import open_fact_store
+from services.memory.api import Fact, Kind
+from services.memory.ports import FactStore, Holding, Kept, Outdated
+from services.shared.chat import Scope
+from tests.fakes.memory import WordEmbedder
+
+ANN = Scope("acme", "ann")
+BOB = Scope("acme", "bob")
+OTHER_ANN = Scope("umbrella", "ann")
+
+
+@pytest.fixture(params=["in memory", "SQLite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FactStore]:
+    if request.param == "in memory":
+        yield InMemoryFactStore()
+        return
+    async with open_fact_store(f"sqlite:{tmp_path}/memory.sqlite") as opened:
+        yield opened
+
+
+def kept(fact_id: str, text: str, kind: Kind = Kind.FACT) -> Kept:
+    (vector,) = WordEmbedder().embed_now([text])
+    return Kept(Fact(fact_id, text, kind, created_at_ms=1, updated_at_ms=2), vector)
+
+
+def facts(holding: Holding) -> list[Fact]:
+    return [each.fact for each in holding.kept]
+
+
+async def test_knows_nothing_of_a_stranger(store: FactStore) -> None:
+    assert await store.revision(ANN) == 0
+    assert await store.read(ANN) == Holding()
+
+
+async def test_gives_back_what_was_kept_by_id(store: FactStore) -> None:
+    second, first = kept("b", "tea — 茶 🍵 '\"; --", Kind.PREFERENCE), kept("a", "Oslo")
+    revision = await store.write(ANN, 0, keep=[second, first], drop=[])
+    holding = await store.read(ANN)
+    assert holding.revision == revision == await store.revision(ANN) != 0
+    assert facts(holding) == [first.fact, second.fact]
+    for read, written in zip(holding.kept, (first, second), strict=True):
+        assert read.vector.dtype == np.float32
+        np.testing.assert_allclose(read.vector, written.vector, atol=1e-3)
+
+
+async def test_keeps_a_fact_over_the_older_one_of_its_id(store: FactStore) -> None:
+    revision = await store.write(ANN, 0, keep=[kept("a", "Oslo"), kept("b", "tea")], drop=[])
+    await store.write(ANN, revision, keep=[kept("a", "Bergen")], drop=[])
+    assert [fact.text for fact in facts(await store.read(ANN))] == ["Bergen", "tea"]
+
+
+async def test_drops_and_keeps_in_one_write(store: FactStore) -> None:
+    revision = await store.write(ANN, 0, keep=[kept("a", "Oslo"), kept("b", "tea")], drop=[])
+    await store.write(ANN, revision, keep=[kept("c", "Bergen")], drop=["a", "never was"])
+    assert [fact.text for fact in facts(await store.read(ANN))] == ["tea", "Bergen"]
+
+
+async def test_refuses_a_write_decided_on_an_older_revision(store: FactStore) -> None:
+    first = await store.write(ANN, 0, keep=[kept("a", "Oslo")], drop=[])
+    second = await store.write(ANN, first, keep=[kept("b", "tea")], drop=[])
+    for outdated in (0, first, second + 1):
+        with pytest.raises(Outdated):
+            await store.write(ANN, outdated, keep=[kept("c", "lost")], drop=["a"])
+    assert [fact.text for fact in facts(await store.read(ANN))] == ["Oslo", "tea"]
+    assert await store.revision(ANN) == second
+
+
+async def test_of_writes_at_once_one_succeeds(store: FactStore) -> None:
+    writes = (store.write(ANN, 0, keep=[kept(str(n), "Oslo")], drop=[]) for n in range(5))
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert sum(isinstance(result, Outdated) for result in results) == 4
+    assert len((await store.read(ANN)).kept) == 1
+
+
+async def test_never_gives_a_revision_twice(store: FactStore) -> None:
+    given = []
+    for _ in range(3):
+        given.append(await store.write(ANN, 0, keep=[kept("a", "Oslo")], drop=[]))
+        given.append(await store.write(BOB, 0, keep=[kept("a", "Oslo")], drop=[]))
+        await store.erase(ANN)
+        assert await store.write(BOB, given[-1], keep=[], drop=["a"]) == 0
+    assert len(set(given)) == len(given)
+
+
+async def test_who_has_no_facts_left_is_a_stranger_again(store: FactStore) -> None:
+    revision = await store.write(ANN, 0, keep=[kept("a", "Oslo")], drop=[])
+    assert await store.write(ANN, revision, keep=[], drop=["a"]) == 0
+    assert await store.revision(ANN) == 0
+    assert await store.read(ANN) == Holding()
+
+
+async def test_erases_all_of_one_scope_and_nothing_of_another(store: FactStore) -> None:
+    for scope in (ANN, BOB, OTHER_ANN):
+        await store.write(scope, 0, keep=[kept("a", "Oslo"), kept("b", "tea")], drop=[])
+    assert await store.erase(ANN) == 2
+    assert await store.erase(ANN) == 0
+    assert await store.revision(ANN) == 0
+    for scope in (BOB, OTHER_ANN):
+        assert len((await store.read(scope)).kept) == 2
