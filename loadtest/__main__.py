@@ -33,9 +33,7 @@ def main(parts: tuple[str, ...], rounds: int, requests: int, cold: bool) -> None
         click.echo("starting seven processes and bare vLLM: about a minute")
         mesh = stack.enter_context(seven_processes(folder / "mesh"))
         bare = stack.enter_context(bare_vllm(folder / "bare.log"))
-        click.echo(
-            table("Start", ("", "s"), [("bare vLLM to its first answer", bare.start_seconds)])
-        )
+        click.echo(f"bare vLLM answered after {bare.start_seconds:.1f} s")
         asyncio.run(_measure(wanted, mesh, bare, rounds=rounds, requests=requests))
     click.echo(f"\nafterwards: {machine()}")
 

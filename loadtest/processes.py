@@ -141,20 +141,22 @@ def _planned(data: Path, settings: Mapping[str, Mapping[str, str]]) -> SevenProc
         environment |= {
             f"{prefix}_ADDRESS": mesh.address(name),
             f"{prefix}_METRICS_ADDRESS": f"{_HOST}:{mesh.metrics_ports[name]}",
-            f"{prefix}_STORE_URL": f"sqlite:{data}/{name}.sqlite",
+            **_stores(data, mesh.http_port).get(name, {}),
         }
-        if name == "gateway":
-            environment |= _gateway(data, mesh.http_port)
         environment |= settings.get(name, {})
         mesh.processes[name] = Process(name, environment, data / f"{name}.log")
     return mesh
 
 
-def _gateway(data: Path, http_port: int) -> dict[str, str]:
+def _stores(data: Path, http_port: int) -> dict[str, dict[str, str]]:
     return {
-        "GATEWAY_HTTP_ADDRESS": f"{_HOST}:{http_port}",
-        "GATEWAY_ACCOUNTS_URL": f"sqlite:{data}/gateway.sqlite",
-        "GATEWAY_PEPPER_FILE": str(data / "pepper"),
+        "memory": {"MEMORY_STORE_URL": f"sqlite:{data}/memory.sqlite"},
+        "context_assembly": {"CONTEXT_ASSEMBLY_TURNS_URL": f"sqlite:{data}/turns.sqlite"},
+        "gateway": {
+            "GATEWAY_HTTP_ADDRESS": f"{_HOST}:{http_port}",
+            "GATEWAY_ACCOUNTS_URL": f"sqlite:{data}/gateway.sqlite",
+            "GATEWAY_PEPPER_FILE": str(data / "pepper"),
+        },
     }
 
 

@@ -5,16 +5,12 @@ import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import structlog
-
 from services.context_assembly.adapters.reach import STEPS, characters
 from services.context_assembly.adapters.records import ids_in, ids_out, items_in, items_out
 from services.context_assembly.api import Turn
 from services.context_assembly.ports import PastTurn, Path, Summary
 from services.shared.chat import Scope
 from services.shared.sqlite import Database, open_sqlite
-
-_log = structlog.get_logger()
 
 MIGRATIONS = (
     """
@@ -175,7 +171,8 @@ class SqliteTurns:
             if not erased.rowcount:
                 return False
             await writing.execute(_ERASE_SUMMARIES, {"tenant": tenant, "id": turn_id})
-        await self._empty_log()
+            await self._database.note_erasure()
+        await self._database.scrub()
         return True
 
     async def keep_summary(
@@ -201,12 +198,6 @@ class SqliteTurns:
         async with self._database.transaction() as writing:
             kept = await writing.execute(_KEEP_SUMMARY, values)
             return bool(kept.rowcount)
-
-    async def _empty_log(self) -> None:
-        """What was erased also stands in the write-ahead log, until that is emptied."""
-        (row,) = await self._database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-        if row["busy"]:
-            _log.warning("erased text stays in the write-ahead log until its next checkpoint")
 
 
 def _past(row: sqlite3.Row) -> PastTurn:

@@ -12,18 +12,16 @@ import numpy as np
 from services.memory.api import Fact, Kind
 from services.memory.ports import Holding, Kept, Outdated, Vectors
 from services.shared.chat import Scope
-from services.shared.sqlite import SCHEME, Database, open_sqlite
+from services.shared.sqlite import Database, open_sqlite
 
 # Vectors take half the room with half the digits; scores differ by less than a thousandth.
 _STORED = np.dtype("<f2")
 _MIGRATIONS = (
     """
     CREATE TABLE ledger (
-        revision INTEGER NOT NULL, -- the last that was given
-        erased INTEGER NOT NULL, -- how often something was
-        scrubbed INTEGER NOT NULL -- how many of these left no trace
+        revision INTEGER NOT NULL -- the last that was given
     );
-    INSERT INTO ledger VALUES (0, 0, 0);
+    INSERT INTO ledger VALUES (0);
     CREATE TABLE owner (
         tenant TEXT NOT NULL,
         user TEXT NOT NULL,
@@ -43,8 +41,6 @@ _MIGRATIONS = (
     );
     """,
 )
-# How long a scrub waits for a transaction to end.
-_SCRUBBING_MS = 30_000
 _REVISION = "SELECT revision FROM owner WHERE tenant = ? AND user = ?"
 _OWN = "INSERT OR REPLACE INTO owner VALUES (?, ?, ?)"
 _DISOWN = "DELETE FROM owner WHERE tenant = ? AND user = ?"
@@ -55,14 +51,12 @@ _READ = """
 _COUNT = "SELECT count(*) FROM fact WHERE tenant = ? AND user = ?"
 _KEEP = "INSERT INTO fact VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _DROP = "DELETE FROM fact WHERE tenant = ? AND user = ? AND id = ?"
-_ERASED = "UPDATE ledger SET erased = erased + 1"
 _DROP_ALL = "DELETE FROM fact WHERE tenant = ? AND user = ?"
 
 
 class SqliteFactStore:
-    def __init__(self, database: Database, scrubber: "Scrubber") -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._scrubber = scrubber
 
     async def revision(self, scope: Scope) -> int:
         return _only(await self._database.rows(_REVISION, (scope.tenant, scope.user)))
@@ -81,11 +75,11 @@ class SqliteFactStore:
             old = [(*theirs, fact_id) for fact_id in (*drop, *(kept.fact.id for kept in keep))]
             gone = (await writing.executemany(_DROP, old)).rowcount
             if gone:
-                await writing.execute(_ERASED)
+                await self._database.note_erasure()
             await writing.executemany(_KEEP, [(*theirs, *_columns(kept)) for kept in keep])
             written = await _revise(writing, theirs)
         if gone:
-            await self._scrubber.scrub()
+            await self._database.scrub()
         return written
 
     async def erase(self, scope: Scope) -> int:
@@ -93,64 +87,15 @@ class SqliteFactStore:
         async with self._database.transaction() as writing:
             erased = (await writing.execute(_DROP_ALL, theirs)).rowcount
             await writing.execute(_DISOWN, theirs)
-            await writing.execute(_ERASED)
-        await self._scrubber.scrub()
+            await self._database.note_erasure()
+        await self._database.scrub()
         return erased
-
-
-class Scrubber:
-    """Rewrites the file without what was erased, and empties the log where it would still be.
-
-    `secure_delete` alone leaves now and then what a rebalanced page held before (measured: one word
-    of 9,000). It takes 0.02 s for 1,000 facts in the file and a second for 100,000; those who wait
-    at once share one.
-    """
-
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self._connection = connection
-        self._running = asyncio.Lock()
-        self._begun: set[asyncio.Task[None]] = set()
-
-    async def scrub(self) -> None:
-        """Returns when nothing is left of what was erased before; goes on if its caller leaves."""
-        task = asyncio.create_task(self._scrub())
-        self._begun.add(task)
-        task.add_done_callback(self._begun.discard)
-        await asyncio.shield(task)
-
-    async def ended(self) -> None:
-        """Returns when no scrub is under way."""
-        await asyncio.gather(*self._begun)
-
-    async def _scrub(self) -> None:
-        async with self._running:
-            ((erased, scrubbed),) = await self._sql("SELECT erased, scrubbed FROM ledger")
-            if erased == scrubbed:
-                return
-            await self._sql("VACUUM")
-            while _only(await self._sql("PRAGMA wal_checkpoint(TRUNCATE)")):
-                pass
-            await self._sql("UPDATE ledger SET scrubbed = ?", erased)
-
-    async def _sql(self, sql: str, *parameters: int) -> Iterable[sqlite3.Row]:
-        return await self._connection.execute_fetchall(sql, parameters)
 
 
 @asynccontextmanager
 async def open_fact_store(url: str) -> AsyncIterator[SqliteFactStore]:
-    async with (
-        open_sqlite(url, _MIGRATIONS) as database,
-        aiosqlite.connect(url.removeprefix(SCHEME), isolation_level=None) as connection,
-    ):
-        await connection.execute_fetchall("PRAGMA secure_delete=ON")
-        await connection.execute_fetchall(f"PRAGMA busy_timeout={_SCRUBBING_MS}")
-        scrubber = Scrubber(connection)
-        # What a process erased that did not live to scrub it.
-        await scrubber.scrub()
-        try:
-            yield SqliteFactStore(database, scrubber)
-        finally:
-            await scrubber.ended()
+    async with open_sqlite(url, _MIGRATIONS) as database:
+        yield SqliteFactStore(database)
 
 
 async def _revise(writing: aiosqlite.Connection, theirs: tuple[str, str]) -> int:

@@ -80,7 +80,7 @@ async def test_what_a_killed_process_erased_is_scrubbed_at_the_next_start(tmp_pa
     with closing(sqlite3.connect(f"{tmp_path}/memory.sqlite")) as connection, connection:
         connection.execute("PRAGMA secure_delete=OFF")
         connection.execute("DELETE FROM fact WHERE id = 'a'")
-        connection.execute("UPDATE ledger SET erased = erased + 1")
+        connection.execute("UPDATE erasures SET noted = noted + 1")
     assert b"canary" in written(tmp_path)
     async with open_fact_store(url):
         assert b"canary" not in written(tmp_path)
