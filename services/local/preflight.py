@@ -6,13 +6,11 @@ import socket
 import sys
 from pathlib import Path
 
+from services.shared.errors import CannotStart
+
 # What the seven services and vLLM take beside the model and its KV cache; measured, rounded up.
 _BASE_GIB = 3.0
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
-
-
-class CannotStart(Exception):
-    """The sentence says what is wrong and what to do."""
 
 
 def check(*, model: str, host: str, ports: tuple[int, ...], kv_cache_gib: float) -> None:

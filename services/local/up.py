@@ -20,9 +20,8 @@ from services.local import preflight
 from services.local.mesh import Mesh, ServiceEnded, Settings, mesh
 from services.local.run_file import RunFile, RunningMesh
 from services.shared import logs
-from services.shared.errors import MeshError
+from services.shared.errors import CannotStart, MeshError
 from services.shared.process import told_to_stop
-from services.shared.server import PortTaken
 
 # Whose key `make up` makes; the last run's is revoked.
 LOCAL = Account("acct_local", "this machine", AccountKind.PERSONAL)
@@ -34,7 +33,7 @@ def up(settings: Settings) -> None:
         _check(settings)
         logs.configure("INFO", settings.data / "chatmesh.log")
         uvloop.run(_run(settings))
-    except (preflight.CannotStart, PortTaken, ServiceEnded, MeshError) as error:
+    except (CannotStart, ServiceEnded, MeshError) as error:
         sys.exit(f"chatmesh: {error}")
 
 
@@ -42,7 +41,7 @@ def _check(settings: Settings) -> None:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     runs = RunFile(settings.data).read()
     if runs:
-        raise preflight.CannotStart(
+        raise CannotStart(
             f"it already runs at {runs.base_url} (process {runs.pid}): `make down` stops it."
         )
     preflight.check(

@@ -3,6 +3,10 @@
 from typing import ClassVar
 
 
+class CannotStart(Exception):
+    """A service cannot start. The sentence says what is wrong and what to do; it ends the process."""
+
+
 class MeshError(Exception):
     """A failure the caller can act on. Anything else is a bug and reaches it as `InternalError`.
 

@@ -30,13 +30,14 @@ def configure(level: str, file: Path | None = None) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
+    output = logging.StreamHandler(stream)
+    output.setLevel(logging.WARNING)
+    output.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared
         )
     )
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[output], force=True)
 
 
 def _add_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

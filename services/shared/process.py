@@ -12,12 +12,14 @@ import structlog
 import uvloop
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from services.shared import logs
 from services.shared.boundary import Boundary
 from services.shared.config import ServiceConfig
+from services.shared.errors import CannotStart
 from services.shared.metrics import RpcMetrics, exposed
-from services.shared.server import PortTaken, Servable, serving
+from services.shared.server import Servable, serving
 from services.shared.tracing import Tracer
 
 _log = structlog.get_logger()
@@ -75,7 +77,7 @@ def run(service: Service[Config]) -> None:
     logs.configure(config.log_level)
     try:
         uvloop.run(_until_told(service, config))
-    except PortTaken as error:
+    except CannotStart as error:
         sys.exit(f"{service.name}: {error}")
 
 
@@ -83,6 +85,8 @@ def read(kind: type[Config]) -> Config:
     """The configuration from the environment; a wrong value ends the process and names the knob."""
     try:
         return kind()  # type: ignore[call-arg]
+    except SettingsError as error:
+        sys.exit(str(error))
     except ValidationError as error:
         prefix = kind.model_config.get("env_prefix", "")
         lines = [

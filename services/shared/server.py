@@ -12,6 +12,8 @@ from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
+from services.shared.errors import CannotStart
+
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
@@ -34,7 +36,7 @@ class Servable(Protocol):
     def add_to(self, server: grpc.aio.Server) -> None: ...
 
 
-class PortTaken(OSError):
+class PortTaken(CannotStart):
     """The address is not free."""
 
 

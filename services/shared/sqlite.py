@@ -9,6 +9,8 @@ from typing import Any
 
 import aiosqlite
 
+from services.shared.errors import CannotStart
+
 SCHEME = "sqlite:"
 _PRAGMAS = (
     "busy_timeout=30000",
@@ -27,7 +29,7 @@ _ERASURES = """
 """
 
 
-class NewerSchema(RuntimeError):
+class NewerSchema(CannotStart):
     """The file was written by a newer release."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from services.shared.errors import CannotStart
 from services.tokenizer.shield import ESCAPE, ESCAPED, MARK, Shield
 
 Document = dict[str, Any]  # a tokenizer.json
@@ -14,7 +15,7 @@ Document = dict[str, Any]  # a tokenizer.json
 _FULL_WIDTH = {letter: letter + 0xFEE0 for letter in range(0x21, 0x7F)}
 
 
-class UnusableModel(RuntimeError):
+class UnusableModel(CannotStart):
     """The tokenizer cannot be read, or it would take what callers write for control tokens."""
 
 
