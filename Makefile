@@ -57,8 +57,10 @@ check-protos:
 	$(MAKE) --no-print-directory --silent protos GEN=$$made && diff -r $$made protos/gen \
 		|| { echo "protos/gen is not what protos/chatmesh says: run \`make protos\` and commit" >&2; exit 1; }
 
+unit: SUITES = tests/unit tests/test_house_rules.py
+contract mesh live: SUITES = tests/$@
 unit contract mesh live: $(INSTALLED)
-	.venv/bin/pytest -q tests/$@
+	.venv/bin/pytest -q $(SUITES)
 
 bench: $(INSTALLED) ## measure this machine against bare vLLM and print the tables
 	$(PYTHON) -m loadtest

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 
 class CannotStart(Exception):
-    """A service cannot start. The sentence says what is wrong and what to do; it ends the process."""
+    """A service cannot start. The sentence says what is wrong and what to do, and ends it."""
 
 
 class MeshError(Exception):
