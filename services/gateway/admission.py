@@ -17,7 +17,7 @@ class Admission:
         self._max_turns = max_turns
         self._max_turns_per_tenant = max_turns_per_tenant
         self._by_tenant: Counter[str] = Counter()
-        self.closed = False
+        self._closed = False
 
     @property
     def under_way(self) -> int:
@@ -25,7 +25,7 @@ class Admission:
 
     @contextmanager
     def admitted(self, tenant: str) -> Iterator[None]:
-        if self.closed:
+        if self._closed:
             raise Draining("this gateway is shutting down", retry_after=_RETRY_AFTER)
         if self._by_tenant[tenant] >= self._max_turns_per_tenant:
             limit = self._max_turns_per_tenant
@@ -42,4 +42,4 @@ class Admission:
 
     def close(self) -> None:
         """Lets nobody in any more; who is in may finish."""
-        self.closed = True
+        self._closed = True

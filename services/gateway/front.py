@@ -34,6 +34,7 @@ class Front:
         self._turns = turns
         self._context = context
         self._turn_seconds = turn_seconds
+        self._leaving = False
 
     async def session(self, api_key: str) -> "KeySession":
         """Raises `InvalidKey`."""
@@ -47,9 +48,13 @@ class Front:
                 async for event in events:
                     yield event
 
+    def leave(self) -> None:
+        """Turns still come for a while, but whoever asks is sent elsewhere."""
+        self._leaving = True
+
     def not_ready(self) -> str:
         """Why no turn can be served now; empty when one can."""
-        if self.admission.closed:
+        if self._leaving:
             return "draining"
         return "" if self.catalogue.connected else "waiting for inference to load a model"
 

@@ -24,6 +24,9 @@ class GatewayServer(pb_grpc.GatewayServiceServicer):
     def add_to(self, server: grpc.aio.Server) -> None:
         pb_grpc.add_GatewayServiceServicer_to_server(self, server)
 
+    def leave(self) -> None:
+        self._front.leave()
+
     async def Respond(
         self, request: pb.RespondRequest, context: Context
     ) -> AsyncGenerator[pb.RespondResponse, None]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -36,6 +36,14 @@ class Servable(Protocol):
     def add_to(self, server: grpc.aio.Server) -> None: ...
 
 
+@runtime_checkable
+class Leaving(Protocol):
+    """A servicer that wants to know that it is about to leave."""
+
+    def leave(self) -> None:
+        """Calls still come until the drain is over; say that they had better go elsewhere."""
+
+
 class PortTaken(CannotStart):
     """The address is not free."""
 
@@ -51,8 +59,9 @@ async def serving(
 ) -> AsyncIterator[int]:
     """Serves until left; yields the port.
 
-    Leaving: health turns NOT_SERVING, calls are still accepted for `drain` seconds while clients go
-    elsewhere, then no more; running calls have `grace` seconds to end before they are cancelled.
+    Leaving: health turns NOT_SERVING and servicers are told, calls are still accepted for `drain`
+    seconds while clients go elsewhere, then no more; running calls have `grace` seconds to end
+    before they are cancelled.
     """
     server = grpc.aio.server(options=_OPTIONS, interceptors=list(interceptors))
     health = HealthServicer()
@@ -70,6 +79,9 @@ async def serving(
         yield port
     finally:
         await health.enter_graceful_shutdown()
+        for servable in servers:
+            if isinstance(servable, Leaving):
+                servable.leave()
         await asyncio.sleep(drain)
         await server.stop(grace)
 
