@@ -33,10 +33,6 @@ class EngineDead(Unavailable):
     """The engine behind this replica has died or makes no progress."""
 
 
-class Draining(Unavailable):
-    """This replica is leaving; another one will answer."""
-
-
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How to choose tokens; what is None takes the model's own default."""
@@ -201,9 +197,17 @@ class Inference(Protocol):
         """Pieces as the consumer keeps up; closing the generator aborts the generation."""
 
     async def parse(
-        self, model: str, prompt_ids: Sequence[int], output_ids: Sequence[int], calling: Calling
+        self,
+        model: str,
+        prompt_ids: Sequence[int],
+        output_ids: Sequence[int],
+        calling: Calling,
+        stop: tuple[str, ...] = (),
     ) -> Parsed:
-        """Reads finished output as `generate` would have, without an engine."""
+        """Reads finished output as `generate` would have, without an engine.
+
+        `stop` are the generation's stop strings: its ids reach beyond the text that it showed.
+        """
 
     def watch_load(self) -> AsyncGenerator[Report, None]:
         """A report at once, then one at every change, at most ten times a second."""

@@ -17,7 +17,7 @@ from pydantic_settings import SettingsError
 from services.shared import logs
 from services.shared.boundary import Boundary
 from services.shared.config import ServiceConfig
-from services.shared.errors import CannotStart
+from services.shared.errors import CannotStart, MeshError
 from services.shared.metrics import RpcMetrics, exposed
 from services.shared.server import Servable, serving
 from services.shared.tracing import Tracer
@@ -77,7 +77,7 @@ def run(service: Service[Config]) -> None:
     logs.configure(config.log_level)
     try:
         uvloop.run(_until_told(service, config))
-    except CannotStart as error:
+    except (CannotStart, MeshError) as error:
         sys.exit(f"{service.name}: {error}")
 
 

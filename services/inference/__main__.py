@@ -1,0 +1,4 @@
+from services.inference.wiring import SERVICE
+from services.shared.process import run
+
+run(SERVICE)

@@ -1,0 +1,175 @@
+"""vLLM's engine for one model, with the parsers that fit it."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
+
+from vllm import envs
+from vllm.config import ModelConfig
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.platforms import current_platform
+from vllm.tokenizers import TokenizerLike, cached_tokenizer_from_config
+from vllm.usage.usage_lib import UsageContext
+from vllm.utils.cpu_resource_utils import get_memory_node_info
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.core_client import MPClient
+
+from services.inference.adapters import vllm_environment
+from services.inference.adapters.vllm_backend import Steps, VllmBackend
+from services.inference.adapters.vllm_parsers import UnfitParser, VllmParsers
+from services.inference.adapters.vllm_start import Served
+from services.inference.config import InferenceConfig
+from services.inference.models import Family, Traits, family_of
+from services.shared.errors import CannotStart
+
+Known = TypeVar("Known", str, bool)
+_GIB = 1024**3
+# What the engine's processes take beside weights and KV cache.
+_OVERHEAD_BYTES = 2 * _GIB
+# The defaults of `vllm serve`.
+_LIKE_THE_SERVER = UsageContext.OPENAI_API_SERVER
+
+
+def start(config: InferenceConfig, cancelled: Event) -> Served:
+    """Blocks until the engine serves. Raises `CannotStart`."""
+    args = _engine_args(config)
+    model, tokenizer = _read_model(args)
+    family = _family(config, model, tokenizer)
+    parsers = _parsers(model, tokenizer, family)
+    args.reasoning_parser = family.reasoning_parser
+    if current_platform.is_cpu():
+        vllm_environment.prepare_for_cpu()
+        _check_memory(config)
+    if cancelled.is_set():
+        raise CannotStart("told to stop while starting")
+    engine = _launch(args)
+    _lighten(engine)
+    return Served(
+        backend=VllmBackend(engine, parsers),
+        dialect=parsers,
+        family=family,
+        # Known only now: the engine may have fitted it to its memory.
+        context_tokens=engine.model_config.max_model_len,
+        slots=engine.vllm_config.scheduler_config.max_num_seqs,
+        stop=partial(_stop, engine),
+    )
+
+
+def _engine_args(config: InferenceConfig) -> AsyncEngineArgs:
+    arguments: dict[str, Any] = {
+        "model": config.model,
+        "served_model_name": config.name,
+        "max_model_len": config.max_model_len,
+        "dtype": config.dtype,
+        "tensor_parallel_size": config.tensor_parallel_size,
+        "gpu_memory_utilization": config.gpu_memory_utilization,
+        "block_size": config.block_size,
+        "scheduling_policy": "priority",
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+    }
+    if current_platform.is_cpu():
+        arguments["kv_cache_memory_bytes"] = int(config.cpu_kv_cache_gib * _GIB)
+    try:
+        return AsyncEngineArgs(**(arguments | config.engine_args))
+    except (TypeError, ValueError) as error:
+        raise CannotStart(f"INFERENCE_ENGINE_ARGS: {_first_line(error)}") from error
+
+
+def _read_model(args: AsyncEngineArgs) -> tuple[ModelConfig, TokenizerLike]:
+    try:
+        model = args.create_model_config()
+        return model, cached_tokenizer_from_config(model)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CannotStart(f"{args.model} cannot be read: {_first_line(error)}") from error
+
+
+def _family(config: InferenceConfig, model: ModelConfig, tokenizer: TokenizerLike) -> Family:
+    template = getattr(tokenizer, "chat_template", None)
+    found = family_of(
+        Traits(config.name, model.architecture, template if isinstance(template, str) else "")
+    )
+    return replace(
+        found,
+        tool_parser=_said(config.tool_parser, found.tool_parser),
+        reasoning_parser=_said(config.reasoning_parser, found.reasoning_parser),
+        summarises=_said(config.summarises, found.summarises),
+    )
+
+
+def _said(said: Known | None, found: Known) -> Known:
+    return found if said is None else said
+
+
+def _parsers(model: ModelConfig, tokenizer: TokenizerLike, family: Family) -> VllmParsers:
+    try:
+        return VllmParsers(
+            model,
+            tokenizer,
+            tool_parser=family.tool_parser,
+            reasoning_parser=family.reasoning_parser,
+        )
+    except UnfitParser as error:
+        raise CannotStart(
+            f"{error}; set INFERENCE_TOOL_PARSER and INFERENCE_REASONING_PARSER, empty for none"
+        ) from error
+
+
+def _check_memory(config: InferenceConfig) -> None:
+    """A machine without an accelerator would find out by killing something."""
+    weights = sum(path.stat().st_size for path in Path(config.model).glob("*.safetensors"))
+    needed = weights + config.cpu_kv_cache_gib * _GIB + _OVERHEAD_BYTES
+    available = get_memory_node_info().available_memory
+    if needed > available:
+        raise CannotStart(
+            f"{config.name} needs about {needed / _GIB:.1f} GiB of memory and "
+            f"{available / _GIB:.1f} GiB are free; INFERENCE_CPU_KV_CACHE_GIB bounds the cache"
+        )
+
+
+def _launch(args: AsyncEngineArgs) -> AsyncLLM:
+    try:
+        with _without_interrupts(), vllm_environment.errors_to_log():
+            return AsyncLLM.from_engine_args(
+                args, usage_context=_LIKE_THE_SERVER, stat_loggers=[Steps]
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CannotStart(f"the engine did not start: {_first_line(error)}") from error
+
+
+def _lighten(engine: AsyncLLM) -> None:
+    """A third less work for each token in this process."""
+    # As vLLM's other processes do: each token asks the environment several times.
+    envs.enable_envs_cache()
+    # Statistics of every token are for metrics that nobody reads; those of a step still come.
+    engine.log_stats = False
+
+
+async def _stop(engine: AsyncLLM) -> None:
+    await asyncio.to_thread(engine.shutdown)
+    # Left to the garbage collector by vLLM, which is a warning.
+    assert isinstance(engine.engine_core, MPClient)
+    engine.engine_core.resources.ctx.destroy(linger=0)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C reaches every process of a terminal; the engine's must outlive our draining.
+
+    A process inherits the signals that its starter blocks.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

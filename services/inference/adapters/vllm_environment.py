@@ -1,0 +1,88 @@
+"""What vLLM reads from the environment when it is imported, here and in its own processes."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from services.shared import logs
+
+_VARIABLES = {
+    # Nothing is told to anybody.
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # A fork of a process that runs gRPC's threads may hang.
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    "VLLM_LOGGING_CONFIG_PATH": str(Path(__file__).with_name("vllm_logging.json")),
+}
+_STDERR = 2
+# An engine whose service is gone may clean up for so long.
+_LAST_SECONDS = 10
+
+
+def prepare() -> None:
+    """To be called before the first import of vLLM; what the operator has set stays."""
+    for name, value in _VARIABLES.items():
+        os.environ.setdefault(name, value)
+
+
+def prepare_for_cpu() -> None:
+    """Where vLLM has found no accelerator."""
+    # It cannot load what it compiled ahead of time again, and every start would compile anew.
+    os.environ.setdefault("VLLM_USE_AOT_COMPILE", "0")
+
+
+def log_output() -> logging.Handler:
+    """Writes vLLM's logs, from whatever level it wants, as the mesh's and to the same place.
+
+    `vllm_logging.json` has it called first thing in each of the engine's processes: the one place
+    where they run code of ours.
+    """
+    if not logging.getLogger().handlers:
+        logs.configure("INFO")
+        logs.service_name.set("inference")
+        logging.captureWarnings(capture=True)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    ours = _our_output()
+    handler = logging.StreamHandler(ours.stream)
+    handler.setFormatter(ours.formatter)
+    return handler
+
+
+@contextmanager
+def errors_to_log() -> Iterator[None]:
+    """Processes started within write what they have to say where this one keeps its log."""
+    try:
+        log = _our_output().stream.fileno()
+    except (OSError, ValueError):  # not a file: a test's
+        yield
+        return
+    terminal = os.dup(_STDERR)
+    os.dup2(log, _STDERR)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, _STDERR)
+        os.close(terminal)
+
+
+def _our_output() -> "logging.StreamHandler[TextIO]":
+    return next(h for h in logging.getLogger().handlers if isinstance(h, logging.StreamHandler))
+
+
+def _end_with_parent() -> None:
+    """A killed service would leave an engine that holds its memory and serves nobody."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_LAST_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,214 @@
+"""vLLM's own tool and reasoning parsers."""
+
+from collections.abc import Iterator, Sequence
+
+from vllm.config import ModelConfig
+from vllm.entrypoints.generate.base.protocol import DeltaMessage, DeltaToolCall
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from vllm.parser import Parser, ParserManager
+from vllm.sampling_params import SamplingParams
+from vllm.tokenizers import TokenizerLike
+from vllm.tool_parsers.abstract_tool_parser import Tool
+from vllm.v1.engine import EngineCoreRequest
+from vllm.v1.engine.detokenizer import IncrementalDetokenizer
+
+from services.inference.adapters.vllm_requests import chat_request, refusals
+from services.inference.api import CallDelta, Generation
+from services.inference.ports import Reader, Reading
+
+
+class UnfitParser(Exception):
+    """A parser is unknown to vLLM, or needs tokens that the model does not have."""
+
+
+class VllmParsers:
+    """The `Dialect` of one model; an empty parser name is none."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        tokenizer: TokenizerLike,
+        *,
+        tool_parser: str,
+        reasoning_parser: str,
+    ) -> None:
+        self._config = config
+        self._tokenizer = tokenizer
+        self.defaults = config.get_diff_sampling_param()
+        self._reasons = bool(reasoning_parser)
+        try:
+            self._parser = ParserManager.get_parser(
+                tool_parser_name=tool_parser or None,
+                reasoning_parser_name=reasoning_parser or None,
+                enable_auto_tools=True,
+                model_name=config.model,
+                is_harmony=config.hf_config.model_type == "gpt_oss",
+                tokenizer=tokenizer,
+            )
+        except TypeError as error:
+            raise UnfitParser(str(error)) from error
+
+    def request(self, generation: Generation) -> ChatCompletionRequest:
+        request = chat_request(generation)
+        parser = self._made(request)
+        if parser is None:
+            return request
+        with refusals(generation):
+            adjusted = parser.adjust_request(request)
+        assert isinstance(adjusted, ChatCompletionRequest)
+        return adjusted
+
+    def reader(self, request: ChatCompletionRequest, prompt_ids: Sequence[int]) -> Reader | None:
+        parser = self._made(request)
+        if parser is None:
+            return None
+        reasoning = parser.reasoning_parser
+        if reasoning is None or reasoning.engine_based_streaming:
+            return _VllmReader(parser, request, prompt_ids)
+        params = SamplingParams(skip_special_tokens=request.skip_special_tokens)
+        detokenizer = _detokenizer(self._tokenizer, prompt_ids, params)
+        return _SteppingReader(parser, request, prompt_ids, detokenizer)
+
+    def decode(
+        self, request: ChatCompletionRequest, prompt_ids: Sequence[int], ids: Sequence[int]
+    ) -> str:
+        params = self.sampling_params(request, max_tokens=max(len(ids), 1))
+        params.update_from_generation_config(
+            self._config.try_get_generation_config(), self._tokenizer.eos_token_id
+        )
+        detokenizer = _detokenizer(self._tokenizer, prompt_ids, params)
+        for id in ids:
+            ends = id in params.all_stop_token_ids
+            if detokenizer.update([id], ends) is not None or ends:
+                break
+        return detokenizer.get_next_output_text(finished=True, delta=False)
+
+    def sampling_params(self, request: ChatCompletionRequest, *, max_tokens: int) -> SamplingParams:
+        """The model's defaults under what was asked for."""
+        return request.to_sampling_params(max_tokens, self.defaults)
+
+    def _made(self, request: ChatCompletionRequest) -> Parser | None:
+        """No parser where all output is text, tools or none."""
+        if self._parser is None or not (self._reasons or request.tools):
+            return None
+        tools: list[Tool] | None = [*request.tools] if request.tools else None
+        return self._parser(self._tokenizer, tools, model_config=self._config)
+
+
+class _VllmReader:
+    """One choice's parser, as its output grows."""
+
+    def __init__(
+        self, parser: Parser, request: ChatCompletionRequest, prompt_ids: Sequence[int]
+    ) -> None:
+        self._parser = parser
+        self._request = request
+        self._prompt_ids = list(prompt_ids)
+        self._reasons = parser.reasoning_parser is not None
+        self._ids: list[int] = []
+
+    def read(self, text: str, ids: Sequence[int], *, finished: bool) -> Reading:
+        if self._reasons:
+            self._ids.extend(ids)
+        reading = self._parsed(text, list(ids), finished=False)
+        if not finished:
+            return reading
+        # The end comes as it does from an engine that sends every token: alone. Beside text, vLLM
+        # adds what it takes for missing arguments to whatever call stands last.
+        end = self._parsed("", [], finished=True)
+        return _joined([reading, end])
+
+    def reasoning_tokens(self) -> int:
+        return self._parser.count_reasoning_tokens(self._ids) if self._reasons else 0
+
+    def _parsed(self, text: str, ids: list[int], *, finished: bool) -> Reading:
+        message = self._parser.parse_delta(
+            text, ids, self._request, self._prompt_ids, finished=finished
+        )
+        return Reading() if message is None else self._reading(message)
+
+    def _reading(self, message: DeltaMessage) -> Reading:
+        calls = message.tool_calls
+        if calls and not self._request.parallel_tool_calls:
+            calls = [call for call in calls if call.index == 0]
+        read = tuple(map(_call, calls)) if calls else ()
+        return Reading(message.content or "", message.reasoning or "", read)
+
+
+class _SteppingReader(_VllmReader):
+    """Hands the parser one token at a time.
+
+    vLLM's older reasoning parsers know their markers only where a token brings one alone; in a
+    merged output, `<think>` would be read as a thought.
+    """
+
+    def __init__(
+        self,
+        parser: Parser,
+        request: ChatCompletionRequest,
+        prompt_ids: Sequence[int],
+        detokenizer: IncrementalDetokenizer,
+    ) -> None:
+        super().__init__(parser, request, prompt_ids)
+        self._detokenizer = detokenizer
+
+    def read(self, text: str, ids: Sequence[int], *, finished: bool) -> Reading:
+        steps = list(self._steps(text, ids))
+        last = len(steps) - 1
+        readings = [
+            super(_SteppingReader, self).read(piece, step, finished=finished and number == last)
+            for number, (piece, step) in enumerate(steps)
+        ]
+        return _joined(readings)
+
+    def _steps(self, text: str, ids: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
+        """The text that each token brought; what the engine decoded otherwise goes to the last."""
+        start = 0
+        for id in ids[:-1]:
+            end = start + len(self._decoded(id))
+            yield text[start:end], [id]
+            start = end
+        if ids:
+            self._decoded(ids[-1])
+        yield text[start:], ids[-1:]
+
+    def _decoded(self, id: int) -> str:
+        self._detokenizer.update([id], stop_terminated=False)
+        return self._detokenizer.get_next_output_text(finished=False, delta=True)
+
+
+def _joined(readings: Sequence[Reading]) -> Reading:
+    return Reading(
+        "".join(reading.text for reading in readings),
+        "".join(reading.reasoning for reading in readings),
+        tuple(call for reading in readings for call in reading.calls),
+    )
+
+
+def _detokenizer(
+    tokenizer: TokenizerLike, prompt_ids: Sequence[int], params: SamplingParams
+) -> IncrementalDetokenizer:
+    """vLLM's own, which wants a whole request."""
+    request = EngineCoreRequest(
+        request_id="",
+        prompt_token_ids=list(prompt_ids),
+        mm_features=None,
+        sampling_params=params,
+        pooling_params=None,
+        arrival_time=0,
+        lora_request=None,
+        cache_salt=None,
+        data_parallel_rank=None,
+    )
+    return IncrementalDetokenizer.from_new_request(tokenizer, request)
+
+
+def _call(call: DeltaToolCall) -> CallDelta:
+    if call.function is None:
+        return CallDelta(call.index)
+    return CallDelta(call.index, call.function.name or "", _sound(call.function.arguments or ""))
+
+
+def _sound(text: str) -> str:
+    """JSON's escapes can make half a character, which no wire carries."""
+    return text if text.isascii() else text.encode(errors="replace").decode()

@@ -1,0 +1,171 @@
+"""A generation in the words of vLLM's own server, so that it means the same here as there."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import ValidationError
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from vllm.exceptions import VLLMClientError
+from vllm.sampling_params import StructuredOutputsParams
+
+from services.inference.api import (
+    Calling,
+    FormatKind,
+    Generation,
+    OutputFormat,
+    Sampling,
+    UnsupportedParameter,
+)
+from services.shared.chat import Tool, ToolChoice, ToolMode
+
+# vLLM makes a grammar of it while everybody else waits: this takes it some 20 ms.
+_MAX_FORMAT_CHARS = 65_536
+# What the engine accepts, in our words: its own may repeat a user's.
+_RULES = {
+    "temperature": "must be between 0 and 2",
+    "top_p": "must be above 0 and at most 1",
+    "top_k": "must be 0 (off) or more",
+    "min_p": "must be between 0 and 1",
+    "presence_penalty": "must be between -2 and 2",
+    "frequency_penalty": "must be between -2 and 2",
+    "repetition_penalty": "must be above 0",
+    "max_tokens": "must be at least 1",
+    "n": "must be 1 when temperature is 0, and not too large",
+    "stop": "must not contain an empty string",
+    "logit_bias": "must name tokens of the model",
+    "top_logprobs": "is more than the engine reports",
+    "cache_salt": "is too long",
+    "seed": "is not a 64-bit integer",
+    "prompt_ids": "must be tokens of the model",
+    "format": "cannot be made into a grammar",
+    "tools": "must be functions with a JSON Schema each",
+    "tool_choice": "must name one of the tools",
+    "priority": "is not accepted by this engine",
+}
+# Where vLLM calls a thing differently; "Token" begins its word on ids that it does not know.
+_OURS = {
+    "Token": "prompt_ids",
+    "max_completion_tokens": "max_tokens",
+    "logprobs": "top_logprobs",
+    "response_format": "format",
+    "structured_outputs": "format",
+    "parallel_tool_calls": "tools",
+    "prompt_token_ids": "prompt_ids",
+}
+
+
+def chat_request(generation: Generation) -> ChatCompletionRequest:
+    """Raises `UnsupportedParameter`. The prompt is not in it: it is ids already."""
+    with refusals(generation):
+        return ChatCompletionRequest(
+            messages=[],
+            model=generation.model,
+            request_id=generation.request_id,
+            stream=True,
+            priority=generation.priority,
+            cache_salt=generation.cache_salt or None,
+            **_sampling(generation.sampling),
+            **_format(generation.format),
+            **_calling(generation.calling),
+        )
+
+
+@contextmanager
+def refusals(generation: Generation) -> Iterator[None]:
+    """What vLLM refuses, as `UnsupportedParameter` that names the parameter."""
+    try:
+        yield
+    except ValidationError as error:
+        where = error.errors(include_input=False, include_url=False)[0]["loc"]
+        raise _refused(str(where[0]) if where else "", generation) from None
+    except VLLMClientError as error:
+        named = getattr(error, "parameter", None) or str(error).partition(" ")[0]
+        raise _refused(named, generation) from None
+
+
+def _refused(named: str, generation: Generation) -> UnsupportedParameter:
+    param = named.partition(".")[0].strip("`")
+    param = _OURS.get(param, param)
+    if param not in _RULES:
+        # vLLM names no parameter where it refuses a schema or a prompt.
+        param = "format" if generation.format else "tools" if generation.calling.tools else ""
+    if not param:
+        return UnsupportedParameter("the engine does not accept this request")
+    return UnsupportedParameter(f"{param} {_RULES[param]}", param=param)
+
+
+def _sampling(sampling: Sampling) -> dict[str, Any]:
+    return {
+        "max_completion_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "repetition_penalty": sampling.repetition_penalty,
+        "seed": sampling.seed,
+        "stop": list(sampling.stop),
+        "n": sampling.n,
+        "logprobs": sampling.top_logprobs is not None,
+        "top_logprobs": sampling.top_logprobs or 0,
+        "logit_bias": {str(id): bias for id, bias in sampling.logit_bias.items()} or None,
+    }
+
+
+def _format(output: OutputFormat | None) -> dict[str, Any]:
+    if output is None:
+        return {}
+    if len(output.text) > _MAX_FORMAT_CHARS:
+        raise UnsupportedParameter(f"format has {len(output.text)} characters", param="format")
+    if output.kind is FormatKind.JSON_OBJECT:
+        return {"response_format": {"type": "json_object"}}
+    if output.kind is FormatKind.JSON_SCHEMA:
+        schema = _json_object(output.text, "format")
+        wrapped = {"name": "output", "schema": schema}
+        return {"response_format": {"type": "json_schema", "json_schema": wrapped}}
+    if output.kind is FormatKind.REGEX:
+        return {"structured_outputs": StructuredOutputsParams(regex=output.text)}
+    return {"structured_outputs": StructuredOutputsParams(grammar=output.text)}
+
+
+def _calling(calling: Calling) -> dict[str, Any]:
+    if not calling.tools:
+        if calling.choice.mode in {ToolMode.REQUIRED, ToolMode.NAMED}:
+            raise UnsupportedParameter("tool_choice needs tools", param="tool_choice")
+        return {}
+    return {
+        "tools": list(map(_tool, calling.tools)),
+        "tool_choice": _choice(calling.choice),
+        "parallel_tool_calls": calling.parallel,
+    }
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": _json_object(tool.parameters or "{}", "tools"),
+    }
+    if tool.strict:
+        function["strict"] = True
+    return {"type": "function", "function": function}
+
+
+def _choice(choice: ToolChoice) -> str | dict[str, Any]:
+    if choice.mode is ToolMode.NAMED:
+        return {"type": "function", "function": {"name": choice.name}}
+    mode: str = choice.mode.value
+    return mode
+
+
+def _json_object(text: str, param: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise UnsupportedParameter(f"{param} must hold a JSON object", param=param)
+    return value

@@ -1,0 +1,138 @@
+"""A generation in vLLM's words, and vLLM's refusals in ours."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from services.inference.adapters import vllm_environment
+from services.inference.api import (
+    Calling,
+    FormatKind,
+    Generation,
+    OutputFormat,
+    Sampling,
+    UnsupportedParameter,
+)
+from services.shared.chat import Tool, ToolChoice, ToolMode
+from tests.fakes.vllm_dialect import needs_vllm
+
+pytestmark = list(needs_vllm)
+WEATHER = Tool("weather", "the weather", '{"type": "object", "properties": {"city": {}}}')
+PLAIN = Generation("m", "gen_1", [1, 2], Sampling())
+CANARY = "what the user wrote"
+Made = Callable[[Generation], Any]
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    vllm_environment.prepare()
+    from services.inference.adapters.vllm_requests import chat_request  # noqa: PLC0415
+
+    return chat_request
+
+
+def test_what_is_not_said_is_left_to_the_model(made: Made) -> None:
+    params = made(PLAIN).to_sampling_params(5, {"temperature": 0.3, "top_p": 0.9})
+    assert (params.temperature, params.top_p, params.max_tokens) == (0.3, 0.9, 5)
+    assert params.logprobs is None
+
+
+def test_all_sampling_arrives(made: Made) -> None:
+    sampling = Sampling(
+        temperature=0.5,
+        top_p=0.6,
+        top_k=7,
+        min_p=0.1,
+        presence_penalty=0.2,
+        frequency_penalty=-0.2,
+        repetition_penalty=1.1,
+        seed=42,
+        stop=("a", "b"),
+        n=2,
+        top_logprobs=3,
+        logit_bias={5: -100.0},
+    )
+    params = made(replace(PLAIN, sampling=sampling)).to_sampling_params(5, {})
+    said = {name: getattr(params, name) for name in ("temperature", "top_p", "top_k", "min_p")}
+    assert said == {"temperature": 0.5, "top_p": 0.6, "top_k": 7, "min_p": 0.1}
+    assert (params.presence_penalty, params.frequency_penalty) == (0.2, -0.2)
+    assert (params.repetition_penalty, params.seed, params.stop) == (1.1, 42, ["a", "b"])
+    assert (params.n, params.logprobs, params.logit_bias) == (2, 3, {5: -100.0})
+
+
+@pytest.mark.parametrize(
+    ("output", "field", "value"),
+    [
+        (OutputFormat(FormatKind.JSON_OBJECT), "json_object", True),
+        (OutputFormat(FormatKind.JSON_SCHEMA, '{"type": "array"}'), "json", {"type": "array"}),
+        (OutputFormat(FormatKind.REGEX, "a+"), "regex", "a+"),
+        (OutputFormat(FormatKind.GRAMMAR, 'root ::= "a"'), "grammar", 'root ::= "a"'),
+    ],
+)
+def test_every_format_arrives(made: Made, output: OutputFormat, field: str, value: object) -> None:
+    params = made(replace(PLAIN, format=output)).to_sampling_params(5, {})
+    assert getattr(params.structured_outputs, field) == value
+
+
+@pytest.mark.parametrize("mode", ToolMode)
+def test_every_choice_of_tools_arrives(made: Made, mode: ToolMode) -> None:
+    calling = Calling((WEATHER,), ToolChoice(mode, "weather"), parallel=False)
+    request = made(replace(PLAIN, calling=calling))
+    (tool,) = request.tools
+    assert tool.function.parameters == json.loads(WEATHER.parameters)
+    assert tool.function.strict is None
+    assert request.parallel_tool_calls is False
+    choice = request.tool_choice
+    assert (choice if isinstance(choice, str) else "named") == mode.value
+
+
+REFUSED: dict[str, tuple[str, Generation]] = {
+    "hot": ("temperature", replace(PLAIN, sampling=Sampling(temperature=9))),
+    "top_p": ("top_p", replace(PLAIN, sampling=Sampling(top_p=0))),
+    "top_k": ("top_k", replace(PLAIN, sampling=Sampling(top_k=-9))),
+    "min_p": ("min_p", replace(PLAIN, sampling=Sampling(min_p=2))),
+    "presence": ("presence_penalty", replace(PLAIN, sampling=Sampling(presence_penalty=3))),
+    "frequency": ("frequency_penalty", replace(PLAIN, sampling=Sampling(frequency_penalty=3))),
+    "repetition": ("repetition_penalty", replace(PLAIN, sampling=Sampling(repetition_penalty=0))),
+    "many": ("n", replace(PLAIN, sampling=Sampling(n=10**9))),
+    "greedy choices": ("n", replace(PLAIN, sampling=Sampling(n=2, temperature=0))),
+    "empty stop": ("stop", replace(PLAIN, sampling=Sampling(stop=("",)))),
+    "no tokens": ("max_tokens", PLAIN),
+    "no tools": (
+        "tool_choice",
+        replace(PLAIN, calling=Calling(choice=ToolChoice(ToolMode.REQUIRED))),
+    ),
+    "other tool": (
+        "tool_choice",
+        replace(PLAIN, calling=Calling((WEATHER,), ToolChoice(ToolMode.NAMED, CANARY))),
+    ),
+    "broken tool": (
+        "tools",
+        replace(PLAIN, calling=Calling((replace(WEATHER, parameters=CANARY),))),
+    ),
+    "broken schema": (
+        "format",
+        replace(PLAIN, format=OutputFormat(FormatKind.JSON_SCHEMA, CANARY)),
+    ),
+    "endless schema": (
+        "format",
+        replace(PLAIN, format=OutputFormat(FormatKind.JSON_SCHEMA, "[" * 100_000)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("param", "generation"), REFUSED.values(), ids=REFUSED)
+def test_a_refusal_names_the_parameter_and_repeats_nothing(
+    made: Made, param: str, generation: Generation
+) -> None:
+    from services.inference.adapters.vllm_requests import refusals  # noqa: PLC0415
+
+    max_tokens = 0 if param == "max_tokens" else 5
+    with pytest.raises(UnsupportedParameter) as caught, refusals(generation):
+        made(generation).to_sampling_params(max_tokens, {})
+    assert caught.value.details == {"param": param}
+    assert CANARY not in str(caught.value)
+    assert caught.value.__cause__ is None

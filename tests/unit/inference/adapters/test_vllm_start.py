@@ -1,0 +1,40 @@
+"""What is said before the engine is asked to load something that is no model."""
+
+from pathlib import Path
+
+import pytest
+
+from services.inference.adapters.vllm_start import check_model
+from services.shared.errors import CannotStart
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    (tmp_path / "config.json").touch()
+    (tmp_path / "model.safetensors").touch()
+    return tmp_path
+
+
+def test_a_model_and_a_name_on_the_hub_pass(model: Path) -> None:
+    check_model(str(model))
+    check_model("Qwen/Qwen3-8B")
+
+
+@pytest.mark.parametrize("nowhere", ["/no/such/directory", "two words", "Qwen/Qwen3/8B"])
+def test_a_place_that_is_not_there_is_named(nowhere: str) -> None:
+    with pytest.raises(CannotStart, match=f"^{nowhere} is neither"):
+        check_model(nowhere)
+
+
+def test_a_file_is_no_model(model: Path) -> None:
+    with pytest.raises(CannotStart, match="neither"):
+        check_model(str(model / "config.json"))
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"), [("config.json", "no config.json"), ("model.safetensors", "no weights")]
+)
+def test_what_is_missing_is_named(model: Path, missing: str, said: str) -> None:
+    (model / missing).unlink()
+    with pytest.raises(CannotStart, match=said):
+        check_model(str(model))
