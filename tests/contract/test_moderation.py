@@ -85,7 +85,7 @@ async def test_a_text_beyond_the_limit_is_refused(moderation: Moderation) -> Non
 
 
 async def test_a_failure_inside_fails_the_call(moderation: Moderation) -> None:
-    with pytest.raises(Exception, match="internal error|CANARY"):
+    with pytest.raises(Exception, match=r"internal error|CANARY"):
         await moderation.screen(["broken"], Direction.INPUT)
 
 
@@ -112,7 +112,7 @@ async def test_a_reply_beyond_the_limit_is_refused(moderation: Moderation) -> No
 
 
 async def test_a_failure_inside_fails_the_watch(moderation: Moderation) -> None:
-    with pytest.raises(Exception, match="internal error|CANARY"):
+    with pytest.raises(Exception, match=r"internal error|CANARY"):
         await watched(moderation, "a b c d e f g h i j", "k broken")
 
 

@@ -18,7 +18,7 @@ FINDERS: Sequence[Finder] = (open_secrets(), PersonalFinder(), HiddenFinder(), I
 
 
 class WordScorer:
-    """`vile` scores .9 in violence and `rude` .6 in harassment; `broken` breaks. Keeps what it saw."""
+    """`vile` scores .9 in violence, `rude` .6 in harassment; `broken` breaks. Keeps what it saw."""
 
     def __init__(self) -> None:
         self.windows: list[str] = []
@@ -41,7 +41,7 @@ def policy(
     input_rules: dict[str, str] | None = None,
     output_rules: dict[str, str] | None = None,
 ) -> Policy:
-    """Violence blocks and harassment is flagged, both ways; secrets are masked unless told otherwise."""
+    """Violence blocks, harassment is flagged, both ways; secrets are masked by default."""
     categories = {"violence": {"flag": 0.5, "block": 0.8}, "harassment": {"flag": 0.5}}
     usual = {"secrets": "mask"}
     return Policy.model_validate(

@@ -1,5 +1,4 @@
 """Small real models' tokenizers, made on the spot: no network, no weights."""
-# ruff: noqa: RUF001 - DeepSeek's bars are full-width
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,4 @@
 """Odd conversations, the same ones every time, and how an OpenAI client would send them."""
-# ruff: noqa: RUF001 - letters that look like others belong to what people write
 
 import json
 import random

@@ -1,5 +1,4 @@
 """Chat templates in the manner of well-known models."""
-# ruff: noqa: RUF001 - DeepSeek's bars are full-width
 
 QWEN = """\
 {%- if tools %}

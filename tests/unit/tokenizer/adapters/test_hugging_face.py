@@ -1,5 +1,4 @@
 """Real small tokenizers, and what typed control tokens come to in them."""
-# ruff: noqa: RUF001 - DeepSeek's bars are full-width
 
 import subprocess
 import sys

@@ -16,9 +16,9 @@ def steering(template: str, *tokens: str) -> set[str]:
 
 
 def test_tokens_shaped_like_it_steer() -> None:
-    assert steering("", "<|fim|>", "<｜x｜>", "[INST]", "[/INST]") == {  # noqa: RUF001
+    assert steering("", "<|fim|>", "<｜x｜>", "[INST]", "[/INST]") == {
         "<|fim|>",
-        "<｜x｜>",  # noqa: RUF001
+        "<｜x｜>",
         "[INST]",
         "[/INST]",
     }

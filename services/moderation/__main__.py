@@ -1,0 +1,4 @@
+from services.moderation.wiring import SERVICE
+from services.shared.process import run
+
+run(SERVICE)

@@ -1,0 +1,153 @@
+"""Personal data by form and checksum: addresses, accounts, cards, numbers."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from stdnum import iban, luhn
+from stdnum.us import ssn
+
+from services.moderation.adapters.phones import is_phone
+from services.moderation.api import Span
+
+_EMAIL = re.compile(
+    r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,63}(?![\w-])", re.ASCII
+)
+_IBAN_BEGIN = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]{2})\d{2}")
+_IBAN_TAIL = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]){0,30} ?\Z")
+# ISO 13616: how long a country's account numbers are.
+_IBAN_LENGTHS = {
+    entry[:2]: int(entry[2:])
+    for entry in (
+        "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DK18 DO28 "
+        "EE20 EG29 ES24 FI18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 IQ23 IS26 "
+        "IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MR27 MT31 MU30 "
+        "NL18 NO15 PK24 PL28 PS29 PT25 QA29 RO24 RS22 SA24 SC31 SE24 SI19 SK24 SM27 ST25 SV28 TL23 "
+        "TN24 TR26 UA29 VA22 VG24 XK20"
+    ).split()
+}
+# Digits with at most a few signs between them, on one line: the unit in which numbers are judged.
+_RUN = re.compile(
+    r"(?<![\w@#$€£+-])(?<!\d[.,·])"
+    r"(?:\+\s?)?(?:\(\+?\d{1,5}\)[ .-]?)?\d++"
+    r"(?:(?: ?\(\d{1,5}\) ?| ?[-./] ?| {1,2}| ?(?:x|ext\.?) ?)\d++)*+"
+    r"(?![\w@%])",
+    re.ASCII,
+)
+# A number may be read by the word that follows it, so it stays open until that word has come.
+_OPEN_RUN = re.compile(
+    r"(?:(?:\+\s?)?\(?\+?\d[\d ().\-/x]*(?:ext\.? ?)?)(?:\s+\w*|[^\w\s]+\s*\w*)?\Z"
+)
+_LONGEST_RUN = 40
+_GROUP = re.compile(r"\d+")
+_CARD = re.compile(r"(?:1800|2131|2[2-7]|3|4|5|6)\d*")
+_IP = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)")
+_IP6 = re.compile(r"(?<![\w:.])(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}(?![\w:.])")
+_SSN = re.compile(r"\d{3}-\d{2}-\d{4}|\d{3} \d{2} \d{4}")
+_BEFORE, _AFTER = 48, 12
+_PIECES = 8
+
+
+class PersonalFinder:
+    """E-mail and IP addresses, IBANs, payment cards, US social security numbers and phone numbers.
+
+    Names and postal addresses are not found: that takes a model of names.
+    """
+
+    family = "personal"
+    rules = frozenset({"email", "ip-address", "iban", "credit-card", "us-ssn", "phone"})
+
+    def find(self, text: str) -> list[Span]:
+        found: list[Span] = []
+        if "@" in text:
+            found += (Span(*match.span(), "email") for match in _EMAIL.finditer(text))
+        if any(map(str.isdigit, text)):
+            found += _ibans(text)
+            found += _numbers(text, found)
+        if "::" in text or text.count(":") > 4:
+            found += (Span(*m.span(), "ip-address") for m in _IP6.finditer(text) if _is_ip6(m[0]))
+        return found
+
+    def settled(self, text: str) -> int:
+        begin = text.rfind("\n") + 1
+        line = text[begin:]
+        matches = (_open_run(line), _IBAN_TAIL.search(line))
+        return min((begin + match.start() for match in matches if match), default=len(text))
+
+
+def _open_run(line: str) -> re.Match[str] | None:
+    match = _OPEN_RUN.search(line)
+    if match and sum(map(str.isdigit, match[0])) > _LONGEST_RUN:
+        return None
+    return match
+
+
+def _ibans(text: str) -> Iterator[Span]:
+    for match in _IBAN_BEGIN.finditer(text):
+        rest = _IBAN_LENGTHS.get(match[1].upper(), 0) - 4
+        written = re.compile(rf"(?: ?[A-Za-z0-9]){{{rest}}}").match(text, match.end())
+        if rest > 0 and written:
+            span = Span(match.start(), written.end(), "iban")
+            if iban.is_valid(text[span.start : span.end], check_country=False):
+                yield span
+
+
+def _numbers(text: str, known: Sequence[Span]) -> Iterator[Span]:
+    taken = [(span.start, span.end) for span in known]
+    for match in _RUN.finditer(text):
+        begin, end = match.span()
+        if not any(begin < stop and start < end for start, stop in taken):
+            yield from _judged(text, begin, end)
+
+
+def _judged(text: str, begin: int, end: int) -> Iterator[Span]:
+    """What a run of digits is, as a whole or, where spaces part it, in its longest parts."""
+    if not 4 <= sum(map(str.isdigit, text[begin:end])) <= _LONGEST_RUN:
+        return
+    # Its own line and the one above say what it is.
+    before = "\n".join(text[max(0, begin - _BEFORE) : begin].split("\n")[-2:])
+    after = text[end : end + _AFTER].partition("\n")[0]
+    pieces = [m.span() for m in re.finditer(r"\S+", text[begin:end])][:_PIECES]
+    first = 0
+    while first < len(pieces):
+        for last in range(len(pieces), first, -1):
+            start, stop = begin + pieces[first][0], begin + pieces[last - 1][1]
+            if rule := _rule(text[start:stop].rstrip(".-/"), before, after):
+                yield Span(start, start + len(text[start:stop].rstrip(".-/")), rule)
+                first = last - 1
+                break
+        first += 1
+
+
+def _rule(number: str, before: str, after: str) -> str:
+    for rule, holds in _TESTS:
+        if holds(number):
+            return rule
+    return "phone" if is_phone(number, before, after) else ""
+
+
+def _is_card(number: str) -> bool:
+    digits = "".join(_GROUP.findall(number))
+    grouped = number.isdigit() or re.fullmatch(r"\d{4}([ -])\d{4,6}\1\d{4,5}(?:\1\d{1,7})?", number)
+    return bool(
+        12 <= len(digits) <= 19 and grouped and _CARD.fullmatch(digits) and luhn.is_valid(digits)
+    )
+
+
+def _is_ssn(number: str) -> bool:
+    return bool(_SSN.fullmatch(number)) and ssn.is_valid(number.replace(" ", "-"))
+
+
+def _is_ip(number: str) -> bool:
+    return bool(_IP.fullmatch(number))
+
+
+def _is_ip6(written: str) -> bool:
+    groups = [group for group in written.split(":") if group]
+    return len(groups) >= 3 and ("::" in written or len(groups) == 8)
+
+
+_TESTS: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    ("ip-address", _is_ip),
+    ("credit-card", _is_card),
+    ("us-ssn", _is_ssn),
+)

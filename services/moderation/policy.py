@@ -1,0 +1,122 @@
+"""What is let through: thresholds by category, actions by rule, read from a YAML file."""
+
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from services.moderation.api import CATEGORIES, Direction
+from services.moderation.windows import Windowing
+
+BUNDLED = Path(__file__).parent / "policy.yaml"
+
+
+class BrokenPolicy(ValueError):
+    """The file is not a policy; says where."""
+
+
+class RuleAction(Enum):
+    PASS = "pass"  # noqa: S105
+    MASK = "mask"
+    BLOCK = "block"
+
+
+def _known(category: str) -> str:
+    if category not in CATEGORIES:
+        raise ValueError(f"{category} is no category; known are {', '.join(CATEGORIES)}")
+    return category
+
+
+Category = Annotated[str, AfterValidator(_known)]
+Score = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Thresholds(_Frozen):
+    """From which score on a category is flagged, and from which it blocks; none: never."""
+
+    flag: Score | None = None
+    block: Score | None = None
+
+
+_NEVER = Thresholds()
+
+
+class Side(_Frozen):
+    """What holds for one direction."""
+
+    categories: dict[Category, Thresholds]
+    # By rule or by family of rules; a rule's own entry counts for more.
+    rules: dict[str, RuleAction]
+
+    def action(self, rule: str, family: str) -> RuleAction:
+        return self.rules.get(rule) or self.rules.get(family) or RuleAction.PASS
+
+    def flagged(self, scores: Sequence[float]) -> tuple[str, ...]:
+        return tuple(
+            category
+            for category, score in zip(CATEGORIES, scores, strict=True)
+            if _reaches(score, self._thresholds(category).flag)
+        )
+
+    def blocking(self, scores: Sequence[float]) -> str:
+        """The category that blocks, a narrower one before a wider; nothing if none does."""
+        blocking = [
+            (category.count("/"), score, category)
+            for category, score in zip(CATEGORIES, scores, strict=True)
+            if _reaches(score, self._thresholds(category).block)
+        ]
+        return max(blocking)[2] if blocking else ""
+
+    def _thresholds(self, category: str) -> Thresholds:
+        return self.categories.get(category, _NEVER)
+
+
+def _reaches(score: float, threshold: float | None) -> bool:
+    return threshold is not None and score >= threshold
+
+
+class Windows(_Frozen):
+    words: int = Field(ge=8, le=100)
+    overlap: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _overlap_is_less(self) -> "Windows":
+        if self.overlap >= self.words:
+            raise ValueError("overlap must be less than words")
+        return self
+
+
+class Policy(_Frozen):
+    max_chars: int = Field(gt=0)
+    windows: Windows
+    # For how many new words a growing reply is held back: the first time, the second, ever after.
+    release_after_words: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
+    # Operators' own words and phrases by category: whatever holds one scores 1 there.
+    phrases: dict[Category, tuple[Annotated[str, Field(min_length=1)], ...]]
+    input: Side
+    output: Side
+
+    def side(self, direction: Direction) -> Side:
+        return self.input if direction is Direction.INPUT else self.output
+
+    @property
+    def windowing(self) -> Windowing:
+        return Windowing(self.windows.words, self.windows.overlap)
+
+    def release_after(self, releases: int) -> int:
+        """How many words the next release waits for when there have been so many."""
+        return self.release_after_words[min(releases, len(self.release_after_words) - 1)]
+
+
+def read_policy(path: Path) -> Policy:
+    try:
+        return Policy.model_validate(yaml.safe_load(path.read_text()))
+    except (yaml.YAMLError, ValidationError) as error:
+        raise BrokenPolicy(f"{path}: {error}") from None

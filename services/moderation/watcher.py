@@ -1,0 +1,89 @@
+"""One reply as it grows: what of it may be shown by now."""
+
+from services.moderation.api import Grown, Release, Span
+from services.moderation.policy import Policy
+from services.moderation.ports import Scorer
+from services.moderation.rules import Rulebook
+from services.moderation.windows import count_words, last_gap, last_words, windows
+
+# How much of what was shown is remembered for the rules to look back upon, in characters.
+_LOOK_BACK = 2_000
+# A last word is held back up to this length, in characters: a longer secret may be cut in two.
+_LONGEST_WORD = 4_096
+
+
+class Watcher:
+    """Holds text back until it was scored in a window and no rule could still find more in it."""
+
+    def __init__(self, scorer: Scorer, rulebook: Rulebook, policy: Policy) -> None:
+        self._scorer = scorer
+        self._rulebook = rulebook
+        self._policy = policy
+        # The end of what was shown, then all that was not; before `_scored` everything was scored.
+        self._text = ""
+        self._shown = 0
+        self._scored = 0
+        self._releases = 0
+
+    async def grow(self, grown: Grown) -> Release:
+        self._text += grown.text
+        fresh = count_words(self._text[self._scored :])
+        wanted = self._policy.release_after(self._releases)
+        # Callers may count spaces, of which there is one less.
+        if fresh + 1 < wanted and not grown.final:
+            return Release("", next_words=wanted - fresh)
+        if fresh and (category := await self._blocking_category()):
+            return Release("", blocked_by=category)
+        return self._release(final=grown.final)
+
+    async def _blocking_category(self) -> str:
+        """Scores what is new, with some words of what came before it."""
+        before = last_words(self._text[: self._scored], self._policy.windows.overlap)
+        fresh = self._text[self._scored :]
+        scores = await self._scorer.score(windows(before + fresh, self._policy.windowing))
+        return self._policy.output.blocking(scores.max(axis=0).tolist())
+
+    def _release(self, *, final: bool) -> Release:
+        line = self._line_begin()
+        found = [
+            Span(max(line + span.start, self._shown), line + span.end, span.rule)
+            for span in self._rulebook.find(self._text[line:])
+            if line + span.end > self._shown
+        ]
+        end = len(self._text) if final else self._settled(line, found)
+        settled = [span for span in found if span.end <= end]
+        if rule := self._rulebook.blocked_by(settled):
+            return Release("", blocked_by=rule)
+        released = self._rewritten(settled, end)
+        self._advance(end)
+        return Release(released, next_words=self._policy.release_after(self._releases))
+
+    def _line_begin(self) -> int:
+        """Where the line begins above the one of the unshown text; a backslash joins lines."""
+        begin = self._text.rfind("\n", 0, self._shown)
+        begin = self._text.rfind("\n", 0, max(begin, 0)) + 1
+        while begin > 1 and self._text[begin - 2] == "\\":
+            begin = self._text.rfind("\n", 0, begin - 1) + 1
+        return begin
+
+    def _settled(self, line: int, found: list[Span]) -> int:
+        gap = last_gap(self._text)
+        if len(self._text) - gap > _LONGEST_WORD:
+            gap = len(self._text)
+        end = min(gap, line + self._rulebook.settled(self._text[line:]))
+        for span in sorted(found, key=lambda span: span.start, reverse=True):
+            if span.start < end < span.end:
+                end = span.start
+        return max(end, self._shown)
+
+    def _rewritten(self, spans: list[Span], end: int) -> str:
+        shifted = [Span(s.start - self._shown, s.end - self._shown, s.rule) for s in spans]
+        masked = self._rulebook.masked(shifted)
+        return self._rulebook.rewrite(self._text[self._shown : end], masked)
+
+    def _advance(self, end: int) -> None:
+        forgotten = max(0, end - _LOOK_BACK)
+        self._scored = len(self._text) - forgotten
+        self._shown = end - forgotten
+        self._text = self._text[forgotten:]
+        self._releases += 1

@@ -1,0 +1,67 @@
+"""How moderation is put together."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from prometheus_client import CollectorRegistry
+
+from services.moderation.adapters.heads import HeadStage, open_heads
+from services.moderation.adapters.hidden import HiddenFinder
+from services.moderation.adapters.injection import InjectionFinder
+from services.moderation.adapters.metered import (
+    MeteredFirstStage,
+    MeteredModeration,
+    MeteredSecondStage,
+)
+from services.moderation.adapters.ngrams import CLEAR_BELOW, open_ngrams
+from services.moderation.adapters.personal import PersonalFinder
+from services.moderation.adapters.secrets import open_secrets
+from services.moderation.api import Direction
+from services.moderation.cache import CachedReader
+from services.moderation.cascade import Cascade
+from services.moderation.config import ModerationConfig
+from services.moderation.phrasebook import Phrasebook
+from services.moderation.policy import Policy, read_policy
+from services.moderation.ports import Finder, Scorer
+from services.moderation.reader import TextReader
+from services.moderation.screener import Screener
+from services.moderation.server import ModerationServer
+from services.shared.embedder import Embedder, open_embedder
+from services.shared.process import Service
+from services.shared.server import Servable
+
+# Makes the rules, both stages and libphonenumber load what they load when they are first used.
+_WARM_UP = "Call +44 20 7946 0958, api key: sk-live-0123456789abcdef, and kill everyone."
+
+
+@asynccontextmanager
+async def build(
+    config: ModerationConfig, registry: CollectorRegistry
+) -> AsyncIterator[Sequence[Servable]]:
+    policy = read_policy(config.policy)
+    with open_embedder(config.embedder_threads) as embedder:
+        scorer = _cascade(policy, embedder, registry)
+        finders = open_finders()
+        reader = CachedReader(
+            TextReader(scorer, finders, policy.windowing), texts=config.cached_texts
+        )
+        screener = Screener(reader, scorer, finders, policy)
+        await screener.screen([_WARM_UP], Direction.INPUT)
+        yield [ModerationServer(MeteredModeration(screener, registry))]
+
+
+def open_finders() -> Sequence[Finder]:
+    """In the order in which they name what more than one finds."""
+    return [open_secrets(), PersonalFinder(), HiddenFinder(), InjectionFinder()]
+
+
+def _cascade(policy: Policy, embedder: Embedder, registry: CollectorRegistry) -> Scorer:
+    return Cascade(
+        MeteredFirstStage(open_ngrams(), registry),
+        MeteredSecondStage(HeadStage(embedder, open_heads()), registry),
+        Phrasebook(policy.phrases),
+        clear_below=CLEAR_BELOW,
+    )
+
+
+SERVICE = Service("moderation", ModerationConfig, build)
