@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 SERVICES = (
     "inference",
     "tokenizer",
@@ -108,6 +110,16 @@ class SevenProcesses:
             time.sleep(0.05)
         raise TimeoutError(f"{name} does not listen after {seconds} s")
 
+    def wait_ready(self, seconds: float = 300) -> None:
+        """Returns when the gateway says that a turn can be served."""
+        due = time.monotonic() + seconds
+        url = f"http://{_HOST}:{self.http_port}/readyz"
+        while time.monotonic() < due:
+            if httpx.get(url, trust_env=False).status_code == 200:
+                return
+            time.sleep(0.05)
+        raise TimeoutError(f"the gateway is not ready after {seconds} s")
+
 
 @contextmanager
 def seven_processes(
@@ -121,6 +133,7 @@ def seven_processes(
             process.start()
         for name in SERVICES:
             mesh.wait_listening(name)
+        mesh.wait_ready()
         mesh.api_key = _key(mesh)
         yield mesh
 

@@ -66,6 +66,7 @@ class Trimmer:
                 return await self._fit(assembly, candidates, None, max_tokens)
             raise InputTooLong(
                 f"the input has {tokens} tokens, at most {max_tokens} fit beside the reply",
+                param="input",
                 tokens=tokens,
                 max_tokens=str(max_tokens),
             ) from None

@@ -37,7 +37,7 @@ from services.gateway.guard import OpenGuard
 from services.gateway.ports import Ledger, LedgerEntry, Mesh
 from services.gateway.reply import Reply
 from services.inference.api import Calling, Generation, ModelCard
-from services.moderation.api import Action, Direction
+from services.moderation.api import Action, Direction, TextTooLong
 from services.shared.chat import Role, Scope, Tool, ToolCall, ToolChoice, ToolMode
 from services.tool_runner.api import Failure, Outcome, UnknownTool
 
@@ -160,9 +160,14 @@ class TurnLoop:
         """The ask as moderation lets it pass."""
         texts = [ask.instructions, *(_readable(item) for item in ask.input)]
         wanted = [number for number, text in enumerate(texts) if text]
-        verdicts = await self._mesh.moderation.screen(
-            [texts[number] for number in wanted], Direction.INPUT
-        )
+        try:
+            verdicts = await self._mesh.moderation.screen(
+                [texts[number] for number in wanted], Direction.INPUT
+            )
+        except TextTooLong as error:
+            raise InvalidRequest(
+                f"has a text of {error.message}", param="input", code="string_above_max_length"
+            ) from None
         rewritten = dict[int, str]()
         for number, verdict in zip(wanted, verdicts, strict=True):
             if verdict.action is Action.BLOCK:

@@ -122,10 +122,15 @@ class Mesh:
     def __init__(self) -> None:
         self._hosted: list[_Hosted] = []
 
-    async def start(self, configs: Mapping[str, ServiceConfig], told: Told) -> dict[str, Endpoint]:
+    async def start(
+        self,
+        configs: Mapping[str, ServiceConfig],
+        told: Told,
+        services: Sequence[Service[Any]] = SERVICES,
+    ) -> dict[str, Endpoint]:
         """Starts all at once: the engine takes longest, and nobody needs it to start."""
         began = time.monotonic()
-        self._hosted = [_Hosted(service, configs[service.name]) for service in SERVICES]
+        self._hosted = [_Hosted(service, configs[service.name]) for service in services]
 
         async def ready(hosted: _Hosted) -> tuple[str, Endpoint]:
             endpoint = await hosted.until_ready()

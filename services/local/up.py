@@ -31,8 +31,9 @@ def up(settings: Settings) -> None:
     """Runs until told to stop. Ends the process with a sentence when it cannot start."""
     try:
         _check(settings)
-        logs.configure("INFO", settings.data / "chatmesh.log")
-        uvloop.run(_run(settings))
+        with (settings.data / "chatmesh.log").open("a", buffering=1) as log:
+            logs.configure("INFO", log)
+            uvloop.run(_run(settings))
     except (CannotStart, ServiceEnded, MeshError) as error:
         sys.exit(f"chatmesh: {error}")
 

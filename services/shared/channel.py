@@ -89,7 +89,8 @@ def _service_config(service: ServiceDescriptor) -> dict[str, object]:
         if method.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
     ]
     retry = {
-        "maxAttempts": 4,
+        # As many as outlast the time after which a restarted peer is connected to again.
+        "maxAttempts": 5,
         "initialBackoff": "0.1s",
         "maxBackoff": "1s",
         "backoffMultiplier": 2,

@@ -3,7 +3,7 @@
 import logging
 import sys
 from contextvars import ContextVar
-from pathlib import Path
+from typing import TextIO
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
@@ -15,9 +15,9 @@ service_name: ContextVar[str] = ContextVar("service_name", default="")
 _transform = ExceptionDictTransformer(show_locals=False)
 
 
-def configure(level: str, file: Path | None = None) -> None:
-    """Sends our logs, and those of libraries from WARNING up, to a file or standard error."""
-    stream = file.open("a", buffering=1) if file else sys.stderr
+def configure(level: str, stream: TextIO | None = None) -> None:
+    """Sends our logs, and those of libraries from WARNING up, to `stream` or standard error."""
+    stream = stream or sys.stderr
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -173,9 +173,19 @@ class OpenMeteoServer:
         self.url = ""
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.answers: dict[str, bytes] = {}
-        self.silent = False
         self.reached = asyncio.Event()
         self.left = asyncio.Event()
+        self._free = asyncio.Event()
+        self._free.set()
+
+    def hold(self) -> None:
+        """From now on clients wait, until they leave or may go on."""
+        self._free.clear()
+        self.reached.clear()
+        self.left.clear()
+
+    def go_on(self) -> None:
+        self._free.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -183,12 +193,21 @@ class OpenMeteoServer:
         query = dict(parse_qsl(target.query))
         self.asked.append((target.path, query))
         self.reached.set()
-        if self.silent:
-            await reader.read()  # until the client leaves
-            self.left.set()
-        else:
+        if await self._stays(reader):
             writer.write(self.answers.get(target.path) or self._truth(target.path, query))
+        else:
+            self.left.set()
         writer.close()
+
+    async def _stays(self, reader: asyncio.StreamReader) -> bool:
+        """Waits until the client may go on; false if it leaves first."""
+        if self._free.is_set():
+            return True
+        waiting = [asyncio.ensure_future(self._free.wait()), asyncio.ensure_future(reader.read())]
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        return waiting[0] in done
 
     def _truth(self, path: str, query: Mapping[str, str]) -> bytes:
         return http_answer(json.dumps((_search if path == SEARCH else _forecast)(query)))

@@ -1,7 +1,7 @@
 """Failures in OpenAI's envelope: {"error": {"message", "type", "param", "code"}}."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -39,6 +39,11 @@ _CLASSES: dict[type[MeshError], tuple[int, str, str | None]] = {
     InputBlocked: (400, "invalid_request_error", "content_policy_violation"),
     InputTooLong: (400, "invalid_request_error", "context_length_exceeded"),
     TooManyTurns: (429, "rate_limit_error", "rate_limit_exceeded"),
+}
+# Where a protocol's field is not called as in `Ask`.
+_FIELDS = {
+    "/v1/chat/completions": {"input": "messages"},
+    "/v1/responses": {"max_tokens": "max_output_tokens"},
 }
 # Pydantic's names for where in a body something is wrong, which are not names in the body.
 _PLACES = ("body", "query", "path")
@@ -88,8 +93,10 @@ def failure(error: Exception) -> Failure:
     )
 
 
-async def on_mesh_error(_: Request, error: Exception) -> JSONResponse:
-    return failure(error).response()
+async def on_mesh_error(request: Request, error: Exception) -> JSONResponse:
+    told = failure(error)
+    fields = _FIELDS.get(request.url.path, {})
+    return replace(told, param=fields.get(told.param or "", told.param)).response()
 
 
 async def on_http_error(_: Request, error: Exception) -> JSONResponse:

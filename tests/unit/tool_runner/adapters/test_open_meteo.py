@@ -137,7 +137,7 @@ async def test_nobody_there_is_unreachable() -> None:
 
 
 async def test_a_service_that_says_nothing_is_unreachable(server: OpenMeteoServer) -> None:
-    server.silent = True
+    server.hold()
     async with httpx.AsyncClient(timeout=0.05, trust_env=False) as http:
         with pytest.raises(ToolFailed) as caught:
             await _weather(http, server.url).conditions("Paris")
@@ -145,7 +145,7 @@ async def test_a_service_that_says_nothing_is_unreachable(server: OpenMeteoServe
 
 
 async def test_being_cancelled_hangs_up(server: OpenMeteoServer, weather: OpenMeteo) -> None:
-    server.silent = True
+    server.hold()
     asking = asyncio.create_task(weather.conditions("Paris"))
     await asyncio.wait_for(server.reached.wait(), 5)
     asking.cancel()

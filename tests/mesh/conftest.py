@@ -1,0 +1,152 @@
+"""All seven services in this process, over gRPC; only the engine and the weather are scripted."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.gateway.config import GatewayConfig
+from services.gateway.ports import Account, AccountKind
+from services.gateway.wiring import open_authenticator
+from services.inference.adapters.metered import MeteredInference
+from services.inference.config import DEMO_DIRECTORY, InferenceConfig
+from services.inference.server import InferenceServer
+from services.local.mesh import SERVICES, Mesh, Settings, mesh
+from services.local.preflight import free_port
+from services.shared import logs
+from services.shared.background import in_background
+from services.shared.process import Endpoint, Service
+from services.shared.server import Servable
+from tests.fakes.inference import CARD, Script, ScriptedBackend, scripted_engine
+from tests.fakes.tool_runner import OpenMeteoServer, open_meteo_server
+
+END = "<|im_end|>"
+_TURN = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>", re.DOTALL)
+
+
+@dataclass(slots=True)
+class Play:
+    """What the model says: the reply to what it reads last, by the last words of that."""
+
+    lines: dict[str, Script] = field(default_factory=dict)
+    prompts: list[str] = field(default_factory=list)
+
+    def when(self, read: str, reply: str | Script) -> None:
+        self.lines[read] = Script(reply) if isinstance(reply, str) else reply
+
+    def __call__(self, prompt: str) -> Script:
+        self.prompts.append(prompt)
+        last = _TURN.findall(prompt)[-1][1].strip()
+        last = last.removesuffix("</tool_response>").strip()
+        ends = [read for read in self.lines if last.endswith(read)]
+        return self.lines[max(ends, key=len)] if ends else Script("I have no line for this.")
+
+
+def call(name: str, arguments: str) -> str:
+    """A reply that calls a function."""
+    return f'<tool_call>\n{{"name": "{name}", "arguments": {arguments}}}\n</tool_call>'
+
+
+@dataclass(slots=True)
+class Running:
+    """The mesh, and what a test may do to it."""
+
+    url: str
+    grpc_address: str
+    key: str
+    model: str
+    play: Play
+    backend: ScriptedBackend
+    weather: OpenMeteoServer
+    services: dict[str, Endpoint]
+    log: Path
+    config: GatewayConfig
+    clients: AsyncExitStack
+
+    def sdk(self, key: str = "") -> openai.AsyncOpenAI:
+        """OpenAI's client; it is closed with the mesh."""
+        url = f"{self.url}/v1"
+        made = openai.AsyncOpenAI(base_url=url, api_key=key or self.key, max_retries=0)
+        self.clients.push_async_exit(made)
+        return made
+
+    def http(self, key: str = "") -> httpx.AsyncClient:
+        headers = {"authorization": f"Bearer {key or self.key}"}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=60)
+
+    async def make_key(self, name: str, kind: AccountKind, instructions: str = "") -> str:
+        async with open_authenticator(self.config) as authenticator:
+            return await authenticator.create_key(Account(f"acct_{name}", name, kind, instructions))
+
+
+@pytest.fixture(scope="session")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """One mesh for all tests of the suite; they keep apart by keys and people."""
+    data = tmp_path_factory.mktemp("mesh")
+    play = Play()
+    host = "127.0.0.1"
+    settings = Settings(data, host, free_port(host), free_port(host), str(DEMO_DIRECTORY), CARD.id)
+    async with AsyncExitStack() as stack:
+        log = stack.enter_context((data / "chatmesh.log").open("a", buffering=1))
+        logs.configure("INFO", log)
+        stack.callback(logs.configure, "INFO")
+        weather = await stack.enter_async_context(open_meteo_server())
+        backends: list[ScriptedBackend] = []
+        services = _scripted(play, backends)
+        configs = settings.configs()
+        configs["tool-runner"] = configs["tool-runner"].model_copy(
+            update={
+                "weather_geocoding_url": weather.url,
+                "weather_forecast_url": weather.url,
+            }
+        )
+        made: Mesh = await stack.enter_async_context(mesh(lambda *_: None))
+        endpoints = await made.start(configs, lambda *_: None, services)
+        gateway = configs["gateway"]
+        assert isinstance(gateway, GatewayConfig)
+        here = Running(
+            url=f"http://{settings.host}:{settings.port}",
+            grpc_address=endpoints["gateway"].address,
+            key="",
+            model=CARD.id,
+            play=play,
+            backend=backends[0],
+            weather=weather,
+            services=endpoints,
+            log=data / "chatmesh.log",
+            config=gateway,
+            clients=await stack.enter_async_context(AsyncExitStack()),
+        )
+        here.key = await here.make_key("ada", AccountKind.PERSONAL)
+        await _ready(here)
+        yield here
+
+
+async def _ready(here: Running) -> None:
+    async with asyncio.timeout(30), here.http() as http:
+        while (await http.get("/readyz")).status_code != 200:
+            pass
+
+
+def _scripted(play: Callable[[str], Script], made: list[ScriptedBackend]) -> Sequence[Service[Any]]:
+    """The services, with an engine that says what the play says."""
+
+    @asynccontextmanager
+    async def build(
+        config: InferenceConfig, registry: CollectorRegistry
+    ) -> AsyncIterator[Sequence[Servable]]:
+        engine, backend = scripted_engine(DEMO_DIRECTORY, play)
+        made.append(backend)
+        async with in_background(engine.guard):
+            yield [InferenceServer(MeteredInference(engine, registry), engine.drain)]
+
+    scripted = Service("inference", InferenceConfig, build)
+    return [scripted if service.name == "inference" else service for service in SERVICES]

@@ -1,0 +1,84 @@
+"""What the mesh remembers of people, for whom, and that it forgets."""
+
+from services.gateway.ports import AccountKind
+from tests.mesh.conftest import Running, call
+
+
+async def remember(running: Running, key: str, fact: str, person: str = "") -> None:
+    running.play.when(f"remember: {fact}", call("remember", f'{{"fact": "{fact}"}}'))
+    running.play.when(f"Saved: {fact}", "Kept.")
+    running.play.when(")", "Kept.")  # ... (instead of: ...)
+    more = {"safety_identifier": person} if person else {}
+    answer = await running.sdk(key).responses.create(
+        model=running.model, input=f"remember: {fact}", store=False, extra_body=more
+    )
+    assert answer.output_text == "Kept."
+
+
+async def asked(running: Running, key: str, question: str, person: str = "") -> str:
+    """What the model read when it was asked."""
+    running.play.when(question, "Well.")
+    more = {"safety_identifier": person} if person else {}
+    await running.sdk(key).responses.create(
+        model=running.model, input=question, store=False, extra_body=more
+    )
+    return running.play.prompts[-1]
+
+
+async def test_what_was_asked_to_be_kept_is_there_in_another_conversation(
+    running: Running,
+) -> None:
+    key = await running.make_key("keeper", AccountKind.PERSONAL)
+    await remember(running, key, "my dog is called Rex")
+    prompt = await asked(running, key, "what is my dog called?")
+    assert "<memory>\n- my dog is called Rex\n</memory>" in prompt
+
+
+async def test_a_newer_value_takes_the_old_ones_place(running: Running) -> None:
+    key = await running.make_key("mover", AccountKind.PERSONAL)
+    await remember(running, key, "I live in Oslo")
+    await remember(running, key, "I live in Bergen")
+    prompt = await asked(running, key, "where do I live?")
+    assert "Bergen" in prompt
+    assert "Oslo" not in prompt
+
+
+async def test_a_standing_preference_is_always_shown(running: Running) -> None:
+    key = await running.make_key("preferrer", AccountKind.PERSONAL)
+    await remember(running, key, "always answer in short sentences")
+    prompt = await asked(running, key, "how deep is the sea?")
+    assert "# Keep in mind about the user\n- always answer in short sentences" in prompt
+
+
+async def test_what_is_forgotten_is_not_shown_again(running: Running) -> None:
+    key = await running.make_key("forgetter", AccountKind.PERSONAL)
+    await remember(running, key, "my sister is called Zelda")
+    running.play.when("forget my sister", call("forget", '{"fact": "my sister is called Zelda"}'))
+    running.play.when("Forgotten: my sister is called Zelda", "Gone.")
+    await running.sdk(key).responses.create(
+        model=running.model, input="forget my sister", store=False
+    )
+    assert "Zelda" not in await asked(running, key, "what is my sister called?")
+
+
+async def test_people_behind_an_application_are_kept_apart(running: Running) -> None:
+    key = await running.make_key("app", AccountKind.APPLICATION)
+    await remember(running, key, "my dog is called Ajax", person="bo")
+    assert "Ajax" in await asked(running, key, "what is my dog called?", person="bo")
+    assert "Ajax" not in await asked(running, key, "what is my dog called?", person="cy")
+
+
+async def test_an_applications_key_alone_has_no_memory_and_no_tools_for_it(
+    running: Running,
+) -> None:
+    key = await running.make_key("nobody", AccountKind.APPLICATION)
+    prompt = await asked(running, key, "who am I?")
+    assert "## calculator" in prompt
+    assert "## remember" not in prompt
+    assert "<memory>" not in prompt
+
+
+async def test_what_an_account_always_wants_is_in_every_turn(running: Running) -> None:
+    key = await running.make_key("pirate", AccountKind.PERSONAL, "Talk like a pirate.")
+    prompt = await asked(running, key, "good day")
+    assert "# Custom instructions\nTalk like a pirate." in prompt

@@ -1,0 +1,87 @@
+"""What may not be read by the model, and what may not be shown."""
+
+import httpx
+import openai
+import pytest
+
+from tests.mesh.conftest import Running
+
+VIOLENT = "I will find you and I will kill you and everyone you love with my knife"
+SECRET = "ghp_a8Kd92JfLs83jdKQ02lskDJf83kslLQo1xZ9"
+PREAMBLE = "Once there was a village by the river where people lived in peace for many years. "
+
+
+async def test_blocked_input_is_refused_and_never_reaches_the_model(running: Running) -> None:
+    before = len(running.play.prompts)
+    with pytest.raises(openai.BadRequestError) as refused:
+        await running.sdk().responses.create(model=running.model, input=VIOLENT)
+    assert refused.value.code == "content_policy_violation"
+    assert VIOLENT not in str(refused.value)
+    assert len(running.play.prompts) == before
+
+
+async def test_a_secret_in_the_input_is_masked_before_the_model_reads_it(
+    running: Running,
+) -> None:
+    running.play.when("is it valid?", "I cannot see it.")
+    await running.sdk().responses.create(
+        model=running.model, input=f"my token is {SECRET} - is it valid?"
+    )
+    assert SECRET not in running.play.prompts[-1]
+    assert "[github-pat]" in running.play.prompts[-1]
+
+
+async def test_a_secret_in_the_reply_is_masked_wherever_the_pieces_break(
+    running: Running,
+) -> None:
+    running.play.when("tell me the token", f"{PREAMBLE}The token is {SECRET} and no other.")
+    shown = ""
+    stream = await running.sdk().chat.completions.create(
+        model=running.model,
+        messages=[{"role": "user", "content": "tell me the token"}],
+        stream=True,
+    )
+    async for chunk in stream:
+        shown += "".join(choice.delta.content or "" for choice in chunk.choices)
+    assert shown == f"{PREAMBLE}The token is [github-pat] and no other."
+
+
+async def test_a_reply_is_stopped_before_what_may_not_be_shown(running: Running) -> None:
+    running.play.when("go on", PREAMBLE * 2 + VIOLENT + ". " + PREAMBLE)
+    stream = await running.sdk().chat.completions.create(
+        model=running.model, messages=[{"role": "user", "content": "go on"}], stream=True
+    )
+    shown, finish = "", None
+    async for chunk in stream:
+        for choice in chunk.choices:
+            shown += choice.delta.content or ""
+            finish = choice.finish_reason or finish
+    assert finish == "content_filter"
+    assert shown
+    assert PREAMBLE.startswith(shown[: len(PREAMBLE)])
+    assert "kill" not in shown
+    assert "find you" not in shown
+    assert running.backend.idle.is_set()
+
+
+async def test_a_stopped_response_is_incomplete_and_kept_as_it_was_shown(
+    running: Running,
+) -> None:
+    running.play.when("go on", PREAMBLE * 2 + VIOLENT)
+    sdk = running.sdk()
+    answer = await sdk.responses.create(model=running.model, input="go on")
+    assert answer.status == "incomplete"
+    assert answer.incomplete_details is not None
+    assert answer.incomplete_details.reason == "content_filter"
+    kept = await sdk.responses.retrieve(answer.id)
+    assert kept.output_text == answer.output_text
+    assert "kill" not in kept.output_text
+
+
+async def test_harmless_words_pass(running: Running) -> None:
+    running.play.when("how do I kill a process?", "With `kill` and its number.")
+    async with running.http() as http:
+        got: httpx.Response = await http.post(
+            "/v1/responses", json={"model": running.model, "input": "how do I kill a process?"}
+        )
+    assert got.status_code == 200
