@@ -100,5 +100,5 @@ def _service_config(service: ServiceDescriptor) -> dict[str, object]:
         "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [{"name": safe, "retryPolicy": retry}] if safe else [],
         # A peer in trouble is not buried under retries.
-        "retryThrottling": {"maxTokens": 20, "tokenRatio": 0.2},
+        "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.5},
     }

@@ -13,19 +13,25 @@ from services.shared.errors import GENERIC, InternalError, MeshError, Unavailabl
 
 _DETAILS = "grpc-status-details-bin"
 _DOMAIN = "chatmesh"
+# gRFC A6: a negative push-back.
+_DO_NOT_RETRY = ("grpc-retry-pushback-ms", "-1")
 
 
 def status_code(error: MeshError) -> grpc.StatusCode:
     return grpc.StatusCode[error.status]
 
 
-def trailers(error: MeshError) -> tuple[tuple[str, bytes], ...]:
-    """The metadata from which `mesh_errors` raises the same class again."""
+def trailers(error: MeshError) -> tuple[tuple[str, str | bytes], ...]:
+    """The metadata from which `mesh_errors` raises the same class again.
+
+    What a service says itself is final. Only one that cannot be reached is tried again, by whoever
+    calls it: retries at every layer would multiply.
+    """
     info = ErrorInfo(reason=error.reason(), domain=_DOMAIN, metadata=error.details)
     packed = Any()
     packed.Pack(info)
     status = Status(code=Code.Value(error.status), message=error.message, details=[packed])
-    return ((_DETAILS, status.SerializeToString()),)
+    return ((_DETAILS, status.SerializeToString()), _DO_NOT_RETRY)
 
 
 @contextmanager

@@ -80,6 +80,7 @@ async def site(mesh: SevenProcesses, weather: OpenMeteoServer) -> AsyncIterator[
             base_url=mesh.base_url, api_key=mesh.api_key, max_retries=0, timeout=DEADLINE_SECONDS
         )
         await stack.enter_async_context(sdk)
+        stack.callback(weather.go_on)
         yield Site(mesh, weather, sdk)
 
 

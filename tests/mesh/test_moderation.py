@@ -6,7 +6,10 @@ import pytest
 
 from tests.mesh.conftest import Running
 
-VIOLENT = "I will find you and I will kill you and everyone you love with my knife"
+VIOLENT = (
+    "I will find you and I will kill you and everyone you love with my knife, "
+    "and I will watch you bleed to death on the floor"
+)
 SECRET = "ghp_a8Kd92JfLs83jdKQ02lskDJf83kslLQo1xZ9"
 PREAMBLE = "Once there was a village by the river where people lived in peace for many years. "
 

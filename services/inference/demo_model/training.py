@@ -1,7 +1,7 @@
 """Trains the demo model from nothing on generated conversations, on a laptop's processor or a GPU.
 
 Stop it with Ctrl-C whenever you like: it writes a checkpoint and goes on from there next time.
-`--minutes` may change between runs: the learning rate stays level until the last part of them.
+`--million-tokens` may change between runs: the learning rate stays level until the last part.
 """
 
 import argparse
@@ -67,12 +67,12 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Goes by progress: the share of the `seconds` that training has had.
+    """Goes by progress: the share of the `tokens` that were read, padding included.
 
     `level` is the share of the full learning rate that holds until the last part decays.
     """
 
-    seconds: float
+    tokens: float
     level: float
     decay_share: float
 
@@ -108,7 +108,7 @@ class Trainer:
         self._scores = Scores({})
         self._block = 0
         self._step = 0
-        self._spent = 0.0
+        self._tokens = 0
         self._stopped = False
 
     def stop(self, _: int, __: FrameType | None) -> None:
@@ -123,7 +123,7 @@ class Trainer:
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self._scores = Scores(state["exact"])
-        self._block, self._step, self._spent = state["block"], state["step"], state["spent"]
+        self._block, self._step, self._tokens = state["block"], state["step"], state["tokens"]
 
     def save(self) -> None:
         state = {
@@ -132,7 +132,7 @@ class Trainer:
             "exact": self._scores.exact,
             "block": self._block,
             "step": self._step,
-            "spent": self._spent,
+            "tokens": self._tokens,
         }
         partial = self._checkpoint.with_suffix(".partial")
         torch.save(state, partial)
@@ -141,10 +141,9 @@ class Trainer:
     def train(self, make_batcher: MakeBatcher, *, makers: int, save_every: int) -> None:
         saved = self._step
         supply = blocks(make_batcher, self._order, first=self._block, makers=makers)
-        began = time.monotonic() - self._spent
         with closing(supply):
             while self._progress < 1 and not self._stopped:
-                self._train_block(next(supply), began)
+                self._train_block(next(supply))
                 self._block += 1
                 if self._step - saved >= save_every:
                     self.save()
@@ -153,17 +152,18 @@ class Trainer:
 
     @property
     def _progress(self) -> float:
-        return self._spent / self._schedule.seconds
+        return self._tokens / self._schedule.tokens
 
-    def _train_block(self, batches: list[Batch], began: float) -> None:
+    def _train_block(self, batches: list[Batch]) -> None:
         for batch in batches:
+            began = time.monotonic()
             self._set_rates(self._schedule.rate(self._step, self._progress))
             loss = self._learn(batch)
-            spent, self._spent = self._spent, time.monotonic() - began
             self._step += 1
+            self._tokens += batch.ids.size
             if self._step % REPORT_EVERY == 0:
-                speed = batch.ids.size / (self._spent - spent)
-                told = f"step {self._step}, {self._progress:.1%} of the time: loss {loss:.3f}"
+                speed = batch.ids.size / (time.monotonic() - began)
+                told = f"step {self._step}, {self._progress:.1%}: loss {loss:.3f}"
                 print(f"{told}, {speed:.0f} tokens/s; {self._scores}", flush=True)
 
     def _order(self, number: int) -> Order:
@@ -223,12 +223,12 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--words", type=Path, required=True, help="a word list, one word a line")
     parser.add_argument("--outside", type=Path, help="folder with others' texts; see the README")
     parser.add_argument("--run", type=Path, required=True, help="folder for the checkpoint")
-    parser.add_argument("--minutes", type=float, default=300, help="of training, all runs together")
+    parser.add_argument("--million-tokens", type=float, default=300, help="to read, in all runs")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--makers", type=int, default=0, help="processes that make conversations")
     parser.add_argument("--level", type=float, default=1.0, help="of the learning rate")
-    parser.add_argument("--decay-share", type=float, default=0.4, help="last part of the time")
-    parser.add_argument("--tokens", type=int, default=8192, help="tokens in a step")
+    parser.add_argument("--decay-share", type=float, default=0.4, help="last part of the tokens")
+    parser.add_argument("--tokens", type=int, default=8192, help="in a step")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save-every", type=int, default=250)
@@ -255,7 +255,7 @@ def main() -> None:
     model.to(options.device)
     # On a GPU compiling took over a minute and the rest of the step hides what it would save.
     body = torch.compile(model.model, dynamic=True) if options.device == "cpu" else model.model
-    schedule = Schedule(options.minutes * 60, options.level, options.decay_share)
+    schedule = Schedule(options.million_tokens * 1e6, options.level, options.decay_share)
     trainer = Trainer(model, body, schedule, options.run)
     trainer.resume()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -72,7 +72,7 @@ def _words(text: str) -> list[int]:
 
 
 class NgramStage:
-    """Sums a row of weights for each bucket: about 0.1 ms for a window of 40 words.
+    """Sums a row of weights for each bucket: about 0.1 ms for a window of 30 words.
 
     Its scores are set so that what the second stage would flag scores at least `CLEAR_BELOW` here;
     they say little else.

@@ -84,7 +84,7 @@ def test_what_fails_is_emphasised() -> None:
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_nothing() -> None:
-    schedule = Schedule(seconds=100, level=1.0, decay_share=0.4)
+    schedule = Schedule(tokens=100, level=1.0, decay_share=0.4)
     rising = [schedule.rate(step, 0.1) for step in range(100)]
     assert rising[0] < rising[50] < rising[99] == 1.0
     falling = [schedule.rate(1000, share / 10) for share in range(11)]
@@ -93,7 +93,7 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing() -> None:
 
 
 def test_copying_comes_first_and_long_conversations_last() -> None:
-    schedule = Schedule(seconds=100, level=1.0, decay_share=0.4)
+    schedule = Schedule(tokens=100, level=1.0, decay_share=0.4)
     assert schedule.shape(seeded(1), 0, 0.0) is BARE
     assert schedule.shape(seeded(1), 1000, 0.1) is SHORT
     early, late = (
@@ -106,7 +106,7 @@ def test_copying_comes_first_and_long_conversations_last() -> None:
 def test_a_stopped_run_goes_on_where_it_was(
     tmp_path: Path, composer: Composer, encoder: ChatEncoder
 ) -> None:
-    schedule = Schedule(seconds=0.001, level=1.0, decay_share=0.4)
+    schedule = Schedule(tokens=1, level=1.0, decay_share=0.4)
     first = model(encoder, seed=1)
     make_batcher = partial(Batcher, composer, encoder, tokens=512, seed=3)
     Trainer(first, first.model, schedule, tmp_path).train(make_batcher, makers=0, save_every=1)
@@ -115,7 +115,7 @@ def test_a_stopped_run_goes_on_where_it_was(
     resumed = Trainer(second, second.model, schedule, tmp_path)
     resumed.resume()
     assert _same(first, second)
-    resumed.train(partial(pytest.fail, "its time was over"), makers=0, save_every=1)
+    resumed.train(partial(pytest.fail, "it had read enough"), makers=0, save_every=1)
     assert _same(first, second)
 
 
