@@ -54,7 +54,7 @@ check: $(INSTALLED) ## style, types, imports between services, generated code
 .PHONY: check-protos
 check-protos:
 	@made=$$(mktemp -d); trap 'rm -rf $$made' EXIT; \
-	$(MAKE) --no-print-directory --silent protos GEN=$$made && diff -r $$made protos/gen \
+	$(MAKE) --no-print-directory --silent protos GEN=$$made && diff -r -x __pycache__ $$made protos/gen \
 		|| { echo "protos/gen is not what protos/chatmesh says: run \`make protos\` and commit" >&2; exit 1; }
 
 unit: SUITES = tests/unit tests/test_house_rules.py

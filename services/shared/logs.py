@@ -28,7 +28,6 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         logger_factory=structlog.WriteLoggerFactory(file=stream),
-        cache_logger_on_first_use=True,
     )
     output = logging.StreamHandler(stream)
     output.setLevel(logging.WARNING)

@@ -21,11 +21,11 @@ from services.inference.config import DEMO_DIRECTORY, InferenceConfig
 from services.inference.server import InferenceServer
 from services.local.mesh import SERVICES, Mesh, Settings, mesh
 from services.local.preflight import free_port
-from services.shared import logs
 from services.shared.background import in_background
 from services.shared.process import Endpoint, Service
 from services.shared.server import Servable
 from tests.fakes.inference import CARD, Script, ScriptedBackend, scripted_engine
+from tests.fakes.logs import logged_to
 from tests.fakes.tool_runner import OpenMeteoServer, open_meteo_server
 
 END = "<|im_end|>"
@@ -96,8 +96,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
     settings = Settings(data, host, free_port(host), free_port(host), str(DEMO_DIRECTORY), CARD.id)
     async with AsyncExitStack() as stack:
         log = stack.enter_context((data / "chatmesh.log").open("a", buffering=1))
-        logs.configure("INFO", log)
-        stack.callback(logs.configure, "INFO")
+        stack.enter_context(logged_to(log))
         weather = await stack.enter_async_context(open_meteo_server())
         backends: list[ScriptedBackend] = []
         services = _scripted(play, backends)

@@ -1,6 +1,7 @@
 """What every call gets between two services, on a real channel and server."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,7 +12,6 @@ from chatmesh.tokenizer.v1 import tokenizer_pb2 as pb
 from chatmesh.tokenizer.v1 import tokenizer_pb2_grpc as pb_grpc
 from prometheus_client import CollectorRegistry
 
-from services.shared import logs
 from services.shared.boundary import Boundary
 from services.shared.channel import MeshChannel, connect
 from services.shared.deadline import due_in, within
@@ -20,8 +20,10 @@ from services.shared.metrics import RpcMetrics
 from services.shared.server import Servable, serving
 from services.shared.tracing import Tracer, request_id
 from services.shared.wire_errors import mesh_errors
+from tests.fakes.logs import logged_to
 
 Stream = AsyncGenerator[pb.EncodeResponse, None]
+
 SERVICE = pb.DESCRIPTOR.services_by_name["TokenizerService"]
 
 
@@ -124,13 +126,13 @@ async def test_an_error_arrives_as_the_class_that_was_raised(peer: Peer) -> None
 
 
 async def test_the_words_of_a_bug_stay_where_it_happened(
-    peer: Peer, capfd: pytest.CaptureFixture[str]
+    peer: Peer,
 ) -> None:
-    logs.configure("INFO")
-    with pytest.raises(InternalError) as caught:
+    log = io.StringIO()
+    with logged_to(log), pytest.raises(InternalError) as caught:
         await peer.encode("bug")
     assert caught.value.message == "internal error"
-    logged = json.loads(capfd.readouterr().err.splitlines()[-1])
+    logged = json.loads(log.getvalue().splitlines()[-1])
     assert logged["exception"][0]["exc_type"] == "ValueError"
     assert logged["request_id"]
     assert "CANARY" not in json.dumps(logged)
