@@ -189,3 +189,17 @@ def test_no_file_of_ours_names_a_package_registry() -> None:
             if path.is_file() and path.suffix in {".py", ".txt", ".md", ".toml", ".proto", ""}:
                 found = hosts.search(path.read_text(errors="replace"))
                 assert not found or path.name == Path(__file__).name, where(path)
+
+
+def test_the_turn_in_the_readme_is_the_turn_in_the_code() -> None:
+    """Files and functions of its table exist; a bare file name is the gateway's."""
+    table = (
+        (ROOT / "README.md").read_text().partition("## A turn, step by step")[2].partition("##")[0]
+    )
+    named = re.findall(r"`([\w/]+\.py)`(?: `(\w+)(?:\.(\w+))?`)?", table)
+    assert len(named) > 15
+    for file, outer, inner in named:
+        path = ROOT / (file if file.startswith("services/") else f"services/gateway/{file}")
+        for name in filter(None, (outer, inner)):
+            assert re.search(rf"(class|def) {name}\b", path.read_text()), f"{file}: {name}"
+        assert path.is_file(), file
