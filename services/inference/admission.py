@@ -12,9 +12,10 @@ from services.inference.api import QueueFull
 _WINDOW_SECONDS = 10
 # What a refused caller is told at most, however slow the engine is.
 _MAX_RETRY_SECONDS = 60
-# Few streams are sent token by token; of many, each gets its tokens about this often.
+# How often a stream gets its tokens, in seconds: few as often as anybody could see, of many each
+# as often as one reads. A token that takes longer comes by itself.
 _FEW_STREAMS = 8
-_SECONDS_BETWEEN_OUTPUTS = 0.1
+_SECONDS_BETWEEN_OUTPUTS_OF_FEW, _SECONDS_BETWEEN_OUTPUTS_OF_MANY = 0.025, 0.1
 _MAX_STREAM_INTERVAL = 8
 
 
@@ -60,10 +61,11 @@ class Admission:
 
     def stream_interval(self) -> int:
         """How many tokens make an output now."""
-        if self.waiting + self.running <= _FEW_STREAMS or not self._seconds_per_token:
+        if not self._seconds_per_token:
             return 1
-        tokens = int(_SECONDS_BETWEEN_OUTPUTS / self._seconds_per_token)
-        return min(max(tokens, 1), _MAX_STREAM_INTERVAL)
+        few = self.waiting + self.running <= _FEW_STREAMS
+        seconds = _SECONDS_BETWEEN_OUTPUTS_OF_FEW if few else _SECONDS_BETWEEN_OUTPUTS_OF_MANY
+        return min(max(int(seconds / self._seconds_per_token), 1), _MAX_STREAM_INTERVAL)
 
     def started(self) -> None:
         now = self._clock()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from tokenizers import Tokenizer
 
 Vectors = NDArray[np.float32]
@@ -70,7 +71,12 @@ def open_embedder(threads: int = 1) -> Iterator[Embedder]:
     tokenizer = Tokenizer.from_file(str(_HERE / "tokenizer.json"))
     tokenizer.enable_truncation(_MAX_TOKENS)
     tokenizer.no_padding()
-    with ThreadPoolExecutor(threads, thread_name_prefix="embedder") as pool:
+    with (
+        ThreadPoolExecutor(threads, thread_name_prefix="embedder") as pool,
+        # What compares vectors afterwards takes microseconds; numpy's own threads would spin for
+        # 20 ms after each such moment.
+        threadpool_limits(1, user_api="blas"),
+    ):
         embedder = Embedder(tokenizer, _session(), pool)
         embedder.embed_now(["The first run sets up what the later ones reuse."])
         yield embedder

@@ -104,12 +104,15 @@ def run(admission: Admission, clock: Clock, *, seconds_per_token: float) -> None
         stay.grown(10)
 
 
-def test_few_streams_get_every_token_at_once(admission: Admission, clock: Clock) -> None:
-    run(admission, clock, seconds_per_token=0.01)
+@pytest.mark.parametrize(("seconds_per_token", "interval"), [(0.001, 8), (0.01, 2), (0.03, 1)])
+def test_few_streams_get_their_tokens_forty_times_a_second(
+    admission: Admission, clock: Clock, seconds_per_token: float, interval: int
+) -> None:
+    run(admission, clock, seconds_per_token=seconds_per_token)
     with ExitStack() as stack:
         for _ in range(8):
             enter(stack, admission).grown(1)
-        assert admission.stream_interval() == 1
+        assert admission.stream_interval() == interval
 
 
 @pytest.mark.parametrize(("seconds_per_token", "interval"), [(0.001, 8), (0.03, 3), (0.5, 1)])
