@@ -13,21 +13,45 @@ from loadtest.processes import SevenProcesses
 from loadtest.prompts import chat_body, questions
 from loadtest.report import table
 from services.inference.config import InferenceConfig
+from tests.fakes.tool_runner import OpenMeteoServer, open_meteo_server
 
 _RUNNING = re.compile(r"^chatmesh_inference_running(?:\{[^}]*\})? ([\d.]+)$", re.MULTILINE)
 _LONG = 2_000
+_WEATHER = "what is the weather in Paris"
 
 
-async def freed(mesh: SevenProcesses, *, times: int) -> str:
+async def freed(mesh: SevenProcesses, weather_port: int, *, times: int) -> str:
     rows = []
     for name, stream in (("streamed", True), ("not streamed", False)):
         seen = [await _leave(mesh, text, stream=stream) for text in questions(times)]
-        rows.append((name, statistics.median(seen), max(seen)))
+        rows.append(("no generation runs", name, statistics.median(seen), max(seen)))
+    async with open_meteo_server(weather_port) as weather:
+        for name, stream in (("streamed", True), ("not streamed", False)):
+            seen = [await _leave_tool(mesh, weather, stream=stream) for _ in range(times)]
+            rows.append(("the tool is cancelled", name, statistics.median(seen), max(seen)))
     return table(
-        f"From the client's hang-up to no generation running, ms, {times} times each",
-        ("request", "p50", "max"),
+        f"From the client's hang-up until ..., ms, {times} times each",
+        ("...", "request", "p50", "max"),
         rows,
     )
+
+
+async def _leave_tool(mesh: SevenProcesses, weather: OpenMeteoServer, *, stream: bool) -> float:
+    """The weather's service, which the tool waits for, sees it go."""
+    weather.hold()
+    body = chat_body(_WEATHER, 100) | {"stream": stream}
+    if not stream:
+        del body["stream_options"]
+    async with aiohttp.ClientSession() as session:
+        headers = {"authorization": f"Bearer {mesh.api_key}"}
+        asking = asyncio.create_task(_ask(session, mesh, body, headers))
+        await asyncio.wait_for(weather.reached.wait(), 30)
+        asking.cancel()
+        left = time.perf_counter()
+        await asyncio.wait([asking])
+        await session.close()
+        await asyncio.wait_for(weather.left.wait(), 30)
+        return 1000 * (time.perf_counter() - left)
 
 
 async def _leave(mesh: SevenProcesses, text: str, *, stream: bool) -> float:

@@ -220,9 +220,9 @@ def http_answer(body: str, status: str = "200 OK", *headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def open_meteo_server() -> AsyncIterator[OpenMeteoServer]:
+async def open_meteo_server(port: int = 0) -> AsyncIterator[OpenMeteoServer]:
     fake = OpenMeteoServer()
-    server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(fake.serve, "127.0.0.1", port)
     host, port = server.sockets[0].getsockname()
     fake.url = f"http://{host}:{port}"
     async with server:
