@@ -1,7 +1,8 @@
 """How a service is reached: channels whose calls carry the request in hand and its deadline."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,7 +10,9 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
+from services.shared.background import in_background
 from services.shared.deadline import within
+from services.shared.peers import Peer, Peers, followed
 from services.shared.tracing import outgoing
 
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -26,33 +29,102 @@ _OPTIONS = (
 )
 
 
-class _Call:
-    """One method of a stub, called as part of the request in hand."""
+class _Line:
+    """A gRPC channel to some replicas; it is given up when others take their place."""
 
-    def __init__(self, method: Any) -> None:
-        self._method = method
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.channel = channel
+        self._methods: dict[str, Any] = {}
+        self._under_way = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
+
+    def call(self, method: "_Method", request: tuple[Any, ...], timeout: float | None) -> Any:
+        if method.path not in self._methods:
+            self._methods[method.path] = method.of(self.channel)
+        call = self._methods[method.path](*request, timeout=within(timeout), metadata=outgoing())
+        self._under_way += 1
+        self._unused.clear()
+        call.add_done_callback(self._ended)
+        return call
+
+    def _ended(self, _: object) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._unused.set()
+
+    async def retire(self) -> None:
+        await self._unused.wait()
+        await self.channel.close()
+
+
+class _Method:
+    """One method of a stub, called as part of the request in hand, on the line of the moment."""
+
+    def __init__(
+        self,
+        owner: "MeshChannel",
+        kind: str,
+        path: str,
+        given: tuple[tuple[Any, ...], dict[str, Any]],
+    ) -> None:
+        self._owner = owner
+        self._kind = kind
+        self._given = given
+        self.path = path
+
+    def of(self, channel: grpc.aio.Channel) -> Any:
+        positional, named = self._given
+        return getattr(channel, self._kind)(self.path, *positional, **named)
 
     def __call__(self, *request: Any, timeout: float | None = None) -> Any:
-        return self._method(*request, timeout=within(timeout), metadata=outgoing())
+        return self._owner.line.call(self, request, timeout)
 
 
 class MeshChannel(grpc.aio.Channel):
-    """A channel for generated stubs: adds metadata and the shrinking deadline to every call."""
+    """A channel for generated stubs to all replicas of a service that take calls now.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._channel = channel
+    Adds metadata and the shrinking deadline to every call. Where replicas come and go, new calls go
+    to those of the moment; connections that stay are shared by gRPC below.
+    """
 
-    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
-        return _Call(self._channel.unary_unary(*args, **kwargs))
+    def __init__(self, peers: Peers, service: ServiceDescriptor) -> None:
+        self._peers = peers
+        self._config = json.dumps(_service_config(service))
+        self._retired: set[asyncio.Task[None]] = set()
+        self.line = self._open()
 
-    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
-        return _Call(self._channel.unary_stream(*args, **kwargs))
+    def _open(self) -> _Line:
+        options = (*_OPTIONS, ("grpc.service_config", self._config))
+        return _Line(grpc.aio.insecure_channel(_target(self._peers.known), options))
 
-    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
-        return _Call(self._channel.stream_unary(*args, **kwargs))
+    async def follow(self) -> None:
+        """For ever: changes the line with the replicas."""
+        while True:
+            await self._peers.changed()
+            # When all are gone, those who leave may still answer.
+            if self._peers.known:
+                before, self.line = self.line, self._open()
+                # Before the old one lets go of them: what it is connected to stays connected.
+                self.line.channel.get_state(try_to_connect=True)
+                self._retire(before)
 
-    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
-        return _Call(self._channel.stream_stream(*args, **kwargs))
+    def _retire(self, line: _Line) -> None:
+        task = asyncio.create_task(line.retire())
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+    def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return _Method(self, "unary_unary", method, (args, kwargs))
+
+    def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return _Method(self, "unary_stream", method, (args, kwargs))
+
+    def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return _Method(self, "stream_unary", method, (args, kwargs))
+
+    def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return _Method(self, "stream_stream", method, (args, kwargs))
 
     async def __aenter__(self) -> "MeshChannel":
         return self
@@ -61,24 +133,40 @@ class MeshChannel(grpc.aio.Channel):
         await self.close()
 
     async def close(self, grace: float | None = None) -> None:
-        await self._channel.close(grace)
+        for task in self._retired:
+            task.cancel()
+        await self.line.channel.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        return self._channel.get_state(try_to_connect)
+        return self.line.channel.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        await self._channel.wait_for_state_change(last_observed_state)
+        await self.line.channel.wait_for_state_change(last_observed_state)
 
     async def channel_ready(self) -> None:
-        await self._channel.channel_ready()
+        await self.line.channel.channel_ready()
 
 
 @asynccontextmanager
 async def connect(address: str, service: ServiceDescriptor) -> AsyncIterator[MeshChannel]:
-    """A channel to `service` at `address`; connects when first used and again when lost."""
-    options = (*_OPTIONS, ("grpc.service_config", json.dumps(_service_config(service))))
-    async with MeshChannel(grpc.aio.insecure_channel(address, options)) as channel:
+    """A channel to `service` at `address`, in any form that `peers.followed` knows.
+
+    It connects when first used and again when lost.
+    """
+    async with (
+        followed(address) as peers,
+        MeshChannel(peers, service) as channel,
+        in_background(channel.follow),
+    ):
         yield channel
+
+
+def _target(peers: Sequence[Peer]) -> str:
+    """One name, which gRPC resolves, or any number of IP addresses."""
+    if len(peers) == 1:
+        return peers[0].address
+    family = "ipv6" if peers[0].address.startswith("[") else "ipv4"
+    return f"{family}:{','.join(peer.address for peer in peers)}"
 
 
 def _service_config(service: ServiceDescriptor) -> dict[str, object]:

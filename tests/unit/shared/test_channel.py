@@ -1,20 +1,22 @@
-"""What is tried again, and what is not."""
+"""Which replicas are called; what is tried again, and what is not."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.moderation.api import Direction, Verdict
+from services.moderation.api import Direction, Grown, Verdict
 from services.moderation.client import SERVICE, ModerationClient, connect_moderation
 from services.moderation.server import ModerationServer
+from services.shared.background import in_background
 from services.shared.boundary import Boundary
 from services.shared.channel import MeshChannel, connect
 from services.shared.errors import Unavailable
 from services.shared.metrics import RpcMetrics
+from services.shared.peers import Peer, Peers
 from services.shared.server import serving
 from services.shared.tracing import Tracer
 from tests.fakes.mesh import WordModeration
@@ -71,3 +73,70 @@ async def test_what_a_peer_says_itself_is_not_asked_again() -> None:
         with pytest.raises(Unavailable, match="the model"):
             await screened(one)
     assert relaying.asked == 1
+
+
+class Counting(WordModeration):
+    """Counts its calls; a watch is answered once and then waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    async def screen(self, texts: Sequence[str], direction: Direction) -> Sequence[Verdict]:
+        self.asked += 1
+        return await super().screen(texts, direction)
+
+
+async def spread(client: ModerationClient, *replicas: Counting, calls: int = 20) -> list[int]:
+    """How many of so many calls each replica got."""
+    before = [replica.asked for replica in replicas]
+    for _ in range(calls):
+        await screened(client)
+    return [replica.asked - was for replica, was in zip(replicas, before, strict=True)]
+
+
+async def test_new_calls_go_to_the_replicas_of_the_moment() -> None:
+    one, other = Counting(), Counting()
+    async with served(one) as first, served(other) as second:
+        here, there = Peer(f"127.0.0.1:{first}"), Peer(f"127.0.0.1:{second}")
+        peers = Peers([here])
+        async with MeshChannel(peers, SERVICE) as channel, in_background(channel.follow):
+            client = ModerationClient(channel, timeout=20)
+            assert await spread(client, one, other) == [20, 0]
+            await became(channel, peers, [here, there])
+            assert min(await spread(client, one, other)) > 0
+            await became(channel, peers, [there])
+            assert await spread(client, one, other) == [0, 20]
+            peers.become([])
+            assert await spread(client, one, other) == [0, 20]
+
+
+async def test_a_stream_goes_on_where_it_began_when_its_replica_takes_no_more_calls() -> None:
+    one, other = Counting(), Counting()
+    async with served(one) as first, served(other) as second:
+        peers = Peers([Peer(f"127.0.0.1:{first}")])
+        async with MeshChannel(peers, SERVICE) as channel, in_background(channel.follow):
+            client = ModerationClient(channel, timeout=20)
+            growth = asyncio.Queue[Grown]()
+            async with aclosing(client.watch(grown(growth))) as releases:
+                growth.put_nowait(Grown("a b c d ", final=False))
+                assert (await anext(releases)).text == "a b c d "
+                await became(channel, peers, [Peer(f"127.0.0.1:{second}")])
+                await screened(client)
+                growth.put_nowait(Grown("e", final=True))
+                assert (await anext(releases)).text == "e"
+            assert (one.asked, other.asked) == (0, 1)
+
+
+async def grown(growth: asyncio.Queue[Grown]) -> AsyncIterator[Grown]:
+    while True:
+        yield await growth.get()
+
+
+async def became(channel: MeshChannel, peers: Peers, known: Sequence[Peer]) -> None:
+    """The replicas are others, and the channel has taken note."""
+    before = channel.line
+    peers.become(known)
+    async with asyncio.timeout(5):
+        while channel.line is before:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0)

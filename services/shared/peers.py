@@ -1,0 +1,53 @@
+"""Where a service's replicas are, as they come and go."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+KUBERNETES = "kubernetes:"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Peer:
+    """One replica. `pod` is its name where Kubernetes told its address."""
+
+    address: str
+    pod: str = ""
+
+
+class Peers:
+    """Those replicas of a service that take new calls."""
+
+    def __init__(self, known: Iterable[Peer]) -> None:
+        self._known = tuple(sorted(known))
+        self._changed = asyncio.Event()
+
+    @property
+    def known(self) -> tuple[Peer, ...]:
+        return self._known
+
+    def become(self, known: Iterable[Peer]) -> None:
+        found = tuple(sorted(known))
+        if found != self._known:
+            self._known = found
+            self._changed.set()
+
+    async def changed(self) -> None:
+        """Returns at the next change, or at once when there was one since the last call."""
+        await self._changed.wait()
+        self._changed.clear()
+
+
+@asynccontextmanager
+async def followed(address: str) -> AsyncIterator[Peers]:
+    """The replicas at `host:port`, which gRPC resolves, or of `kubernetes:<service>:<port>`."""
+    if not address.startswith(KUBERNETES):
+        yield Peers([Peer(address)])
+        return
+    # Half a second, and only where Kubernetes is.
+    from services.shared.endpoint_slices import followed_slices  # noqa: PLC0415
+
+    service, _, port = address.removeprefix(KUBERNETES).rpartition(":")
+    async with followed_slices(service, int(port)) as peers:
+        yield peers
