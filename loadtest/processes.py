@@ -1,5 +1,6 @@
 """The seven services as seven processes here, to be measured, killed and started again."""
 
+import json
 import os
 import signal
 import socket
@@ -154,18 +155,22 @@ def _planned(data: Path, settings: Mapping[str, Mapping[str, str]]) -> SevenProc
         environment |= {
             f"{prefix}_ADDRESS": mesh.address(name),
             f"{prefix}_METRICS_ADDRESS": f"{_HOST}:{mesh.metrics_ports[name]}",
-            **_stores(data, mesh.http_port).get(name, {}),
+            **_settings(data, mesh.http_port, mesh.address("inference")).get(name, {}),
         }
         environment |= settings.get(name, {})
         mesh.processes[name] = Process(name, environment, data / f"{name}.log")
     return mesh
 
 
-def _stores(data: Path, http_port: int) -> dict[str, dict[str, str]]:
+def _settings(data: Path, http_port: int, inference: str) -> dict[str, dict[str, str]]:
     return {
         "memory": {"MEMORY_STORE_URL": f"sqlite:{data}/memory.sqlite"},
-        "context_assembly": {"CONTEXT_ASSEMBLY_TURNS_URL": f"sqlite:{data}/turns.sqlite"},
+        "context_assembly": {
+            "CONTEXT_ASSEMBLY_TURNS_URL": f"sqlite:{data}/turns.sqlite",
+            "CONTEXT_ASSEMBLY_INFERENCE_ADDRESSES": json.dumps({"": inference}),
+        },
         "gateway": {
+            "GATEWAY_INFERENCE_POOLS": json.dumps([{"name": "local", "address": inference}]),
             "GATEWAY_HTTP_ADDRESS": f"{_HOST}:{http_port}",
             "GATEWAY_ACCOUNTS_URL": f"sqlite:{data}/gateway.sqlite",
             "GATEWAY_PEPPER_FILE": str(data / "pepper"),

@@ -1,5 +1,7 @@
 """What may be turned of context-assembly."""
 
+from collections.abc import Mapping
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -18,7 +20,8 @@ class ContextAssemblyConfig(ServiceConfig):
     )
     memory_address: str = "127.0.0.1:50055"
     tokenizer_address: str = "127.0.0.1:50052"
-    inference_address: str = "127.0.0.1:50053"
+    # Where summaries are written, by model; under no name: those of every other model.
+    inference_addresses: Mapping[str, str] = Field(default_factory=lambda: {"": "127.0.0.1:50053"})
     # How long a turn waits for memories before it goes on without them.
     memory_seconds: float = Field(default=1, gt=0)
     # How long the tokenizer may take.

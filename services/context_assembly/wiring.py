@@ -2,11 +2,12 @@
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from prometheus_client import CollectorRegistry
 
+from services.context_assembly.adapters.by_model import InferenceByModel
 from services.context_assembly.adapters.in_memory import InMemoryTurns
 from services.context_assembly.adapters.metered import (
     MeteredMemory,
@@ -41,7 +42,7 @@ async def build(
         _open_turns(config.turns_url) as turns,
         connect_memory(config.memory_address, timeout=config.memory_seconds) as memory,
         connect_tokenizer(config.tokenizer_address, timeout=config.tokenizer_seconds) as tokenizer,
-        connect_inference(config.inference_address, timeout=config.summary_seconds) as inference,
+        _by_model(config) as inference,
     ):
         steps = Steps(registry)
         store = MeteredTurns(turns, steps, registry)
@@ -63,6 +64,19 @@ async def build(
 
 
 SERVICE = Service("context-assembly", ContextAssemblyConfig, build)
+
+
+@asynccontextmanager
+async def _by_model(config: ContextAssemblyConfig) -> AsyncIterator[InferenceByModel]:
+    async with AsyncExitStack() as stack:
+        yield InferenceByModel(
+            {
+                model: await stack.enter_async_context(
+                    connect_inference(address, timeout=config.summary_seconds)
+                )
+                for model, address in config.inference_addresses.items()
+            }
+        )
 
 
 @asynccontextmanager

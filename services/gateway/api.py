@@ -8,7 +8,7 @@ from typing import Protocol
 from services.context_assembly.api import Call, Item
 from services.inference.api import ModelCard, OutputFormat, Sampling, TokenLogprob, Usage
 from services.shared.chat import Tool, ToolChoice
-from services.shared.errors import MeshError, NotFound, Overloaded, Unauthenticated
+from services.shared.errors import MeshError, NotFound, Overloaded, Unauthenticated, Unavailable
 
 
 class InvalidKey(Unauthenticated):
@@ -41,6 +41,10 @@ class TooManyTurns(Overloaded):
 
 class MeshFull(Overloaded):
     """Nobody's turn fits in now; `retry_after` as above."""
+
+
+class NoReplica(Unavailable):
+    """No replica of the model is there; `retry_after` as above."""
 
 
 class Draining(MeshError):

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from services.gateway.fleet import Pool
 from services.gateway.guard import OutputModeration
 from services.shared.config import ServiceConfig
 
@@ -23,7 +24,8 @@ class GatewayConfig(ServiceConfig):
     # Holds the secret under which keys are hashed; made at the first start if it is not there.
     pepper_file: Path = Path(".chatmesh/pepper")
     context_assembly_address: str = "127.0.0.1:50051"
-    inference_address: str = "127.0.0.1:50053"
+    # Where models are: a JSON list of objects with the fields of `Pool`.
+    inference_pools: tuple[Pool, ...] = (Pool("local", "127.0.0.1:50053"),)
     tool_runner_address: str = "127.0.0.1:50054"
     moderation_address: str = "127.0.0.1:50056"
     # Whether text waits for moderation (block), goes on beside it (parallel), or is not read (off).

@@ -8,7 +8,7 @@ from services.gateway import documents
 from services.gateway.admission import Admission
 from services.gateway.api import Ask, Response, ResponseNotFound, TurnEvent
 from services.gateway.authenticator import Authenticator, Principal
-from services.gateway.catalogue import Catalogue
+from services.gateway.fleet import Fleet
 from services.gateway.journal import LiveTurn
 from services.gateway.turn import TurnLoop
 from services.inference.api import ModelCard
@@ -23,13 +23,13 @@ class Front:
         authenticator: Authenticator,
         admission: Admission,
         turns: TurnLoop,
-        catalogue: Catalogue,
+        fleet: Fleet,
         context: ContextAssembly,
         *,
         turn_seconds: float,
     ) -> None:
         self.admission = admission
-        self.catalogue = catalogue
+        self.fleet = fleet
         self._authenticator = authenticator
         self._turns = turns
         self._context = context
@@ -56,7 +56,7 @@ class Front:
         """Why no turn can be served now; empty when one can."""
         if self._leaving:
             return "draining"
-        return "" if self.catalogue.connected else "waiting for inference to load a model"
+        return "" if self.fleet.serves else "waiting for inference to load a model"
 
     async def find(self, principal: Principal, response_id: str) -> Response:
         scope = Scope(principal.account.id)
@@ -89,10 +89,10 @@ class KeySession:
         await self._front.delete(self._principal, response_id)
 
     async def get_model(self, model: str) -> ModelCard:
-        return self._front.catalogue.card(model)
+        return self._front.fleet.card(model)
 
     async def list_models(self) -> Sequence[ModelCard]:
-        return self._front.catalogue.cards()
+        return self._front.fleet.cards()
 
 
 def _absent() -> ResponseNotFound:

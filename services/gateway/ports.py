@@ -1,15 +1,27 @@
 """What the gateway needs from outside."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from services.context_assembly.api import ContextAssembly
-from services.inference.api import Inference, Usage
+from services.inference.api import Generation, Piece, Report, Usage
 from services.moderation.api import Moderation
 from services.shared.chat import Scope
 from services.tool_runner.api import ToolRunner
+
+
+class Generates(Protocol):
+    """Of inference, what the turn needs."""
+
+    def generate(self, generation: Generation) -> AsyncGenerator[Piece, None]: ...
+
+
+class Inference(Generates, Protocol):
+    """Of one replica, what the fleet needs besides."""
+
+    def watch_load(self) -> AsyncGenerator[Report, None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +30,7 @@ class Mesh:
 
     moderation: Moderation
     context: ContextAssembly
-    inference: Inference
+    inference: Generates
     tools: ToolRunner
 
 

@@ -32,7 +32,7 @@ from services.gateway.api import (
     TurnEvent,
 )
 from services.gateway.authenticator import Principal
-from services.gateway.catalogue import Catalogue
+from services.gateway.fleet import Fleet
 from services.gateway.guard import OpenGuard
 from services.gateway.ports import Ledger, LedgerEntry, Mesh
 from services.gateway.reply import Reply
@@ -76,7 +76,7 @@ class TurnLoop:
     def __init__(
         self,
         mesh: Mesh,
-        catalogue: Catalogue,
+        fleet: Fleet,
         ledger: Ledger,
         open_guard: OpenGuard,
         make_id: MakeId,
@@ -84,7 +84,7 @@ class TurnLoop:
         tool_rounds: int,
     ) -> None:
         self._mesh = mesh
-        self._catalogue = catalogue
+        self._fleet = fleet
         self._ledger = ledger
         self._open_guard = open_guard
         self._make_id = make_id
@@ -118,7 +118,7 @@ class TurnLoop:
         yield Completed(await self._record(plan, context, reply))
 
     async def _plan(self, principal: Principal, ask: Ask) -> Plan:
-        card = self._catalogue.card(ask.model)
+        card = self._fleet.card(ask.model)
         _check(ask, card)
         scope = principal.account.scope(ask.safety_identifier)
         return Plan(

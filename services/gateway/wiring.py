@@ -3,7 +3,8 @@
 import os
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,19 +16,21 @@ from services.gateway.adapters.remembering import BufferedLedger, CachedKeys, Ca
 from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
-from services.gateway.catalogue import Catalogue
 from services.gateway.config import GatewayConfig
+from services.gateway.fleet import Fleet
 from services.gateway.front import Front
 from services.gateway.guard import guards
 from services.gateway.http.app import application
 from services.gateway.http.server import serving_http
 from services.gateway.ids import make_id
 from services.gateway.ports import Mesh
+from services.gateway.router import Router
 from services.gateway.server import GatewayServer
 from services.gateway.turn import TurnLoop
-from services.inference.client import connect_inference
+from services.inference.client import InferenceClient, connect_inference
 from services.moderation.client import connect_moderation
 from services.shared.background import in_background
+from services.shared.peers import Peer, followed
 from services.shared.process import Service
 from services.shared.server import Servable
 from services.shared.tracing import Tracer
@@ -44,10 +47,10 @@ async def build(
     async with AsyncExitStack() as stack:
         accounts = await stack.enter_async_context(open_accounts(config.accounts_url))
         ledger = await stack.enter_async_context(buffered(accounts))
-        mesh = await stack.enter_async_context(_mesh(config))
-        catalogue = Catalogue(mesh.inference)
-        await stack.enter_async_context(in_background(catalogue.follow))
-        front = _front(config, accounts, ledger, mesh, catalogue)
+        fleet = Fleet(config.inference_pools, followed, partial(_replica, config))
+        mesh = await stack.enter_async_context(_mesh(config, fleet))
+        await stack.enter_async_context(in_background(fleet.follow))
+        front = _front(config, accounts, ledger, mesh, fleet)
         tracer = Tracer(
             "gateway",
             otlp_endpoint=config.otlp_endpoint,
@@ -74,15 +77,18 @@ SERVICE = Service("gateway", GatewayConfig, build)
 
 
 @asynccontextmanager
-async def _mesh(config: GatewayConfig) -> AsyncIterator[Mesh]:
+async def _mesh(config: GatewayConfig, fleet: Fleet) -> AsyncIterator[Mesh]:
     timeout = config.call_seconds
     async with (
         connect_moderation(config.moderation_address, timeout=timeout) as moderation,
         connect_context_assembly(config.context_assembly_address, timeout=timeout) as context,
-        connect_inference(config.inference_address, timeout=timeout) as inference,
         connect_tool_runner(config.tool_runner_address, timeout=timeout) as tools,
     ):
-        yield Mesh(moderation, context, inference, CachedTools(tools))
+        yield Mesh(moderation, context, Router(fleet), CachedTools(tools))
+
+
+def _replica(config: GatewayConfig, peer: Peer) -> AbstractAsyncContextManager[InferenceClient]:
+    return connect_inference(peer.address, timeout=config.turn_seconds)
 
 
 def _front(
@@ -90,11 +96,11 @@ def _front(
     accounts: SqliteAccounts,
     ledger: BufferedLedger,
     mesh: Mesh,
-    catalogue: Catalogue,
+    fleet: Fleet,
 ) -> Front:
     turns = TurnLoop(
         mesh,
-        catalogue,
+        fleet,
         ledger,
         guards(mesh.moderation, config.output_moderation),
         make_id,
@@ -104,7 +110,7 @@ def _front(
         Authenticator(CachedKeys(accounts), pepper=pepper(config.pepper_file)),
         Admission(max_turns=config.max_turns, max_turns_per_tenant=config.max_turns_per_tenant),
         turns,
-        catalogue,
+        fleet,
         mesh.context,
         turn_seconds=config.turn_seconds,
     )

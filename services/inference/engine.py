@@ -26,6 +26,7 @@ from services.inference.api import (
 from services.inference.ports import Backend, Dialect, Request
 from services.inference.transcript import Transcript
 from services.shared.chat import ToolMode
+from services.shared.signal import Signal
 
 # Load is told at most ten times a second.
 _SECONDS_BETWEEN_REPORTS = 0.1
@@ -62,7 +63,7 @@ class Engine(Generic[Request]):
         self._bounds = bounds
         self._clock = clock
         self._admission = Admission(bounds.queue, clock)
-        self._changed = _Signal()
+        self._changed = Signal()
         self._progress = clock()
         self._draining = False
         self._dead = False
@@ -188,24 +189,6 @@ class Engine(Generic[Request]):
             draining=self._draining,
         )
         return Report((self._card,), load)
-
-
-class _Signal:
-    """Wakes all who wait."""
-
-    def __init__(self) -> None:
-        self._waiting: list[asyncio.Future[None]] = []
-
-    async def wait(self) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        await future
-
-    def notify(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
 
 
 def _joined(deltas: Iterable[CallDelta]) -> tuple[ParsedCall, ...]:

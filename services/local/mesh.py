@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from services.context_assembly.wiring import SERVICE as CONTEXT_ASSEMBLY
+from services.gateway.fleet import Pool
 from services.gateway.wiring import SERVICE as GATEWAY
 from services.inference.wiring import SERVICE as INFERENCE
 from services.local.preflight import free_port
@@ -58,8 +59,12 @@ class Settings:
             "inference": {"model": self.model, "served_name": self.model_name},
             "tokenizer": {"models": {self.model_name: self.model}},
             "memory": {"store_url": f"sqlite:{self.data}/memory.sqlite"},
-            "context-assembly": {"turns_url": f"sqlite:{self.data}/context-assembly.sqlite"},
+            "context-assembly": {
+                "turns_url": f"sqlite:{self.data}/context-assembly.sqlite",
+                "inference_addresses": {"": at["inference"]},
+            },
             "gateway": {
+                "inference_pools": (Pool("local", at["inference"]),),
                 "http_address": f"{self.host}:{self.port}",
                 "accounts_url": f"sqlite:{self.data}/gateway.sqlite",
                 "pepper_file": self.data / "pepper",

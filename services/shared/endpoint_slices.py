@@ -71,7 +71,7 @@ class Follower:
         chosen = {"label_selector": f"kubernetes.io/service-name={self._of.service}"}
         listed = await self._list(self._namespace, **chosen)
         slices = {one.metadata.name: one for one in listed.items}
-        self._peers.become(ready(slices.values(), self._of.port))
+        self._peers.become(*found(slices.values(), self._of.port))
         since = {
             "resource_version": listed.metadata.resource_version,
             "timeout_seconds": _WATCH_SECONDS,
@@ -83,20 +83,20 @@ class Follower:
                     slices.pop(one.metadata.name, None)
                 else:
                     slices[one.metadata.name] = one
-                self._peers.become(ready(slices.values(), self._of.port))
+                self._peers.become(*found(slices.values(), self._of.port))
 
 
-def ready(slices: Iterable[Any], port: int) -> list[Peer]:
-    """Of `V1EndpointSlice`s, who takes new calls: ready, and not about to leave."""
-    found = set[Peer]()
-    for one in slices:
-        for endpoint in one.endpoints or ():
-            conditions = endpoint.conditions
-            if conditions.ready is False or conditions.terminating:
-                continue
-            pod = endpoint.target_ref.name if endpoint.target_ref else ""
-            found |= {Peer(_at(address, port), pod) for address in endpoint.addresses}
-    return sorted(found)
+def found(slices: Iterable[Any], port: int) -> tuple[list[Peer], int]:
+    """Of `V1EndpointSlice`s: who takes new calls, and how many more start; not who leaves."""
+    endpoints = [each for one in slices for each in one.endpoints or ()]
+    staying = [each for each in endpoints if not each.conditions.terminating]
+    ready = [each for each in staying if each.conditions.ready is not False]
+    peers = {
+        Peer(_at(address, port), each.target_ref.name if each.target_ref else "")
+        for each in ready
+        for address in each.addresses
+    }
+    return sorted(peers), len(staying) - len(ready)
 
 
 def _at(address: str, port: int) -> str:

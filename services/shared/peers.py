@@ -20,17 +20,15 @@ class Peers:
     """Those replicas of a service that take new calls."""
 
     def __init__(self, known: Iterable[Peer]) -> None:
-        self._known = tuple(sorted(known))
+        self.known = tuple(sorted(known))
+        # How many more start, and take no calls yet.
+        self.coming = 0
         self._changed = asyncio.Event()
 
-    @property
-    def known(self) -> tuple[Peer, ...]:
-        return self._known
-
-    def become(self, known: Iterable[Peer]) -> None:
+    def become(self, known: Iterable[Peer], coming: int = 0) -> None:
         found = tuple(sorted(known))
-        if found != self._known:
-            self._known = found
+        if (found, coming) != (self.known, self.coming):
+            self.known, self.coming = found, coming
             self._changed.set()
 
     async def changed(self) -> None:

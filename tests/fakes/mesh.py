@@ -11,11 +11,11 @@ from services.context_assembly.api import TurnNotFound as TurnAbsent
 from services.gateway.adapters.in_memory import InMemoryAccounts
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
-from services.gateway.catalogue import Catalogue
+from services.gateway.fleet import Fleet, Pool
 from services.gateway.front import Front
 from services.gateway.guard import OutputModeration, guards
 from services.gateway.ids import make_id
-from services.gateway.ports import Account, AccountKind, Mesh
+from services.gateway.ports import Account, AccountKind, Inference, Mesh
 from services.gateway.turn import TurnLoop
 from services.inference.api import (
     CallDelta,
@@ -33,6 +33,7 @@ from services.inference.api import (
 from services.moderation.api import CATEGORIES, Action, Direction, Grown, Release, Verdict
 from services.shared.background import in_background
 from services.shared.chat import Message, Role, Scope, Tool, ToolCall
+from services.shared.peers import Peer, followed
 from services.tool_runner.api import Outcome, UnknownTool
 
 CARD = ModelCard("demo", 1000, calls_tools=True, reasons=True, summarises=False, created_at=1)
@@ -241,6 +242,16 @@ class Surroundings:
     tools: FewTools
 
 
+def fleet_of(inference: Inference) -> Fleet:
+    """One pool of one replica."""
+
+    @asynccontextmanager
+    async def opened(_: Peer) -> AsyncIterator[Inference]:
+        yield inference
+
+    return Fleet([Pool("only", "here:1")], followed, opened)
+
+
 PERSON = Account("acct_1", "Ada", AccountKind.PERSONAL, "Be brief.")
 
 
@@ -257,13 +268,13 @@ async def surroundings(
     accounts = InMemoryAccounts()
     authenticator = Authenticator(accounts, pepper=b"pepper")
     key = await authenticator.create_key(account)
-    catalogue = Catalogue(inference)
+    fleet = fleet_of(inference)
     mesh = Mesh(moderation, context, inference, tools)
-    turns = TurnLoop(mesh, catalogue, accounts, guards(moderation, mode), make_id, tool_rounds=3)
+    turns = TurnLoop(mesh, fleet, accounts, guards(moderation, mode), make_id, tool_rounds=3)
     admission = Admission(max_turns=max_turns, max_turns_per_tenant=max(1, max_turns - 1))
-    front = Front(authenticator, admission, turns, catalogue, context, turn_seconds=turn_seconds)
-    async with in_background(catalogue.follow):
-        await asyncio.wait_for(catalogue.wait_connected(), 5)
+    front = Front(authenticator, admission, turns, fleet, context, turn_seconds=turn_seconds)
+    async with in_background(fleet.follow):
+        await asyncio.wait_for(fleet.wait_served(), 5)
         yield Surroundings(
             front, key, accounts, authenticator, moderation, context, inference, tools
         )

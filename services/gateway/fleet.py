@@ -1,0 +1,246 @@
+"""Every inference pool's replicas: what they serve, how busy they are, and who waits for one."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
+from dataclasses import dataclass, field
+
+from services.gateway.api import ModelNotFound, NoReplica
+from services.gateway.ports import Inference
+from services.inference.api import Load, ModelCard, Report
+from services.shared.errors import MeshError, Unavailable
+from services.shared.peers import Peer, Peers
+from services.shared.signal import Signal
+
+_AGAIN_SECONDS = 0.2
+_IDLE = Load(running=0, waiting=0, waiting_tokens=0, slots=1, kv_cache_use=0.0, draining=False)
+
+FollowPeers = Callable[[str], AbstractAsyncContextManager[Peers]]
+OpenReplica = Callable[[Peer], AbstractAsyncContextManager[Inference]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Replicas of one model that come and go together. Several pools may serve one model."""
+
+    name: str
+    # In any form that `services.shared.peers.followed` knows.
+    address: str
+    # What is known of the model while no replica is there; no name: nothing is, it is not listed.
+    model: str = ""
+    context_tokens: int = 0
+    calls_tools: bool = False
+    reasons: bool = False
+    summarises: bool = False
+    # How long a request waits for a replica when there is none, in seconds; 0: it fails at once.
+    hold_seconds: float = 0
+
+    @property
+    def card(self) -> ModelCard | None:
+        if not self.model:
+            return None
+        return ModelCard(
+            self.model,
+            self.context_tokens,
+            calls_tools=self.calls_tools,
+            reasons=self.reasons,
+            summarises=self.summarises,
+            created_at=0,
+        )
+
+
+class Replica:
+    """One replica; `in_flight` counts our own generations there."""
+
+    def __init__(self, peer: Peer, inference: Inference) -> None:
+        self.peer = peer
+        self.inference = inference
+        self.report: Report | None = None
+        self.in_flight = 0
+        # Its pool has let go of it: what runs may end.
+        self.left = False
+        # How often its reports began anew, as they do when it was restarted.
+        self.spell = 0
+
+    @property
+    def load(self) -> Load:
+        return self.report.load if self.report else _IDLE
+
+    @property
+    def use(self) -> tuple[float, float]:
+        """How busy it is: by slots, then by KV cache. Ours count before it has reported them."""
+        load = self.load
+        busy = max(load.running + load.waiting, self.in_flight)
+        return busy / load.slots, load.kv_cache_use
+
+    def takes(self, model: str) -> bool:
+        if self.left or self.report is None or self.load.draining:
+            return False
+        return any(card.id == model for card in self.report.models)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+
+# A replica between two restarts.
+Spell = tuple[Replica, int]
+
+
+@dataclass(slots=True)
+class PoolState:
+    """A pool, and what is there of it now."""
+
+    pool: Pool
+    replicas: dict[Peer, Replica] = field(default_factory=dict)
+    # Replicas that start and take no calls yet.
+    coming: int = 0
+    # Requests that wait for a replica, and the tokens of their prompts.
+    held: int = 0
+    held_tokens: int = 0
+
+    @property
+    def reported(self) -> Sequence[Replica]:
+        return [replica for replica in self.replicas.values() if replica.report]
+
+
+class Fleet:
+    """Kept current by the reports that replicas push; nobody is polled."""
+
+    def __init__(
+        self, pools: Sequence[Pool], follow_peers: FollowPeers, open_replica: OpenReplica
+    ) -> None:
+        self.pools = {pool.name: PoolState(pool) for pool in pools}
+        self.changed = Signal()
+        self._follow_peers = follow_peers
+        self._open_replica = open_replica
+        self._cards = {pool.card.id: pool.card for pool in pools if pool.card}
+
+    @property
+    def serves(self) -> bool:
+        """Whether some request could be answered now, be it after a wait."""
+        replicas = (one for state in self.pools.values() for one in state.reported)
+        return any(state.pool.card for state in self.pools.values()) or any(
+            not replica.load.draining for replica in replicas
+        )
+
+    def cards(self) -> Sequence[ModelCard]:
+        if not self._cards:
+            raise Unavailable("no model is loaded yet", service="inference")
+        return tuple(self._cards.values())
+
+    def card(self, model: str) -> ModelCard:
+        known = {card.id: card for card in self.cards()}
+        if model not in known:
+            names = ", ".join(sorted(known))
+            raise ModelNotFound(f"no such model; served are: {names}", param="model")
+        return known[model]
+
+    async def pick(
+        self, model: str, prompt_tokens: int, without: Collection[Spell] = (), *, wait: bool = True
+    ) -> Replica:
+        """The least busy replica of the model, waited for if that is allowed; or `NoReplica`."""
+        if found := self._best(model, without):
+            return found
+        waking = self._waking(model)
+        if waking is None or not wait:
+            raise NoReplica(f"no replica serves {model} now", service="inference", retry_after="1")
+        waking.held += 1
+        waking.held_tokens += prompt_tokens
+        self.changed.notify()
+        try:
+            return await self._waited_for(model, without, waking.pool.hold_seconds)
+        finally:
+            waking.held -= 1
+            waking.held_tokens -= prompt_tokens
+            self.changed.notify()
+
+    async def follow(self) -> None:
+        """Follows every pool, for ever."""
+        async with asyncio.TaskGroup() as group:
+            for state in self.pools.values():
+                group.create_task(self._follow_pool(state))
+
+    async def wait_served(self) -> None:
+        """Returns once a replica has reported."""
+        while not any(state.reported for state in self.pools.values()):
+            await self.changed.wait()
+
+    def _best(self, model: str, without: Collection[Spell]) -> Replica | None:
+        able = [
+            replica
+            for state in self.pools.values()
+            for replica in state.replicas.values()
+            if replica.takes(model) and (replica, replica.spell) not in without
+        ]
+        return min(able, key=lambda replica: replica.use, default=None)
+
+    def _waking(self, model: str) -> PoolState | None:
+        """The pool that shall get a replica for those who wait: the first that has the patience."""
+        able = (
+            state
+            for state in self.pools.values()
+            if state.pool.model == model and state.pool.hold_seconds
+        )
+        return next(able, None)
+
+    async def _waited_for(self, model: str, without: Collection[Spell], seconds: float) -> Replica:
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    if found := self._best(model, without):
+                        return found
+                    await self.changed.wait()
+        except TimeoutError:
+            raise NoReplica(
+                f"no replica of {model} came within {seconds:g} seconds",
+                service="inference",
+                retry_after=f"{max(1, seconds):.0f}",
+            ) from None
+
+    async def _follow_pool(self, state: PoolState) -> None:
+        async with self._follow_peers(state.pool.address) as peers, asyncio.TaskGroup() as group:
+            while True:
+                state.coming = peers.coming
+                for peer in peers.known:
+                    if peer not in state.replicas or state.replicas[peer].left:
+                        group.create_task(self._follow_replica(state, peer))
+                for peer, replica in state.replicas.items():
+                    replica.left = peer not in peers.known
+                self.changed.notify()
+                await peers.changed()
+
+    async def _follow_replica(self, state: PoolState, peer: Peer) -> None:
+        """Hears its reports until its pool lets go of it and our generations there have ended."""
+        async with self._open_replica(peer) as inference:
+            state.replicas[peer] = replica = Replica(peer, inference)
+            hearing = asyncio.create_task(self._hear(replica))
+            try:
+                while not replica.left or replica.in_flight:
+                    await self.changed.wait()
+            finally:
+                hearing.cancel()
+                await asyncio.wait([hearing])
+                if state.replicas.get(peer) is replica:
+                    del state.replicas[peer]
+                self.changed.notify()
+
+    async def _hear(self, replica: Replica) -> None:
+        """A stream of reports that is lost is opened again."""
+        while True:
+            try:
+                replica.spell += 1
+                async with aclosing(replica.inference.watch_load()) as reports:
+                    async for report in reports:
+                        replica.report = report
+                        self._cards |= {card.id: card for card in report.models}
+                        self.changed.notify()
+            except MeshError:
+                pass  # the calls that need it say so
+            replica.report = None
+            self.changed.notify()
+            await asyncio.sleep(_AGAIN_SECONDS)

@@ -1,0 +1,56 @@
+"""Which replica generates: the least busy one; another if it fails before its first piece."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from services.gateway.fleet import Fleet, Replica, Spell
+from services.inference.api import Generation, Piece
+from services.shared.errors import MeshError
+
+_MOST_ATTEMPTS = 3
+# What another replica, or the same one restarted, may well answer otherwise.
+_GONE, _FULL = "UNAVAILABLE", "RESOURCE_EXHAUSTED"
+
+
+class Router:
+    """`Generates` over a whole fleet."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    async def generate(self, generation: Generation) -> AsyncGenerator[Piece, None]:
+        """Nothing is repeated once a piece has come: what fails then fails the generation."""
+        tried: set[Spell] = set()
+        failure: MeshError | None = None
+        while True:
+            replica = await self._replica(generation, tried, failure)
+            tried.add((replica, replica.spell))
+            begun = False
+            try:
+                with replica.working():
+                    async with aclosing(replica.inference.generate(generation)) as pieces:
+                        async for piece in pieces:
+                            begun = True
+                            yield piece
+                return
+            except MeshError as error:
+                if begun or error.status not in {_GONE, _FULL}:
+                    raise
+                failure = error
+            finally:
+                self._fleet.changed.notify()
+
+    async def _replica(
+        self, generation: Generation, tried: set[Spell], failure: MeshError | None
+    ) -> Replica:
+        if failure and len(tried) == _MOST_ATTEMPTS:
+            raise failure
+        # One that is full is not waited for: a queue behind a queue helps nobody.
+        wait = failure is None or failure.status == _GONE
+        try:
+            return await self._fleet.pick(
+                generation.model, len(generation.prompt_ids), tried, wait=wait
+            )
+        except MeshError as error:
+            # Why the last one failed says more than that there is no other.
+            raise failure or error from None
