@@ -67,11 +67,11 @@ bench: $(INSTALLED) ## measure this machine against bare vLLM and print the tabl
 
 GEN := protos/gen
 protos: $(INSTALLED) ## regenerate protos/gen from protos/chatmesh
-	@rm -rf $(GEN)/chatmesh
+	@rm -rf $(GEN)/chatmesh $(GEN)/externalscaler
 	@$(PYTHON) -m grpc_tools.protoc -Iprotos --python_out=$(GEN) --grpc_python_out=$(GEN) \
 		--mypy_out=quiet:$(GEN) --mypy_grpc_out=quiet:$(GEN) \
 		--plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=.venv/bin/protoc-gen-mypy_grpc \
-		$$(find protos/chatmesh -name '*.proto' | sort)
+		$$(find protos/chatmesh protos/externalscaler -name '*.proto' | sort)
 
 locks: ## resolve requirements/*.txt anew from pyproject.toml
 	$(COMPILE) pyproject.toml --extra mesh --extra inference-cpu --extra dev \

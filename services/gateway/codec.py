@@ -1,6 +1,10 @@
-"""How the public gRPC contract looks on the wire; pure functions, both directions."""
+"""How the public gRPC contract, and KEDA's, look on the wire; pure functions."""
+
+import math
+from collections.abc import Mapping
 
 from chatmesh.gateway.v1 import gateway_pb2 as pb
+from externalscaler import externalscaler_pb2 as keda
 
 from services.context_assembly.api import Call, CallResult, Item, Reasoning, Text
 from services.gateway.api import (
@@ -267,4 +271,24 @@ def model_out(card: ModelCard) -> pb.Model:
         reasons=card.reasons,
         summarises=card.summarises,
         created_at=card.created_at,
+    )
+
+
+def targets_out(targets: Mapping[str, float]) -> keda.GetMetricSpecResponse:
+    return keda.GetMetricSpecResponse(
+        metricSpecs=[
+            keda.MetricSpec(metricName=name, targetSize=math.ceil(value), targetSizeFloat=value)
+            for name, value in targets.items()
+        ]
+    )
+
+
+def metrics_out(metrics: Mapping[str, float], wanted: str) -> keda.GetMetricsResponse:
+    """The one that is asked for; all when none is named."""
+    return keda.GetMetricsResponse(
+        metricValues=[
+            keda.MetricValue(metricName=name, metricValue=math.ceil(value), metricValueFloat=value)
+            for name, value in metrics.items()
+            if wanted in {name, ""}
+        ]
     )

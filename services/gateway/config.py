@@ -23,6 +23,10 @@ class GatewayConfig(ServiceConfig):
     accounts_url: str = "sqlite:.chatmesh/gateway.sqlite"
     # Holds the secret under which keys are hashed; made at the first start if it is not there.
     pepper_file: Path = Path(".chatmesh/pepper")
+    # Where KEDA asks how many replicas are needed, which takes no key: never public. Empty: off.
+    scaler_address: str = ""
+    # Whether the streams of replicas are written on their pods: scaling down removes idle ones.
+    deletion_costs: bool = False
     context_assembly_address: str = "127.0.0.1:50051"
     # Where models are: a JSON list of objects with the fields of `Pool`.
     inference_pools: tuple[Pool, ...] = (Pool("local", "127.0.0.1:50053"),)

@@ -1,4 +1,4 @@
-"""The public gRPC endpoint: key in, session called, wire out."""
+"""The public gRPC endpoint: key in, session called, wire out. And KEDA's, elsewhere."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -7,10 +7,13 @@ from typing import Any
 import grpc
 from chatmesh.gateway.v1 import gateway_pb2 as pb
 from chatmesh.gateway.v1 import gateway_pb2_grpc as pb_grpc
+from externalscaler import externalscaler_pb2 as keda
+from externalscaler import externalscaler_pb2_grpc as keda_grpc
 
 from services.gateway import codec
 from services.gateway.front import Front, KeySession
 from services.gateway.keys import bearer
+from services.gateway.scaler import Scaler
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -63,3 +66,36 @@ class GatewayServer(pb_grpc.GatewayServiceServicer):
     async def _session(self, context: Context) -> KeySession:
         metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
         return await self._front.session(bearer(metadata.get("authorization", "")))
+
+
+class ExternalScalerServer(keda_grpc.ExternalScalerServicer):
+    name = keda.DESCRIPTOR.services_by_name["ExternalScaler"].full_name
+
+    def __init__(self, scaler: Scaler) -> None:
+        self._scaler = scaler
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        keda_grpc.add_ExternalScalerServicer_to_server(self, server)
+
+    async def IsActive(
+        self, request: keda.ScaledObjectRef, context: Context
+    ) -> keda.IsActiveResponse:
+        return keda.IsActiveResponse(result=self._scaler.active(request.scalerMetadata))
+
+    async def StreamIsActive(
+        self, request: keda.ScaledObjectRef, context: Context
+    ) -> AsyncGenerator[keda.IsActiveResponse, None]:
+        async with aclosing(self._scaler.activity(request.scalerMetadata)) as changes:
+            async for active in changes:
+                yield keda.IsActiveResponse(result=active)
+
+    async def GetMetricSpec(
+        self, request: keda.ScaledObjectRef, context: Context
+    ) -> keda.GetMetricSpecResponse:
+        return codec.targets_out(self._scaler.targets(request.scalerMetadata))
+
+    async def GetMetrics(
+        self, request: keda.GetMetricsRequest, context: Context
+    ) -> keda.GetMetricsResponse:
+        trigger = request.scaledObjectRef.scalerMetadata
+        return codec.metrics_out(self._scaler.metrics(trigger), request.metricName)

@@ -12,6 +12,8 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from services.context_assembly.client import connect_context_assembly
+from services.gateway.activity import Activity
+from services.gateway.adapters.counted import CountedContext, CountedModeration, CountedTools
 from services.gateway.adapters.remembering import BufferedLedger, CachedKeys, CachedTools, buffered
 from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
 from services.gateway.admission import Admission
@@ -25,18 +27,23 @@ from services.gateway.http.server import serving_http
 from services.gateway.ids import make_id
 from services.gateway.ports import Mesh
 from services.gateway.router import Router
-from services.gateway.server import GatewayServer
+from services.gateway.scaler import Scaler
+from services.gateway.server import ExternalScalerServer, GatewayServer
 from services.gateway.turn import TurnLoop
 from services.inference.client import InferenceClient, connect_inference
 from services.moderation.client import connect_moderation
-from services.shared.background import in_background
+from services.shared.background import every, in_background
+from services.shared.boundary import Boundary
+from services.shared.metrics import RpcMetrics
 from services.shared.peers import Peer, followed
 from services.shared.process import Service
-from services.shared.server import Servable
+from services.shared.server import Servable, serving
 from services.shared.tracing import Tracer
 from services.tool_runner.client import connect_tool_runner
 
 _log = structlog.get_logger()
+# How often the streams of replicas are written on their pods.
+_PRICE_SECONDS = 5
 
 
 @asynccontextmanager
@@ -48,7 +55,8 @@ async def build(
         accounts = await stack.enter_async_context(open_accounts(config.accounts_url))
         ledger = await stack.enter_async_context(buffered(accounts))
         fleet = Fleet(config.inference_pools, followed, partial(_replica, config))
-        mesh = await stack.enter_async_context(_mesh(config, fleet))
+        activity = Activity()
+        mesh = await stack.enter_async_context(_mesh(config, fleet, activity))
         await stack.enter_async_context(in_background(fleet.follow))
         front = _front(config, accounts, ledger, mesh, fleet)
         tracer = Tracer(
@@ -57,6 +65,11 @@ async def build(
             sample_ratio=config.trace_sample_ratio,
         )
         stack.callback(tracer.close)
+        if config.scaler_address:
+            scaler = Scaler(fleet, front.admission, activity)
+            await stack.enter_async_context(_scaling(config, scaler, tracer))
+        if config.deletion_costs:
+            await stack.enter_async_context(_pricing(fleet))
         app = application(
             front,
             registry,
@@ -77,14 +90,40 @@ SERVICE = Service("gateway", GatewayConfig, build)
 
 
 @asynccontextmanager
-async def _mesh(config: GatewayConfig, fleet: Fleet) -> AsyncIterator[Mesh]:
+async def _scaling(config: GatewayConfig, scaler: Scaler, tracer: Tracer) -> AsyncIterator[None]:
+    """KEDA's questions are not the mesh's work: they have no part in its metrics."""
+    boundary = Boundary("gateway", tracer, RpcMetrics(CollectorRegistry()))
+    server = ExternalScalerServer(scaler)
+    async with serving([server], config.scaler_address, grace=0, interceptors=[boundary]):
+        yield
+
+
+@asynccontextmanager
+async def _pricing(fleet: Fleet) -> AsyncIterator[None]:
+    # Only where Kubernetes is.
+    from services.gateway.adapters.deletion_costs import open_deletion_costs  # noqa: PLC0415
+
+    async with (
+        open_deletion_costs(fleet) as costs,
+        in_background(lambda: every(_PRICE_SECONDS, costs.write)),
+    ):
+        yield
+
+
+@asynccontextmanager
+async def _mesh(config: GatewayConfig, fleet: Fleet, activity: Activity) -> AsyncIterator[Mesh]:
     timeout = config.call_seconds
     async with (
         connect_moderation(config.moderation_address, timeout=timeout) as moderation,
         connect_context_assembly(config.context_assembly_address, timeout=timeout) as context,
         connect_tool_runner(config.tool_runner_address, timeout=timeout) as tools,
     ):
-        yield Mesh(moderation, context, Router(fleet), CachedTools(tools))
+        yield Mesh(
+            CountedModeration(moderation, activity),
+            CountedContext(context, activity),
+            Router(fleet),
+            CachedTools(CountedTools(tools, activity)),
+        )
 
 
 def _replica(config: GatewayConfig, peer: Peer) -> AbstractAsyncContextManager[InferenceClient]:

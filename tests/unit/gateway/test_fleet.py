@@ -76,6 +76,12 @@ class Site:
             while {r.peer for r in self.known() if r.report} != set(serving):
                 await self.fleet.changed.wait()
 
+    async def until_running(self, peer: Peer, running: int) -> None:
+        state = self.fleet.pools["only"]
+        async with asyncio.timeout(5):
+            while state.replicas[peer].load.running != running:
+                await self.fleet.changed.wait()
+
     def known(self) -> Sequence[Replica]:
         return list(self.fleet.pools["only"].replicas.values())
 

@@ -1,0 +1,110 @@
+"""How many replicas pools and services need, in the terms of KEDA's external scalers.
+
+A trigger names a `pool` or a `service`. Every metric is a total over all replicas; KEDA divides it
+by the target for one replica, and the largest number of replicas that comes of it counts.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+
+from services.gateway.activity import Activity
+from services.gateway.admission import Admission
+from services.gateway.fleet import Fleet, PoolState
+from services.shared.errors import Malformed, NotFound
+
+# What one replica should have, where the trigger does not say otherwise.
+_POOL_TARGETS = {"queuedTokens": 8192.0, "slotsPercent": 80.0, "kvPercent": 90.0}
+_SERVICE_TARGETS = {
+    "gateway": {"turns": 100.0},
+    "tokenizer": {"tokensPerSecond": 20_000.0},
+    "moderation": {"charactersPerSecond": 20_000.0},
+    "tool-runner": {"runningTools": 16.0},
+}
+# Slots of a replica that has not reported yet.
+_UNKNOWN_SLOTS = 8
+
+Trigger = Mapping[str, str]
+
+
+class UnknownTarget(NotFound):
+    """No pool or service of that name is scaled here."""
+
+
+class Scaler:
+    """Answers from what the gateway knows anyway."""
+
+    def __init__(self, fleet: Fleet, admission: Admission, activity: Activity) -> None:
+        self._fleet = fleet
+        self._services: Mapping[str, Mapping[str, Callable[[], float]]] = {
+            "gateway": {"turns": lambda: admission.under_way},
+            "tokenizer": {"tokensPerSecond": lambda: activity.tokens.per_second},
+            "moderation": {"charactersPerSecond": lambda: activity.characters.per_second},
+            "tool-runner": {"runningTools": lambda: activity.tools_running},
+        }
+
+    def active(self, trigger: Trigger) -> bool:
+        """Whether it needs a replica at all: somebody waits or runs, or one is starting."""
+        if "service" in trigger:
+            self._service(trigger)
+            return True
+        state = self._pool(trigger)
+        loads = [replica.load for replica in state.reported]
+        busy = any(load.running or load.waiting for load in loads)
+        flying = any(replica.in_flight for replica in state.replicas.values())
+        return bool(state.held or state.coming or busy or flying)
+
+    async def activity(self, trigger: Trigger) -> AsyncGenerator[bool, None]:
+        """`active`, now and at every change."""
+        told = None
+        while True:
+            active = self.active(trigger)
+            if active != told:
+                yield (told := active)
+            await self._fleet.changed.wait()
+
+    def targets(self, trigger: Trigger) -> Mapping[str, float]:
+        """What one replica should have, by metric."""
+        usual = _POOL_TARGETS
+        if "service" in trigger:
+            self._service(trigger)
+            usual = _SERVICE_TARGETS[trigger["service"]]
+        else:
+            self._pool(trigger)
+        return {name: _positive(trigger, name, value) for name, value in usual.items()}
+
+    def metrics(self, trigger: Trigger) -> Mapping[str, float]:
+        """What all replicas have together, by metric."""
+        if "service" in trigger:
+            return {name: measure() for name, measure in self._service(trigger).items()}
+        state = self._pool(trigger)
+        replicas = state.reported
+        slots = [replica.load.slots for replica in replicas] or [_UNKNOWN_SLOTS]
+        waiting = sum(replica.load.waiting_tokens for replica in replicas)
+        used = sum(replica.use[0] for replica in replicas) + state.held * len(slots) / sum(slots)
+        return {
+            "queuedTokens": waiting + state.held_tokens,
+            "slotsPercent": 100 * used,
+            "kvPercent": 100 * sum(replica.load.kv_cache_use for replica in replicas),
+        }
+
+    def _pool(self, trigger: Trigger) -> PoolState:
+        name = trigger.get("pool", "")
+        if name not in self._fleet.pools:
+            known = ", ".join(sorted(self._fleet.pools))
+            raise UnknownTarget(f"the trigger's pool is not known; known are: {known}")
+        return self._fleet.pools[name]
+
+    def _service(self, trigger: Trigger) -> Mapping[str, Callable[[], float]]:
+        if trigger["service"] not in self._services:
+            known = ", ".join(sorted(self._services))
+            raise UnknownTarget(f"the trigger's service is not scaled here; those are: {known}")
+        return self._services[trigger["service"]]
+
+
+def _positive(trigger: Trigger, name: str, usual: float) -> float:
+    try:
+        value = float(trigger.get(name, usual))
+    except ValueError:
+        value = 0
+    if not value > 0:
+        raise Malformed(f"{name} must be a positive number", param=name)
+    return value
