@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from services.context_assembly.wiring import SERVICE as CONTEXT_ASSEMBLY
 from services.gateway.fleet import Pool
 from services.gateway.wiring import SERVICE as GATEWAY
@@ -32,6 +34,7 @@ SERVICES: Sequence[Service[Any]] = (
 )
 _HOST = "127.0.0.1"
 Told = Callable[[str, str], None]
+_log = structlog.get_logger()
 
 
 class ServiceEnded(Exception):
@@ -119,6 +122,8 @@ class _Hosted:
         else:
             self.task.cancel()
         await asyncio.wait([self.task])
+        if not self.task.cancelled() and (failure := self.task.exception()):
+            _log.error("service failed", name=self.name, exc_info=failure)
 
 
 class Mesh:

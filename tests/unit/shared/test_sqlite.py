@@ -65,3 +65,22 @@ async def test_transactions_wait_for_each_other(tmp_path: Path) -> None:
 
         await asyncio.gather(*(add(str(number)) for number in range(20)))
         assert len(await database.rows("SELECT text FROM note")) == 20
+
+
+async def test_who_is_cancelled_while_beginning_leaves_no_transaction_behind(
+    tmp_path: Path,
+) -> None:
+    async with open_sqlite(f"sqlite:{tmp_path}/notes.sqlite", [FIRST]) as database:
+
+        async def write() -> None:
+            async with database.transaction() as writing:
+                await writing.execute("INSERT INTO note (text) VALUES ('x')")
+
+        for steps in range(6):
+            task = asyncio.create_task(write())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            await write()
+        assert len(await database.rows("SELECT text FROM note")) >= 6
