@@ -17,7 +17,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes
 .PHONY: help up down key install test check unit contract mesh live bench protos locks clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(INSTALLED) ## run the mesh here   [PORT=8000 HOST=127.0.0.1 MODEL=<directory or hub id> DETACH=1]
 	@$(PYTHON) -m services up --host $(HOST) --port $(PORT) --model "$(MODEL)" $(if $(DETACH),--detach)
@@ -77,6 +77,29 @@ locks: ## resolve requirements/*.txt anew from pyproject.toml
 	$(COMPILE) pyproject.toml --extra mesh --extra inference-cpu --extra dev \
 		--overrides requirements/overrides.txt -o requirements/laptop.txt
 	$(COMPILE) pyproject.toml --extra mesh --extra inference --extra dev -o requirements/laptop-cuda.txt
+	$(COMPILE) pyproject.toml --extra mesh -c requirements/laptop.txt -o requirements/mesh.txt
+	$(COMPILE) pyproject.toml --extra inference-cpu -c requirements/laptop.txt \
+		--overrides requirements/overrides.txt -o requirements/inference-cpu.txt
+	$(COMPILE) pyproject.toml --extra inference -c requirements/laptop-cuda.txt -o requirements/inference.txt
+
+# One version for images, chart and code.
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' services/__init__.py)
+IMAGES ?= chatmesh/
+TAG ?= $(VERSION)
+TARGETS ?= mesh inference-cpu
+BUILD ?= docker
+
+.PHONY: images
+images: ## build images   [TARGETS="mesh inference-cpu inference" IMAGES=chatmesh/ TAG=version BUILD=docker, podman, buildah or a script]
+	@for target in $(TARGETS); do \
+		name=$(IMAGES)$$target:$(TAG); \
+		echo "building $$name with $(BUILD)"; \
+		options="--target $$target --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown)"; \
+		case "$(BUILD)" in \
+			docker | podman | buildah) $(BUILD) build $$options -t $$name -f services/Dockerfile . ;; \
+			*) $(BUILD) $$name . services/Dockerfile $$options ;; \
+		esac; \
+	done
 
 clean: ## forget what was installed and what the mesh kept here
 	rm -rf .venv .chatmesh .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from services import __version__
 from services.gateway.config import GatewayConfig
 from services.gateway.ports import Account, AccountKind
 from services.gateway.wiring import open_authenticator
@@ -29,7 +30,7 @@ data_option = click.option(
 
 
 @click.group(help="A ChatGPT-class chat backend that a team runs itself.")
-@click.version_option(package_name="chatmesh")
+@click.version_option(__version__)
 def main() -> None:
     """The commands below."""
 

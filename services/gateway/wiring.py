@@ -5,12 +5,12 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry
 
+from services import __version__
 from services.context_assembly.client import connect_context_assembly
 from services.gateway.activity import Activity
 from services.gateway.adapters.counted import CountedContext, CountedModeration, CountedTools
@@ -74,7 +74,7 @@ async def build(
             front,
             registry,
             tracer,
-            version=version("chatmesh"),
+            version=__version__,
             max_body_bytes=config.max_body_bytes,
             body_seconds=config.body_seconds,
         )

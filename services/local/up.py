@@ -6,12 +6,12 @@ import os
 import sys
 import time
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 
 import httpx
 import uvloop
 
+from services import __version__
 from services.gateway.config import GatewayConfig
 from services.gateway.ports import Account, AccountKind
 from services.gateway.wiring import open_authenticator
@@ -54,7 +54,7 @@ def _check(settings: Settings) -> None:
 
 
 async def _run(settings: Settings) -> None:
-    say(f"chatmesh {version('chatmesh')}: {settings.model_name}, data in {settings.data}/")
+    say(f"chatmesh {__version__}: {settings.model_name}, data in {settings.data}/")
     stopping = asyncio.create_task(told_to_stop())
     run_file = RunFile(settings.data)
     async with mesh(_told) as started:

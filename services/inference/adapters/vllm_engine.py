@@ -1,6 +1,7 @@
 """vLLM's engine for one model, with the parsers that fit it."""
 
 import asyncio
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
+import structlog
 from vllm import envs
 from vllm.config import ModelConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -28,6 +30,7 @@ from services.inference.config import InferenceConfig
 from services.inference.models import Family, Traits, family_of
 from services.shared.errors import CannotStart
 
+_log = structlog.get_logger()
 Known = TypeVar("Known", str, bool)
 _GIB = 1024**3
 # What the engine's processes take beside weights and KV cache.
@@ -78,6 +81,9 @@ def _engine_args(config: InferenceConfig) -> AsyncEngineArgs:
     }
     if current_platform.is_cpu():
         arguments["kv_cache_memory_bytes"] = int(config.cpu_kv_cache_gib * _GIB)
+        if not shutil.which("g++"):
+            _log.warning("no C++ compiler (g++): the engine runs uncompiled, and slower")
+            arguments["enforce_eager"] = True
     try:
         return AsyncEngineArgs(**(arguments | config.engine_args))
     except (TypeError, ValueError) as error:
