@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -13,7 +13,9 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from services.shared.background import in_background
 from services.shared.deadline import within
 from services.shared.peers import Peer, Peers, followed
+from services.shared.signal import Signal
 from services.shared.tracing import outgoing
+from services.shared.wire_errors import unreached
 
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _OPTIONS = (
@@ -78,21 +80,59 @@ class _Method:
         return getattr(channel, self._kind)(self.path, *positional, **named)
 
     def __call__(self, *request: Any, timeout: float | None = None) -> Any:
-        return self._owner.line.call(self, request, timeout)
+        return self._owner.call(self, request, timeout)
 
 
 class MeshChannel(grpc.aio.Channel):
     """A channel for generated stubs to all replicas of a service that take calls now.
 
     Adds metadata and the shrinking deadline to every call. Where replicas come and go, new calls go
-    to those of the moment; connections that stay are shared by gRPC below.
+    to those of the moment; connections that stay are shared by gRPC below. A call that may be
+    repeated waits for a replica to come, as long as the peers' patience lasts.
     """
 
     def __init__(self, peers: Peers, service: ServiceDescriptor) -> None:
         self._peers = peers
+        self._repeatable = {_path(service, method) for method in _repeatable(service)}
         self._config = json.dumps(_service_config(service))
         self._retired: set[asyncio.Task[None]] = set()
+        self._replaced = Signal()
         self.line = self._open()
+
+    def call(self, method: _Method, request: tuple[Any, ...], timeout: float | None) -> Any:
+        if self._peers.patience_seconds and method.path in self._repeatable:
+            return self._called_patiently(method, request, timeout)
+        return self.line.call(method, request, timeout)
+
+    async def _called_patiently(
+        self, method: _Method, request: tuple[Any, ...], timeout: float | None
+    ) -> Any:
+        due = asyncio.get_running_loop().time() + self._peers.patience_seconds
+        while True:
+            line = self.line
+            try:
+                return await line.call(method, request, timeout)
+            except grpc.aio.AioRpcError as error:
+                if not unreached(error) or asyncio.get_running_loop().time() >= due:
+                    raise
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._another_or_again(line)
+
+    async def _another_or_again(self, line: _Line) -> None:
+        """Returns when the line has a connection, or is no longer the line of the moment."""
+        if line is not self.line:
+            return
+        waiting = (
+            asyncio.ensure_future(line.channel.channel_ready()),
+            asyncio.ensure_future(self._replaced.wait()),
+        )
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+            await asyncio.wait(waiting)
 
     def _open(self) -> _Line:
         options = (*_OPTIONS, ("grpc.service_config", self._config))
@@ -107,6 +147,7 @@ class MeshChannel(grpc.aio.Channel):
                 before, self.line = self.line, self._open()
                 # Before the old one lets go of them: what it is connected to stays connected.
                 self.line.channel.get_state(try_to_connect=True)
+                self._replaced.notify()
                 self._retire(before)
 
     def _retire(self, line: _Line) -> None:
@@ -169,13 +210,22 @@ def _target(peers: Sequence[Peer]) -> str:
     return f"{family}:{','.join(peer.address for peer in peers)}"
 
 
-def _service_config(service: ServiceDescriptor) -> dict[str, object]:
-    """Spreads calls over all addresses and retries those that the proto declares idempotent."""
-    safe = [
-        {"service": service.full_name, "method": method.name}
+def _repeatable(service: ServiceDescriptor) -> list[str]:
+    """The methods that the proto declares idempotent."""
+    return [
+        method.name
         for method in service.methods
         if method.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
     ]
+
+
+def _path(service: ServiceDescriptor, method: str) -> str:
+    return f"/{service.full_name}/{method}"
+
+
+def _service_config(service: ServiceDescriptor) -> dict[str, object]:
+    """Spreads calls over all addresses and retries those that may be repeated."""
+    safe = [{"service": service.full_name, "method": method} for method in _repeatable(service)]
     retry = {
         # As many as outlast the time after which a restarted peer is connected to again.
         "maxAttempts": 5,

@@ -20,6 +20,8 @@ _log = structlog.get_logger()
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 # How long a watch lasts.
 _WATCH_SECONDS = 300
+# A replica that is alone is replaced by another within this.
+_PATIENCE_SECONDS = 20
 
 
 @asynccontextmanager
@@ -28,7 +30,7 @@ async def followed_slices(service: str, port: int) -> AsyncIterator[Peers]:
 
     Until they are known, or if they may not be read, the service's name is all that is known of it.
     """
-    peers = Peers([Peer(f"{service}:{port}")])
+    peers = Peers([Peer(f"{service}:{port}")], _PATIENCE_SECONDS)
     config.load_incluster_config()
     async with ApiClient() as api:
         follower = Follower(DiscoveryV1Api(api), own_namespace(), Followed(service, port), peers)

@@ -19,7 +19,9 @@ class Peer:
 class Peers:
     """Those replicas of a service that take new calls."""
 
-    def __init__(self, known: Iterable[Peer]) -> None:
+    def __init__(self, known: Iterable[Peer], patience_seconds: float = 0) -> None:
+        # How long a call may wait for a replica where there is none; 0: it fails at once.
+        self.patience_seconds = patience_seconds
         self.known = tuple(sorted(known))
         # How many more start, and take no calls yet.
         self.coming = 0

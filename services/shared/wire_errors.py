@@ -43,6 +43,12 @@ def mesh_errors(service: str) -> Iterator[None]:
         raise _from_rpc(error, service) from None
 
 
+def unreached(error: grpc.aio.AioRpcError) -> bool:
+    """Whether nobody answered; what a service says itself has details."""
+    details = (key for key, _ in error.trailing_metadata() or ())
+    return error.code() is grpc.StatusCode.UNAVAILABLE and _DETAILS not in details
+
+
 def _from_rpc(error: grpc.aio.AioRpcError, service: str) -> MeshError:
     for key, value in error.trailing_metadata() or ():
         if key == _DETAILS and isinstance(value, bytes):

@@ -140,3 +140,36 @@ async def became(channel: MeshChannel, peers: Peers, known: Sequence[Peer]) -> N
     async with asyncio.timeout(5):
         while channel.line is before:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0)
+
+
+async def test_a_call_waits_for_a_replica_to_come_where_there_is_patience() -> None:
+    one, other = Counting(), Counting()
+    async with served(one) as first:
+        pass
+    peers = Peers([Peer(f"127.0.0.1:{first}")], patience_seconds=20)
+    async with MeshChannel(peers, SERVICE) as channel, in_background(channel.follow):
+        asking = asyncio.create_task(screened(ModerationClient(channel, timeout=20)))
+        await nobody_found(channel)
+        async with served(other) as second:
+            peers.become([Peer(f"127.0.0.1:{second}")])
+            assert len(await asking) == 1
+    assert (one.asked, other.asked) == (0, 1)
+
+
+async def test_patience_ends() -> None:
+    async with served(Counting()) as port:
+        pass
+    peers = Peers([Peer(f"127.0.0.1:{port}")], patience_seconds=0.01)
+    async with MeshChannel(peers, SERVICE) as channel:
+        with pytest.raises(Unavailable, match="moderation cannot be reached"):
+            await screened(ModerationClient(channel, timeout=20))
+
+
+async def test_nobody_is_patient_with_what_a_replica_says_itself() -> None:
+    relaying = Relaying()
+    async with served(relaying) as port:
+        peers = Peers([Peer(f"127.0.0.1:{port}")], patience_seconds=20)
+        async with MeshChannel(peers, SERVICE) as channel:
+            with pytest.raises(Unavailable, match="the model"):
+                await screened(ModerationClient(channel, timeout=20))
+    assert relaying.asked == 1
