@@ -14,7 +14,13 @@ INSTALLED := .venv/installed-$(notdir $(basename $(LOCK)))
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-annotate --no-strip-extras
 
-.PHONY: help up down key install test check unit contract mesh live bench protos locks clean
+# What the charts are checked with; Go builds them, once, at these versions.
+TOOLS := .tools/bin
+HELM := $(TOOLS)/helm-4.3.1
+HELM_DOCS := $(TOOLS)/helm-docs-1.14.2
+export PATH := $(CURDIR)/$(TOOLS):$(PATH)
+
+.PHONY: help up down key install test check unit contract mesh live charts bench protos locks clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +48,7 @@ $(INSTALLED): $(LOCK) requirements/uv.txt pyproject.toml
 	@.venv/bin/uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: check unit contract mesh live ## all that CI runs: the checks and every suite
+test: check unit contract charts-test mesh live ## all that CI runs: the checks and every suite
 
 check: $(INSTALLED) ## style, types, imports between services, generated code
 	.venv/bin/ruff check .
@@ -61,6 +67,22 @@ unit: SUITES = tests/unit tests/test_house_rules.py
 contract mesh live: SUITES = tests/$@
 unit contract mesh live: $(INSTALLED)
 	.venv/bin/pytest -q $(SUITES)
+
+.PHONY: charts-test
+charts-test: $(INSTALLED) $(HELM) $(HELM_DOCS)
+	.venv/bin/pytest -q tests/charts
+
+charts: $(INSTALLED) $(HELM) $(HELM_DOCS) ## make anew what is made of the chart: schema, README, tests/charts/golden
+	@$(PYTHON) charts/generate.py
+
+$(TOOLS)/%:
+	@echo "building $* with Go: minutes, the first time"
+	@mkdir -p $(TOOLS)
+	@case $* in \
+		helm-docs-*) from=github.com/norwoodj/helm-docs/cmd/helm-docs@v$(lastword $(subst -, ,$*)) name=helm-docs ;; \
+		helm-*) from=helm.sh/helm/v4/cmd/helm@v$(lastword $(subst -, ,$*)) name=helm ;; \
+	esac; \
+	CGO_ENABLED=0 GOBIN=$(CURDIR)/$(TOOLS) go install -ldflags "-s -w" $$from && ln -f $(TOOLS)/$$name $@
 
 bench: $(INSTALLED) ## measure this machine against bare vLLM and print the tables
 	$(PYTHON) -m loadtest
@@ -102,4 +124,4 @@ images: ## build images   [TARGETS="mesh inference-cpu inference" IMAGES=chatmes
 	done
 
 clean: ## forget what was installed and what the mesh kept here
-	rm -rf .venv .chatmesh .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .tools .chatmesh .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

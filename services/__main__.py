@@ -96,7 +96,11 @@ def _within(seconds: float, condition: Callable[[], bool]) -> bool:
 
 
 @main.command()
-@data_option
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where `up` keeps everything; else what the gateway's environment says, or .chatmesh.",
+)
 @click.argument("name")
 @click.option(
     "--application",
@@ -104,17 +108,20 @@ def _within(seconds: float, condition: Callable[[], bool]) -> bool:
     help="For a program with many users: memory only for whom a request names.",
 )
 @click.option("--instructions", default="", help="What the owner wants in every conversation.")
-def key(data: Path, name: str, application: bool, instructions: str) -> None:
+def key(data: Path | None, name: str, application: bool, instructions: str) -> None:
     """Make an API key for the account NAME; it is shown this once."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not slug:
         raise click.BadParameter("must have a letter or a digit", param_hint="NAME")
     kind = AccountKind.APPLICATION if application else AccountKind.PERSONAL
     account = Account(f"acct_{slug}", name, kind, instructions)
-    config = GatewayConfig(
-        accounts_url=f"sqlite:{data}/gateway.sqlite", pepper_file=data / "pepper"
-    )
-    click.echo(asyncio.run(_key(config, account)))
+    click.echo(asyncio.run(_key(_gateway(data), account)))
+
+
+def _gateway(data: Path | None) -> GatewayConfig:
+    if data is None:
+        return GatewayConfig()
+    return GatewayConfig(accounts_url=f"sqlite:{data}/gateway.sqlite", pepper_file=data / "pepper")
 
 
 async def _key(config: GatewayConfig, account: Account) -> str:

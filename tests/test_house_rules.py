@@ -18,7 +18,7 @@ SERVICES = (
     "tokenizer",
     "tool_runner",
 )
-NEIGHBOURS = {"shared", "local"}  # what all need; the whole mesh on one machine
+NEIGHBOURS = {"shared", "local", "cluster"}  # what all need; the mesh on one machine; on many
 ROOMS = {
     "README.md",
     "__init__.py",

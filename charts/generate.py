@@ -1,0 +1,303 @@
+"""What is made from the chart's sources: `make charts` writes it, the tests compare.
+
+values.schema.json from the services' config classes, README.md by helm-docs from the comments in
+values.yaml, and the chart as it renders with each values file (tests/charts/golden).
+"""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from services.context_assembly.config import ContextAssemblyConfig
+from services.gateway.config import GatewayConfig
+from services.inference.config import InferenceConfig
+from services.memory.config import MemoryConfig
+from services.moderation.config import ModerationConfig
+from services.shared.config import ServiceConfig
+from services.tokenizer.config import TokenizerConfig
+from services.tool_runner.config import ToolRunnerConfig
+
+HERE = Path(__file__).parent
+CHART = HERE / "chatmesh"
+GOLDEN = HERE.parent / "tests" / "charts" / "golden"
+RELEASE, NAMESPACE = "chatmesh", "chat"
+# A values file of this folder each; the last is the chart's own.
+RENDERS = ("values-local", "values-aks", "values-gke", "values-eks", "values")
+
+Schema = dict[str, Any]
+# What the chart decides, so that nobody says it twice.
+_DECIDED = {"address", "metrics_address", "otlp_endpoint"}
+_CONFIGS: Mapping[str, tuple[type[ServiceConfig], set[str]]] = {
+    "gateway": (
+        GatewayConfig,
+        {"http_address", "accounts_url", "pepper_file", "inference_pools", "scaler_address"}
+        | {"deletion_costs", "context_assembly_address", "tool_runner_address"}
+        | {"moderation_address"},
+    ),
+    "context-assembly": (
+        ContextAssemblyConfig,
+        {"turns_url", "memory_address", "tokenizer_address", "inference_addresses"},
+    ),
+    "tokenizer": (TokenizerConfig, {"models"}),
+    "tool-runner": (ToolRunnerConfig, {"memory_address"}),
+    "moderation": (ModerationConfig, {"policy"}),
+    "memory": (MemoryConfig, {"store_url"}),
+    "inference": (InferenceConfig, {"model", "served_name"}),
+}
+_NAME = "^[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?$"
+_QUANTITY = {"type": ["string", "number"], "pattern": r"^\d+(\.\d+)?([EPTGMk]i?|m)?$"}
+_TEXT: Schema = {"type": "string"}
+_FLAG: Schema = {"type": "boolean"}
+_ANY: Schema = {"type": "object"}
+_LIST: Schema = {"type": "array", "items": {"type": "object"}}
+
+
+def schema() -> str:
+    """`values.schema.json`: a wrong key or type is an error that names it."""
+    made = _object(
+        {
+            "images": _object(
+                {
+                    "prefix": _TEXT,
+                    "tag": _TEXT,
+                    "pullPolicy": {"enum": ["IfNotPresent", "Always", "Never"]},
+                    "pullSecrets": {"type": "array", "items": _TEXT},
+                }
+            ),
+            "gateway": _service("gateway", storage=True, pepper=_object({"existingSecret": _TEXT})),
+            "context-assembly": _service("context-assembly", storage=True),
+            "memory": _service("memory", storage=True),
+            "tokenizer": _service("tokenizer", targets=["tokensPerSecond"]),
+            "tool-runner": _service("tool-runner", targets=["runningTools"], egress=_LIST),
+            "moderation": _service(
+                "moderation", targets=["charactersPerSecond"], policyConfigMap=_TEXT
+            ),
+            "inference": _inference(),
+            "keda": _object({"enabled": _FLAG, "pollingSeconds": _whole(1)}),
+            "podDeletionCosts": _object({"enabled": _FLAG}),
+            "edge": _edge(),
+            "networkPolicies": _network_policies(),
+            "tracing": _object({"endpoint": {"type": "string", "pattern": r"^$|^https?://\S+$"}}),
+            "monitor": _object({"enabled": _FLAG, "interval": _TEXT, "labels": _ANY}),
+            "roles": _object({"enabled": _FLAG}),
+            # Helm's own.
+            "global": _ANY,
+            "meshlib": _ANY,
+        }
+    )
+    head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "chatmesh values"}
+    return json.dumps(head | made, indent=2) + "\n"
+
+
+def _object(properties: Schema, required: tuple[str, ...] = ()) -> Schema:
+    made: Schema = {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    return made | ({"required": list(required)} if required else {})
+
+
+def _whole(least: int, most: int | None = None) -> Schema:
+    return {"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most})
+
+
+def _config(service: str) -> Schema:
+    """The fields of a config class, but for what the chart decides, as pydantic describes them."""
+    kind, decided = _CONFIGS[service]
+    described = kind.model_json_schema()
+    fields = {
+        name: _plain(field)
+        for name, field in described["properties"].items()
+        if name not in decided | _DECIDED
+    }
+    return _object(fields)
+
+
+def _plain(field: Schema) -> Schema:
+    """Without titles and defaults; references are to enums alone."""
+    if "$ref" in field or "allOf" in field:
+        return {"type": "string", "enum": ["block", "parallel", "off"]}
+    return {key: value for key, value in field.items() if key not in {"title", "default"}}
+
+
+def _placing() -> Schema:
+    return {
+        "nodeSelector": {"type": "object", "additionalProperties": _TEXT},
+        "tolerations": _LIST,
+        "affinity": _ANY,
+        "priorityClassName": _TEXT,
+        "podAnnotations": {"type": "object", "additionalProperties": _TEXT},
+        "resources": _object(
+            {
+                kind: {"type": "object", "additionalProperties": _QUANTITY}
+                for kind in ("requests", "limits")
+            }
+        ),
+    }
+
+
+def _scaling(targets: list[str], *, least: int) -> Schema:
+    positive = {"type": "number", "exclusiveMinimum": 0}
+    return _object(
+        {
+            "enabled": _FLAG,
+            "minReplicas": _whole(least),
+            "maxReplicas": _whole(1),
+            "cooldownSeconds": _whole(0),
+            "stabilizationSeconds": _whole(0, 3600),
+            "cpuPercent": _whole(1, 100),
+            "targets": _object(dict.fromkeys(targets, positive)),
+        },
+        ("enabled", "minReplicas", "maxReplicas"),
+    )
+
+
+def _service(
+    service: str, *, storage: bool = False, targets: list[str] | None = None, **more: Schema
+) -> Schema:
+    """One with an embedded store has one replica: nothing else may write its file."""
+    fields: Schema = {"config": _config(service), **_placing(), **more}
+    fields["replicas"] = {"const": 1} if storage else _whole(0)
+    if storage:
+        fields["storage"] = _object(
+            {"size": _QUANTITY, "storageClass": _TEXT, "existingClaim": _TEXT}
+        )
+    if service == "gateway":
+        fields["scaling"] = _object(
+            {
+                "enabled": {"const": False},
+                "minReplicas": {"const": 1},
+                "maxReplicas": {"const": 1},
+                "targets": _object({"turns": {"type": "number", "exclusiveMinimum": 0}}),
+            }
+        )
+    elif targets:
+        fields["scaling"] = _scaling(targets, least=1)
+    return _object(fields)
+
+
+def _inference() -> Schema:
+    return _object(
+        {
+            "config": _config("inference"),
+            "gpuTolerations": _LIST,
+            "hub": _object({"cacheClaim": _TEXT, "tokenSecret": _TEXT, "preload": _FLAG}),
+            "pools": {"type": "array", "minItems": 1, "items": _pool()},
+        }
+    )
+
+
+def _pool() -> Schema:
+    source = _object(
+        {"bundled": {"const": True}, "hub": _TEXT, "claim": _TEXT, "image": _TEXT, "path": _TEXT}
+    )
+    source["oneOf"] = [{"required": [kind]} for kind in ("bundled", "hub", "claim", "image")]
+    model = _object(
+        {
+            "name": {"type": "string", "minLength": 1},
+            "source": source,
+            "contextTokens": _whole(1),
+            "callsTools": _FLAG,
+            "reasons": _FLAG,
+            "summarises": _FLAG,
+        },
+        ("name", "source", "contextTokens"),
+    )
+    gpu = _object(
+        {
+            "preset": {"enum": ["a100", "h100"]},
+            "products": {"type": "array", "items": _TEXT, "minItems": 1},
+            "resource": {"type": "string", "pattern": r"^[a-z0-9.-]+/[a-z0-9._-]+$"},
+            "count": _whole(1),
+        }
+    )
+    counted = {"oneOf": [_whole(0), {"type": "string", "pattern": r"^\d+%$"}]}
+    fields = {
+        "name": {"type": "string", "pattern": _NAME},
+        "model": model,
+        "replicas": _whole(0),
+        "config": _config("inference"),
+        "gpu": gpu,
+        "tensorParallel": _whole(1),
+        "pipelineParallel": _whole(1),
+        "nodes": _whole(1),
+        "rdma": _object({"resource": _TEXT, "count": _whole(1)}, ("resource",)),
+        "quantization": _TEXT,
+        "engineArgs": _ANY,
+        "cache": _object({"claim": _TEXT}),
+        "shmSize": _QUANTITY,
+        "loadSeconds": _whole(1),
+        "holdSeconds": _whole(0),
+        "rollingUpdate": _object({"maxSurge": counted, "maxUnavailable": counted}),
+        "scaling": _scaling(["queuedTokens", "slotsPercent", "kvPercent"], least=0),
+    }
+    return _object(fields | _placing(), ("name", "model", "replicas"))
+
+
+def _edge() -> Schema:
+    route = _object(
+        {"enabled": _FLAG, "parentRefs": _LIST, "hostnames": {"type": "array", "items": _TEXT}}
+    )
+    return _object(
+        {
+            "service": _object(
+                {"type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]}, "annotations": _ANY}
+            ),
+            "httpRoute": route,
+            "grpcRoute": route,
+            "ingress": _object(
+                {
+                    "enabled": _FLAG,
+                    "className": _TEXT,
+                    "host": _TEXT,
+                    "tlsSecret": _TEXT,
+                    "annotations": _ANY,
+                }
+            ),
+        }
+    )
+
+
+def _network_policies() -> Schema:
+    peers = dict.fromkeys(("edge", "scrape", "dns", "keda", "modelSource", "tracing"), _LIST)
+    server = _object({"ports": {"type": "array", "items": _whole(1, 65535)}, "to": _LIST})
+    return _object({"enabled": _FLAG, "apiServer": server, **peers})
+
+
+def render(values: str, *options: str) -> str:
+    """The chart's manifests with one of its values files."""
+    command = ["helm", "template", RELEASE, str(CHART), "--namespace", NAMESPACE]
+    command += ["-f", str(CHART / f"{values}.yaml"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return done.stdout
+
+
+def readme() -> str:
+    """As helm-docs writes it. It does not follow the link to the library: it gets a copy."""
+    with tempfile.TemporaryDirectory() as folder:
+        copied = Path(folder) / "chatmesh"
+        shutil.copytree(CHART, copied, ignore=shutil.ignore_patterns("charts", "README.md"))
+        command = ["helm-docs", "--chart-search-root", folder, "--sort-values-order", "file"]
+        command += ["--log-level", "warning"]
+        subprocess.run(command, check=True)
+        return (copied / "README.md").read_text()
+
+
+def main() -> None:
+    (CHART / "values.schema.json").write_text(schema())
+    (CHART / "README.md").write_text(readme())
+    GOLDEN.mkdir(parents=True, exist_ok=True)
+    for values in RENDERS:
+        (GOLDEN / f"{values}.yaml").write_text(render(values))
+    print(f"wrote the schema, the README and {len(RENDERS)} renders: see git diff")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+{{- define "meshlib.pod" -}}
+metadata:
+  labels:
+    {{- include "meshlib.selector" . | nindent 4 }}
+    chatmesh.io/service: {{ .service }}
+    app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+  annotations:
+    # Another config rolls the pods.
+    chatmesh.io/config: {{ include "meshlib.environment" . | sha256sum | trunc 16 }}
+    {{- with .values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "meshlib.fullname" . }}
+  automountServiceAccountToken: {{ .watches | default false }}
+  enableServiceLinks: false
+  {{- with .root.Values.images.pullSecrets }}
+  imagePullSecrets:
+    {{- range . }}
+    - name: {{ . }}
+    {{- end }}
+  {{- end }}
+  {{- with .values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  # Calls still come for the drain, running ones may take the grace, and then the process ends by itself.
+  terminationGracePeriodSeconds: {{ add (include "meshlib.drainSeconds" . | int) (include "meshlib.graceSeconds" . | int) 10 }}
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 10001
+    runAsGroup: 10001
+    fsGroup: 10001
+    fsGroupChangePolicy: OnRootMismatch
+    seccompProfile:
+      type: RuntimeDefault
+  containers:
+    - name: {{ .service }}
+      image: {{ include "meshlib.image" . }}
+      imagePullPolicy: {{ .root.Values.images.pullPolicy }}
+      args: [services.{{ .service | replace "-" "_" }}]
+      envFrom:
+        - configMapRef:
+            name: {{ include "meshlib.fullname" . }}
+      {{- with .env }}
+      env:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      ports:
+        - name: grpc
+          containerPort: {{ .port }}
+        - name: metrics
+          containerPort: 9090
+        {{- range $name, $port := .ports }}
+        - name: {{ $name }}
+          containerPort: {{ $port }}
+        {{- end }}
+      {{- include "meshlib.probes" . | nindent 6 }}
+      # A process that cannot start says why in its last line.
+      terminationMessagePolicy: FallbackToLogsOnError
+      resources:
+        {{- $resources := deepCopy (.values.resources | default dict) }}
+        {{- with .gpu }}
+        {{- range $kind := list "requests" "limits" }}
+        {{- $_ := set $resources $kind (merge (dict $.gpu.resource $.gpu.count) (get $resources $kind | default dict)) }}
+        {{- end }}
+        {{- end }}
+        {{- toYaml $resources | nindent 8 }}
+      securityContext:
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        capabilities:
+          drop: [ALL]
+      volumeMounts:
+        - name: tmp
+          mountPath: /tmp
+        - name: home
+          mountPath: /var/lib/chatmesh
+        {{- with .storage }}
+        - name: store
+          mountPath: {{ .path }}
+        {{- end }}
+        {{- with .mounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+  volumes:
+    - name: tmp
+      emptyDir: {}
+    - name: home
+      emptyDir: {}
+    {{- if .storage }}
+    - name: store
+      persistentVolumeClaim:
+        claimName: {{ .values.storage.existingClaim | default (include "meshlib.fullname" .) }}
+    {{- end }}
+    {{- with .volumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with .values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .tolerations | default .values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .affinity | default .values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  topologySpreadConstraints:
+    {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+    - topologyKey: {{ $key }}
+      maxSkew: 1
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels:
+          {{- include "meshlib.selector" $ | nindent 10 }}
+    {{- end }}
+{{- end -}}
+
+{{/* Ready and alive by grpc.health.v1. What loads for long has as long as its start-up probe gives it. */}}
+{{- define "meshlib.probes" -}}
+{{- $load := .loadSeconds | default 60 | int -}}
+startupProbe:
+  grpc:
+    port: {{ .port }}
+  periodSeconds: 1
+  timeoutSeconds: 2
+  failureThreshold: {{ $load }}
+readinessProbe:
+  grpc:
+    port: {{ .port }}
+  periodSeconds: 2
+  timeoutSeconds: 2
+  failureThreshold: 2
+livenessProbe:
+  grpc:
+    port: {{ .port }}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+{{- end -}}

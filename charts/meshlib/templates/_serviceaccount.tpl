@@ -1,0 +1,35 @@
+{{- define "meshlib.serviceaccount" -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  {{- include "meshlib.metadata" . | nindent 2 }}
+automountServiceAccountToken: false
+{{- if .watches }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  {{- include "meshlib.metadata" . | nindent 2 }}
+rules:
+  # Where the replicas are of what it calls.
+  - apiGroups: [discovery.k8s.io]
+    resources: [endpointslices]
+    verbs: [list, watch]
+  {{- with .rules }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  {{- include "meshlib.metadata" . | nindent 2 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ include "meshlib.fullname" . }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "meshlib.fullname" . }}
+    namespace: {{ .root.Release.Namespace }}
+{{- end }}
+{{- end -}}

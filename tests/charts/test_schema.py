@@ -1,0 +1,66 @@
+"""A wrong value of any kind is refused before anything is made, and its field is named."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.charts.conftest import Manifest, refusal
+
+MODEL = {"name": "m", "source": {"bundled": True}, "contextTokens": 4096}
+POOL: Manifest = {"name": "demo", "model": MODEL, "replicas": 1}
+
+
+def pool(**fields: Any) -> Manifest:
+    return {"inference": {"pools": [{**POOL, **fields}]}}
+
+
+WRONG = [
+    ({"gatway": {}}, "gatway"),
+    ({"gateway": {"replica": 1}}, "replica"),
+    ({"gateway": {"replicas": 2}}, "/gateway/replicas"),
+    ({"memory": {"replicas": 3}}, "/memory/replicas"),
+    ({"gateway": {"scaling": {"enabled": True}}}, "/gateway/scaling/enabled"),
+    ({"gateway": {"config": {"turn_second": 5}}}, "turn_second"),
+    ({"gateway": {"config": {"turn_seconds": "long"}}}, "/gateway/config/turn_seconds"),
+    ({"gateway": {"config": {"turn_seconds": 0}}}, "/gateway/config/turn_seconds"),
+    ({"gateway": {"config": {"output_moderation": "maybe"}}}, "/gateway/config/output_moderation"),
+    ({"gateway": {"config": {"http_address": "0.0.0.0:1"}}}, "http_address"),
+    ({"tokenizer": {"replicas": "two"}}, "/tokenizer/replicas"),
+    ({"tokenizer": {"replicas": -1}}, "/tokenizer/replicas"),
+    (
+        {"tokenizer": {"scaling": {"enabled": True, "minReplicas": 0, "maxReplicas": 2}}},
+        "/tokenizer/scaling/minReplicas",
+    ),
+    ({"tokenizer": {"scaling": {"targets": {"tokens": 5}}}}, "tokens"),
+    ({"tokenizer": {"config": {"threads": 0}}}, "/tokenizer/config/threads"),
+    ({"moderation": {"resources": {"limits": {"memory": "lots"}}}}, "/limits/memory"),
+    ({"context-assembly": {"storage": {"size": "big"}}}, "/storage/size"),
+    ({"tool-runner": {"config": {"tools": "calculator"}}}, "/tool-runner/config/tools"),
+    ({"inference": {"pools": []}}, "/inference/pools"),
+    (pool(name="Demo_1"), "/inference/pools/0/name"),
+    (pool(model={**MODEL, "source": {}}), "/inference/pools/0/model/source"),
+    (pool(model={**MODEL, "source": {"hub": "a/b", "claim": "c"}}), "/model/source"),
+    (pool(model={"name": "m", "source": {"bundled": True}}), "contextTokens"),
+    (pool(gpu={"preset": "b200"}), "/inference/pools/0/gpu/preset"),
+    (pool(gpu={"count": 0}), "/inference/pools/0/gpu/count"),
+    (pool(tensorParallel="8"), "/inference/pools/0/tensorParallel"),
+    (pool(engineArgs=[1]), "/inference/pools/0/engineArgs"),
+    (pool(config={"dtype": "int4"}), "/inference/pools/0/config/dtype"),
+    (pool(loadSeconds=0), "/inference/pools/0/loadSeconds"),
+    (pool(rollingUpdate={"maxSurge": "half"}), "/rollingUpdate/maxSurge"),
+    (pool(replicas=None), "/inference/pools/0/replicas"),
+    ({"images": {"pullPolicy": "Sometimes"}}, "/images/pullPolicy"),
+    ({"images": {"tag": 1.5}}, "/images/tag"),
+    ({"edge": {"service": {"type": "Public"}}}, "/edge/service/type"),
+    ({"keda": {"enabled": "yes"}}, "/keda/enabled"),
+    ({"networkPolicies": {"apiServer": {"ports": [99999]}}}, "/apiServer/ports/0"),
+    ({"tracing": {"endpoint": "collector:4317"}}, "/tracing/endpoint"),
+]
+
+
+@pytest.mark.parametrize(("values", "field"), WRONG, ids=lambda value: str(value)[:60])
+def test_a_wrong_value_is_refused_by_its_field(
+    tmp_path: Path, values: Manifest, field: str
+) -> None:
+    assert field in refusal(tmp_path, values)
