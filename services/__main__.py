@@ -29,7 +29,21 @@ data_option = click.option(
 )
 
 
-@click.group(help="A ChatGPT-class chat backend that a team runs itself.")
+class _Commands(click.Group):
+    """With `k8s`, which is imported where it is asked for: no service needs what it needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), "k8s"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "k8s":
+            from services.cluster.commands import k8s  # noqa: PLC0415
+
+            return k8s
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, help="A ChatGPT-class chat backend that a team runs itself.")
 @click.version_option(__version__)
 def main() -> None:
     """The commands below."""

@@ -14,6 +14,7 @@ from services import __version__
 from services.context_assembly.client import connect_context_assembly
 from services.gateway.activity import Activity
 from services.gateway.adapters.counted import CountedContext, CountedModeration, CountedTools
+from services.gateway.adapters.metered import Moment
 from services.gateway.adapters.remembering import BufferedLedger, CachedKeys, CachedTools, buffered
 from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
 from services.gateway.admission import Admission
@@ -59,6 +60,7 @@ async def build(
         mesh = await stack.enter_async_context(_mesh(config, fleet, activity))
         await stack.enter_async_context(in_background(fleet.follow))
         front = _front(config, accounts, ledger, mesh, fleet)
+        registry.register(Moment(front.admission, fleet))
         tracer = Tracer(
             "gateway",
             otlp_endpoint=config.otlp_endpoint,

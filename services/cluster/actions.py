@@ -1,0 +1,191 @@
+"""What operators do to a release: drain, sleep, wake, roll, make keys."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from kubernetes import client
+from kubernetes.client import ApiException
+from kubernetes.stream import stream
+
+from services.cluster.view import Cluster, Component, Replica
+
+_PAUSED = "autoscaling.keda.sh/paused-replicas"
+_RESTARTED = "kubectl.kubernetes.io/restartedAt"
+_KEDA = ("keda.sh", "v1alpha1")
+_LOOK_SECONDS = 1.0
+_NOT_FOUND, _TOO_MANY = 404, 429
+Told = Callable[[str], None]
+
+
+class CannotDo(Exception):
+    """The sentence says why, and what to do instead."""
+
+
+def drain_pod(cluster: Cluster, name: str, told: Told) -> None:
+    """Evicts it: it takes nothing new, its streams end, then it goes."""
+    view = cluster.view()
+    replica = next((r for c in view.components for r in c.replicas if r.name == name), None)
+    if replica is None:
+        known = ", ".join(r.name for c in view.components for r in c.replicas)
+        raise CannotDo(f"no pod {name} in this release; there are: {known}")
+    _evict(cluster, name, told)
+    _wait_gone(cluster, replica, told)
+
+
+def drain_node(cluster: Cluster, name: str, told: Told) -> None:
+    """Lets nothing new onto the node and drains the release's pods there, one after the other."""
+    cluster.core.patch_node(name, {"spec": {"unschedulable": True}})
+    told(f"node {name} takes no more pods; `kubectl uncordon {name}` undoes that")
+    there = [r for c in cluster.view().components for r in c.replicas if r.node == name]
+    for replica in there:
+        drain_pod(cluster, replica.name, told)
+    told(f"node {name} is free of {cluster.release}")
+
+
+def _evict(cluster: Cluster, name: str, told: Told) -> None:
+    eviction = client.V1Eviction(metadata=client.V1ObjectMeta(name=name))
+    while True:
+        try:
+            cluster.core.create_namespaced_pod_eviction(name, cluster.namespace, eviction)
+        except ApiException as error:
+            if error.status != _TOO_MANY:
+                raise
+            told(f"{name} waits: another pod of its kind is away")
+            time.sleep(_LOOK_SECONDS)
+        else:
+            told(f"{name} takes nothing new")
+            return
+
+
+def _wait_gone(cluster: Cluster, replica: Replica, told: Told) -> None:
+    began, left = time.monotonic(), None
+    while _there(cluster, replica):
+        now = _streams(cluster, replica.name)
+        if now is not None and now != left:
+            told(f"{replica.name}: {now} streams left")
+            left = now
+        time.sleep(_LOOK_SECONDS)
+    told(f"{replica.name} is gone after {time.monotonic() - began:.0f} s")
+
+
+def _there(cluster: Cluster, replica: Replica) -> bool:
+    try:
+        pod = cluster.core.read_namespaced_pod(replica.name, cluster.namespace)
+    except ApiException as error:
+        if error.status == _NOT_FOUND:
+            return False
+        raise
+    same: bool = pod.metadata.uid == replica.raw.metadata.uid
+    return same
+
+
+def _streams(cluster: Cluster, pod: str) -> int | None:
+    """As the gateway counts them; None where it does not know the pod."""
+    gateway = cluster.view().component("gateway")
+    counted = [
+        replica.measured.samples.get("chatmesh_replica_in_flight", {})
+        for replica in (gateway.replicas if gateway else ())
+    ]
+    found = [n for each in counted for labels, n in each.items() if ("pod", pod) in labels]
+    return int(sum(found)) if found else None
+
+
+def sleep_pool(cluster: Cluster, component: Component, told: Told) -> None:
+    """No replica until it is woken by hand."""
+    name = component.raw.metadata.name
+    if _scaled(cluster, name):
+        _annotate(cluster, name, "0")
+    else:
+        _scale(cluster, name, 0)
+    told(f"pool {component.pool} sleeps; `kubectl chatmesh wake {component.pool}` wakes it")
+
+
+def wake_pool(cluster: Cluster, component: Component, told: Told) -> None:
+    """At least one replica now; KEDA decides what follows."""
+    name = component.raw.metadata.name
+    scaled = _scaled(cluster, name)
+    if scaled:
+        _annotate(cluster, name, None)
+    if not component.wanted:
+        _scale(cluster, name, 1)
+    after = ": it goes back to sleep when nobody needs it" if scaled else ""
+    told(f"pool {component.pool} wakes{after}")
+
+
+def _scaled(cluster: Cluster, name: str) -> bool:
+    try:
+        cluster.custom.get_namespaced_custom_object(
+            *_KEDA, cluster.namespace, "scaledobjects", name
+        )
+    except ApiException as error:
+        if error.status == _NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+def _annotate(cluster: Cluster, name: str, replicas: str | None) -> None:
+    body = {"metadata": {"annotations": {_PAUSED: replicas}}}
+    cluster.custom.patch_namespaced_custom_object(
+        *_KEDA, cluster.namespace, "scaledobjects", name, body
+    )
+
+
+def _scale(cluster: Cluster, name: str, replicas: int) -> None:
+    body = {"spec": {"replicas": replicas}}
+    cluster.apps.patch_namespaced_deployment_scale(name, cluster.namespace, body)
+
+
+def restart(cluster: Cluster, component: Component) -> None:
+    """New pods in place of the old ones, as the Deployment's strategy says."""
+    stamp = {"annotations": {_RESTARTED: datetime.now(UTC).isoformat()}}
+    body = {"spec": {"template": {"metadata": stamp}}}
+    cluster.apps.patch_namespaced_deployment(component.raw.metadata.name, cluster.namespace, body)
+
+
+def rollout(cluster: Cluster, name: str) -> Iterator[tuple[str, bool]]:
+    """How far a rollout is, now and at every change, until it is over."""
+    told = ""
+    while True:
+        deployment = cluster.apps.read_namespaced_deployment(name, cluster.namespace)
+        words, over = _progress(deployment)
+        if words != told:
+            yield (told := words), over
+        if over:
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
+def _progress(deployment: Any) -> tuple[str, bool]:
+    status, wanted = deployment.status, deployment.spec.replicas or 0
+    updated, ready = status.updated_replicas or 0, status.available_replicas or 0
+    old = (status.replicas or 0) - updated
+    seen = (status.observed_generation or 0) >= deployment.metadata.generation
+    over = seen and updated == wanted and ready == wanted and not old
+    return f"{updated} of {wanted} new, {ready} ready, {old} old", over
+
+
+def create_key(cluster: Cluster, name: str, *, application: bool) -> str:
+    """Made in a gateway's pod, where the store is; the key is shown this once."""
+    gateway = cluster.view().component("gateway")
+    ready = [replica for replica in (gateway.replicas if gateway else ()) if replica.ready]
+    if not ready:
+        raise CannotDo("no gateway is ready: kubectl chatmesh doctor says why")
+    command = ["python", "-m", "services", "key", name, *(["--application"] if application else [])]
+    answer: str = stream(
+        cluster.core.connect_get_namespaced_pod_exec,
+        ready[0].name,
+        cluster.namespace,
+        container="gateway",
+        command=command,
+        stdout=True,
+        stderr=True,
+        stdin=False,
+        tty=False,
+    )
+    key = answer.strip()
+    if not key.startswith("cm_live_"):
+        raise CannotDo(f"the gateway made no key: {key}")
+    return key

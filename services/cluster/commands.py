@@ -1,0 +1,220 @@
+"""`kubectl chatmesh`, also `chatmesh k8s`: a release on a cluster, looked at and operated."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from kubernetes import client, config
+from kubernetes.client import ApiException
+from kubernetes.config import ConfigException
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from urllib3.exceptions import HTTPError
+
+from services.cluster import actions
+from services.cluster.actions import CannotDo
+from services.cluster.doctor import findings
+from services.cluster.tables import as_json, of_pods, of_pools, of_services
+from services.cluster.view import Cluster, Component, View
+
+_FORBIDDEN, _UNAUTHORIZED = 403, 401
+_console = Console(highlight=False)
+watch_option = click.option("--watch", "-w", is_flag=True, help="Again every two seconds.")
+output_option = click.option(
+    "--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
+
+
+@click.group(help="A release of chatmesh on Kubernetes.")
+@click.option("--namespace", "-n", default="", help="Else that of the kubeconfig's context.")
+@click.option("--release", "-r", default="chatmesh", show_default=True, help="As in helm install.")
+@click.option("--context", default="", help="Of the kubeconfig; else the current one.")
+@click.pass_context
+def k8s(given: click.Context, namespace: str, release: str, context: str) -> None:
+    """The commands below."""
+    with _plainly(release):
+        given.obj = _cluster(namespace, release, context)
+
+
+def main() -> None:
+    """`kubectl-chatmesh`, which kubectl finds on the PATH."""
+    k8s(prog_name="kubectl chatmesh")
+
+
+def _cluster(namespace: str, release: str, context: str) -> Cluster:
+    config.load_kube_config(context=context or None)
+    _, active = config.list_kube_config_contexts()
+    here = active["context"].get("namespace", "default")
+    return Cluster(client.ApiClient(), namespace or here, release)
+
+
+@contextmanager
+def _plainly(release: str) -> Iterator[None]:
+    """What cannot be done ends the command with a sentence; if it may not, with the role for it."""
+    try:
+        yield
+    except CannotDo as error:
+        raise click.ClickException(str(error)) from None
+    except ConfigException as error:
+        raise click.ClickException(f"no cluster: {error}; set KUBECONFIG") from None
+    except HTTPError as error:
+        raise click.ClickException(f"the API server does not answer: {error}") from None
+    except ApiException as error:
+        raise click.ClickException(_refusal(error, release)) from None
+
+
+def _refusal(error: ApiException, release: str) -> str:
+    try:
+        said = json.loads(error.body)["message"]
+    except (TypeError, ValueError, KeyError):
+        said = error.reason
+    if error.status == _FORBIDDEN:
+        roles = f"the role {release}-viewer to look, {release}-operator to act"
+        return f"you may not: {said}. Ask for {roles}"
+    if error.status == _UNAUTHORIZED:
+        return f"the API server does not know you: {said}"
+    return f"the API server says: {said}"
+
+
+def _shown(cluster: Cluster, draw: Callable[[View], Any], *, watch: bool) -> None:
+    if not watch:
+        _console.print(draw(cluster.view()))
+        return
+    with Live(draw(cluster.view()), console=_console, auto_refresh=False) as live:
+        while True:
+            time.sleep(2)
+            live.update(draw(cluster.view()), refresh=True)
+
+
+def _pool(view: View, name: str) -> Component:
+    found = view.component(f"inference-{name}")
+    if found is None:
+        known = ", ".join(view.pools) or "none"
+        raise CannotDo(f"no pool {name} in this release; there are: {known}")
+    return found
+
+
+@k8s.command()
+@watch_option
+@output_option
+@click.pass_obj
+def status(cluster: Cluster, watch: bool, output: str) -> None:
+    """Services, pools and their use, in one screen."""
+    with _plainly(cluster.release):
+        if output == "json":
+            click.echo(json.dumps(as_json(cluster.view()), indent=2))
+            return
+        _shown(cluster, lambda view: Group(of_services(view), of_pools(view)), watch=watch)
+
+
+@k8s.command()
+@watch_option
+@click.pass_obj
+def top(cluster: Cluster, watch: bool) -> None:
+    """Every pod: where it is, how it is, what it does."""
+    with _plainly(cluster.release):
+        _shown(cluster, of_pods, watch=watch)
+
+
+@k8s.command()
+@watch_option
+@output_option
+@click.pass_obj
+def pools(cluster: Cluster, watch: bool, output: str) -> None:
+    """The pools of inference: replicas, streams, queue, KV cache, cache hits."""
+    with _plainly(cluster.release):
+        if output == "json":
+            click.echo(json.dumps(as_json(cluster.view())["pools"], indent=2))
+            return
+        _shown(cluster, of_pools, watch=watch)
+
+
+@k8s.command()
+@click.argument("name")
+@click.pass_obj
+def drain(cluster: Cluster, name: str) -> None:
+    """Move new streams away from the pod or node NAME, wait for those that run, and report."""
+    with _plainly(cluster.release):
+        nodes = {r.node for c in cluster.view().components for r in c.replicas}
+        act = actions.drain_node if name in nodes else actions.drain_pod
+        act(cluster, name, click.echo)
+
+
+@k8s.command()
+@click.argument("pool")
+@click.pass_obj
+def sleep(cluster: Cluster, pool: str) -> None:
+    """Let a pool have no replica until it is woken."""
+    with _plainly(cluster.release):
+        actions.sleep_pool(cluster, _pool(cluster.view(), pool), click.echo)
+
+
+@k8s.command()
+@click.argument("pool")
+@click.pass_obj
+def wake(cluster: Cluster, pool: str) -> None:
+    """Give a pool a replica now."""
+    with _plainly(cluster.release):
+        actions.wake_pool(cluster, _pool(cluster.view(), pool), click.echo)
+
+
+@k8s.command()
+@click.argument("component")
+@click.option("--restart", is_flag=True, help="Begin one: new pods in place of the old.")
+@click.pass_obj
+def rollout(cluster: Cluster, component: str, restart: bool) -> None:
+    """Follow a rollout of the service or pool COMPONENT until it is over."""
+    with _plainly(cluster.release):
+        view = cluster.view()
+        found = view.component(component) or view.component(f"inference-{component}")
+        if found is None:
+            known = ", ".join(one.name for one in view.components) or "none"
+            raise CannotDo(f"no component {component} in this release; there are: {known}")
+        if restart:
+            actions.restart(cluster, found)
+        for words, _ in actions.rollout(cluster, found.raw.metadata.name):
+            click.echo(f"{found.name}: {words}")
+
+
+@k8s.command()
+@output_option
+@click.pass_obj
+def doctor(cluster: Cluster, output: str) -> None:
+    """What is wrong, and what to type. Exit status 1 when something is."""
+    with _plainly(cluster.release):
+        found = list(findings(cluster, cluster.view()))
+    if output == "json":
+        named = [{"where": f.where, "what": f.what, "remedy": f.remedy} for f in found]
+        click.echo(json.dumps(named, indent=2))
+    elif found:
+        table = Table("where", "what is wrong", "what to do", show_lines=True)
+        for one in found:
+            table.add_row(one.where, one.what, one.remedy)
+        _console.print(table)
+    else:
+        click.echo("nothing is wrong")
+    sys.exit(1 if found else 0)
+
+
+@k8s.group()
+def key() -> None:
+    """API keys."""
+
+
+@key.command()
+@click.argument("name")
+@click.option("--application", is_flag=True, help="For a program with many users.")
+@click.pass_obj
+def create(cluster: Cluster, name: str, application: bool) -> None:
+    """Make an API key for the account NAME and show it this once."""
+    with _plainly(cluster.release):
+        click.echo(actions.create_key(cluster, name, application=application))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""What is wrong with a release, and what to type."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from services.cluster.view import Cluster, Component, Replica, View
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`remedy` is what to do about it, a command where there is one."""
+
+    where: str
+    what: str
+    remedy: str
+
+
+# What the last words of a container tell, the most telling first: pattern, what it is, what helps.
+_LAST_WORDS = (
+    (
+        r"database or disk is full|No space left on device|Errno 28",
+        "its volume is full",
+        "grow the claim (`kubectl -n {namespace} edit pvc {claim}`), or free space on it",
+    ),
+    (
+        r"neither a model's directory nor|it has no (config\.json|weights)|cannot be read",
+        "its model is missing or not whole",
+        "look at the pool's model.source: the claim, image or path holds no whole model",
+    ),
+    (
+        r"out of memory|OutOfMemory|needs about .* GiB of memory|CUDA out of memory",
+        "the engine has too little memory",
+        "raise the pool's resources, or lower its gpu_memory_utilization or cpu_kv_cache_gib",
+    ),
+    (
+        r"^[A-Z][A-Z_]+: ",
+        "a value of its config is wrong",
+        "correct the field that it names under `config` and `helm upgrade`",
+    ),
+    (
+        r"the engine did not start|Engine core initialization failed",
+        "the engine dies while it loads",
+        "read why: `kubectl -n {namespace} logs {pod} --previous`",
+    ),
+)
+_IMAGES = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
+_CONFIGS = {"CreateContainerConfigError", "CreateContainerError"}
+
+
+def findings(cluster: Cluster, view: View) -> Iterator[Finding]:
+    if not view.components:
+        yield Finding(
+            f"release {view.release}",
+            f"nothing of it is in namespace {view.namespace}",
+            "name the right ones: --release and --namespace",
+        )
+    for component in view.components:
+        for replica in component.replicas:
+            yield from _of_replica(cluster, component, replica)
+        yield from _of_component(cluster, component)
+    yield from _of_claims(cluster)
+
+
+def _of_replica(cluster: Cluster, component: Component, replica: Replica) -> Iterator[Finding]:
+    if replica.ready or replica.phase == "Terminating":
+        return
+    where = f"{component.name}, pod {replica.name}"
+    if unplaced := _condition(replica.raw, "PodScheduled"):
+        yield Finding(where, *_unplaced(cluster, component, unplaced))
+    elif replica.phase in _IMAGES:
+        image = replica.raw.spec.containers[0].image
+        yield Finding(
+            where,
+            f"its image {image} cannot be had ({replica.phase})",
+            "push it, or correct images.prefix and images.tag; see images.pullSecrets",
+        )
+    elif replica.phase in _CONFIGS:
+        yield Finding(
+            where, f"it cannot be made: {_waiting(replica.raw)}", _describe(cluster, replica)
+        )
+    elif words := _last_words(replica.raw):
+        yield Finding(where, *_told(cluster, component, replica, words))
+    elif replica.restarts:
+        yield Finding(
+            where,
+            f"it has ended {replica.restarts} times without a word",
+            f"kubectl -n {cluster.namespace} logs {replica.name} --previous",
+        )
+
+
+def _unplaced(cluster: Cluster, component: Component, words: str) -> tuple[str, str]:
+    if "nvidia.com" in words or (component.pool and "affinity" in words):
+        return (
+            f"no node has the GPU that it asks for: {words}",
+            "add nodes of that product, or correct the pool's gpu and tolerations: "
+            "kubectl get nodes -L nvidia.com/gpu.product",
+        )
+    if "persistentvolumeclaim" in words:
+        return (f"its volume is not there: {words}", f"kubectl -n {cluster.namespace} get pvc")
+    return (
+        f"no node has room for it: {words}",
+        "add nodes, or lower its resources.requests; see kubectl describe nodes",
+    )
+
+
+def _told(cluster: Cluster, component: Component, replica: Replica, words: str) -> tuple[str, str]:
+    names = {
+        "namespace": cluster.namespace,
+        "pod": replica.name,
+        "claim": component.raw.metadata.name,
+    }
+    for pattern, what, remedy in _LAST_WORDS:
+        if re.search(pattern, words, re.MULTILINE):
+            return f"{what}: {_line(words, pattern)}", remedy.format(**names)
+    return (
+        f"it ends by itself: {words.splitlines()[-1]}",
+        "kubectl -n {namespace} logs {pod} --previous".format(**names),
+    )
+
+
+def _line(words: str, pattern: str) -> str:
+    """The line that tells it."""
+    lines = [line for line in words.splitlines() if re.search(pattern, line)]
+    return (lines or words.splitlines())[-1].strip()[:300]
+
+
+def _of_component(cluster: Cluster, component: Component) -> Iterator[Finding]:
+    progress = next(
+        (c for c in component.raw.status.conditions or () if c.type == "Progressing"), None
+    )
+    if progress and progress.reason == "ProgressDeadlineExceeded":
+        undo = f"rollout undo deployment/{component.raw.metadata.name}"
+        yield Finding(
+            component.name,
+            "its rollout does not get on",
+            f"see its pods above; back: kubectl -n {cluster.namespace} {undo}",
+        )
+
+
+def _of_claims(cluster: Cluster) -> Iterator[Finding]:
+    claims = cluster.core.list_namespaced_persistent_volume_claim(
+        cluster.namespace, label_selector=cluster.selector
+    )
+    for claim in claims.items:
+        if claim.status.phase != "Bound":
+            name, wanted = claim.metadata.name, claim.spec.storage_class_name or "the default"
+            yield Finding(
+                f"volume {name}",
+                f"it is {claim.status.phase}: nobody makes one of storage class {wanted}",
+                "kubectl get storageclass, then set storage.storageClass",
+            )
+
+
+def _condition(pod: Any, kind: str) -> str:
+    """The words of a condition that does not hold."""
+    for condition in pod.status.conditions or ():
+        if condition.type == kind and condition.status == "False":
+            words: str = condition.message or condition.reason or ""
+            return words
+    return ""
+
+
+def _waiting(pod: Any) -> str:
+    for status in pod.status.container_statuses or ():
+        if status.state.waiting:
+            words: str = status.state.waiting.message or status.state.waiting.reason
+            return words
+    return ""
+
+
+def _last_words(pod: Any) -> str:
+    """What the container said when it last ended."""
+    for status in pod.status.container_statuses or ():
+        for state in (status.state, status.last_state):
+            if state and state.terminated:
+                if state.terminated.reason == "OOMKilled":
+                    return "out of memory: killed at its memory limit"
+                words: str = state.terminated.message or ""
+                return words.strip()
+    return ""
+
+
+def _describe(cluster: Cluster, replica: Replica) -> str:
+    return f"kubectl -n {cluster.namespace} describe pod {replica.name}"

@@ -1,0 +1,116 @@
+"""A view of a release as tables for people and as JSON for programs."""
+
+from typing import Any
+
+from rich.table import Table
+
+from services.cluster.view import Component, Replica, View, age
+
+
+def of_services(view: View) -> Table:
+    turns = "?" if view.turns is None else str(view.turns)
+    table = Table(title=f"{view.release} in {view.namespace}: {turns} turns under way")
+    for column in ("service", "ready", "version", "pods not ready"):
+        table.add_column(column)
+    for component in view.components:
+        if not component.pool:
+            table.add_row(
+                component.name,
+                f"{component.ready}/{component.wanted}",
+                component.version,
+                _troubled(component),
+            )
+    return table
+
+
+def of_pools(view: View) -> Table:
+    table = Table(title="pools of inference")
+    columns = ("pool", "ready", "version", "streams", "waiting", "held", "KV", "cache hits")
+    for column in (*columns, "pods not ready"):
+        table.add_column(column)
+    for component in view.components:
+        if not component.pool:
+            continue
+        use = view.pools[component.pool]
+        table.add_row(
+            component.pool,
+            f"{component.ready}/{component.wanted}",
+            component.version,
+            f"{use.running}/{use.slots}",
+            str(use.waiting),
+            str(use.held),
+            f"{use.kv_cache_use:.0%}",
+            "-" if use.cache_hits is None else f"{use.cache_hits:.0%}",
+            _troubled(component),
+        )
+    return table
+
+
+def of_pods(view: View) -> Table:
+    table = Table("pod", "node", "is", "restarts", "age", "calls now")
+    for component in view.components:
+        for replica in component.replicas:
+            table.add_row(
+                replica.name,
+                replica.node or "-",
+                "ready" if replica.ready else replica.phase,
+                str(replica.restarts),
+                age(replica.started),
+                _calls(component, replica),
+            )
+    return table
+
+
+def as_json(view: View) -> dict[str, Any]:
+    return {
+        "release": view.release,
+        "namespace": view.namespace,
+        "turns": view.turns,
+        "services": [_component(one) for one in view.components if not one.pool],
+        "pools": [_component(one) | _use(view, one) for one in view.components if one.pool],
+    }
+
+
+def _component(component: Component) -> dict[str, Any]:
+    return {
+        "name": component.pool or component.name,
+        "version": component.version,
+        "wanted": component.wanted,
+        "ready": component.ready,
+        "updated": component.updated,
+        "pods": [
+            {
+                "name": replica.name,
+                "node": replica.node,
+                "ready": replica.ready,
+                "phase": replica.phase,
+                "restarts": replica.restarts,
+            }
+            for replica in component.replicas
+        ],
+    }
+
+
+def _use(view: View, component: Component) -> dict[str, Any]:
+    use = view.pools[component.pool]
+    return {
+        "running": use.running,
+        "waiting": use.waiting,
+        "held": use.held,
+        "slots": use.slots,
+        "kvCacheUse": use.kv_cache_use,
+        "cacheHits": use.cache_hits,
+    }
+
+
+def _troubled(component: Component) -> str:
+    waiting = [f"{r.name}: {r.phase}" for r in component.replicas if not r.ready]
+    return "\n".join(waiting)
+
+
+def _calls(component: Component, replica: Replica) -> str:
+    if not replica.measured.samples:
+        return "-"
+    if component.name == "gateway":
+        return f"{replica.measured.total('chatmesh_turns'):.0f}"
+    return f"{replica.measured.total('chatmesh_rpc_running'):.0f}"

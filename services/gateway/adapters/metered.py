@@ -1,0 +1,55 @@
+"""What the gateway knows at the moment, as metrics: turns, pools and their replicas."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from services.gateway.admission import Admission
+from services.gateway.fleet import Fleet, Replica
+
+_OF_REPLICAS: Mapping[str, tuple[str, Callable[[Replica], float]]] = {
+    "running": ("Generations that run there.", lambda replica: replica.load.running),
+    "waiting": ("Generations that wait there.", lambda replica: replica.load.waiting),
+    "slots": ("Most generations that run there at once.", lambda replica: replica.load.slots),
+    "kv_cache_use": ("From 0 to 1.", lambda replica: replica.load.kv_cache_use),
+    "in_flight": ("Generations that this gateway has there.", lambda replica: replica.in_flight),
+    "draining": ("Whether it leaves.", lambda replica: replica.load.draining or replica.left),
+}
+
+
+class Moment(Collector):
+    """Read when Prometheus asks; nothing is counted on the way."""
+
+    def __init__(self, admission: Admission, fleet: Fleet) -> None:
+        self._admission = admission
+        self._fleet = fleet
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        yield GaugeMetricFamily(
+            "chatmesh_turns", "Turns under way.", value=self._admission.under_way
+        )
+        held = GaugeMetricFamily(
+            "chatmesh_pool_held", "Requests that wait for a replica.", labels=["pool"]
+        )
+        coming = GaugeMetricFamily("chatmesh_pool_coming", "Replicas that start.", labels=["pool"])
+        for name, state in self._fleet.pools.items():
+            held.add_metric([name], state.held)
+            coming.add_metric([name], state.coming)
+        yield held
+        yield coming
+        yield from self._of_replicas()
+
+    def _of_replicas(self) -> Iterable[GaugeMetricFamily]:
+        for name, (words, measure) in _OF_REPLICAS.items():
+            family = GaugeMetricFamily(f"chatmesh_replica_{name}", words, labels=["pool", "pod"])
+            for pool, replica in self._replicas():
+                family.add_metric(
+                    [pool, replica.peer.pod or replica.peer.address], measure(replica)
+                )
+            yield family
+
+    def _replicas(self) -> Iterable[tuple[str, Replica]]:
+        for name, state in self._fleet.pools.items():
+            for replica in state.reported:
+                yield name, replica
