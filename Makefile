@@ -110,18 +110,35 @@ IMAGES ?= chatmesh/
 TAG ?= $(VERSION)
 TARGETS ?= mesh inference-cpu
 BUILD ?= docker
+SUITE ?= tests/cluster
 
 .PHONY: images
 images: ## build images   [TARGETS="mesh inference-cpu inference" IMAGES=chatmesh/ TAG=version BUILD=docker, podman, buildah or a script]
 	@for target in $(TARGETS); do \
 		name=$(IMAGES)$$target:$(TAG); \
 		echo "building $$name with $(BUILD)"; \
-		options="--target $$target --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown)"; \
+		options="--target $$target --build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown)"; \
 		case "$(BUILD)" in \
 			docker | podman | buildah) $(BUILD) build $$options -t $$name -f services/Dockerfile . ;; \
 			*) $(BUILD) $$name . services/Dockerfile $$options ;; \
 		esac; \
 	done
+
+# The images of the cluster tests: the mesh, the scripted engine, and both once more as a release to come.
+.PHONY: cluster-images cluster-test
+cluster-images: ## build what `make cluster-test` needs   [IMAGES=chatmesh/ TAG=version BUILD=docker, ... or a script]
+	@for tag in $(TAG) $(TAG)-next; do \
+		$(MAKE) --no-print-directory images TARGETS=mesh TAG=$$tag; \
+		name=$(IMAGES)scripted:$$tag; echo "building $$name with $(BUILD)"; \
+		options="--build-arg MESH=$(IMAGES)mesh:$$tag"; \
+		case "$(BUILD)" in \
+			docker | podman | buildah) $(BUILD) build $$options -t $$name -f tests/cluster/Dockerfile . ;; \
+			*) $(BUILD) $$name . tests/cluster/Dockerfile $$options ;; \
+		esac; \
+	done
+
+cluster-test: $(INSTALLED) ## the tests on the cluster that KUBECONFIG names   [TAG=version IMAGES=chatmesh/ SUITE=tests/cluster]
+	@IMAGES=$(IMAGES) TAG=$(TAG) NEXT_TAG=$(TAG)-next .venv/bin/pytest -q $(SUITE)
 
 clean: ## forget what was installed and what the mesh kept here
 	rm -rf .venv .tools .chatmesh .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -232,6 +232,7 @@ def _pool() -> Schema:
         "cache": _object({"claim": _TEXT}),
         "shmSize": _QUANTITY,
         "loadSeconds": _whole(1),
+        "image": _TEXT,
         "holdSeconds": _whole(0),
         "rollingUpdate": _object({"maxSurge": counted, "maxUnavailable": counted}),
         "scaling": _scaling(["queuedTokens", "slotsPercent", "kvPercent"], least=0),

@@ -9,13 +9,14 @@ from kubernetes import client
 from kubernetes.client import ApiException
 from kubernetes.stream import stream
 
-from services.cluster.view import Cluster, Component, Replica
+from services.cluster.view import Cluster, Component, Replica, stuck
 
 _PAUSED = "autoscaling.keda.sh/paused-replicas"
 _RESTARTED = "kubectl.kubernetes.io/restartedAt"
 _KEDA = ("keda.sh", "v1alpha1")
-_LOOK_SECONDS = 1.0
-_NOT_FOUND, _TOO_MANY = 404, 429
+# How long between two looks at what changes.
+LOOK_SECONDS = 1.0
+_FORBIDDEN, _NOT_FOUND, _TOO_MANY = 403, 404, 429
 Told = Callable[[str], None]
 
 
@@ -36,12 +37,25 @@ def drain_pod(cluster: Cluster, name: str, told: Told) -> None:
 
 def drain_node(cluster: Cluster, name: str, told: Told) -> None:
     """Lets nothing new onto the node and drains the release's pods there, one after the other."""
-    cluster.core.patch_node(name, {"spec": {"unschedulable": True}})
+    _cordon(cluster, name)
     told(f"node {name} takes no more pods; `kubectl uncordon {name}` undoes that")
     there = [r for c in cluster.view().components for r in c.replicas if r.node == name]
     for replica in there:
-        drain_pod(cluster, replica.name, told)
+        if _there(cluster, replica):
+            drain_pod(cluster, replica.name, told)
     told(f"node {name} is free of {cluster.release}")
+
+
+def _cordon(cluster: Cluster, name: str) -> None:
+    try:
+        cluster.core.patch_node(name, {"spec": {"unschedulable": True}})
+    except ApiException as error:
+        if error.status != _FORBIDDEN:
+            raise
+        raise CannotDo(
+            f"you may not change nodes, and no role of a release allows it: ask who runs the "
+            f"cluster to `kubectl cordon {name}`, then drain its pods by name"
+        ) from None
 
 
 def _evict(cluster: Cluster, name: str, told: Told) -> None:
@@ -53,7 +67,7 @@ def _evict(cluster: Cluster, name: str, told: Told) -> None:
             if error.status != _TOO_MANY:
                 raise
             told(f"{name} waits: another pod of its kind is away")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)
         else:
             told(f"{name} takes nothing new")
             return
@@ -66,7 +80,7 @@ def _wait_gone(cluster: Cluster, replica: Replica, told: Told) -> None:
         if now is not None and now != left:
             told(f"{replica.name}: {now} streams left")
             left = now
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)
     told(f"{replica.name} is gone after {time.monotonic() - began:.0f} s")
 
 
@@ -155,16 +169,25 @@ def rollout(cluster: Cluster, name: str) -> Iterator[tuple[str, bool]]:
             yield (told := words), over
         if over:
             return
-        time.sleep(_LOOK_SECONDS)
+        if stuck(deployment) and _seen(deployment):
+            raise CannotDo(f"{name} does not get on: kubectl chatmesh doctor says why")
+        time.sleep(LOOK_SECONDS)
 
 
 def _progress(deployment: Any) -> tuple[str, bool]:
     status, wanted = deployment.status, deployment.spec.replicas or 0
     updated, ready = status.updated_replicas or 0, status.available_replicas or 0
     old = (status.replicas or 0) - updated
-    seen = (status.observed_generation or 0) >= deployment.metadata.generation
-    over = seen and updated == wanted and ready == wanted and not old
+    if not _seen(deployment):
+        return "not begun", False
+    over = updated == wanted and ready == wanted and not old
     return f"{updated} of {wanted} new, {ready} ready, {old} old", over
+
+
+def _seen(deployment: Any) -> bool:
+    """Whether its status is of what it should be now, and not of what it was before."""
+    seen: bool = (deployment.status.observed_generation or 0) >= deployment.metadata.generation
+    return seen
 
 
 def create_key(cluster: Cluster, name: str, *, application: bool) -> str:

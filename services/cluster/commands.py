@@ -1,14 +1,16 @@
 """`kubectl chatmesh`, also `chatmesh k8s`: a release on a cluster, looked at and operated."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import click
-from kubernetes import client, config
+from kubernetes import config
 from kubernetes.client import ApiException
 from kubernetes.config import ConfigException
 from rich.console import Console, Group
@@ -23,22 +25,33 @@ from services.cluster.tables import as_json, of_pods, of_pools, of_services
 from services.cluster.view import Cluster, Component, View
 
 _FORBIDDEN, _UNAUTHORIZED = 403, 401
-_console = Console(highlight=False)
+# Where there is no window, names stay whole.
+_WIDE = 160
 watch_option = click.option("--watch", "-w", is_flag=True, help="Again every two seconds.")
 output_option = click.option(
     "--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which release is meant; what is empty is for the kubeconfig to say."""
+
+    release: str
+    namespace: str
+    context: str
+    kubeconfig: str
+
+
 @click.group(help="A release of chatmesh on Kubernetes.")
 @click.option("--namespace", "-n", default="", help="Else that of the kubeconfig's context.")
 @click.option("--release", "-r", default="chatmesh", show_default=True, help="As in helm install.")
 @click.option("--context", default="", help="Of the kubeconfig; else the current one.")
+@click.option("--kubeconfig", envvar="KUBECONFIG", default="", help="Else ~/.kube/config.")
 @click.pass_context
-def k8s(given: click.Context, namespace: str, release: str, context: str) -> None:
+def k8s(given: click.Context, namespace: str, release: str, context: str, kubeconfig: str) -> None:
     """The commands below."""
-    with _plainly(release):
-        given.obj = _cluster(namespace, release, context)
+    given.obj = Asked(release, namespace, context, kubeconfig)
 
 
 def main() -> None:
@@ -46,18 +59,19 @@ def main() -> None:
     k8s(prog_name="kubectl chatmesh")
 
 
-def _cluster(namespace: str, release: str, context: str) -> Cluster:
-    config.load_kube_config(context=context or None)
-    _, active = config.list_kube_config_contexts()
-    here = active["context"].get("namespace", "default")
-    return Cluster(client.ApiClient(), namespace or here, release)
+def _console() -> Console:
+    # What pods say is not ours: a bracket or a colon of theirs means nothing here.
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDE
+    return console
 
 
 @contextmanager
-def _plainly(release: str) -> Iterator[None]:
+def _cluster(asked: Asked) -> Iterator[Cluster]:
     """What cannot be done ends the command with a sentence; if it may not, with the role for it."""
     try:
-        yield
+        yield _opened(asked)
     except CannotDo as error:
         raise click.ClickException(str(error)) from None
     except ConfigException as error:
@@ -65,7 +79,16 @@ def _plainly(release: str) -> Iterator[None]:
     except HTTPError as error:
         raise click.ClickException(f"the API server does not answer: {error}") from None
     except ApiException as error:
-        raise click.ClickException(_refusal(error, release)) from None
+        raise click.ClickException(_refusal(error, asked.release)) from None
+
+
+def _opened(asked: Asked) -> Cluster:
+    kubeconfig = asked.kubeconfig or None
+    api = config.new_client_from_config(kubeconfig, asked.context or None)
+    contexts, current = config.list_kube_config_contexts(kubeconfig)
+    chosen = next((each for each in contexts if each["name"] == asked.context), current)
+    here = chosen["context"].get("namespace", "default")
+    return Cluster(api, asked.namespace or here, asked.release)
 
 
 def _refusal(error: ApiException, release: str) -> str:
@@ -82,10 +105,11 @@ def _refusal(error: ApiException, release: str) -> str:
 
 
 def _shown(cluster: Cluster, draw: Callable[[View], Any], *, watch: bool) -> None:
+    console = _console()
     if not watch:
-        _console.print(draw(cluster.view()))
+        console.print(draw(cluster.view()))
         return
-    with Live(draw(cluster.view()), console=_console, auto_refresh=False) as live:
+    with Live(draw(cluster.view()), console=console, auto_refresh=False) as live:
         while True:
             time.sleep(2)
             live.update(draw(cluster.view()), refresh=True)
@@ -103,9 +127,9 @@ def _pool(view: View, name: str) -> Component:
 @watch_option
 @output_option
 @click.pass_obj
-def status(cluster: Cluster, watch: bool, output: str) -> None:
+def status(asked: Asked, watch: bool, output: str) -> None:
     """Services, pools and their use, in one screen."""
-    with _plainly(cluster.release):
+    with _cluster(asked) as cluster:
         if output == "json":
             click.echo(json.dumps(as_json(cluster.view()), indent=2))
             return
@@ -115,9 +139,9 @@ def status(cluster: Cluster, watch: bool, output: str) -> None:
 @k8s.command()
 @watch_option
 @click.pass_obj
-def top(cluster: Cluster, watch: bool) -> None:
+def top(asked: Asked, watch: bool) -> None:
     """Every pod: where it is, how it is, what it does."""
-    with _plainly(cluster.release):
+    with _cluster(asked) as cluster:
         _shown(cluster, of_pods, watch=watch)
 
 
@@ -125,9 +149,9 @@ def top(cluster: Cluster, watch: bool) -> None:
 @watch_option
 @output_option
 @click.pass_obj
-def pools(cluster: Cluster, watch: bool, output: str) -> None:
+def pools(asked: Asked, watch: bool, output: str) -> None:
     """The pools of inference: replicas, streams, queue, KV cache, cache hits."""
-    with _plainly(cluster.release):
+    with _cluster(asked) as cluster:
         if output == "json":
             click.echo(json.dumps(as_json(cluster.view())["pools"], indent=2))
             return
@@ -137,9 +161,9 @@ def pools(cluster: Cluster, watch: bool, output: str) -> None:
 @k8s.command()
 @click.argument("name")
 @click.pass_obj
-def drain(cluster: Cluster, name: str) -> None:
+def drain(asked: Asked, name: str) -> None:
     """Move new streams away from the pod or node NAME, wait for those that run, and report."""
-    with _plainly(cluster.release):
+    with _cluster(asked) as cluster:
         nodes = {r.node for c in cluster.view().components for r in c.replicas}
         act = actions.drain_node if name in nodes else actions.drain_pod
         act(cluster, name, click.echo)
@@ -148,18 +172,18 @@ def drain(cluster: Cluster, name: str) -> None:
 @k8s.command()
 @click.argument("pool")
 @click.pass_obj
-def sleep(cluster: Cluster, pool: str) -> None:
+def sleep(asked: Asked, pool: str) -> None:
     """Let a pool have no replica until it is woken."""
-    with _plainly(cluster.release):
+    with _cluster(asked) as cluster:
         actions.sleep_pool(cluster, _pool(cluster.view(), pool), click.echo)
 
 
 @k8s.command()
 @click.argument("pool")
 @click.pass_obj
-def wake(cluster: Cluster, pool: str) -> None:
+def wake(asked: Asked, pool: str) -> None:
     """Give a pool a replica now."""
-    with _plainly(cluster.release):
+    with _cluster(asked) as cluster:
         actions.wake_pool(cluster, _pool(cluster.view(), pool), click.echo)
 
 
@@ -167,9 +191,9 @@ def wake(cluster: Cluster, pool: str) -> None:
 @click.argument("component")
 @click.option("--restart", is_flag=True, help="Begin one: new pods in place of the old.")
 @click.pass_obj
-def rollout(cluster: Cluster, component: str, restart: bool) -> None:
+def rollout(asked: Asked, component: str, restart: bool) -> None:
     """Follow a rollout of the service or pool COMPONENT until it is over."""
-    with _plainly(cluster.release):
+    with _cluster(asked) as cluster:
         view = cluster.view()
         found = view.component(component) or view.component(f"inference-{component}")
         if found is None:
@@ -184,9 +208,9 @@ def rollout(cluster: Cluster, component: str, restart: bool) -> None:
 @k8s.command()
 @output_option
 @click.pass_obj
-def doctor(cluster: Cluster, output: str) -> None:
+def doctor(asked: Asked, output: str) -> None:
     """What is wrong, and what to type. Exit status 1 when something is."""
-    with _plainly(cluster.release):
+    with _cluster(asked) as cluster:
         found = list(findings(cluster, cluster.view()))
     if output == "json":
         named = [{"where": f.where, "what": f.what, "remedy": f.remedy} for f in found]
@@ -195,7 +219,7 @@ def doctor(cluster: Cluster, output: str) -> None:
         table = Table("where", "what is wrong", "what to do", show_lines=True)
         for one in found:
             table.add_row(one.where, one.what, one.remedy)
-        _console.print(table)
+        _console().print(table)
     else:
         click.echo("nothing is wrong")
     sys.exit(1 if found else 0)
@@ -210,9 +234,9 @@ def key() -> None:
 @click.argument("name")
 @click.option("--application", is_flag=True, help="For a program with many users.")
 @click.pass_obj
-def create(cluster: Cluster, name: str, application: bool) -> None:
+def create(asked: Asked, name: str, application: bool) -> None:
     """Make an API key for the account NAME and show it this once."""
-    with _plainly(cluster.release):
+    with _cluster(asked) as cluster:
         click.echo(actions.create_key(cluster, name, application=application))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from services.cluster.view import Cluster, Component, Replica, View
+from services.cluster.view import Cluster, Component, Replica, View, stuck
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +17,19 @@ class Finding:
     remedy: str
 
 
+_GROW = "grow the claim (`kubectl -n {namespace} edit pvc {claim}`), or free space on it"
 # What the last words of a container tell, the most telling first: pattern, what it is, what helps.
 _LAST_WORDS = (
     (
         r"database or disk is full|No space left on device|Errno 28",
         "its volume is full",
-        "grow the claim (`kubectl -n {namespace} edit pvc {claim}`), or free space on it",
+        _GROW,
+    ),
+    (
+        # As SQLite says when the file of a full volume is opened.
+        r"disk I/O error",
+        "its volume is full or broken",
+        _GROW,
     ),
     (
         r"neither a model's directory nor|it has no (config\.json|weights)|cannot be read",
@@ -30,12 +37,17 @@ _LAST_WORDS = (
         "look at the pool's model.source: the claim, image or path holds no whole model",
     ),
     (
+        r"killed at its memory limit",
+        "it has too little memory",
+        "raise its resources.limits.memory; a pool on processors may lower its cpu_kv_cache_gib",
+    ),
+    (
         r"out of memory|OutOfMemory|needs about .* GiB of memory|CUDA out of memory",
         "the engine has too little memory",
         "raise the pool's resources, or lower its gpu_memory_utilization or cpu_kv_cache_gib",
     ),
     (
-        r"^[A-Z][A-Z_]+: ",
+        r"^([a-z-]+: )?[A-Z]+_[A-Z]\S*: |error parsing value for field",
         "a value of its config is wrong",
         "correct the field that it names under `config` and `helm upgrade`",
     ),
@@ -68,7 +80,7 @@ def _of_replica(cluster: Cluster, component: Component, replica: Replica) -> Ite
         return
     where = f"{component.name}, pod {replica.name}"
     if unplaced := _condition(replica.raw, "PodScheduled"):
-        yield Finding(where, *_unplaced(cluster, component, unplaced))
+        yield Finding(where, *_unplaced(cluster, replica, unplaced))
     elif replica.phase in _IMAGES:
         image = replica.raw.spec.containers[0].image
         yield Finding(
@@ -81,7 +93,7 @@ def _of_replica(cluster: Cluster, component: Component, replica: Replica) -> Ite
             where, f"it cannot be made: {_waiting(replica.raw)}", _describe(cluster, replica)
         )
     elif words := _last_words(replica.raw):
-        yield Finding(where, *_told(cluster, component, replica, words))
+        yield Finding(where, *_told(cluster, replica, words))
     elif replica.restarts:
         yield Finding(
             where,
@@ -90,26 +102,26 @@ def _of_replica(cluster: Cluster, component: Component, replica: Replica) -> Ite
         )
 
 
-def _unplaced(cluster: Cluster, component: Component, words: str) -> tuple[str, str]:
-    if "nvidia.com" in words or (component.pool and "affinity" in words):
+def _unplaced(cluster: Cluster, replica: Replica, words: str) -> tuple[str, str]:
+    if re.search("persistentvolumeclaim|volume node affinity", words, re.IGNORECASE):
+        return (f"its volume is not there: {words}", f"kubectl -n {cluster.namespace} get pvc")
+    if "nvidia.com" in words or (_wants_device(replica.raw) and "affinity" in words):
         return (
             f"no node has the GPU that it asks for: {words}",
             "add nodes of that product, or correct the pool's gpu and tolerations: "
             "kubectl get nodes -L nvidia.com/gpu.product",
         )
-    if "persistentvolumeclaim" in words:
-        return (f"its volume is not there: {words}", f"kubectl -n {cluster.namespace} get pvc")
     return (
         f"no node has room for it: {words}",
         "add nodes, or lower its resources.requests; see kubectl describe nodes",
     )
 
 
-def _told(cluster: Cluster, component: Component, replica: Replica, words: str) -> tuple[str, str]:
+def _told(cluster: Cluster, replica: Replica, words: str) -> tuple[str, str]:
     names = {
         "namespace": cluster.namespace,
         "pod": replica.name,
-        "claim": component.raw.metadata.name,
+        "claim": _claim(replica.raw),
     }
     for pattern, what, remedy in _LAST_WORDS:
         if re.search(pattern, words, re.MULTILINE):
@@ -127,10 +139,7 @@ def _line(words: str, pattern: str) -> str:
 
 
 def _of_component(cluster: Cluster, component: Component) -> Iterator[Finding]:
-    progress = next(
-        (c for c in component.raw.status.conditions or () if c.type == "Progressing"), None
-    )
-    if progress and progress.reason == "ProgressDeadlineExceeded":
+    if stuck(component.raw):
         undo = f"rollout undo deployment/{component.raw.metadata.name}"
         yield Finding(
             component.name,
@@ -162,6 +171,17 @@ def _condition(pod: Any, kind: str) -> str:
     return ""
 
 
+def _wants_device(pod: Any) -> bool:
+    """Such as `nvidia.com/gpu`; what every node has is named without a domain."""
+    limits = pod.spec.containers[0].resources and pod.spec.containers[0].resources.limits
+    return any("/" in name for name in limits or ())
+
+
+def _claim(pod: Any) -> str:
+    claims = (volume.persistent_volume_claim for volume in pod.spec.volumes or ())
+    return next((claim.claim_name for claim in claims if claim), "CLAIM")
+
+
 def _waiting(pod: Any) -> str:
     for status in pod.status.container_statuses or ():
         if status.state.waiting:
@@ -176,7 +196,7 @@ def _last_words(pod: Any) -> str:
         for state in (status.state, status.last_state):
             if state and state.terminated:
                 if state.terminated.reason == "OOMKilled":
-                    return "out of memory: killed at its memory limit"
+                    return "killed at its memory limit"
                 words: str = state.terminated.message or ""
                 return words.strip()
     return ""

@@ -11,7 +11,7 @@ def of_services(view: View) -> Table:
     turns = "?" if view.turns is None else str(view.turns)
     table = Table(title=f"{view.release} in {view.namespace}: {turns} turns under way")
     for column in ("service", "ready", "version", "pods not ready"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for component in view.components:
         if not component.pool:
             table.add_row(
@@ -27,7 +27,7 @@ def of_pools(view: View) -> Table:
     table = Table(title="pools of inference")
     columns = ("pool", "ready", "version", "streams", "waiting", "held", "KV", "cache hits")
     for column in (*columns, "pods not ready"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for component in view.components:
         if not component.pool:
             continue
@@ -47,7 +47,9 @@ def of_pools(view: View) -> Table:
 
 
 def of_pods(view: View) -> Table:
-    table = Table("pod", "node", "is", "restarts", "age", "calls now")
+    table = Table()
+    for column in ("pod", "node", "is", "restarts", "age", "calls now"):
+        table.add_column(column, overflow="fold")
     for component in view.components:
         for replica in component.replicas:
             table.add_row(

@@ -126,7 +126,7 @@ class Cluster:
     def _replica(self, pod: Any) -> Replica:
         ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
         statuses = pod.status.container_statuses or ()
-        measured = self._measured(pod.metadata.name) if ready else Measured()
+        measured = self.measured(pod.metadata.name) if ready else Measured()
         return Replica(
             name=pod.metadata.name,
             node=pod.spec.node_name or "",
@@ -138,7 +138,7 @@ class Cluster:
             measured=measured,
         )
 
-    def _measured(self, pod: str) -> Measured:
+    def measured(self, pod: str) -> Measured:
         """Through the API server, which knows the way and who may go it."""
         try:
             text = self.core.connect_get_namespaced_pod_proxy_with_path(
@@ -158,6 +158,14 @@ def age(since: datetime | None) -> str:
         if seconds >= 2 * length:
             return f"{seconds // length}{unit}"
     return f"{seconds}s"
+
+
+def stuck(deployment: Any) -> bool:
+    """Whether its rollout has made no progress for as long as it may."""
+    conditions = deployment.status.conditions or ()
+    return any(
+        c.type == "Progressing" and c.reason == "ProgressDeadlineExceeded" for c in conditions
+    )
 
 
 def _samples(text: str) -> Mapping[str, Mapping[Labels, float]]:
@@ -208,13 +216,14 @@ def _phase(pod: Any) -> str:
 def _use(component: Component, gateways: Sequence[Measured]) -> PoolUse:
     pool = component.pool
 
-    def of(name: str) -> list[float]:
-        return [
-            value
-            for gateway in gateways
-            for labels, value in gateway.samples.get(f"chatmesh_replica_{name}", {}).items()
-            if ("pool", pool) in labels
-        ]
+    def of(name: str) -> Iterable[float]:
+        """Once for each replica, of which every gateway tells."""
+        told: dict[Labels, float] = {}
+        for gateway in gateways:
+            for labels, value in gateway.samples.get(f"chatmesh_replica_{name}", {}).items():
+                if ("pool", pool) in labels:
+                    told[labels] = max(value, told.get(labels, 0))
+        return told.values()
 
     held = sum(gateway.one("chatmesh_pool_held", pool=pool) or 0 for gateway in gateways)
     prompt = _tokens(component, "prompt")

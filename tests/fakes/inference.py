@@ -95,6 +95,10 @@ class ScriptedBackend:
     async def kill(self) -> None:
         self.die()
 
+    async def pause(self, _: Script) -> None:
+        """Between two tokens others run, as they do beside a real engine."""
+        await asyncio.sleep(0)
+
     def ids(self, text: str) -> list[int]:
         """As this model writes `text`."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -139,8 +143,7 @@ class ScriptedBackend:
         if number == script.hold_after:
             self.holding.set()
             await self._unless_dead(self._released)
-        # Others run between two tokens, as they do beside a real engine.
-        await asyncio.sleep(0)
+        await self.pause(script)
         if self._dead.is_set():
             raise EngineDead("the engine has died")
         self.step()

@@ -66,7 +66,7 @@ nodeAffinity:
 {{- define "chatmesh.cacheKey" -}}
 {{- $root := index . 0 -}}
 {{- $pool := index . 1 -}}
-{{- $parts := list ($root.Values.images.tag | default $root.Chart.AppVersion) $pool.gpu $pool.model (include "chatmesh.poolConfig" .) -}}
+{{- $parts := list ($pool.image | default $root.Values.images.tag | default $root.Chart.AppVersion) $pool.gpu $pool.model (include "chatmesh.poolConfig" .) -}}
 {{- $parts | toJson | sha256sum | trunc 16 -}}
 {{- end -}}
 

@@ -5,6 +5,7 @@ A component is a dict of:
   service    whose code it runs: `tokenizer`, `inference`
   values     its part of the values
   image      `mesh`, `inference` or `inference-cpu`
+  reference  another image in that one's place, in full; may be empty
   port       where it listens for gRPC
   ports      further ports by name: {http: 8000}
   callers    names of components that may call it; `inference` stands for every pool
@@ -63,7 +64,7 @@ labels:
 {{- end -}}
 
 {{- define "meshlib.image" -}}
-{{ printf "%s%s:%s" .root.Values.images.prefix .image (.root.Values.images.tag | default .root.Chart.AppVersion) }}
+{{ .reference | default (printf "%s%s:%s" .root.Values.images.prefix .image (.root.Values.images.tag | default .root.Chart.AppVersion)) }}
 {{- end -}}
 
 {{/* Of the config, or what the service itself takes when it is not said. */}}

@@ -1,6 +1,7 @@
 """vLLM's engine for one model, with the parsers that fit it."""
 
 import asyncio
+import importlib
 import shutil
 import signal
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from threading import Event
 from typing import Any, TypeVar
 
 import structlog
+import torch
 from vllm import envs
 from vllm.config import ModelConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -48,10 +50,12 @@ def start(config: InferenceConfig, cancelled: Event) -> Served:
     args.reasoning_parser = family.reasoning_parser
     if current_platform.is_cpu():
         vllm_environment.prepare_for_cpu()
+        _check_kernels()
         _check_memory(config)
     if cancelled.is_set():
         raise CannotStart("told to stop while starting")
-    engine = _launch(args)
+    with vllm_environment.reasons() as reasons:
+        engine = _launch(args, reasons)
     _lighten(engine)
     return Served(
         backend=VllmBackend(engine, parsers),
@@ -129,6 +133,18 @@ def _parsers(model: ModelConfig, tokenizer: TokenizerLike, family: Family) -> Vl
         ) from error
 
 
+def _check_kernels() -> None:
+    """vLLM only warns where it cannot load them, and dies of that later and in riddles."""
+    if hasattr(torch.ops._C, "init_cpu_threads_env"):
+        return
+    try:
+        importlib.import_module("vllm._C")
+    except ImportError as error:
+        raise CannotStart(
+            f"vLLM's kernels cannot be loaded: {error}; Debian has libnuma in libnuma1"
+        ) from error
+
+
 def _check_memory(config: InferenceConfig) -> None:
     """A machine without an accelerator would find out by killing something."""
     weights = sum(path.stat().st_size for path in Path(config.model).glob("*.safetensors"))
@@ -141,14 +157,15 @@ def _check_memory(config: InferenceConfig) -> None:
         )
 
 
-def _launch(args: AsyncEngineArgs) -> AsyncLLM:
+def _launch(args: AsyncEngineArgs, reasons: Path) -> AsyncLLM:
     try:
         with _without_interrupts(), vllm_environment.errors_to_log():
             return AsyncLLM.from_engine_args(
                 args, usage_context=_LIKE_THE_SERVER, stat_loggers=[Steps]
             )
     except (OSError, ValueError, RuntimeError) as error:
-        raise CannotStart(f"the engine did not start: {_first_line(error)}") from error
+        reason = reasons.read_text().partition("\n")[0] or _first_line(error)
+        raise CannotStart(f"the engine did not start: {reason}") from error
 
 
 def _lighten(engine: AsyncLLM) -> None:

@@ -4,10 +4,11 @@ import logging
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -22,6 +23,8 @@ _VARIABLES = {
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "VLLM_LOGGING_CONFIG_PATH": str(Path(__file__).with_name("vllm_logging.json")),
 }
+# Names the file of `reasons` to the engine's processes.
+_REASONS = "CHATMESH_ENGINE_REASONS"
 _STDERR = 2
 # An engine whose service is gone may clean up for so long.
 _LAST_SECONDS = 10
@@ -51,9 +54,36 @@ def log_output() -> logging.Handler:
         logging.captureWarnings(capture=True)
         threading.Thread(target=_end_with_parent, daemon=True).start()
     ours = _our_output()
-    handler = logging.StreamHandler(ours.stream)
+    handler = _Output(ours.stream)
     handler.setFormatter(ours.formatter)
     return handler
+
+
+class _Output(logging.StreamHandler[TextIO]):
+    """Tells `reasons` what broke a start, in its own words: no user has said anything by then."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        file = os.environ.get(_REASONS)
+        if file and record.exc_info and record.exc_info[1]:
+            error = record.exc_info[1]
+            with suppress(FileNotFoundError), Path(file).open("r+") as reasons:
+                reasons.seek(0, os.SEEK_END)
+                reasons.write(f"{type(error).__name__}: {error}\n")
+
+
+@contextmanager
+def reasons() -> Iterator[Path]:
+    """A file to which processes started within write why they cannot start, the root cause first.
+
+    vLLM tells the process that starts an engine only that it did not start.
+    """
+    with tempfile.NamedTemporaryFile() as file:
+        os.environ[_REASONS] = file.name
+        try:
+            yield Path(file.name)
+        finally:
+            del os.environ[_REASONS]
 
 
 @contextmanager

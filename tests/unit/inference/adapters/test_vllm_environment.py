@@ -58,3 +58,37 @@ def test_processes_started_meanwhile_write_to_our_log(log: Path) -> None:
         subprocess.run(shout, check=True)
     subprocess.run(shout, check=True)
     assert log.read_text() == "from a child"
+
+
+def test_what_breaks_a_start_is_told_by_the_process_that_broke(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VLLM_LOGGING_CONFIG_PATH", raising=False)
+    vllm_environment.prepare()
+    dictConfig(json.loads(Path(os.environ["VLLM_LOGGING_CONFIG_PATH"]).read_text()))
+    engine = logging.getLogger("vllm.engine")
+    with vllm_environment.reasons() as reasons:
+        _break(engine, "no such kernel")
+        _break(engine, "a worker failed")
+        assert reasons.read_text().splitlines() == [
+            "RuntimeError: no such kernel",
+            "RuntimeError: a worker failed",
+        ]
+
+
+def test_what_breaks_after_the_start_is_told_nowhere(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VLLM_LOGGING_CONFIG_PATH", raising=False)
+    vllm_environment.prepare()
+    dictConfig(json.loads(Path(os.environ["VLLM_LOGGING_CONFIG_PATH"]).read_text()))
+    with vllm_environment.reasons() as reasons:
+        variables = dict(os.environ)
+    # What a process that was started within still has.
+    monkeypatch.setattr(os, "environ", variables)
+    _break(logging.getLogger("vllm.engine"), "what the user wrote")
+    assert not reasons.exists()
+
+
+def _break(logger: logging.Logger, words: str) -> None:
+    logger.error("failed", exc_info=RuntimeError(words))

@@ -1,0 +1,104 @@
+"""As README says: real vLLM in a pod, the printed request, a tool call, and what stays."""
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.charts.test_schema import WRONG
+from tests.cluster.site import CHART, RELEASE, Site, Values, images, merged
+
+pytestmark = [pytest.mark.timeout(900)]
+# In every namespace, and the pod that this suite makes.
+GIVENS = {"configmap/kube-root-ca.crt", "serviceaccount/default", "pod/traffic"}
+
+
+def local() -> Values:
+    """values-local.yaml, as it is but for where the images are."""
+    made: Values = yaml.safe_load((CHART / "values-local.yaml").read_text())
+    prefix, tag = images()
+    return merged(made, {"images": {"prefix": prefix, "tag": tag}})
+
+
+@pytest.mark.parametrize(("wrong", "field"), WRONG, ids=lambda value: str(value)[:60])
+def test_a_wrong_value_is_refused_before_anything_is_made(
+    here: Site, wrong: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(AssertionError, match=re.escape(field)):
+        here.helm("install", values=wrong)
+    assert there(here) == set()
+
+
+def test_the_printed_request_is_answered_by_real_vllm_and_a_tool(here: Site) -> None:
+    began = time.monotonic()
+    here.install(local())
+    installed = time.monotonic() - began
+    pods = here.kubectl("get", "pods", "-o", "name")
+    assert len(re.findall(rf"pod/{RELEASE}-", pods)) == 7
+    command = printed_request(here)
+    with forwarded(here):
+        answer = subprocess.run(
+            command, shell=True, capture_output=True, text=True, timeout=120, check=True
+        ).stdout
+    assert answer.count("data: ") > 2
+    assert "391" in spoken(answer)
+    ran = here.cluster.measured(here.replicas("tool-runner")[0].name)
+    assert ran.total("chatmesh_tool_calls_total") >= 1
+    here.tell(
+        f"helm install with values-local.yaml to ready: {installed:.0f} s; to the answer "
+        f"{time.monotonic() - began:.0f} s"
+    )
+
+
+def test_uninstalled_it_leaves_its_volumes_and_a_secret_and_says_so(here: Site) -> None:
+    notes = here.helm("status", "-o", "yaml")
+    here.helm("uninstall", "--wait")
+    left = there(here)
+    assert left == {
+        *(f"persistentvolumeclaim/{RELEASE}-{name}" for name in STORED),
+        f"secret/{RELEASE}-pepper",
+    }
+    for words in (f"delete pvc -l app.kubernetes.io/instance={RELEASE}", f"{RELEASE}-pepper"):
+        assert words in notes
+
+
+STORED = ("gateway", "context-assembly", "memory")
+
+
+def there(here: Site) -> set[str]:
+    """Everything in the namespace but events and what is always there."""
+    kinds = here.kubectl("api-resources", "--namespaced", "--verbs=list", "-o", "name").split()
+    wanted = ",".join(kind for kind in kinds if not kind.startswith(("events", "pods.metrics")))
+    names = here.kubectl("get", wanted, "-o", "name", "--ignore-not-found").split()
+    plain = {re.sub(r"\.[a-z0-9.-]+/", "/", name) for name in names}
+    return plain - GIVENS
+
+
+def printed_request(here: Site) -> str:
+    notes: str = yaml.safe_load(here.helm("status", "-o", "yaml"))["info"]["notes"]
+    command = notes[notes.index("curl -N") :]
+    lines = command.splitlines()
+    return "\n".join(lines[:2]).replace("Bearer KEY", f"Bearer {here.key}")
+
+
+def spoken(stream: str) -> str:
+    pieces = re.findall(r'"content":\s?"((?:[^"\\]|\\.)*)"', stream)
+    return "".join(pieces)
+
+
+@contextmanager
+def forwarded(here: Site) -> Iterator[None]:
+    """As the notes say."""
+    command = ["kubectl", "-n", here.namespace, "port-forward", f"service/{RELEASE}", "8000:80"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert "Forwarding" in process.stdout.readline()
+            yield
+        finally:
+            process.terminate()

@@ -1,0 +1,264 @@
+"""A small API server of Kubernetes on loopback, for the real client: JSON objects by their paths.
+
+It gets, lists by labels, creates, patches, scales, evicts, and passes on a pod's metrics. It has no
+controllers: what should become of an object, a test does to it. No watches, no exec.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+Json = dict[str, Any]
+_PATH = re.compile(
+    r"/(?:api|apis/(?P<group>[^/]+))/[^/]+"
+    r"(?:/namespaces/(?P<namespace>[^/]+))?"
+    r"/(?P<resource>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<sub>.+))?)?"
+)
+_VERBS = {"GET": "get", "POST": "create", "PATCH": "patch"}
+_KINDS = {
+    "pods": ("v1", "PodList"),
+    "persistentvolumeclaims": ("v1", "PersistentVolumeClaimList"),
+    "deployments": ("apps/v1", "DeploymentList"),
+}
+_METRICS = "text/plain; version=1.0.0; charset=utf-8"
+
+
+class Refused(Exception):
+    """Told as a `Status`."""
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    content_type: str
+    body: Any
+    group: str
+    namespace: str
+    resource: str
+    name: str
+    sub: str
+
+    @property
+    def of(self) -> str:
+        """The object's or the collection's path, without a subresource."""
+        return self.path.removesuffix(f"/{self.sub}") if self.sub else self.path
+
+
+@dataclass(slots=True)
+class ApiServer:
+    objects: dict[str, Json] = field(default_factory=dict)
+    # What pods expose, by name; others cannot be reached.
+    metrics: dict[str, str] = field(default_factory=dict)
+    # What they expose after that, at one look after the other.
+    later: dict[str, list[str]] = field(default_factory=dict)
+    # How many evictions the disruption budget does not allow.
+    evictions_refused: int = 0
+    # Resources that whoever asks may not touch.
+    forbidden: set[str] = field(default_factory=set)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    url: str = ""
+
+    def add(self, *objects: Json) -> None:
+        self.objects.update({_path(each): each for each in objects})
+
+    def find(self, resource: str, name: str) -> Json:
+        return self.objects[self._where(resource, name)]
+
+    def remove(self, resource: str, name: str) -> None:
+        del self.objects[self._where(resource, name)]
+
+    def _where(self, resource: str, name: str) -> str:
+        (path,) = (path for path in self.objects if path.split("/")[-2:] == [resource, name])
+        return path
+
+    def answer(self, asked: Asked) -> tuple[int, Json | str]:
+        self.asked.append((asked.method, asked.path))
+        self._check_allowed(asked)
+        if asked.sub == "proxy/metrics":
+            return 200, self._metrics(asked)
+        if asked.sub == "eviction":
+            return 201, self._evicted(asked)
+        if asked.method == "POST":
+            return 201, self._created(asked)
+        if not asked.name:
+            return 200, self._listed(asked)
+        found = self._found(asked)
+        if asked.method == "PATCH":
+            self._patch(found, asked)
+        if asked.sub == "scale":
+            kind = {"apiVersion": "autoscaling/v1", "kind": "Scale"}
+            replicas = {"replicas": found["spec"]["replicas"]}
+            return 200, kind | {"metadata": {}, "spec": replicas, "status": replicas}
+        return 200, found
+
+    def _check_allowed(self, asked: Asked) -> None:
+        if asked.resource not in self.forbidden:
+            return
+        verb = "list" if asked.method == "GET" and not asked.name else _VERBS[asked.method]
+        inside = f'in the namespace "{asked.namespace}"'
+        named = f' "{asked.name}"' if asked.name else ""
+        raise Refused(
+            403,
+            "Forbidden",
+            f'{asked.resource}{named} is forbidden: User "ada" cannot {verb} resource '
+            f'"{asked.resource}" in API group "{asked.group}" '
+            f"{inside if asked.namespace else 'at the cluster scope'}",
+        )
+
+    def _found(self, asked: Asked) -> Json:
+        if asked.of not in self.objects:
+            group = f".{asked.group}" if asked.group else ""
+            raise Refused(404, "NotFound", f'{asked.resource}{group} "{asked.name}" not found')
+        return self.objects[asked.of]
+
+    def _metrics(self, asked: Asked) -> str:
+        pod, _, port = asked.name.partition(":")
+        if pod not in self.metrics or port != "9090":
+            said = f"error trying to reach service: dial tcp {pod}:{port}: connect: refused"
+            raise Refused(503, "ServiceUnavailable", said)
+        told = self.metrics[pod]
+        if self.later.get(pod):
+            self.metrics[pod] = self.later[pod].pop(0)
+        return told
+
+    def _evicted(self, asked: Asked) -> Json:
+        pod = self._found(asked)
+        assert asked.body["metadata"]["name"] == asked.name
+        if self.evictions_refused:
+            self.evictions_refused -= 1
+            said = "Cannot evict pod as it would violate the pod's disruption budget."
+            raise Refused(429, "TooManyRequests", said)
+        pod["metadata"]["deletionTimestamp"] = "2026-01-01T10:00:00Z"
+        return _status(201, "Success")
+
+    def _created(self, asked: Asked) -> Json:
+        created: Json = asked.body
+        path = f"{asked.path}/{created['metadata']['name']}"
+        if path in self.objects:
+            said = f'{asked.resource} "{created["metadata"]["name"]}" already exists'
+            raise Refused(409, "AlreadyExists", said)
+        self.objects[path] = created
+        return created
+
+    def _listed(self, asked: Asked) -> Json:
+        version, kind = _KINDS[asked.resource]
+        pairs = ",".join(asked.query.get("labelSelector", ())).split(",")
+        wanted = dict(pair.split("=") for pair in pairs if pair).items()
+        inside = [
+            each for path, each in self.objects.items() if path.rpartition("/")[0] == asked.path
+        ]
+        items = [each for each in inside if wanted <= each["metadata"]["labels"].items()]
+        return {"kind": kind, "apiVersion": version, "metadata": {}, "items": items}
+
+    def _patch(self, found: Json, asked: Asked) -> None:
+        """As merge patches do; the strategic ones that are sent here change maps alone."""
+        kinds = {"application/merge-patch+json"}
+        if "." not in asked.group:
+            kinds.add("application/strategic-merge-patch+json")
+        if asked.content_type not in kinds:
+            said = f"the body of the request was in an unknown format, accepted are: {kinds}"
+            raise Refused(415, "UnsupportedMediaType", said)
+        before = json.dumps(found.get("spec"))
+        _merge(found, asked.body)
+        if "generation" in found["metadata"] and json.dumps(found.get("spec")) != before:
+            found["metadata"]["generation"] += 1
+
+
+def _path(thing: Json) -> str:
+    version, metadata = thing["apiVersion"], thing["metadata"]
+    root = "/apis/" if "/" in version else "/api/"
+    namespace = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
+    return f"{root}{version}{namespace}/{thing['kind'].lower()}s/{metadata['name']}"
+
+
+def _merge(into: Json, patch: Json) -> None:
+    for key, value in patch.items():
+        if value is None:
+            into.pop(key, None)
+        elif isinstance(value, dict):
+            _merge(into.setdefault(key, {}), value)
+        else:
+            into[key] = value
+
+
+def _status(code: int, status: str, reason: str = "", message: str = "") -> Json:
+    said = {"status": status, "reason": reason, "message": message, "code": code}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}} | said
+
+
+class _Connection(BaseHTTPRequestHandler):
+    server: "_Listener"
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_PATCH(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        url = urlsplit(self.path)
+        path = unquote(url.path)
+        match = _PATH.fullmatch(path)
+        assert match, self.path
+        length = int(self.headers.get("Content-Length") or 0)
+        asked = Asked(
+            method=self.command,
+            path=path,
+            query=parse_qs(url.query),
+            content_type=self.headers.get("Content-Type", ""),
+            body=json.loads(self.rfile.read(length)) if length else None,
+            **match.groupdict(""),
+        )
+        try:
+            code, answer = self.server.api.answer(asked)
+        except Refused as error:
+            code, answer = error.code, _status(error.code, "Failure", error.reason, str(error))
+        self._send(code, answer)
+
+    def _send(self, code: int, answer: Json | str) -> None:
+        body = answer if isinstance(answer, str) else json.dumps(answer)
+        self.send_response(code)
+        self.send_header("Content-Type", _METRICS if body is answer else "application/json")
+        self.send_header("Content-Length", str(len(body.encode())))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing is logged."""
+
+
+class _Listener(ThreadingHTTPServer):
+    def __init__(self, api: ApiServer) -> None:
+        super().__init__(("127.0.0.1", 0), _Connection)
+        self.api = api
+
+
+@contextmanager
+def served() -> Iterator[ApiServer]:
+    """An empty one, while within."""
+    api = ApiServer()
+    with _Listener(api) as listener:
+        api.url = f"http://127.0.0.1:{listener.server_port}"
+        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield api
+        finally:
+            listener.shutdown()
+            thread.join()

@@ -1,0 +1,160 @@
+"""The objects of a release as an API server tells them: JSON, as `kubectl get -o json` shows it."""
+
+from tests.fakes.kubernetes import Json
+
+NAMESPACE, RELEASE = "chat", "chatmesh"
+STARTED = "2026-01-01T09:00:00Z"
+
+
+def labels(component: str, release: str = RELEASE) -> Json:
+    return {
+        "app.kubernetes.io/name": "chatmesh",
+        "app.kubernetes.io/instance": release,
+        "app.kubernetes.io/component": component,
+    }
+
+
+def _metadata(name: str, component: str, release: str = RELEASE) -> Json:
+    return {
+        "name": f"{release}-{name}",
+        "namespace": NAMESPACE,
+        "uid": f"uid-of-{release}-{name}",
+        "labels": labels(component, release),
+    }
+
+
+def _template(component: str, claim: str = "", devices: int = 0) -> Json:
+    limits = {"memory": "1Gi"} | ({"nvidia.com/gpu": str(devices)} if devices else {})
+    container = {
+        "name": "inference" if component.startswith("inference-") else component,
+        "image": "ghcr.io/chatmesh/mesh:0.1.0",
+        "resources": {"limits": limits},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    volumes: list[Json] = [{"name": "tmp", "emptyDir": {}}]
+    if claim:
+        volumes.append({"name": "store", "persistentVolumeClaim": {"claimName": claim}})
+    return {"containers": [container], "volumes": volumes, "restartPolicy": "Always"}
+
+
+def deployment(
+    component: str, *, wanted: int = 1, ready: int = 1, updated: int = 1, release: str = RELEASE
+) -> Json:
+    selector = labels(component, release)
+    template = {"metadata": {"labels": selector | {"app.kubernetes.io/version": "0.1.0"}}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(component, component, release) | {"generation": 1},
+        "spec": {
+            "replicas": wanted,
+            "selector": {"matchLabels": selector},
+            "template": template | {"spec": _template(component)},
+        },
+        "status": {
+            "observedGeneration": 1,
+            "replicas": wanted,
+            "updatedReplicas": updated,
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+            "conditions": [progressing("NewReplicaSetAvailable")],
+        },
+    }
+
+
+def progressing(reason: str) -> Json:
+    holds = "False" if reason == "ProgressDeadlineExceeded" else "True"
+    return {"type": "Progressing", "status": holds, "reason": reason}
+
+
+# What a pod's only container does.
+RUNS: Json = {"state": {"running": {"startedAt": STARTED}}, "ready": True, "restartCount": 0}
+STARTS: Json = RUNS | {"ready": False}
+
+
+def waits(reason: str, message: str = "") -> Json:
+    state = {"waiting": {"reason": reason, "message": message}}
+    return {"state": state, "ready": False, "restartCount": 0}
+
+
+def crashed(message: str, reason: str = "Error", restarts: int = 3) -> Json:
+    """Between two starts, as most of the time; `message` is the end of its log."""
+    ended = {
+        "exitCode": 137 if reason == "OOMKilled" else 1,
+        "reason": reason,
+        "message": message,
+        "startedAt": STARTED,
+        "finishedAt": STARTED,
+    }
+    later = waits("CrashLoopBackOff", "back-off 40s restarting failed container")
+    return later | {"lastState": {"terminated": ended}, "restartCount": restarts}
+
+
+def pod(
+    component: str,
+    number: int = 0,
+    does: Json = RUNS,
+    *,
+    node: str = "node-1",
+    claim: str = "",
+    devices: int = 0,
+    release: str = RELEASE,
+) -> Json:
+    made: Json = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": _metadata(f"{component}-{number}", component, release),
+        "spec": _template(component, claim, devices) | {"nodeName": node},
+    }
+    container = made["spec"]["containers"][0]
+    identity = {"name": container["name"], "image": container["image"], "imageID": "sha256:0"}
+    running = "running" in does["state"] or "lastState" in does
+    made["status"] = {
+        "phase": "Running" if running else "Pending",
+        "startTime": STARTED,
+        "conditions": [
+            {"type": "PodScheduled", "status": "True"},
+            {"type": "Ready", "status": "True" if does["ready"] else "False"},
+        ],
+        "containerStatuses": [identity | does],
+    }
+    return made
+
+
+def unplaced(component: str, message: str, *, devices: int = 0) -> Json:
+    """A pod that no node takes."""
+    made = pod(component, devices=devices)
+    del made["spec"]["nodeName"]
+    told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    made["status"] = {"phase": "Pending", "conditions": [told | {"message": message}]}
+    return made
+
+
+def claim(
+    component: str, phase: str = "Bound", storage_class: str = "", release: str = RELEASE
+) -> Json:
+    spec: Json = {"accessModes": ["ReadWriteOnce"]}
+    if storage_class:
+        spec["storageClassName"] = storage_class
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": _metadata(component, component, release),
+        "spec": spec,
+        "status": {"phase": phase},
+    }
+
+
+def node(name: str) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": {}},
+        "spec": {},
+    }
+
+
+def scaled_object(component: str) -> Json:
+    made = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject"}
+    target = {"scaleTargetRef": {"name": f"{RELEASE}-{component}"}}
+    return made | {"metadata": _metadata(component, component), "spec": target}

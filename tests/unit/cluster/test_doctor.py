@@ -1,0 +1,329 @@
+"""What is wrong is said with what to do about it, read off what containers really say."""
+
+import ast
+import errno
+import importlib.util
+import io
+import logging
+import os
+import sqlite3
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.cluster.doctor import Finding, findings
+from services.cluster.view import Cluster
+from services.gateway.config import GatewayConfig
+from services.inference.config import InferenceConfig
+from services.inference.wiring import SERVICE
+from services.shared.config import ServiceConfig
+from services.shared.process import Service, read, run
+from services.shared.sqlite import open_sqlite
+from tests.fakes.kubernetes import ApiServer, Json
+from tests.fakes.logs import logged_to
+from tests.fakes.release import (
+    STARTS,
+    claim,
+    crashed,
+    deployment,
+    pod,
+    progressing,
+    unplaced,
+    waits,
+)
+
+POOL = "inference-large"
+NO_AFFINITY = (
+    "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. "
+    "preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+)
+NO_GPU = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+NO_MEMORY = "0/3 nodes are available: 3 Insufficient memory."
+
+
+def found(cluster: Cluster) -> Sequence[Finding]:
+    return list(findings(cluster, cluster.view()))
+
+
+def only(api: ApiServer, cluster: Cluster, component: str, there: Json) -> Finding:
+    """The one finding where this pod is all that is wrong."""
+    api.add(deployment(component, ready=0), there)
+    (finding,) = found(cluster)
+    assert finding.where == f"{component}, pod chatmesh-{component}-0"
+    return finding
+
+
+def last_words(service: Service[Any]) -> str:
+    """Of a process that cannot start."""
+    with pytest.raises(SystemExit) as ended, logged_to(io.StringIO()):
+        run(service)
+    return str(ended.value)
+
+
+def test_nothing_is_wrong_where_all_is_ready(api: ApiServer, cluster: Cluster) -> None:
+    api.add(deployment("gateway"), deployment(POOL, wanted=0, ready=0, updated=0))
+    api.add(pod("gateway"), claim("gateway"))
+    assert not found(cluster)
+
+
+def test_what_starts_or_leaves_is_not_wrong(api: ApiServer, cluster: Cluster) -> None:
+    left = pod("memory", 0, crashed("inference: it is over"))
+    left["metadata"]["deletionTimestamp"] = "2026-01-01T10:00:00Z"
+    api.add(deployment("gateway"), deployment("memory"))
+    api.add(pod("gateway", 0, STARTS), pod("gateway", 1, waits("ContainerCreating")), left)
+    assert not found(cluster)
+
+
+def test_a_release_that_is_not_there_is_asked_for_by_another_name(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    api.add(deployment("gateway", release="other"))
+    assert found(cluster) == [
+        Finding(
+            "release chatmesh",
+            "nothing of it is in namespace chat",
+            "name the right ones: --release and --namespace",
+        )
+    ]
+
+
+@pytest.mark.parametrize("said", [NO_AFFINITY, NO_GPU])
+def test_a_pool_that_no_gpu_is_there_for(api: ApiServer, cluster: Cluster, said: str) -> None:
+    finding = only(api, cluster, POOL, unplaced(POOL, said, devices=1))
+    assert finding.what == f"no node has the GPU that it asks for: {said}"
+    assert "kubectl get nodes -L nvidia.com/gpu.product" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("component", "said"),
+    [("gateway", NO_MEMORY), (POOL, NO_MEMORY), (POOL, NO_AFFINITY)],
+)
+def test_what_wants_no_gpu_is_not_sent_to_buy_one(
+    api: ApiServer, cluster: Cluster, component: str, said: str
+) -> None:
+    finding = only(api, cluster, component, unplaced(component, said))
+    assert finding.what == f"no node has room for it: {said}"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '0/1 nodes are available: persistentvolumeclaim "models" not found.',
+        "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+        "0/1 nodes are available: 1 node(s) had volume node affinity conflict.",
+    ],
+)
+def test_a_pod_whose_volume_is_not_there(api: ApiServer, cluster: Cluster, said: str) -> None:
+    finding = only(api, cluster, POOL, unplaced(POOL, said, devices=1))
+    assert finding.what == f"its volume is not there: {said}"
+    assert finding.remedy == "kubectl -n chat get pvc"
+
+
+@pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff"])
+def test_an_image_that_cannot_be_had(api: ApiServer, cluster: Cluster, reason: str) -> None:
+    finding = only(api, cluster, "memory", pod("memory", 0, waits(reason, "not found")))
+    assert finding.what == f"its image ghcr.io/chatmesh/mesh:0.1.0 cannot be had ({reason})"
+    assert "images.prefix" in finding.remedy
+
+
+def test_a_container_that_cannot_be_made(api: ApiServer, cluster: Cluster) -> None:
+    does = waits("CreateContainerConfigError", 'secret "chatmesh-pepper" not found')
+    finding = only(api, cluster, "gateway", pod("gateway", 0, does))
+    assert finding.what == 'it cannot be made: secret "chatmesh-pepper" not found'
+    assert finding.remedy == "kubectl -n chat describe pod chatmesh-gateway-0"
+
+
+@pytest.mark.parametrize("holds", ["nothing", "an empty directory", "no weights"])
+def test_a_model_that_is_missing(
+    api: ApiServer, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holds: str
+) -> None:
+    model = tmp_path / "model"
+    if holds != "nothing":
+        model.mkdir()
+    if holds == "no weights":
+        (model / "config.json").touch()
+    monkeypatch.setenv("INFERENCE_MODEL", str(model))
+    words = last_words(SERVICE)
+    assert str(model) in words
+    finding = only(api, cluster, POOL, pod(POOL, 0, crashed(words)))
+    assert finding.what == f"its model is missing or not whole: {words}"
+    assert "model.source" in finding.remedy
+
+
+def refusals(module: str) -> Sequence[str]:
+    """All sentences with which it does not start, without importing it; a 1 is what is put in."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    calls = [
+        n for n in ast.walk(ast.parse(Path(spec.origin).read_text())) if isinstance(n, ast.Call)
+    ]
+    told = [call.args[0] for call in calls if ast.unparse(call.func) == "CannotStart"]
+    return [_filled(sentence) for sentence in told]
+
+
+def _filled(sentence: ast.expr) -> str:
+    parts = sentence.values if isinstance(sentence, ast.JoinedStr) else [sentence]
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "1" for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [
+        ("cannot be read", "its model is missing or not whole"),
+        ("GiB are free", "the engine has too little memory"),
+        ("INFERENCE_ENGINE_ARGS", "a value of its config is wrong"),
+        ("did not start", "the engine dies while it loads"),
+    ],
+)
+def test_the_sentences_of_the_engine_are_understood(
+    api: ApiServer, cluster: Cluster, part: str, what: str
+) -> None:
+    (said,) = (s for s in refusals("services.inference.adapters.vllm_engine") if part in s)
+    finding = only(api, cluster, POOL, pod(POOL, 0, crashed(f"inference: {said}")))
+    assert finding.what == f"{what}: inference: {said}"
+
+
+ABSL = "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR"
+DIED = "inference: the engine did not start: Engine core initialization failed."
+
+
+def test_an_engine_that_dies_loading_is_told_by_its_last_line(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    words = f'{ABSL}\n{{"event": "engine starting", "level": "info"}}\n{DIED}\n'
+    finding = only(api, cluster, POOL, pod(POOL, 0, crashed(words)))
+    assert finding.what == f"the engine dies while it loads: {DIED}"
+    assert "kubectl -n chat logs chatmesh-inference-large-0 --previous" in finding.remedy
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch's is called."""
+
+
+def test_why_it_died_tells_more_than_that_it_did(api: ApiServer, cluster: Cluster) -> None:
+    log = io.StringIO()
+    with logged_to(log):
+        logging.getLogger("vllm").error("EngineCore failed to start.", exc_info=OutOfMemoryError())
+    finding = only(api, cluster, POOL, pod(POOL, 0, crashed(f"{log.getvalue()}{DIED}")))
+    assert finding.what.startswith("the engine has too little memory: {")
+    assert "gpu_memory_utilization" in finding.remedy
+
+
+async def test_a_volume_that_is_full(api: ApiServer, cluster: Cluster, tmp_path: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError) as raised:
+        async with (
+            open_sqlite(f"sqlite:{tmp_path}/full.sqlite", ["CREATE TABLE note (text)"]) as database,
+            database.transaction() as writing,
+        ):
+            await writing.execute("PRAGMA max_page_count=1")
+            await writing.execute("INSERT INTO note VALUES (zeroblob(100000))")
+    words = "".join(traceback.format_exception(raised.value))
+    there = pod("memory", 0, crashed(words), claim="people")
+    finding = only(api, cluster, "memory", there)
+    said = "sqlite3.OperationalError: database or disk is full"
+    assert finding.what == f"its volume is full: {said}"
+    assert "`kubectl -n chat edit pvc people`" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "its volume is full"),
+        (sqlite3.OperationalError("disk I/O error"), "its volume is full or broken"),
+    ],
+)
+def test_a_file_that_a_full_volume_does_not_open(
+    api: ApiServer, cluster: Cluster, error: Exception, what: str
+) -> None:
+    words = "".join(traceback.format_exception(error))
+    finding = only(api, cluster, "gateway", pod("gateway", 0, crashed(words), claim="accounts"))
+    assert finding.what == f"{what}: {words.strip()}"
+    assert "edit pvc accounts" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "value", "knob"),
+    [
+        (InferenceConfig, "INFERENCE_MAX_WAITING", "0", "INFERENCE_MAX_WAITING"),
+        (InferenceConfig, "INFERENCE_ENGINE_ARGS", "eager", "engine_args"),
+        (
+            GatewayConfig,
+            "GATEWAY_INFERENCE_POOLS",
+            '[{"name": "large", "address": "large:50053", "hold_seconds": "soon"}]',
+            "GATEWAY_INFERENCE_POOLS_0_HOLD_SECONDS",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_value_that_is_wrong_is_named(
+    api: ApiServer,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    config: type[ServiceConfig],
+    name: str,
+    value: str,
+    knob: str,
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        read(config)
+    words = f"{ABSL}\n{ended.value}"
+    finding = only(api, cluster, POOL, pod(POOL, 0, crashed(words)))
+    assert finding.what == f"a value of its config is wrong: {ended.value}"
+    assert knob in finding.what
+    assert "helm upgrade" in finding.remedy
+
+
+@pytest.mark.parametrize("component", ["moderation", POOL])
+def test_what_the_kernel_killed(api: ApiServer, cluster: Cluster, component: str) -> None:
+    there = pod(component, 0, crashed("", reason="OOMKilled"))
+    finding = only(api, cluster, component, there)
+    assert finding.what == "it has too little memory: killed at its memory limit"
+    assert "resources.limits.memory" in finding.remedy
+
+
+def test_words_that_nobody_knows_are_passed_on(api: ApiServer, cluster: Cluster) -> None:
+    words = "Traceback (most recent call last):\nKeyError: 'x'"
+    finding = only(api, cluster, "memory", pod("memory", 0, crashed(words)))
+    assert finding.what == "it ends by itself: KeyError: 'x'"
+    assert finding.remedy == "kubectl -n chat logs chatmesh-memory-0 --previous"
+
+
+def test_one_that_ends_without_a_word_is_counted(api: ApiServer, cluster: Cluster) -> None:
+    finding = only(api, cluster, "memory", pod("memory", 0, crashed("", restarts=4)))
+    assert finding.what == "it has ended 4 times without a word"
+
+
+def test_a_claim_that_is_not_bound(api: ApiServer, cluster: Cluster) -> None:
+    api.add(deployment("memory"), pod("memory"), claim("gateway", "Pending"))
+    api.add(claim("memory", "Pending", "fast"), claim("memory", "Pending", release="other"))
+    default, fast = found(cluster)
+    assert (default.where, fast.where) == ("volume chatmesh-gateway", "volume chatmesh-memory")
+    assert default.what == "it is Pending: nobody makes one of storage class the default"
+    assert fast.what == "it is Pending: nobody makes one of storage class fast"
+
+
+def test_a_rollout_that_is_stuck(api: ApiServer, cluster: Cluster) -> None:
+    stuck = deployment("tokenizer", wanted=2, ready=2, updated=1)
+    stuck["status"]["conditions"] = [progressing("ProgressDeadlineExceeded")]
+    api.add(stuck, pod("tokenizer"))
+    (finding,) = found(cluster)
+    assert finding.where == "tokenizer"
+    assert finding.what == "its rollout does not get on"
+    assert "kubectl -n chat rollout undo deployment/chatmesh-tokenizer" in finding.remedy
+
+
+def test_all_that_is_wrong_is_told_in_the_order_of_a_turn(api: ApiServer, cluster: Cluster) -> None:
+    api.add(deployment(POOL), deployment("gateway"), claim("memory", "Lost"))
+    api.add(unplaced(POOL, NO_GPU), pod("gateway", 0, waits("ErrImagePull")))
+    told = [finding.where for finding in found(cluster)]
+    assert told == [
+        "gateway, pod chatmesh-gateway-0",
+        "inference-large, pod chatmesh-inference-large-0",
+        "volume chatmesh-memory",
+    ]
