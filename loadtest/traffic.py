@@ -51,11 +51,11 @@ async def converse(
         turn.waited = time.monotonic() - began
         try:
             await _stream(session, url, body, turn)
-        except (Refused, aiohttp.ClientConnectorError) as error:
+        except Refused as error:
             if time.monotonic() - began < patience:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            turn.refused = str(error) or type(error).__name__
+            turn.refused = str(error)
         except (aiohttp.ClientError, TimeoutError) as error:
             turn.broken = f"{type(error).__name__}: {error}"
         turn.seconds = time.monotonic() - began
@@ -66,7 +66,11 @@ async def _stream(
     session: aiohttp.ClientSession, url: str, body: Mapping[str, Any], turn: Turn
 ) -> None:
     last = time.monotonic()
-    async with session.post(url, json=body) as response:
+    try:
+        response = await session.post(url, json=body)
+    except aiohttp.ClientConnectionError as error:  # as the SDKs: what has no answer is asked again
+        raise Refused(f"{type(error).__name__}: {error}") from None
+    async with response:
         if response.status != 200:
             words = f"{response.status}: {(await response.text())[:300]}"
             if response.status in _TRANSIENT:

@@ -26,8 +26,9 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 5_000),
     # A restarted peer is found again within a second, not within gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
+    # How long a connection may take to come about, whatever its name says.
+    ("grpc.min_reconnect_backoff_ms", 1_000),
 )
 
 

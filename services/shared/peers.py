@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 KUBERNETES = "kubernetes:"
+# A peer at a fixed address that was restarted takes calls again within this.
+_RESTART_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,7 +45,7 @@ class Peers:
 async def followed(address: str) -> AsyncIterator[Peers]:
     """The replicas at `host:port`, which gRPC resolves, or of `kubernetes:<service>:<port>`."""
     if not address.startswith(KUBERNETES):
-        yield Peers([Peer(address)])
+        yield Peers([Peer(address)], _RESTART_SECONDS)
         return
     # Half a second, and only where Kubernetes is.
     from services.shared.endpoint_slices import followed_slices  # noqa: PLC0415

@@ -43,6 +43,57 @@ async def test_scaled_alone_under_load(mesh: Site, component: str) -> None:
     )
 
 
+CALLS = """
+import asyncio, sys
+from services.tokenizer.client import connect_tokenizer
+
+async def call():
+    async with connect_tokenizer(sys.argv[1], timeout=10) as tokenizer:
+        for _ in range(40):
+            await tokenizer.encode("scripted", "a word")
+
+asyncio.run(call())
+"""
+
+
+@pytest.mark.parametrize(("service", "shared"), [("pinned", False), ("chatmesh-tokenizer", True)])
+def test_calls_are_spread_where_a_plain_service_pins_them(
+    mesh: Site, service: str, *, shared: bool
+) -> None:
+    """The control: one connection to a ClusterIP is one pod's for as long as it lasts."""
+    scaled(mesh, "tokenizer", 2)
+    before = encoded(mesh)
+    address = f"kubernetes:{service}:50052"
+    if not shared:
+        pinned(mesh, service)
+        address = f"{service}:50052"
+    caller = mesh.replicas("context-assembly")[0].name
+    mesh.kubectl("exec", caller, "--", "python", "-c", CALLS, address)
+    after = encoded(mesh)
+    assert sum(after) - sum(before) == 40
+    idle = [old for old, new in zip(before, after, strict=True) if old == new]
+    assert len(idle) == (0 if shared else 1)
+
+
+def encoded(mesh: Site) -> list[float]:
+    """Calls of `Encode` that each replica has answered."""
+    return [
+        sum(
+            calls
+            for labels, calls in replica.measured.samples["chatmesh_rpc_handled_total"].items()
+            if dict(labels)["method"].endswith("/Encode")
+        )
+        for replica in mesh.replicas("tokenizer")
+    ]
+
+
+def pinned(mesh: Site, name: str) -> None:
+    """What a chart that knows nothing of HTTP/2 would have made."""
+    selector = dict(pair.split("=") for pair in labelled("tokenizer").split(","))
+    spec = {"selector": selector, "ports": [{"port": 50052, "targetPort": "grpc"}]}
+    mesh.core.create_namespaced_service(mesh.namespace, {"metadata": {"name": name}, "spec": spec})
+
+
 def scaled(mesh: Site, component: str, replicas: int) -> None:
     mesh.scale(component, replicas)
     mesh.settled(component)

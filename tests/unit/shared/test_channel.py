@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import grpc
 import pytest
@@ -51,14 +51,31 @@ async def screened(client: ModerationClient) -> Sequence[Verdict]:
     return await client.screen(["hello"], Direction.INPUT)
 
 
-async def test_a_peer_that_comes_back_within_a_second_is_not_missed() -> None:
-    async with served(WordModeration()) as port:
-        pass
-    async with connect(f"127.0.0.1:{port}", SERVICE) as channel:
-        asking = asyncio.create_task(screened(ModerationClient(channel, timeout=20)))
-        await nobody_found(channel)
-        async with served(WordModeration(), port):
-            assert len(await asking) == 1
+# gRPC retries a call for a second and a half; six attempts to connect last longer.
+@pytest.mark.parametrize("attempts", [1, 6])
+async def test_a_peer_that_comes_back_soon_is_not_missed(attempts: int) -> None:
+    async with AsyncExitStack() as stack:
+        async with hanging_up() as (port, called):
+            channel = await stack.enter_async_context(connect(f"127.0.0.1:{port}", SERVICE))
+            asking = asyncio.create_task(screened(ModerationClient(channel, timeout=20)))
+            for _ in range(attempts):
+                await called.get()
+        await stack.enter_async_context(served(WordModeration(), port))
+        assert len(await asking) == 1
+
+
+@asynccontextmanager
+async def hanging_up() -> AsyncIterator[tuple[int, asyncio.Queue[None]]]:
+    """A port where every caller is hung up on, and counted; until it is closed."""
+    called = asyncio.Queue[None]()
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        called.put_nowait(None)
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], called
 
 
 async def nobody_found(channel: MeshChannel) -> None:
