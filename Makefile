@@ -14,10 +14,11 @@ INSTALLED := .venv/installed-$(notdir $(basename $(LOCK)))
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-annotate --no-strip-extras
 
-# What the charts are checked with; Go builds them, once, at these versions.
+# What charts and protos are checked with; Go builds them, once, at these versions.
 TOOLS := .tools/bin
 HELM := $(TOOLS)/helm-4.3.1
 HELM_DOCS := $(TOOLS)/helm-docs-1.14.2
+BUF := $(TOOLS)/buf-1.75.0
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
 .PHONY: help up down key install test check unit contract mesh live charts bench protos locks clean
@@ -48,7 +49,7 @@ $(INSTALLED): $(LOCK) requirements/uv.txt pyproject.toml
 	@.venv/bin/uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: check unit contract charts-test mesh live ## all that CI runs: the checks and every suite
+test: check unit contract protos-test charts-test mesh live ## all that CI runs: the checks and every suite
 
 check: $(INSTALLED) ## style, types, imports between services, generated code
 	.venv/bin/ruff check .
@@ -68,7 +69,10 @@ contract mesh live: SUITES = tests/$@
 unit contract mesh live: $(INSTALLED)
 	.venv/bin/pytest -q $(SUITES)
 
-.PHONY: charts-test
+.PHONY: protos-test charts-test
+protos-test: $(INSTALLED) $(BUF)
+	.venv/bin/pytest -q tests/protos
+
 charts-test: $(INSTALLED) $(HELM) $(HELM_DOCS)
 	.venv/bin/pytest -q tests/charts
 
@@ -80,6 +84,7 @@ $(TOOLS)/%:
 	@mkdir -p $(TOOLS)
 	@case $* in \
 		helm-docs-*) from=github.com/norwoodj/helm-docs/cmd/helm-docs@v$(lastword $(subst -, ,$*)) name=helm-docs ;; \
+		buf-*) from=github.com/bufbuild/buf/cmd/buf@v$(lastword $(subst -, ,$*)) name=buf ;; \
 		helm-*) from=helm.sh/helm/v4/cmd/helm@v$(lastword $(subst -, ,$*)) name=helm ;; \
 	esac; \
 	CGO_ENABLED=0 GOBIN=$(CURDIR)/$(TOOLS) go install -ldflags "-s -w" $$from && ln -f $(TOOLS)/$$name $@
@@ -94,6 +99,10 @@ protos: $(INSTALLED) ## regenerate protos/gen from protos/chatmesh
 		--mypy_out=quiet:$(GEN) --mypy_grpc_out=quiet:$(GEN) \
 		--plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=.venv/bin/protoc-gen-mypy_grpc \
 		$$(find protos/chatmesh protos/externalscaler -name '*.proto' | sort)
+
+.PHONY: released-protos
+released-protos: $(BUF) ## part of a release: what it says on the wire, to which the next one is held
+	$(BUF) build protos --exclude-source-info -o protos/released.binpb
 
 locks: ## resolve requirements/*.txt anew from pyproject.toml
 	$(COMPILE) pyproject.toml --extra mesh --extra inference-cpu --extra dev \

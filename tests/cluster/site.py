@@ -61,11 +61,16 @@ def scripted_pool(name: str = "scripted", **changes: Any) -> Values:
     } | changes
 
 
-def values(**changes: Any) -> Values:
-    """values-local.yaml with the scripted pool, and two replicas of what may have them."""
+def local_values() -> Values:
+    """values-local.yaml, as it is but for where the images are."""
     made: Values = yaml.safe_load((CHART / "values-local.yaml").read_text())
     prefix, tag = images()
-    made["images"] = {"prefix": prefix, "tag": tag, "pullPolicy": "IfNotPresent"}
+    return merged(made, {"images": {"prefix": prefix, "tag": tag}})
+
+
+def values(**changes: Any) -> Values:
+    """values-local.yaml with the scripted pool, and two replicas of what may have them."""
+    made = local_values()
     for service in ("tokenizer", "moderation", "tool-runner"):
         made[service]["replicas"] = 2
     made["inference"]["pools"] = [scripted_pool()]

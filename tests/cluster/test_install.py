@@ -11,18 +11,11 @@ import pytest
 import yaml
 
 from tests.charts.test_schema import WRONG
-from tests.cluster.site import CHART, RELEASE, Site, Values, images, merged
+from tests.cluster.site import RELEASE, Site, local_values
 
 pytestmark = [pytest.mark.timeout(900)]
 # In every namespace, and the pod that this suite makes.
 GIVENS = {"configmap/kube-root-ca.crt", "serviceaccount/default", "pod/traffic"}
-
-
-def local() -> Values:
-    """values-local.yaml, as it is but for where the images are."""
-    made: Values = yaml.safe_load((CHART / "values-local.yaml").read_text())
-    prefix, tag = images()
-    return merged(made, {"images": {"prefix": prefix, "tag": tag}})
 
 
 @pytest.mark.parametrize(("wrong", "field"), WRONG, ids=lambda value: str(value)[:60])
@@ -36,7 +29,7 @@ def test_a_wrong_value_is_refused_before_anything_is_made(
 
 def test_the_printed_request_is_answered_by_real_vllm_and_a_tool(here: Site) -> None:
     began = time.monotonic()
-    here.install(local())
+    here.install(local_values())
     installed = time.monotonic() - began
     pods = here.kubectl("get", "pods", "-o", "name")
     assert len(re.findall(rf"pod/{RELEASE}-", pods)) == 7
