@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import Protocol
 
 from services.context_assembly.api import ContextAssembly, TurnNotFound
 from services.gateway import documents
@@ -10,9 +11,14 @@ from services.gateway.api import Ask, Response, ResponseNotFound, TurnEvent
 from services.gateway.authenticator import Authenticator, Principal
 from services.gateway.fleet import Fleet
 from services.gateway.journal import LiveTurn
-from services.gateway.turn import TurnLoop
 from services.inference.api import ModelCard
 from services.shared.chat import Scope
+
+
+class Turns(Protocol):
+    """`TurnLoop`, or what watches it."""
+
+    def run(self, principal: Principal, ask: Ask) -> AsyncGenerator[TurnEvent, None]: ...
 
 
 class Front:
@@ -22,7 +28,7 @@ class Front:
         self,
         authenticator: Authenticator,
         admission: Admission,
-        turns: TurnLoop,
+        turns: Turns,
         fleet: Fleet,
         context: ContextAssembly,
         *,

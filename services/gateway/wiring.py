@@ -14,14 +14,14 @@ from services import __version__
 from services.context_assembly.client import connect_context_assembly
 from services.gateway.activity import Activity
 from services.gateway.adapters.counted import CountedContext, CountedModeration, CountedTools
-from services.gateway.adapters.metered import Moment
+from services.gateway.adapters.metered import MeteredTurns, Moment
 from services.gateway.adapters.remembering import BufferedLedger, CachedKeys, CachedTools, buffered
 from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
 from services.gateway.config import GatewayConfig
 from services.gateway.fleet import Fleet
-from services.gateway.front import Front
+from services.gateway.front import Front, Turns
 from services.gateway.guard import guards
 from services.gateway.http.app import application
 from services.gateway.http.server import serving_http
@@ -59,7 +59,8 @@ async def build(
         activity = Activity()
         mesh = await stack.enter_async_context(_mesh(config, fleet, activity))
         await stack.enter_async_context(in_background(fleet.follow))
-        front = _front(config, accounts, ledger, mesh, fleet)
+        turns = MeteredTurns(_turns(config, ledger, mesh, fleet), registry)
+        front = _front(config, accounts, mesh, fleet, turns)
         registry.register(Moment(front.admission, fleet))
         tracer = Tracer(
             "gateway",
@@ -132,14 +133,8 @@ def _replica(config: GatewayConfig, peer: Peer) -> AbstractAsyncContextManager[I
     return connect_inference(peer.address, timeout=config.turn_seconds)
 
 
-def _front(
-    config: GatewayConfig,
-    accounts: SqliteAccounts,
-    ledger: BufferedLedger,
-    mesh: Mesh,
-    fleet: Fleet,
-) -> Front:
-    turns = TurnLoop(
+def _turns(config: GatewayConfig, ledger: BufferedLedger, mesh: Mesh, fleet: Fleet) -> TurnLoop:
+    return TurnLoop(
         mesh,
         fleet,
         ledger,
@@ -147,6 +142,11 @@ def _front(
         make_id,
         tool_rounds=config.tool_rounds,
     )
+
+
+def _front(
+    config: GatewayConfig, accounts: SqliteAccounts, mesh: Mesh, fleet: Fleet, turns: Turns
+) -> Front:
     return Front(
         Authenticator(CachedKeys(accounts), pepper=pepper(config.pepper_file)),
         Admission(max_turns=config.max_turns, max_turns_per_tenant=config.max_turns_per_tenant),

@@ -1,12 +1,19 @@
-"""What the gateway knows at the moment, as metrics: turns, pools and their replicas."""
+"""The gateway's metrics: how turns end, and what it knows at the moment of pools and replicas."""
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from services.gateway.admission import Admission
+from services.gateway.api import Ask, TurnEvent
+from services.gateway.authenticator import Principal
 from services.gateway.fleet import Fleet, Replica
+from services.gateway.front import Turns
+from services.shared.errors import MeshError
 
 _OF_REPLICAS: Mapping[str, tuple[str, Callable[[Replica], float]]] = {
     "running": ("Generations that run there.", lambda replica: replica.load.running),
@@ -53,3 +60,37 @@ class Moment(Collector):
         for name, state in self._fleet.pools.items():
             for replica in state.reported:
                 yield name, replica
+
+
+class MeteredTurns:
+    """`Turns` whose ends are counted, those after the first byte too, which HTTP's status hides."""
+
+    def __init__(self, turns: Turns, registry: CollectorRegistry) -> None:
+        self._turns = turns
+        self._ended = Counter(
+            "chatmesh_gateway_turns",
+            "Turns ended: OK, CANCELLED by their callers or their deadline, or the error's code.",
+            ["code"],
+            registry=registry,
+        )
+
+    async def run(self, principal: Principal, ask: Ask) -> AsyncGenerator[TurnEvent, None]:
+        with self._watched():
+            async with aclosing(self._turns.run(principal, ask)) as events:
+                async for event in events:
+                    yield event
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        code = "INTERNAL"
+        try:
+            yield
+            code = "OK"
+        except MeshError as error:
+            code = error.status
+            raise
+        except (GeneratorExit, asyncio.CancelledError):
+            code = "CANCELLED"
+            raise
+        finally:
+            self._ended.labels(code).inc()

@@ -1,11 +1,18 @@
-"""What Prometheus reads of the moment."""
+"""What Prometheus reads of the moment, and of turns that ended."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 
-from services.gateway.adapters.metered import Moment
+from services.gateway.adapters.metered import MeteredTurns, Moment
 from services.gateway.admission import Admission
+from services.gateway.api import Ask, Started, TurnEvent
+from services.gateway.authenticator import Principal
+from services.shared.errors import Unavailable
 from tests.unit.gateway.test_fleet import LOAD, WAKING, A, B, site
 
 
@@ -29,3 +36,40 @@ async def test_turns_pools_and_replicas_are_as_they_are() -> None:
         here.peers.become([])
         await here.until()
         assert read("chatmesh_replica_running", of_a) is None
+
+
+class FailingTurns:
+    """Begins a turn, and fails where it has something to fail with."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self._error = error
+
+    async def run(self, principal: Principal, ask: Ask) -> AsyncGenerator[TurnEvent, None]:
+        yield Started("resp_1", 0)
+        if self._error:
+            raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "leaves", "code"),
+    [
+        (None, False, "OK"),
+        (None, True, "CANCELLED"),
+        (Unavailable("inference cannot be reached"), False, "UNAVAILABLE"),
+        (ValueError("a bug"), False, "INTERNAL"),
+    ],
+)
+async def test_a_turn_counts_once_by_how_it_ended(
+    error: Exception | None, leaves: bool, code: str
+) -> None:
+    registry = CollectorRegistry()
+    turns = MeteredTurns(FailingTurns(error), registry)
+    anything: Any = None
+    with suppress(Unavailable, ValueError):
+        async with aclosing(turns.run(anything, anything)) as events:
+            async for _ in events:
+                if leaves:
+                    break
+    [counter] = registry.collect()
+    totals = {one.labels["code"]: one.value for one in counter.samples if "_total" in one.name}
+    assert totals == {code: 1}
