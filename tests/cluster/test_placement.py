@@ -35,7 +35,7 @@ def nodes(here: Site) -> Iterator[Mapping[str, Any]]:
         gpu_pool("h100-8", 2, 8, preset="h100", count=8),
         gpu_pool("a100-1", 4, preset="a100", count=1),
         gpu_pool("h100-nvl", 1, products=["NVIDIA-H100-NVL"], count=1),
-        gpu_pool("a100-pcie", 1, products=["NVIDIA-A100-80GB-PCIe"], count=1),
+        gpu_pool("a100-sxm", 1, products=["NVIDIA-A100-SXM4-80GB"], count=1),
     ]
     here.helm("install", values=values(inference={"pools": pools}))
     yield {node.metadata.name: node for node in found}
@@ -48,7 +48,7 @@ def nodes(here: Site) -> Iterator[Mapping[str, Any]]:
         ("h100-8", 2, "8", {"NVIDIA-H100-80GB-HBM3"}),
         ("a100-1", 4, "1", {"NVIDIA-A100-SXM4-80GB", "NVIDIA-A100-80GB-PCIe"}),
         ("h100-nvl", 1, "1", {"NVIDIA-H100-NVL"}),
-        ("a100-pcie", 1, "1", {"NVIDIA-A100-80GB-PCIe"}),
+        ("a100-sxm", 1, "1", {"NVIDIA-A100-SXM4-80GB"}),
     ],
 )
 def test_a_pool_lands_on_its_gpus_and_asks_for_them(  # noqa: PLR0917 - a row of the table
