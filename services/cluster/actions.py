@@ -1,7 +1,8 @@
 """What operators do to a release: drain, sleep, wake, roll, make keys."""
 
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -190,6 +191,29 @@ def _seen(deployment: Any) -> bool:
     return seen
 
 
+def _ran(cluster: Cluster, pod: str, command: Sequence[str]) -> str:
+    """What a command in a gateway's pod printed."""
+    try:
+        answer: str = stream(
+            cluster.core.connect_get_namespaced_pod_exec,
+            pod,
+            cluster.namespace,
+            container="gateway",
+            command=command,
+            stdout=True,
+            stderr=True,
+            stdin=False,
+            tty=False,
+        )
+    except ApiException as error:
+        # The client tells the refusal of a WebSocket in words alone.
+        if refused := re.match(r"Handshake status (\d+)", error.reason or ""):
+            reason = f"run a command in pod {pod} (pods/exec)"
+            raise ApiException(int(refused[1]), reason) from None
+        raise
+    return answer
+
+
 def create_key(cluster: Cluster, name: str, *, application: bool) -> str:
     """Made in a gateway's pod, where the store is; the key is shown this once."""
     gateway = cluster.view().component("gateway")
@@ -197,18 +221,7 @@ def create_key(cluster: Cluster, name: str, *, application: bool) -> str:
     if not ready:
         raise CannotDo("no gateway is ready: kubectl chatmesh doctor says why")
     command = ["python", "-m", "services", "key", name, *(["--application"] if application else [])]
-    answer: str = stream(
-        cluster.core.connect_get_namespaced_pod_exec,
-        ready[0].name,
-        cluster.namespace,
-        container="gateway",
-        command=command,
-        stdout=True,
-        stderr=True,
-        stdin=False,
-        tty=False,
-    )
-    key = answer.strip()
+    key = _ran(cluster, ready[0].name, command).strip()
     if not key.startswith("cm_live_"):
         raise CannotDo(f"the gateway made no key: {key}")
     return key

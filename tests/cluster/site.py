@@ -37,7 +37,11 @@ def image(name: str) -> str:
 
 def run(*command: str, timeout: float = 900) -> str:
     """What it printed; fails with what it complained of."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
+    # Without what readline, which pytest loads, has put into the process's: the width of a window.
+    environment = dict(os.environ)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=timeout, env=environment
+    )
     if done.returncode:
         raise AssertionError(f"{' '.join(command[:6])}: {done.stderr.strip() or done.stdout}")
     return done.stdout

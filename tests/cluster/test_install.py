@@ -51,6 +51,7 @@ def test_the_printed_request_is_answered_by_real_vllm_and_a_tool(here: Site) -> 
 def test_uninstalled_it_leaves_its_volumes_and_a_secret_and_says_so(here: Site) -> None:
     notes = here.helm("status", "-o", "yaml")
     here.helm("uninstall", "--wait")
+    here.until_pods(lambda pods: set(pods) == {"traffic"})
     left = there(here)
     assert left == {
         *(f"persistentvolumeclaim/{RELEASE}-{name}" for name in STORED),

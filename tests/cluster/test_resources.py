@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 import pytest
+import yaml
 from kubernetes.client import ApiClient, CustomObjectsApi
 from kubernetes.utils.quantity import parse_quantity
 
-from tests.cluster.site import Site, local_values
+from tests.cluster.site import CHART, Site, Values, local_values
 
 STREAMS = 32
 ROUNDS = 30
@@ -17,13 +18,13 @@ COMPONENT = "app.kubernetes.io/component"
 pytestmark = [pytest.mark.timeout(900)]
 
 
-def chart_defaults() -> dict[str, object]:
+def chart_defaults() -> Values:
     """One replica of each, real vLLM, and the requests that values.yaml has."""
     made = local_values()
     for settings in made.values():
         settings.pop("resources", None)
-    for pool in made["inference"]["pools"]:
-        del pool["resources"]
+    [pool] = yaml.safe_load((CHART / "values.yaml").read_text())["inference"]["pools"]
+    made["inference"]["pools"] = [pool | {"config": {"cpu_kv_cache_gib": 1}}]
     return made
 
 

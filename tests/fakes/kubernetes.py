@@ -66,7 +66,7 @@ class ApiServer:
     later: dict[str, list[str]] = field(default_factory=dict)
     # How many evictions the disruption budget does not allow.
     evictions_refused: int = 0
-    # Resources that whoever asks may not touch.
+    # Resources and subresources that whoever asks may not touch.
     forbidden: set[str] = field(default_factory=set)
     asked: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
@@ -105,7 +105,8 @@ class ApiServer:
         return 200, found
 
     def _check_allowed(self, asked: Asked) -> None:
-        if asked.resource not in self.forbidden:
+        touched = {asked.resource, f"{asked.resource}/{asked.sub}"}
+        if not touched & self.forbidden:
             return
         verb = "list" if asked.method == "GET" and not asked.name else _VERBS[asked.method]
         inside = f'in the namespace "{asked.namespace}"'

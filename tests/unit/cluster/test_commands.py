@@ -235,6 +235,16 @@ def test_who_may_not_is_told_which_role_to_ask_for(typed: Typed, release: ApiSer
     )
 
 
+def test_who_may_not_make_a_key_is_told_so_too(typed: Typed, release: ApiServer) -> None:
+    release.forbidden = {"pods/exec"}
+    ended = typed("key", "create", "eve")
+    assert (ended.exit_code, ended.output) == (
+        1,
+        "Error: you may not: run a command in pod chatmesh-gateway-0 (pods/exec). "
+        "Ask for the role chatmesh-viewer to look, chatmesh-operator to act\n",
+    )
+
+
 def test_without_a_kubeconfig_one_is_asked_for(tmp_path: Path) -> None:
     ended = type_in(tmp_path / "nothing", "status")
     assert ended.exit_code == 1
