@@ -11,7 +11,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 from services.shared.background import in_background
-from services.shared.deadline import within
+from services.shared.deadline import due_in, within
 from services.shared.peers import Peer, Peers, followed
 from services.shared.signal import Signal
 from services.shared.tracing import outgoing
@@ -75,6 +75,7 @@ class _Method:
         self._kind = kind
         self._given = given
         self.path = path
+        self.answers_once = kind == "unary_unary"
 
     def of(self, channel: grpc.aio.Channel) -> Any:
         positional, named = self._given
@@ -88,8 +89,9 @@ class MeshChannel(grpc.aio.Channel):
     """A channel for generated stubs to all replicas of a service that take calls now.
 
     Adds metadata and the shrinking deadline to every call. Where replicas come and go, new calls go
-    to those of the moment; connections that stay are shared by gRPC below. A call that may be
-    repeated waits for a replica to come, as long as the peers' patience lasts.
+    to those of the moment; connections that stay are shared by gRPC below. A call with one answer
+    waits for a connection before it is sent, as long as the peers' patience lasts; one that may be
+    repeated also when it was lost.
     """
 
     def __init__(self, peers: Peers, service: ServiceDescriptor) -> None:
@@ -101,27 +103,30 @@ class MeshChannel(grpc.aio.Channel):
         self.line = self._open()
 
     def call(self, method: _Method, request: tuple[Any, ...], timeout: float | None) -> Any:
-        if self._peers.patience_seconds and method.path in self._repeatable:
+        if self._peers.patience_seconds and method.answers_once:
             return self._called_patiently(method, request, timeout)
         return self.line.call(method, request, timeout)
 
     async def _called_patiently(
         self, method: _Method, request: tuple[Any, ...], timeout: float | None
     ) -> Any:
-        due = asyncio.get_running_loop().time() + self._peers.patience_seconds
-        while True:
-            line = self.line
-            try:
-                return await line.call(method, request, timeout)
-            except grpc.aio.AioRpcError as error:
-                if not unreached(error) or asyncio.get_running_loop().time() >= due:
-                    raise
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(due):
-                    await self._another_or_again(line)
+        clock = asyncio.get_running_loop().time
+        with due_in(timeout):
+            due = clock() + (within(self._peers.patience_seconds) or 0)
+            if self.line.channel.get_state() is not grpc.ChannelConnectivity.READY:
+                await self._another_or_again(self.line, due)
+            while True:
+                line = self.line
+                try:
+                    return await line.call(method, request, None)
+                except grpc.aio.AioRpcError as error:
+                    repeatable = method.path in self._repeatable and unreached(error)
+                    if not repeatable or clock() >= due:
+                        raise
+                await self._another_or_again(line, due)
 
-    async def _another_or_again(self, line: _Line) -> None:
-        """Returns when the line has a connection, or is no longer the line of the moment."""
+    async def _another_or_again(self, line: _Line, due: float) -> None:
+        """Returns when `line` has a connection or is no longer that of the moment, or when due."""
         if line is not self.line:
             return
         waiting = (
@@ -129,7 +134,9 @@ class MeshChannel(grpc.aio.Channel):
             asyncio.ensure_future(self._replaced.wait()),
         )
         try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for one in waiting:
                 one.cancel()

@@ -2,7 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    aclosing,
+    asynccontextmanager,
+)
 
 import grpc
 import pytest
@@ -14,12 +19,17 @@ from services.moderation.server import ModerationServer
 from services.shared.background import in_background
 from services.shared.boundary import Boundary
 from services.shared.channel import MeshChannel, connect
-from services.shared.errors import Unavailable
+from services.shared.chat import Scope, ToolCall
+from services.shared.errors import MeshError, Unavailable
 from services.shared.metrics import RpcMetrics
 from services.shared.peers import Peer, Peers
-from services.shared.server import serving
+from services.shared.server import Servable, serving
 from services.shared.tracing import Tracer
-from tests.fakes.mesh import WordModeration
+from services.tool_runner.client import connect_tool_runner
+from services.tool_runner.server import ToolRunnerServer
+from tests.fakes.mesh import FewTools, WordModeration
+
+DOUBLE = ToolCall("call_1", "double", '{"n": 21}')
 
 
 class Relaying(WordModeration):
@@ -34,14 +44,17 @@ class Relaying(WordModeration):
         raise Unavailable("the model cannot be reached", service="model")
 
 
+def served(moderation: WordModeration, port: int = 0) -> AbstractAsyncContextManager[int]:
+    return serving_at(port, ModerationServer(moderation))
+
+
 @asynccontextmanager
-async def served(moderation: WordModeration, port: int = 0) -> AsyncIterator[int]:
+async def serving_at(port: int, server: Servable) -> AsyncIterator[int]:
     boundary = Boundary(
         "moderation",
         Tracer("moderation", otlp_endpoint="", sample_ratio=0),
         RpcMetrics(CollectorRegistry()),
     )
-    server = ModerationServer(moderation)
     address = f"127.0.0.1:{port}"
     async with serving([server], address, grace=0, interceptors=[boundary]) as bound:
         yield bound
@@ -76,6 +89,28 @@ async def hanging_up() -> AsyncIterator[tuple[int, asyncio.Queue[None]]]:
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1], called
+
+
+async def test_a_call_that_may_not_be_repeated_is_sent_once_there_is_a_connection() -> None:
+    tools = FewTools()
+    async with AsyncExitStack() as stack:
+        async with hanging_up() as (port, called):
+            address = f"127.0.0.1:{port}"
+            client = await stack.enter_async_context(connect_tool_runner(address, timeout=20))
+            running = asyncio.create_task(client.run(Scope("a"), DOUBLE))
+            for _ in range(6):
+                await called.get()
+        await stack.enter_async_context(serving_at(port, ToolRunnerServer(tools)))
+        assert (await running).output == "42"
+    assert tools.ran == [DOUBLE]
+
+
+async def test_patience_is_part_of_the_time_that_a_call_may_take() -> None:
+    async with hanging_up() as (port, _):
+        peers = Peers([Peer(f"127.0.0.1:{port}")], patience_seconds=1000)
+        async with MeshChannel(peers, SERVICE) as channel:
+            with pytest.raises(MeshError):
+                await screened(ModerationClient(channel, timeout=0.1))
 
 
 async def nobody_found(channel: MeshChannel) -> None:
