@@ -112,7 +112,7 @@ class MeshChannel(grpc.aio.Channel):
     ) -> Any:
         clock = asyncio.get_running_loop().time
         with due_in(timeout):
-            due = clock() + (within(self._peers.patience_seconds) or 0)
+            due = clock() + self._patience()
             if self.line.channel.get_state() is not grpc.ChannelConnectivity.READY:
                 await self._another_or_again(self.line, due)
             while True:
@@ -124,6 +124,12 @@ class MeshChannel(grpc.aio.Channel):
                     if not repeatable or clock() >= due:
                         raise
                 await self._another_or_again(line, due)
+
+    def _patience(self) -> float:
+        """Seconds to wait for a connection; what has to answer gets half of a call's time."""
+        left = within(None)
+        patience = self._peers.patience_seconds
+        return patience if left is None else min(patience, left / 2)
 
     async def _another_or_again(self, line: _Line, due: float) -> None:
         """Returns when `line` has a connection or is no longer that of the moment, or when due."""
