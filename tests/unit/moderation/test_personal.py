@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from services.moderation.adapters.personal import PersonalFinder
@@ -56,14 +54,14 @@ def test_leaves_other_numbers(text: str) -> None:
     assert found(text) == []
 
 
+# Anything but linear takes hours.
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "text", ["1 " * 150_000, "1" * 300_000, "a@" * 100_000, "AB12 " * 50_000, "1:" * 100_000]
 )
 def test_no_text_takes_long(text: str) -> None:
-    started = time.process_time()
     PERSONAL.find(text)
     PERSONAL.settled(text)
-    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

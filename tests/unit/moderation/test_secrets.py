@@ -1,7 +1,5 @@
 """gitleaks' rules as we run them; keys are made up for these tests."""
 
-import time
-
 import pytest
 
 from services.moderation.adapters.secrets import open_secrets
@@ -79,14 +77,14 @@ def test_a_generic_find_comes_after_a_named_one() -> None:
     assert rules == ["stripe-access-token", "generic-api-key"]
 
 
+# Anything but linear takes hours.
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "text", ["key key key key = " * 20_000, "a" * 300_000, "-----BEGIN " * 30_000, "curl " * 60_000]
 )
 def test_no_text_takes_long(text: str) -> None:
-    started = time.process_time()
     SECRETS.find(text)
     SECRETS.settled(text)
-    assert time.process_time() - started < 5
 
 
 def test_a_curl_command_is_open_until_its_line_ends() -> None:
