@@ -21,6 +21,7 @@ from services.inference.demo_model.probes import ROWS, Probe, probes
 from services.inference.demo_model.rendering import MODEL_FOLDER, POSITIONS, ChatEncoder
 
 MAX_REPLY = 400
+_KV_CACHE_BYTES = 2**30
 
 
 class Judge(Protocol):
@@ -56,7 +57,13 @@ class VllmJudge:
         from vllm import LLM, SamplingParams  # noqa: PLC0415
 
         self._encoder = encoder
-        self._engine = LLM(str(folder), max_model_len=POSITIONS, seed=0, disable_log_stats=True)
+        self._engine = LLM(
+            str(folder),
+            max_model_len=POSITIONS,
+            seed=0,
+            disable_log_stats=True,
+            kv_cache_memory_bytes=_KV_CACHE_BYTES,
+        )
         self._greedy = SamplingParams(
             temperature=0, max_tokens=MAX_REPLY, skip_special_tokens=False
         )
