@@ -14,11 +14,12 @@ INSTALLED := .venv/installed-$(notdir $(basename $(LOCK)))
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-annotate --no-strip-extras
 
-# What charts and protos are checked with; Go builds them, once, at these versions.
+# What charts, protos and object storage are checked with; Go builds them, once, at these versions.
 TOOLS := .tools/bin
 HELM := $(TOOLS)/helm-4.3.1
 HELM_DOCS := $(TOOLS)/helm-docs-1.14.2
 BUF := $(TOOLS)/buf-1.75.0
+S3_SERVER := $(TOOLS)/versitygw-1.8.0
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
 .PHONY: help up down key install test check unit contract mesh live charts bench protos locks clean
@@ -67,6 +68,7 @@ check-protos:
 unit: SUITES = tests/unit tests/test_house_rules.py
 contract mesh live: SUITES = tests/$@
 unit contract mesh live: $(INSTALLED)
+contract: $(S3_SERVER)
 	.venv/bin/pytest -q $(SUITES)
 
 .PHONY: protos-test charts-test
@@ -85,6 +87,7 @@ $(TOOLS)/%:
 	@case $* in \
 		helm-docs-*) from=github.com/norwoodj/helm-docs/cmd/helm-docs@v$(lastword $(subst -, ,$*)) name=helm-docs ;; \
 		buf-*) from=github.com/bufbuild/buf/cmd/buf@v$(lastword $(subst -, ,$*)) name=buf ;; \
+		versitygw-*) from=github.com/versity/versitygw/cmd/versitygw@v$(lastword $(subst -, ,$*)) name=versitygw ;; \
 		helm-*) from=helm.sh/helm/v4/cmd/helm@v$(lastword $(subst -, ,$*)) name=helm ;; \
 	esac; \
 	CGO_ENABLED=0 GOBIN=$(CURDIR)/$(TOOLS) go install -ldflags "-s -w" $$from && ln -f $(TOOLS)/$$name $@

@@ -187,16 +187,29 @@ def _inference() -> Schema:
             "config": _config("inference"),
             "gpuTolerations": _LIST,
             "hub": _object({"cacheClaim": _TEXT, "tokenSecret": _TEXT, "preload": _FLAG}),
+            "objectStorage": _object(
+                {
+                    "cacheClaim": _TEXT,
+                    "secret": _TEXT,
+                    "environment": {"type": "object", "additionalProperties": _TEXT},
+                    "preload": _FLAG,
+                }
+            ),
             "pools": {"type": "array", "minItems": 1, "items": _pool()},
         }
     )
 
 
 def _pool() -> Schema:
-    source = _object(
-        {"bundled": {"const": True}, "hub": _TEXT, "claim": _TEXT, "image": _TEXT, "path": _TEXT}
-    )
-    source["oneOf"] = [{"required": [kind]} for kind in ("bundled", "hub", "claim", "image")]
+    sources = {
+        "bundled": {"const": True},
+        "hub": _TEXT,
+        "objectStorage": {"type": "string", "pattern": "^(s3|gs|az)://[^/]+/.+$"},
+        "claim": _TEXT,
+        "image": _TEXT,
+    }
+    source = _object({**sources, "path": _TEXT})
+    source["oneOf"] = [{"required": [kind]} for kind in sources]
     model = _object(
         {
             "name": {"type": "string", "minLength": 1},
@@ -265,9 +278,10 @@ def _edge() -> Schema:
 
 
 def _network_policies() -> Schema:
-    peers = dict.fromkeys(("edge", "scrape", "dns", "keda", "modelSource", "tracing"), _LIST)
-    server = _object({"ports": {"type": "array", "items": _whole(1, 65535)}, "to": _LIST})
-    return _object({"enabled": _FLAG, "apiServer": server, **peers})
+    peers = dict.fromkeys(("edge", "scrape", "dns", "keda", "tracing"), _LIST)
+    addresses = _object({"ports": {"type": "array", "items": _whole(1, 65535)}, "to": _LIST})
+    outside = dict.fromkeys(("apiServer", "modelSource"), addresses)
+    return _object({"enabled": _FLAG, **outside, **peers})
 
 
 def render(values: str, *options: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from services.cluster.view import Cluster, Component, Replica, View, stuck
+from services.cluster.view import Cluster, Component, Replica, View, statuses, stuck
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,12 @@ _LAST_WORDS = (
         r"disk I/O error",
         "its volume is full or broken",
         _GROW,
+    ),
+    (
+        r"^object storage: .*(cannot be read|no config\.json)",
+        "its model cannot be fetched",
+        "look at the pool's model.source.objectStorage, and at the secret and environment of "
+        "inference.objectStorage",
     ),
     (
         r"neither a model's directory nor|it has no (config\.json|weights)|cannot be read",
@@ -82,7 +88,7 @@ def _of_replica(cluster: Cluster, component: Component, replica: Replica) -> Ite
     if unplaced := _condition(replica.raw, "PodScheduled"):
         yield Finding(where, *_unplaced(cluster, replica, unplaced))
     elif replica.phase in _IMAGES:
-        image = replica.raw.spec.containers[0].image
+        image = next(s.image for s in statuses(replica.raw) if s.state.waiting)
         yield Finding(
             where,
             f"its image {image} cannot be had ({replica.phase})",
@@ -183,7 +189,7 @@ def _claim(pod: Any) -> str:
 
 
 def _waiting(pod: Any) -> str:
-    for status in pod.status.container_statuses or ():
+    for status in statuses(pod):
         if status.state.waiting:
             words: str = status.state.waiting.message or status.state.waiting.reason
             return words
@@ -191,14 +197,13 @@ def _waiting(pod: Any) -> str:
 
 
 def _last_words(pod: Any) -> str:
-    """What the container said when it last ended."""
-    for status in pod.status.container_statuses or ():
-        for state in (status.state, status.last_state):
-            if state and state.terminated:
-                if state.terminated.reason == "OOMKilled":
-                    return "killed at its memory limit"
-                words: str = state.terminated.message or ""
-                return words.strip()
+    """What a container said when it last failed."""
+    for status in statuses(pod):
+        ended = status.state.terminated or (status.last_state and status.last_state.terminated)
+        if ended and ended.exit_code:
+            words: str = ended.message or ""
+            killed = ended.reason == "OOMKilled"
+            return "killed at its memory limit" if killed else words.strip()
     return ""
 
 

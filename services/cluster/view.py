@@ -125,14 +125,13 @@ class Cluster:
 
     def _replica(self, pod: Any) -> Replica:
         ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
-        statuses = pod.status.container_statuses or ()
         measured = self.measured(pod.metadata.name) if ready else Measured()
         return Replica(
             name=pod.metadata.name,
             node=pod.spec.node_name or "",
             ready=ready,
             phase=_phase(pod),
-            restarts=sum(status.restart_count for status in statuses),
+            restarts=sum(status.restart_count for status in statuses(pod)),
             started=pod.status.start_time,
             raw=pod,
             measured=measured,
@@ -202,10 +201,15 @@ def _component(deployment: Any, replicas: Iterable[Replica]) -> Component:
     )
 
 
+def statuses(pod: Any) -> Sequence[Any]:
+    """Of its containers, in the order in which they run: what fetches a model comes first."""
+    return [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]
+
+
 def _phase(pod: Any) -> str:
     if pod.metadata.deletion_timestamp:
         return "Terminating"
-    for status in pod.status.container_statuses or ():
+    for status in statuses(pod):
         if status.state.waiting and status.state.waiting.reason:
             reason: str = status.state.waiting.reason
             return reason

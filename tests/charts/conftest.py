@@ -1,6 +1,7 @@
 """The chart as Helm renders it."""
 
 import importlib.util
+import json
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -51,6 +52,20 @@ def pods(manifests: Sequence[Manifest]) -> Mapping[str, Manifest]:
             found[f"{name} leader"] = group["leaderTemplate"]
             found[f"{name} worker"] = group["workerTemplate"]
     return found
+
+
+def from_bucket(cache: str) -> tuple[str, ...]:
+    """Options for one pool whose model is in a bucket."""
+    source = {"objectStorage": "s3://models/qwen3/8b/"}
+    pool = {
+        "name": "big",
+        "replicas": 1,
+        "model": {"name": "Qwen/Qwen3-8B", "source": source, "contextTokens": 8192},
+        "resources": {"limits": {"memory": "64Gi"}},
+    }
+    storage = {"cacheClaim": cache, "secret": "keys", "environment": {"AWS_REGION": "eu-1"}}
+    told = {"pools": [pool], "objectStorage": storage}
+    return ("--set-json", f"inference={json.dumps(told)}")
 
 
 def refusal(tmp_path: Path, values: Manifest) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.charts.conftest import Manifest, named, pods, rendered
+from tests.charts.conftest import Manifest, from_bucket, named, pods, rendered
 from tests.charts.test_golden import RENDERS
 
 BIG = {
@@ -20,7 +20,8 @@ BIG = {
     "resources": {"limits": {"memory": "800Gi"}},
 }
 MULTINODE = ("values", "--set-json", f"inference.pools={json.dumps([BIG])}")
-ALL = [(values,) for values in RENDERS] + [MULTINODE]
+FETCHED = ("values", *from_bucket(cache="weights"))
+ALL = [(values,) for values in RENDERS] + [MULTINODE, FETCHED]
 # With these no pod has business in a namespace of the restricted policy.
 _FREE = {"emptyDir", "configMap", "secret", "persistentVolumeClaim", "image", "projected"}
 
@@ -39,7 +40,7 @@ def test_pods_are_restricted(given: tuple[str, ...]) -> None:
             assert not spec.get(forbidden), name
         for volume in spec.get("volumes", ()):
             assert set(volume) - {"name"} <= _FREE, name
-        for container in spec["containers"]:
+        for container in [*spec.get("initContainers", ()), *spec["containers"]]:
             context = container["securityContext"]
             assert context["allowPrivilegeEscalation"] is False, name
             assert context["readOnlyRootFilesystem"] is True, name
@@ -50,7 +51,8 @@ def test_pods_are_restricted(given: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("given", ALL, ids=lambda given: given[0] + "+" * (len(given) - 1))
 def test_images_have_versions_and_containers_limits(given: tuple[str, ...]) -> None:
     for name, pod in every_pod(given):
-        for container in pod["spec"]["containers"]:
+        spec = pod["spec"]
+        for container in [*spec.get("initContainers", ()), *spec["containers"]]:
             assert re.fullmatch(r"[^:]+:\d+\.\d+\.\d+", container["image"]), name
             assert "memory" in container["resources"].get("limits", {}), name
             assert container["terminationMessagePolicy"] == "FallbackToLogsOnError", name

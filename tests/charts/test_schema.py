@@ -41,6 +41,8 @@ WRONG = [
     (pool(name="Demo_1"), "/inference/pools/0/name"),
     (pool(model={**MODEL, "source": {}}), "/inference/pools/0/model/source"),
     (pool(model={**MODEL, "source": {"hub": "a/b", "claim": "c"}}), "/model/source"),
+    (pool(model={**MODEL, "source": {"objectStorage": "models/m"}}), "/source/objectStorage"),
+    ({"inference": {"objectStorage": {"environment": {"AWS_REGION": 1}}}}, "/AWS_REGION"),
     (pool(model={"name": "m", "source": {"bundled": True}}), "contextTokens"),
     (pool(gpu={"preset": "b200"}), "/inference/pools/0/gpu/preset"),
     (pool(gpu={"count": 0}), "/inference/pools/0/gpu/count"),

@@ -80,7 +80,9 @@ def encoded(mesh: Site) -> list[float]:
     return [
         sum(
             calls
-            for labels, calls in replica.measured.samples["chatmesh_rpc_handled_total"].items()
+            for labels, calls in replica.measured.samples.get(
+                "chatmesh_rpc_handled_total", {}
+            ).items()
             if dict(labels)["method"].endswith("/Encode")
         )
         for replica in mesh.replicas("tokenizer")

@@ -67,7 +67,7 @@ def progressing(reason: str) -> Json:
     return {"type": "Progressing", "status": holds, "reason": reason}
 
 
-# What a pod's only container does.
+# What a pod's container does.
 RUNS: Json = {"state": {"running": {"startedAt": STARTED}}, "ready": True, "restartCount": 0}
 STARTS: Json = RUNS | {"ready": False}
 
@@ -75,6 +75,19 @@ STARTS: Json = RUNS | {"ready": False}
 def waits(reason: str, message: str = "") -> Json:
     state = {"waiting": {"reason": reason, "message": message}}
     return {"state": state, "ready": False, "restartCount": 0}
+
+
+# What has fetched a model, at the second try.
+FETCHED: Json = {
+    "state": {
+        "terminated": {"exitCode": 0, "startedAt": STARTED, "finishedAt": STARTED},
+    },
+    "lastState": {
+        "terminated": {"exitCode": 1, "message": "gone", "finishedAt": STARTED},
+    },
+    "ready": True,
+    "restartCount": 1,
+}
 
 
 def crashed(message: str, reason: str = "Error", restarts: int = 3) -> Json:
@@ -98,8 +111,10 @@ def pod(
     node: str = "node-1",
     claim: str = "",
     devices: int = 0,
+    fetches: Json | None = None,
     release: str = RELEASE,
 ) -> Json:
+    """`fetches`: what its first container does, which fetches a model."""
     made: Json = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -118,6 +133,9 @@ def pod(
         ],
         "containerStatuses": [identity | does],
     }
+    if fetches:
+        fetching = {"name": "fetch-model", "image": "chatmesh/mesh:0.1.0", "imageID": "sha256:1"}
+        made["status"]["initContainerStatuses"] = [fetching | fetches]
     return made
 
 

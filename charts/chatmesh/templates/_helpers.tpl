@@ -45,6 +45,7 @@ kubernetes:{{ $root.Release.Name }}-{{ index . 1 }}:{{ index . 2 }}
 {{- $source := .source -}}
 {{- if $source.bundled -}}/srv/chatmesh/services/inference/demo_model/model
 {{- else if $source.hub -}}{{ $source.hub }}
+{{- else if $source.objectStorage -}}{{ include "chatmesh.fetchedPath" . }}
 {{- else -}}/models/{{ .name }}{{ with $source.path }}/{{ trimPrefix "/" . }}{{ end }}
 {{- end -}}
 {{- end -}}
@@ -88,44 +89,58 @@ kubernetes:{{ $root.Release.Name }}-{{ index . 1 }}:{{ index . 2 }}
 {{- end -}}
 
 {{- define "chatmesh.modelVolumes" -}}
-{{- $all := list -}}
+{{- $all := include "chatmesh.cacheVolumes" . | fromYamlArray -}}
 {{- range $name, $model := include "chatmesh.models" . | fromYaml -}}
 {{- $all = concat $all (include "chatmesh.modelVolume" $model | fromYamlArray) -}}
-{{- end -}}
-{{- if include "chatmesh.usesHub" . -}}
-{{- $all = append $all (include "chatmesh.hubVolume" . | fromYaml) -}}
 {{- end -}}
 {{ toYaml $all }}
 {{- end -}}
 
 {{- define "chatmesh.modelMounts" -}}
-{{- $all := list -}}
+{{- $all := include "chatmesh.cacheMounts" . | fromYamlArray -}}
 {{- range $name, $model := include "chatmesh.models" . | fromYaml -}}
 {{- $all = concat $all (include "chatmesh.modelMount" $model | fromYamlArray) -}}
-{{- end -}}
-{{- if include "chatmesh.usesHub" . -}}
-{{- $all = append $all (dict "name" "hub" "mountPath" "/var/cache/hub") -}}
 {{- end -}}
 {{ toYaml $all }}
 {{- end -}}
 
-{{/* The hub: whether any model comes from it, its cache, its token, and the way out. */}}
-{{- define "chatmesh.usesHub" -}}
-{{- range .Values.inference.pools -}}{{- if .model.source.hub -}}true{{- end -}}{{- end -}}
+{{/* Where models are fetched from: {hub: true, objectStorage: true}, as far as any model comes from there. */}}
+{{- define "chatmesh.fetchedFrom" -}}
+{{- range .Values.inference.pools -}}
+{{- if .model.source.hub }}
+hub: true
+{{- else if .model.source.objectStorage }}
+objectStorage: true
+{{- end }}
+{{- end -}}
 {{- end -}}
 
-{{- define "chatmesh.hubVolume" -}}
-name: hub
-{{- if .Values.inference.hub.cacheClaim }}
-persistentVolumeClaim:
-  claimName: {{ .Values.inference.hub.cacheClaim }}
-{{- else }}
-emptyDir: {}
+{{/* What was fetched, once for all pods if there is a claim for it. */}}
+{{- define "chatmesh.cacheVolumes" -}}
+{{- range $kind, $_ := include "chatmesh.fetchedFrom" . | fromYaml }}
+- name: {{ $kind | kebabcase }}
+  {{- with (get $.Values.inference $kind).cacheClaim }}
+  persistentVolumeClaim:
+    claimName: {{ . }}
+  {{- else }}
+  emptyDir: {}
+  {{- end }}
 {{- end }}
 {{- end -}}
 
+{{- define "chatmesh.cacheMounts" -}}
+{{- range $kind, $_ := include "chatmesh.fetchedFrom" . | fromYaml }}
+- name: {{ $kind | kebabcase }}
+  mountPath: /var/cache/{{ $kind | kebabcase }}
+{{- end }}
+{{- end -}}
+
+{{- define "chatmesh.fetchedPath" -}}
+/var/cache/object-storage/{{ .source.objectStorage | replace "://" "/" | trimSuffix "/" }}
+{{- end -}}
+
 {{- define "chatmesh.hubEnvironment" -}}
-{{- if include "chatmesh.usesHub" . }}
+{{- if (include "chatmesh.fetchedFrom" . | fromYaml).hub }}
 - name: HF_HOME
   value: /var/cache/hub
 {{- with .Values.inference.hub.tokenSecret }}
@@ -138,12 +153,70 @@ emptyDir: {}
 {{- end }}
 {{- end -}}
 
-{{- define "chatmesh.hubEgress" -}}
-{{- if include "chatmesh.usesHub" . }}
+{{/* The container that fetches a model, before its pod starts or as a job: list of root, model and options. */}}
+{{- define "chatmesh.fetch" -}}
+{{- $root := index . 0 -}}
+{{- $model := index . 1 -}}
+{{- $options := index . 2 -}}
+{{- $hub := $model.source.hub -}}
+{{- $cache := empty $hub | ternary "object-storage" "hub" -}}
+- name: fetch-{{ $model.name | lower | replace "." "-" | replace "/" "-" }}
+  image: {{ include "meshlib.image" (dict "root" $root "image" "mesh") }}
+  imagePullPolicy: {{ $root.Values.images.pullPolicy }}
+  {{- if $hub }}
+  args: [huggingface_hub.cli.hf, download, {{ $hub | quote }}]
+  env:
+    {{- include "chatmesh.hubEnvironment" $root | nindent 4 }}
+  {{- else }}
+  args: {{ concat (list "services.shared.object_storage" $model.source.objectStorage (include "chatmesh.fetchedPath" $model)) $options | toJson }}
+  {{- with $root.Values.inference.objectStorage.environment }}
+  env:
+    {{- range $name, $value := . }}
+    - name: {{ $name }}
+      value: {{ $value | quote }}
+    {{- end }}
+  {{- end }}
+  {{- with $root.Values.inference.objectStorage.secret }}
+  envFrom:
+    - secretRef:
+        name: {{ . }}
+  {{- end }}
+  {{- end }}
+  terminationMessagePolicy: FallbackToLogsOnError
+  resources:
+    requests: {cpu: 100m, memory: 256Mi}
+    limits: {memory: 2Gi}
+  securityContext:
+    allowPrivilegeEscalation: false
+    readOnlyRootFilesystem: true
+    capabilities:
+      drop: [ALL]
+  volumeMounts:
+    - name: {{ $cache }}
+      mountPath: /var/cache/{{ $cache }}
+    - name: tmp
+      mountPath: /tmp
+{{- end -}}
+
+{{/* What fetches models before a pod starts; the hub's are fetched by the services themselves. List of root, models and options. */}}
+{{- define "chatmesh.init" -}}
+{{- $root := index . 0 -}}
+{{- $options := index . 2 -}}
+{{- range index . 1 }}
+{{- if .source.objectStorage }}
+{{ include "chatmesh.fetch" (list $root . $options) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "chatmesh.sourceEgress" -}}
+{{- if include "chatmesh.fetchedFrom" . }}
 - ports:
-    - port: 443
+    {{- range .Values.networkPolicies.modelSource.ports }}
+    - port: {{ . }}
+    {{- end }}
   to:
-    {{- toYaml .Values.networkPolicies.modelSource | nindent 4 }}
+    {{- toYaml .Values.networkPolicies.modelSource.to | nindent 4 }}
 {{- end }}
 {{- end -}}
 

@@ -84,10 +84,8 @@ nodeAffinity:
   {{- else }}
   emptyDir: {}
   {{- end }}
+{{- include "chatmesh.cacheVolumes" $root }}
 {{- include "chatmesh.modelVolume" $pool.model }}
-{{- if $pool.model.source.hub }}
-- {{- include "chatmesh.hubVolume" $root | nindent 2 }}
-{{- end }}
 {{- end -}}
 
 {{- define "chatmesh.poolMounts" -}}
@@ -96,9 +94,6 @@ nodeAffinity:
   mountPath: /dev/shm
 - name: engine-cache
   mountPath: /var/cache/engine
+{{- include "chatmesh.cacheMounts" (index . 0) }}
 {{- include "chatmesh.modelMount" $pool.model }}
-{{- if $pool.model.source.hub }}
-- name: hub
-  mountPath: /var/cache/hub
-{{- end }}
 {{- end -}}

@@ -13,6 +13,7 @@ A component is a dict of:
   settings   environment that the chart decides, beside the config of the values
   watches    whether it follows EndpointSlices, and so needs a token and the API server
   storage    {path} where it keeps an embedded store
+  init       containers that run before it
   volumes, mounts, placement, gpu   as for pods; may be left out
 */}}
 

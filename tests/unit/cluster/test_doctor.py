@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from services.cluster.doctor import Finding, findings
 from services.cluster.view import Cluster
@@ -20,11 +21,13 @@ from services.gateway.config import GatewayConfig
 from services.inference.config import InferenceConfig
 from services.inference.wiring import SERVICE
 from services.shared.config import ServiceConfig
+from services.shared.object_storage import main as fetching
 from services.shared.process import Service, read, run
 from services.shared.sqlite import open_sqlite
 from tests.fakes.kubernetes import ApiServer, Json
 from tests.fakes.logs import logged_to
 from tests.fakes.release import (
+    FETCHED,
     STARTS,
     claim,
     crashed,
@@ -127,6 +130,24 @@ def test_an_image_that_cannot_be_had(api: ApiServer, cluster: Cluster, reason: s
     finding = only(api, cluster, "memory", pod("memory", 0, waits(reason, "not found")))
     assert finding.what == f"its image ghcr.io/chatmesh/mesh:0.1.0 cannot be had ({reason})"
     assert "images.prefix" in finding.remedy
+
+
+def test_a_model_that_cannot_be_fetched(api: ApiServer, cluster: Cluster, tmp_path: Path) -> None:
+    done = CliRunner().invoke(fetching, ["ftp://bucket/model", str(tmp_path)])
+    fetches = crashed(done.output)
+    finding = only(api, cluster, POOL, pod(POOL, does=waits("PodInitializing"), fetches=fetches))
+    assert "its model cannot be fetched: object storage: ftp://bucket/model" in finding.what
+    assert "model.source.objectStorage" in finding.remedy
+
+
+def test_an_image_that_fetches_and_cannot_be_had_is_named(api: ApiServer, cluster: Cluster) -> None:
+    there = pod(POOL, does=waits("PodInitializing"), fetches=waits("ImagePullBackOff"))
+    assert "chatmesh/mesh:0.1.0 cannot be had" in only(api, cluster, POOL, there).what
+
+
+def test_a_fetch_that_went_well_in_the_end_is_not_told(api: ApiServer, cluster: Cluster) -> None:
+    there = pod(POOL, does=crashed("the engine did not start: why"), fetches=FETCHED)
+    assert "the engine dies while it loads" in only(api, cluster, POOL, there).what
 
 
 def test_a_container_that_cannot_be_made(api: ApiServer, cluster: Cluster) -> None:
