@@ -32,10 +32,9 @@ def met(name: str) -> str:
     return f"Nice to meet you, {name}!"
 
 
-def missing(names: Sequence[str]) -> str:
-    """Asks for the parameters `names` that a tool needs and the request did not give."""
-    *first, last = [f"the {name}" for name in names]
-    return f"Please tell me {', '.join(first)}{' and ' if first else ''}{last}."
+def missing(name: str) -> str:
+    """Asks for a parameter that a tool needs and the request did not give."""
+    return f"Please tell me the {name}."
 
 
 def told(facts: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Conversations: the same for the same seed, valid by their own schemas, split by words."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -71,6 +72,26 @@ def test_copied_arguments_stand_in_the_conversation(composer: Composer) -> None:
                 assert all(value.lower() in said.lower() for value in strings)
 
 
+def test_what_is_missing_is_asked_for_one_at_a_time_and_then_called(composer: Composer) -> None:
+    called = 0
+    rng = seeded("missing")
+    for _ in range(200):
+        talk = composer.compose_probe(rng, SKILLS["missing argument"][0], 0, SHORT)
+        messages = talk.exchanges[-1].messages
+        replies = [m for m in messages if m["role"] == "assistant"]
+        asked = [r["content"] for r in replies if str(r["content"]).startswith("Please tell me")]
+        assert asked
+        assert len(set(asked)) == len(asked)
+        for name, arguments in _calls_of(messages):
+            (tool,) = [tool for tool in talk.tools if tool.name == name]
+            required = [parameter.name for parameter in tool.required]
+            wanted = [name for name in required if f"Please tell me the {name}." in asked]
+            assert asked == [f"Please tell me the {name}." for name in wanted]
+            assert set(required) <= set(arguments)
+            called += 1
+    assert called > 50
+
+
 def test_training_and_held_out_words_are_disjoint(words: list[str]) -> None:
     training, held_out = Lexicon(words, Split.TRAINING), Lexicon(words, Split.HELD_OUT)
     trained = {word.lower() for word in training.common + training.proper}
@@ -120,5 +141,9 @@ def _messages(talk: Conversation) -> list[dict[str, Any]]:
 
 
 def _calls(talk: Conversation) -> list[tuple[str, dict[str, Any]]]:
-    functions = [call["function"] for m in _messages(talk) for call in m.get("tool_calls") or []]
+    return _calls_of(_messages(talk))
+
+
+def _calls_of(messages: Iterable[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    functions = [call["function"] for m in messages for call in m.get("tool_calls") or []]
     return [(function["name"], function["arguments"]) for function in functions]

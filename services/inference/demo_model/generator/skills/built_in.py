@@ -58,7 +58,7 @@ def _weather_twice(scene: Scene, place: str, other: str) -> Exchange:
 def _weather_somewhere(scene: Scene) -> Exchange:
     """The place is missing; the model asks for it, and the user gives it."""
     place = _cased(scene, scene.lexicon.place(scene.rng))
-    messages = [user(scene.say(_WAYS["weather nowhere"])), assistant(replies.missing(["location"]))]
+    messages = [user(scene.say(_WAYS["weather nowhere"])), assistant(replies.missing("location"))]
     if scene.chance(0.6):
         messages += [user(scene.say("[|||in |for |it's |for ]{place}[|.|, please]", place=place))]
         messages += [calls(("weather", {"location": place}))]

@@ -40,7 +40,7 @@ def call_invented(scene: Scene) -> Exchange | None:
 
 
 def ask_for_missing(scene: Scene) -> Exchange | None:
-    """A required argument is not in the request: the model asks, the user gives it."""
+    """Required arguments are not in the request: the model asks for one at a time, in order."""
     tools = [tool for tool in strangers(scene) if tool.required]
     if not tools:
         return None
@@ -50,13 +50,17 @@ def ask_for_missing(scene: Scene) -> Exchange | None:
     optional = [p for p in tool.parameters if not p.required and scene.chance(0.3)]
     given = [p for p in tool.parameters if (p in required and p not in lacking) or p in optional]
     stated = [argument(scene.rng, scene.lexicon, parameter) for parameter in given]
-    names = [parameter.name for parameter in lacking]
-    asked = _request(scene, tool, stated, bare=False)
-    messages = [user(asked), assistant(replies.missing(names))]
-    if len(lacking) == 1 and scene.chance(0.6):
-        late = argument(scene.rng, scene.lexicon, lacking[0])
-        said = scene.say(_WAYS["fill ins"], k=late.parameter.spoken, v=late.said)
-        messages += _called(scene, said, tool, [*stated, late])
+    messages = [user(_request(scene, tool, stated, bare=False))]
+    for parameter in lacking:
+        messages.append(assistant(replies.missing(parameter.name)))
+        if scene.chance(0.4):
+            break
+        late = argument(scene.rng, scene.lexicon, parameter)
+        said = scene.say(_WAYS["fill ins"], k=parameter.spoken, v=late.said)
+        messages.append(user(said))
+        stated.append(late)
+    else:
+        messages += _answered(scene, tool, stated)
     return Exchange("missing argument", tuple(messages))
 
 
@@ -72,10 +76,14 @@ def need_another_tool(scene: Scene) -> Exchange:
 
 
 def _called(scene: Scene, asked: str, tool: Tool, stated: list[Argument]) -> list[Message]:
+    return [user(asked), *_answered(scene, tool, stated)]
+
+
+def _answered(scene: Scene, tool: Tool, stated: list[Argument]) -> list[Message]:
     given = {said.parameter.name: said.value for said in stated}
     ordered: Arguments = {p.name: given[p.name] for p in tool.parameters if p.name in given}
     text, answer = error_result(scene) if scene.chance(0.05) else stranger_result(scene)
-    return [user(asked), calls((tool.name, ordered)), result(text), assistant(answer)]
+    return [calls((tool.name, ordered)), result(text), assistant(answer)]
 
 
 def _chosen_arguments(scene: Scene, tool: Tool) -> list[Argument]:
