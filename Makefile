@@ -67,8 +67,8 @@ check-protos:
 
 unit: SUITES = tests/unit tests/test_house_rules.py
 contract mesh live: SUITES = tests/$@
-unit contract mesh live: $(INSTALLED)
 contract: $(S3_SERVER)
+unit contract mesh live: $(INSTALLED)
 	.venv/bin/pytest -q $(SUITES)
 
 .PHONY: protos-test charts-test
