@@ -3,17 +3,15 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Any
 
 from kubernetes import client
 from kubernetes.client import ApiException
 from kubernetes.stream import stream
 
-from services.cluster.view import Cluster, Component, Replica, stuck
+from services.cluster.view import Cluster, Component, Replica
+from services.cluster.workloads import Workload
 
 _PAUSED = "autoscaling.keda.sh/paused-replicas"
-_RESTARTED = "kubectl.kubernetes.io/restartedAt"
 _KEDA = ("keda.sh", "v1alpha1")
 # How long between two looks at what changes.
 LOOK_SECONDS = 1.0
@@ -109,22 +107,22 @@ def _streams(cluster: Cluster, pod: str) -> int | None:
 
 def sleep_pool(cluster: Cluster, component: Component, told: Told) -> None:
     """No replica until it is woken by hand."""
-    name = component.raw.metadata.name
+    name = component.workload.name
     if _scaled(cluster, name):
         _annotate(cluster, name, "0")
     else:
-        _scale(cluster, name, 0)
+        cluster.workloads.scale(component.workload, 0)
     told(f"pool {component.pool} sleeps; `kubectl chatmesh wake {component.pool}` wakes it")
 
 
 def wake_pool(cluster: Cluster, component: Component, told: Told) -> None:
     """At least one replica now; KEDA decides what follows."""
-    name = component.raw.metadata.name
+    name = component.workload.name
     scaled = _scaled(cluster, name)
     if scaled:
         _annotate(cluster, name, None)
-    if not component.wanted:
-        _scale(cluster, name, 1)
+    if not component.workload.wanted:
+        cluster.workloads.scale(component.workload, 1)
     after = ": it goes back to sleep when nobody needs it" if scaled else ""
     told(f"pool {component.pool} wakes{after}")
 
@@ -148,47 +146,25 @@ def _annotate(cluster: Cluster, name: str, replicas: str | None) -> None:
     )
 
 
-def _scale(cluster: Cluster, name: str, replicas: int) -> None:
-    body = {"spec": {"replicas": replicas}}
-    cluster.apps.patch_namespaced_deployment_scale(name, cluster.namespace, body)
-
-
-def restart(cluster: Cluster, component: Component) -> None:
-    """New pods in place of the old ones, as the Deployment's strategy says."""
-    stamp = {"annotations": {_RESTARTED: datetime.now(UTC).isoformat()}}
-    body = {"spec": {"template": {"metadata": stamp}}}
-    cluster.apps.patch_namespaced_deployment(component.raw.metadata.name, cluster.namespace, body)
-
-
-def rollout(cluster: Cluster, name: str) -> Iterator[tuple[str, bool]]:
+def rollout(cluster: Cluster, workload: Workload) -> Iterator[str]:
     """How far a rollout is, now and at every change, until it is over."""
     told = ""
     while True:
-        deployment = cluster.apps.read_namespaced_deployment(name, cluster.namespace)
-        words, over = _progress(deployment)
-        if words != told:
-            yield (told := words), over
-        if over:
+        now = cluster.workloads.again(workload)
+        if (words := _progress(now)) != told:
+            yield (told := words)
+        if now.settled:
             return
-        if stuck(deployment) and _seen(deployment):
-            raise CannotDo(f"{name} does not get on: kubectl chatmesh doctor says why")
+        if now.stuck and now.current:
+            raise CannotDo(f"{now.name} does not get on: kubectl chatmesh doctor says why")
         time.sleep(LOOK_SECONDS)
 
 
-def _progress(deployment: Any) -> tuple[str, bool]:
-    status, wanted = deployment.status, deployment.spec.replicas or 0
-    updated, ready = status.updated_replicas or 0, status.available_replicas or 0
-    old = (status.replicas or 0) - updated
-    if not _seen(deployment):
-        return "not begun", False
-    over = updated == wanted and ready == wanted and not old
-    return f"{updated} of {wanted} new, {ready} ready, {old} old", over
-
-
-def _seen(deployment: Any) -> bool:
-    """Whether its status is of what it should be now, and not of what it was before."""
-    seen: bool = (deployment.status.observed_generation or 0) >= deployment.metadata.generation
-    return seen
+def _progress(workload: Workload) -> str:
+    if not workload.current:
+        return "not begun"
+    old = workload.replicas - workload.updated
+    return f"{workload.updated} of {workload.wanted} new, {workload.ready} ready, {old} old"
 
 
 def _ran(cluster: Cluster, pod: str, command: Sequence[str]) -> str:

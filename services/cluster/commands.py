@@ -200,8 +200,8 @@ def rollout(asked: Asked, component: str, restart: bool) -> None:
             known = ", ".join(one.name for one in view.components) or "none"
             raise CannotDo(f"no component {component} in this release; there are: {known}")
         if restart:
-            actions.restart(cluster, found)
-        for words, _ in actions.rollout(cluster, found.raw.metadata.name):
+            cluster.workloads.restart(found.workload)
+        for words in actions.rollout(cluster, found.workload):
             click.echo(f"{found.name}: {words}")
 
 

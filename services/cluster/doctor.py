@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from services.cluster.view import Cluster, Component, Replica, View, statuses, stuck
+from services.cluster.view import Cluster, Component, Replica, View, job_of, statuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +32,20 @@ _LAST_WORDS = (
         _GROW,
     ),
     (
-        r"^object storage: .*(cannot be read|no config\.json)",
+        r"^weights: ",
         "its model cannot be fetched",
-        "look at the pool's model.source.objectStorage, and at the secret and environment of "
-        "inference.objectStorage",
+        "look at the pool's model.source, and at the secret, serviceAccount and environment of "
+        "inference.weights",
     ),
     (
         r"neither a model's directory nor|it has no (config\.json|weights)|cannot be read",
         "its model is missing or not whole",
         "look at the pool's model.source: the claim, image or path holds no whole model",
+    ),
+    (
+        r"has schema \d+, known are \d+",
+        "its store was written by a newer release",
+        "`helm upgrade` to that release, or bring back the volume as it was before",
     ),
     (
         r"killed at its memory limit",
@@ -60,7 +65,7 @@ _LAST_WORDS = (
     (
         r"the engine did not start|Engine core initialization failed",
         "the engine dies while it loads",
-        "read why: `kubectl -n {namespace} logs {pod} --previous`",
+        "read why: `{logs}`",
     ),
 )
 _IMAGES = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
@@ -68,7 +73,7 @@ _CONFIGS = {"CreateContainerConfigError", "CreateContainerError"}
 
 
 def findings(cluster: Cluster, view: View) -> Iterator[Finding]:
-    if not view.components:
+    if not view.components and not view.jobs:
         yield Finding(
             f"release {view.release}",
             f"nothing of it is in namespace {view.namespace}",
@@ -76,15 +81,19 @@ def findings(cluster: Cluster, view: View) -> Iterator[Finding]:
         )
     for component in view.components:
         for replica in component.replicas:
-            yield from _of_replica(cluster, component, replica)
+            yield from _of_replica(cluster, component.name, replica)
         yield from _of_component(cluster, component)
+    # Of a job's tries, the last.
+    tries = sorted(view.jobs, key=lambda replica: replica.raw.metadata.creation_timestamp)
+    for job, replica in {job_of(replica): replica for replica in tries}.items():
+        yield from _of_replica(cluster, f"job {job}", replica)
     yield from _of_claims(cluster)
 
 
-def _of_replica(cluster: Cluster, component: Component, replica: Replica) -> Iterator[Finding]:
-    if replica.ready or replica.phase == "Terminating":
+def _of_replica(cluster: Cluster, name: str, replica: Replica) -> Iterator[Finding]:
+    if replica.ready or replica.phase in {"Terminating", "Succeeded"}:
         return
-    where = f"{component.name}, pod {replica.name}"
+    where = f"{name}, pod {replica.name}"
     if unplaced := _condition(replica.raw, "PodScheduled"):
         yield Finding(where, *_unplaced(cluster, replica, unplaced))
     elif replica.phase in _IMAGES:
@@ -104,7 +113,7 @@ def _of_replica(cluster: Cluster, component: Component, replica: Replica) -> Ite
         yield Finding(
             where,
             f"it has ended {replica.restarts} times without a word",
-            f"kubectl -n {cluster.namespace} logs {replica.name} --previous",
+            _logs(cluster, replica),
         )
 
 
@@ -126,16 +135,21 @@ def _unplaced(cluster: Cluster, replica: Replica, words: str) -> tuple[str, str]
 def _told(cluster: Cluster, replica: Replica, words: str) -> tuple[str, str]:
     names = {
         "namespace": cluster.namespace,
-        "pod": replica.name,
         "claim": _claim(replica.raw),
+        "logs": _logs(cluster, replica),
     }
     for pattern, what, remedy in _LAST_WORDS:
         if re.search(pattern, words, re.MULTILINE):
             return f"{what}: {_line(words, pattern)}", remedy.format(**names)
     return (
         f"it ends by itself: {words.splitlines()[-1]}",
-        "kubectl -n {namespace} logs {pod} --previous".format(**names),
+        _logs(cluster, replica),
     )
+
+
+def _logs(cluster: Cluster, replica: Replica) -> str:
+    before = " --previous" if replica.restarts else ""
+    return f"kubectl -n {cluster.namespace} logs {replica.name}{before}"
 
 
 def _line(words: str, pattern: str) -> str:
@@ -145,8 +159,8 @@ def _line(words: str, pattern: str) -> str:
 
 
 def _of_component(cluster: Cluster, component: Component) -> Iterator[Finding]:
-    if stuck(component.raw):
-        undo = f"rollout undo deployment/{component.raw.metadata.name}"
+    if component.workload.stuck:
+        undo = f"rollout undo deployment/{component.workload.name}"
         yield Finding(
             component.name,
             "its rollout does not get on",

@@ -16,8 +16,8 @@ def of_services(view: View) -> Table:
         if not component.pool:
             table.add_row(
                 component.name,
-                f"{component.ready}/{component.wanted}",
-                component.version,
+                _ready(component),
+                component.workload.version,
                 _troubled(component),
             )
     return table
@@ -34,8 +34,8 @@ def of_pools(view: View) -> Table:
         use = view.pools[component.pool]
         table.add_row(
             component.pool,
-            f"{component.ready}/{component.wanted}",
-            component.version,
+            _ready(component),
+            component.workload.version,
             f"{use.running}/{use.slots}",
             str(use.waiting),
             str(use.held),
@@ -76,10 +76,10 @@ def as_json(view: View) -> dict[str, Any]:
 def _component(component: Component) -> dict[str, Any]:
     return {
         "name": component.pool or component.name,
-        "version": component.version,
-        "wanted": component.wanted,
-        "ready": component.ready,
-        "updated": component.updated,
+        "version": component.workload.version,
+        "wanted": component.workload.wanted,
+        "ready": component.workload.ready,
+        "updated": component.workload.updated,
         "pods": [
             {
                 "name": replica.name,
@@ -103,6 +103,10 @@ def _use(view: View, component: Component) -> dict[str, Any]:
         "kvCacheUse": use.kv_cache_use,
         "cacheHits": use.cache_hits,
     }
+
+
+def _ready(component: Component) -> str:
+    return f"{component.workload.ready}/{component.workload.wanted}"
 
 
 def _troubled(component: Component) -> str:

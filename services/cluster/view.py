@@ -10,6 +10,8 @@ from kubernetes import client
 from kubernetes.client import ApiException
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.cluster.workloads import GROUP_LABEL, Workload, Workloads
+
 METRICS_PORT = 9090
 _INFERENCE = "inference-"
 # The order in which a turn meets them.
@@ -52,14 +54,13 @@ class Replica:
 class Component:
     """A service, or a pool of inference."""
 
-    name: str
-    version: str
-    # None: something else than its Deployment decides.
-    wanted: int
-    ready: int
-    updated: int
+    workload: Workload
+    # Its pods.
     replicas: Sequence[Replica]
-    raw: Any
+
+    @property
+    def name(self) -> str:
+        return self.workload.component
 
     @property
     def pool(self) -> str:
@@ -88,6 +89,8 @@ class View:
     components: Sequence[Component]
     turns: int | None
     pools: Mapping[str, PoolUse]
+    # The pods of jobs: what makes secrets, migrates stores, fetches weights.
+    jobs: Sequence[Replica]
 
     def component(self, name: str) -> Component | None:
         return next((one for one in self.components if one.name == name), None)
@@ -98,30 +101,29 @@ class Cluster:
 
     def __init__(self, api: client.ApiClient, namespace: str, release: str) -> None:
         self.core = client.CoreV1Api(api)
-        self.apps = client.AppsV1Api(api)
         self.custom = client.CustomObjectsApi(api)
         self.namespace = namespace
         self.release = release
+        self.workloads = Workloads(api, namespace, self.selector)
 
     @property
     def selector(self) -> str:
         return f"app.kubernetes.io/name=chatmesh,app.kubernetes.io/instance={self.release}"
 
     def view(self) -> View:
-        deployments = self.apps.list_namespaced_deployment(
-            self.namespace, label_selector=self.selector
-        ).items
+        workloads = list(self.workloads.all())
         pods = self.core.list_namespaced_pod(self.namespace, label_selector=self.selector).items
         with ThreadPoolExecutor(8) as pool:
             replicas = list(pool.map(self._replica, pods))
         components = sorted(
-            (_component(one, replicas) for one in deployments), key=lambda one: _place(one.name)
+            (_component(one, replicas) for one in workloads), key=lambda one: _place(one.name)
         )
         gateways = [r.measured for c in components if c.name == "gateway" for r in c.replicas]
         told = [measured for measured in gateways if measured.samples]
         turns = int(sum(m.total("chatmesh_turns") for m in told)) if told else None
         pools = {c.pool: _use(c, told) for c in components if c.pool}
-        return View(self.release, self.namespace, components, turns, pools)
+        jobs = [replica for replica in replicas if job_of(replica)]
+        return View(self.release, self.namespace, components, turns, pools, jobs)
 
     def _replica(self, pod: Any) -> Replica:
         ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
@@ -159,12 +161,10 @@ def age(since: datetime | None) -> str:
     return f"{seconds}s"
 
 
-def stuck(deployment: Any) -> bool:
-    """Whether its rollout has made no progress for as long as it may."""
-    conditions = deployment.status.conditions or ()
-    return any(
-        c.type == "Progressing" and c.reason == "ProgressDeadlineExceeded" for c in conditions
-    )
+def job_of(replica: Replica) -> str:
+    """The job that its pod is of; empty: of none."""
+    name: str = replica.raw.metadata.labels.get("batch.kubernetes.io/job-name", "")
+    return name
 
 
 def _samples(text: str) -> Mapping[str, Mapping[Labels, float]]:
@@ -181,24 +181,15 @@ def _place(name: str) -> tuple[int, str]:
     return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER), name)
 
 
-def _component(deployment: Any, replicas: Iterable[Replica]) -> Component:
-    labels = deployment.spec.template.metadata.labels
-    name = labels["app.kubernetes.io/component"]
+def _component(workload: Workload, replicas: Iterable[Replica]) -> Component:
+    """The workers of a group are no component's by their label: callers shall not find them."""
     own = [
         replica
         for replica in replicas
-        if replica.raw.metadata.labels.get("app.kubernetes.io/component") == name
+        if replica.raw.metadata.labels.get("app.kubernetes.io/component") == workload.component
+        or replica.raw.metadata.labels.get(GROUP_LABEL) == workload.name
     ]
-    status = deployment.status
-    return Component(
-        name=name,
-        version=labels.get("app.kubernetes.io/version", "?"),
-        wanted=deployment.spec.replicas or 0,
-        ready=status.ready_replicas or 0,
-        updated=status.updated_replicas or 0,
-        replicas=sorted(own, key=lambda replica: replica.name),
-        raw=deployment,
-    )
+    return Component(workload, sorted(own, key=lambda replica: replica.name))
 
 
 def statuses(pod: Any) -> Sequence[Any]:

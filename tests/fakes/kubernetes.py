@@ -25,6 +25,7 @@ _KINDS = {
     "pods": ("v1", "PodList"),
     "persistentvolumeclaims": ("v1", "PersistentVolumeClaimList"),
     "deployments": ("apps/v1", "DeploymentList"),
+    "leaderworkersets": ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSetList"),
 }
 _METRICS = "text/plain; version=1.0.0; charset=utf-8"
 
@@ -68,6 +69,8 @@ class ApiServer:
     evictions_refused: int = 0
     # Resources and subresources that whoever asks may not touch.
     forbidden: set[str] = field(default_factory=set)
+    # Resources of which the cluster has no definition.
+    unknown: set[str] = field(default_factory=set)
     asked: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
 
@@ -87,6 +90,8 @@ class ApiServer:
     def answer(self, asked: Asked) -> tuple[int, Json | str]:
         self.asked.append((asked.method, asked.path))
         self._check_allowed(asked)
+        if asked.resource in self.unknown:
+            raise Refused(404, "NotFound", "the server could not find the requested resource")
         if asked.sub == "proxy/metrics":
             return 200, self._metrics(asked)
         if asked.sub == "eviction":

@@ -62,6 +62,45 @@ def deployment(
     }
 
 
+def group(
+    component: str, *, wanted: int = 1, ready: int = 1, updated: int = 1, release: str = RELEASE
+) -> Json:
+    """A LeaderWorkerSet: every replica is a leader and a worker."""
+    made = deployment(component, wanted=wanted, ready=ready, updated=updated, release=release)
+    template = made["spec"].pop("template")
+    del made["spec"]["selector"], made["status"]["availableReplicas"]
+    worker = {"metadata": {"labels": {"app.kubernetes.io/name": "chatmesh"}}, "spec": {}}
+    templates = {"leaderTemplate": template, "workerTemplate": worker}
+    made["spec"]["leaderWorkerTemplate"] = {"size": 2} | templates
+    made["status"]["conditions"] = [{"type": "Available", "status": "True", "reason": "AllReady"}]
+    kind = {"apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet"}
+    return made | kind
+
+
+def grouped(component: str, does: Json | None = None) -> tuple[Json, Json]:
+    """The leader and the worker of its first group; `does`: what the worker's container does."""
+    made = pod(component, 0), pod(component, 1, does or RUNS, node="node-2")
+    for each in made:
+        name = f"{RELEASE}-{component}"
+        each["metadata"]["labels"]["leaderworkerset.sigs.k8s.io/name"] = name
+    made[1]["metadata"]["name"] = f"{RELEASE}-{component}-0-1"
+    del made[1]["metadata"]["labels"]["app.kubernetes.io/component"]
+    return made
+
+
+def tried(job: str, number: int, *, exit_code: int, message: str = "") -> Json:
+    """A pod of a job that has ended; later numbers were made later."""
+    made = pod(job, number)
+    made["metadata"]["labels"]["batch.kubernetes.io/job-name"] = f"{RELEASE}-{job}"
+    made["metadata"]["creationTimestamp"] = f"2026-01-01T09:00:0{number}Z"
+    ended = {"exitCode": exit_code, "message": message, "startedAt": STARTED}
+    status = {"state": {"terminated": ended | {"finishedAt": STARTED}}, "ready": False}
+    made["status"]["phase"] = "Failed" if exit_code else "Succeeded"
+    made["status"]["conditions"] = [{"type": "PodScheduled", "status": "True"}]
+    made["status"]["containerStatuses"][0] |= status
+    return made
+
+
 def progressing(reason: str) -> Json:
     holds = "False" if reason == "ProgressDeadlineExceeded" else "True"
     return {"type": "Progressing", "status": holds, "reason": reason}

@@ -13,6 +13,7 @@ from tests.fakes.measured import gateway_metrics
 from tests.fakes.release import (
     STARTS,
     deployment,
+    group,
     node,
     pod,
     progressing,
@@ -222,6 +223,27 @@ def test_a_pool_that_nobody_scales_is_scaled_by_hand(api: ApiServer, cluster: Cl
     assert told.lines[-1] == "pool large wakes"
 
 
+def test_a_pool_over_several_nodes_sleeps_wakes_and_rolls(api: ApiServer, cluster: Cluster) -> None:
+    api.add(group(POOL, wanted=2))
+    told = Heard({})
+    actions.sleep_pool(cluster, component(cluster), told)
+    there = api.find("leaderworkersets", NAME)
+    assert there["spec"]["replicas"] == 0
+    actions.wake_pool(cluster, component(cluster), told)
+    assert there["spec"]["replicas"] == 1
+    cluster.workloads.restart(component(cluster).workload)
+    stamps = [
+        list(template["metadata"]["annotations"])
+        for name, template in there["spec"]["leaderWorkerTemplate"].items()
+        if name.endswith("Template")
+    ]
+    assert stamps == [["kubectl.kubernetes.io/restartedAt"]] * 2
+    lines = actions.rollout(cluster, component(cluster).workload)
+    assert next(lines) == "not begun"
+    rolled(there, updated=1, ready=1, of=1)
+    assert list(lines) == ["1 of 1 new, 1 ready, 0 old"]
+
+
 def test_a_pool_that_is_awake_keeps_its_replicas(api: ApiServer, cluster: Cluster) -> None:
     api.add(deployment(POOL, wanted=3), scaled_object(POOL))
     actions.wake_pool(cluster, component(cluster), Heard({}))
@@ -229,7 +251,7 @@ def test_a_pool_that_is_awake_keeps_its_replicas(api: ApiServer, cluster: Cluste
 
 
 def rolled(there: Json, *, updated: int, ready: int, of: int) -> None:
-    numbers = {"updatedReplicas": updated, "availableReplicas": ready, "replicas": of}
+    numbers = {"updatedReplicas": updated, "readyReplicas": ready, "replicas": of}
     there["status"] |= numbers | {"observedGeneration": there["metadata"]["generation"]}
 
 
@@ -238,32 +260,34 @@ def test_a_rollout_is_told_at_every_change_until_it_is_over(
 ) -> None:
     api.add(deployment("gateway", wanted=2, ready=2, updated=2))
     there = api.find("deployments", "chatmesh-gateway")
-    actions.restart(cluster, component(cluster, "gateway"))
+    cluster.workloads.restart(component(cluster, "gateway").workload)
     stamp = there["spec"]["template"]["metadata"]["annotations"]
     assert list(stamp) == ["kubectl.kubernetes.io/restartedAt"]
-    lines = actions.rollout(cluster, "chatmesh-gateway")
-    assert next(lines) == ("not begun", False)
+    lines = actions.rollout(cluster, component(cluster, "gateway").workload)
+    assert next(lines) == "not begun"
     rolled(there, updated=1, ready=2, of=3)
-    assert next(lines) == ("1 of 2 new, 2 ready, 2 old", False)
+    assert next(lines) == "1 of 2 new, 2 ready, 2 old"
     rolled(there, updated=2, ready=2, of=3)
-    assert next(lines) == ("2 of 2 new, 2 ready, 1 old", False)
+    assert next(lines) == "2 of 2 new, 2 ready, 1 old"
     rolled(there, updated=2, ready=1, of=2)
-    assert next(lines) == ("2 of 2 new, 1 ready, 0 old", False)
+    assert next(lines) == "2 of 2 new, 1 ready, 0 old"
     rolled(there, updated=2, ready=2, of=2)
-    assert list(lines) == [("2 of 2 new, 2 ready, 0 old", True)]
+    assert list(lines) == ["2 of 2 new, 2 ready, 0 old"]
 
 
 def test_the_rollout_of_a_pool_that_sleeps_is_over(api: ApiServer, cluster: Cluster) -> None:
     api.add(deployment(POOL, wanted=0, ready=0, updated=0))
-    assert list(actions.rollout(cluster, NAME)) == [("0 of 0 new, 0 ready, 0 old", True)]
+    assert list(actions.rollout(cluster, component(cluster).workload)) == [
+        "0 of 0 new, 0 ready, 0 old"
+    ]
 
 
 def test_a_rollout_that_is_stuck_is_not_followed_for_ever(api: ApiServer, cluster: Cluster) -> None:
     there = deployment("gateway", wanted=2, ready=2, updated=1)
     there["status"]["conditions"] = [progressing("ProgressDeadlineExceeded")]
     api.add(there)
-    lines = actions.rollout(cluster, "chatmesh-gateway")
-    assert next(lines) == ("1 of 2 new, 2 ready, 1 old", False)
+    lines = actions.rollout(cluster, component(cluster, "gateway").workload)
+    assert next(lines) == "1 of 2 new, 2 ready, 1 old"
     with pytest.raises(CannotDo, match="kubectl chatmesh doctor says why"):
         next(lines)
 
@@ -272,12 +296,12 @@ def test_that_the_rollout_before_was_stuck_does_not_count(api: ApiServer, cluste
     there = deployment("gateway")
     there["status"]["conditions"] = [progressing("ProgressDeadlineExceeded")]
     api.add(there)
-    actions.restart(cluster, component(cluster, "gateway"))
-    lines = actions.rollout(cluster, "chatmesh-gateway")
-    assert next(lines) == ("not begun", False)
+    cluster.workloads.restart(component(cluster, "gateway").workload)
+    lines = actions.rollout(cluster, component(cluster, "gateway").workload)
+    assert next(lines) == "not begun"
     there["status"]["conditions"] = [progressing("NewReplicaSetAvailable")]
     rolled(there, updated=1, ready=1, of=1)
-    assert list(lines) == [("1 of 1 new, 1 ready, 0 old", True)]
+    assert list(lines) == ["1 of 1 new, 1 ready, 0 old"]
 
 
 @pytest.mark.parametrize("there", [(), (pod("gateway", 0, STARTS),)], ids=["none", "one starts"])

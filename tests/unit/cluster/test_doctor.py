@@ -7,13 +7,14 @@ import io
 import logging
 import os
 import sqlite3
+import subprocess
+import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from services.cluster.doctor import Finding, findings
 from services.cluster.view import Cluster
@@ -21,9 +22,8 @@ from services.gateway.config import GatewayConfig
 from services.inference.config import InferenceConfig
 from services.inference.wiring import SERVICE
 from services.shared.config import ServiceConfig
-from services.shared.object_storage import main as fetching
 from services.shared.process import Service, read, run
-from services.shared.sqlite import open_sqlite
+from services.shared.sqlite import Breaking, NewerSchema, open_sqlite
 from tests.fakes.kubernetes import ApiServer, Json
 from tests.fakes.logs import logged_to
 from tests.fakes.release import (
@@ -32,8 +32,11 @@ from tests.fakes.release import (
     claim,
     crashed,
     deployment,
+    group,
+    grouped,
     pod,
     progressing,
+    tried,
     unplaced,
     waits,
 )
@@ -133,11 +136,56 @@ def test_an_image_that_cannot_be_had(api: ApiServer, cluster: Cluster, reason: s
 
 
 def test_a_model_that_cannot_be_fetched(api: ApiServer, cluster: Cluster, tmp_path: Path) -> None:
-    done = CliRunner().invoke(fetching, ["ftp://bucket/model", str(tmp_path)])
-    fetches = crashed(done.output)
+    command = [sys.executable, "-m", "services.shared.weights", "ftp://bucket/model"]
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
+    fetches = crashed(done.stderr)
     finding = only(api, cluster, POOL, pod(POOL, does=waits("PodInitializing"), fetches=fetches))
-    assert "its model cannot be fetched: object storage: ftp://bucket/model" in finding.what
-    assert "model.source.objectStorage" in finding.remedy
+    assert "its model cannot be fetched: weights: ftp://bucket/model" in finding.what
+    assert "inference.weights" in finding.remedy
+
+
+async def test_a_store_that_is_too_new(api: ApiServer, cluster: Cluster, tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path}/memory.sqlite"
+    async with open_sqlite(url, ["SELECT 1", Breaking("SELECT 2")]):
+        pass
+    with pytest.raises(NewerSchema) as refused:
+        async with open_sqlite(url, ["SELECT 1"]):
+            pass
+    api.add(deployment("memory"), pod("memory"))
+    for number in range(2):
+        api.add(tried("migrate-memory", number, exit_code=1, message=f"memory: {refused.value}"))
+    (finding,) = found(cluster)
+    assert finding.where == "job chatmesh-migrate-memory, pod chatmesh-migrate-memory-1"
+    assert "its store was written by a newer release" in finding.what
+
+
+def test_a_job_that_succeeded_in_the_end_is_not_told(api: ApiServer, cluster: Cluster) -> None:
+    api.add(deployment("memory"), pod("memory"))
+    api.add(tried("migrate-memory", 0, exit_code=1), tried("migrate-memory", 1, exit_code=0))
+    assert not found(cluster)
+
+
+def test_an_install_that_waits_for_its_first_job(api: ApiServer, cluster: Cluster) -> None:
+    there = tried("bootstrap", 0, exit_code=0)
+    there["status"] = pod("bootstrap", 0, waits("ImagePullBackOff"))["status"]
+    api.add(there)
+    (finding,) = found(cluster)
+    assert finding.where == "job chatmesh-bootstrap, pod chatmesh-bootstrap-0"
+    assert "images.prefix" in finding.remedy
+
+
+def test_the_words_of_a_first_end_are_in_its_log(api: ApiServer, cluster: Cluster) -> None:
+    api.add(deployment("memory"), pod("memory"))
+    api.add(tried("migrate-memory", 0, exit_code=1, message="nobody knows why"))
+    (finding,) = found(cluster)
+    assert finding.what == "it ends by itself: nobody knows why"
+    assert finding.remedy == "kubectl -n chat logs chatmesh-migrate-memory-0"
+
+
+def test_a_worker_of_a_group_is_told_with_its_pool(api: ApiServer, cluster: Cluster) -> None:
+    api.add(group(POOL, ready=0), *grouped(POOL, crashed("the engine did not start: why")))
+    (finding,) = found(cluster)
+    assert finding.where == f"{POOL}, pod chatmesh-{POOL}-0-1"
 
 
 def test_an_image_that_fetches_and_cannot_be_had_is_named(api: ApiServer, cluster: Cluster) -> None:

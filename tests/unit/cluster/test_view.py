@@ -7,11 +7,22 @@ from typing import Any
 import pytest
 
 from services.cluster.tables import as_json
-from services.cluster.view import Cluster, PoolUse, Replica, age
+from services.cluster.view import Cluster, PoolUse, Replica, age, job_of
 from services.inference.api import Load
 from tests.fakes.kubernetes import ApiServer, Json
 from tests.fakes.measured import gateway_metrics, inference_metrics
-from tests.fakes.release import RUNS, STARTS, crashed, deployment, pod, unplaced, waits
+from tests.fakes.release import (
+    RUNS,
+    STARTS,
+    crashed,
+    deployment,
+    group,
+    grouped,
+    pod,
+    tried,
+    unplaced,
+    waits,
+)
 
 IN_ORDER = [
     *("gateway", "moderation", "context-assembly", "memory", "tokenizer"),
@@ -47,7 +58,7 @@ def test_only_the_release_that_was_asked_for_is_seen(api: ApiServer, cluster: Cl
     api.add(deployment("gateway"), pod("gateway"))
     api.add(deployment("gateway", release="other"), pod("gateway", release="other"))
     view = cluster.view()
-    assert [one.raw.metadata.name for one in view.components] == ["chatmesh-gateway"]
+    assert [one.workload.name for one in view.components] == ["chatmesh-gateway"]
     assert [r.name for r in view.components[0].replicas] == ["chatmesh-gateway-0"]
 
 
@@ -58,11 +69,47 @@ def test_a_component_has_its_numbers_and_its_own_pods_by_name(
     api.add(pod("gateway", 1, node="node-2"), pod("memory"), pod("gateway", 0))
     gateway = cluster.view().component("gateway")
     assert gateway is not None
-    assert (gateway.wanted, gateway.ready, gateway.updated) == (3, 2, 1)
-    assert gateway.version == "0.1.0"
+    workload = gateway.workload
+    assert (workload.wanted, workload.ready, workload.updated) == (3, 2, 1)
+    assert workload.version == "0.1.0"
     assert not gateway.pool
     told = [(replica.name, replica.node) for replica in gateway.replicas]
     assert told == [("chatmesh-gateway-0", "node-1"), ("chatmesh-gateway-1", "node-2")]
+
+
+def test_a_pool_over_several_nodes_is_a_pool_with_all_its_pods(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    api.add(deployment("gateway"), group("inference-large", wanted=2, ready=1, updated=2))
+    api.add(*grouped("inference-large", STARTS))
+    large = cluster.view().component("inference-large")
+    assert large is not None
+    assert large.pool == "large"
+    assert (large.workload.wanted, large.workload.ready, large.workload.updated) == (2, 1, 2)
+    assert large.workload.version == "0.1.0"
+    told = [(replica.name, replica.node, replica.ready) for replica in large.replicas]
+    assert told == [(LARGE, "node-1", True), (f"{LARGE}-1", "node-2", False)]
+
+
+@pytest.mark.parametrize("forbidden", [set(), {"leaderworkersets"}])
+def test_where_there_are_no_groups_nothing_is_missed(
+    api: ApiServer, cluster: Cluster, forbidden: set[str]
+) -> None:
+    api.forbidden = forbidden
+    api.unknown = {"leaderworkersets"}
+    api.add(deployment("gateway"))
+    assert [one.name for one in cluster.view().components] == ["gateway"]
+
+
+def test_the_pods_of_jobs_are_no_components(api: ApiServer, cluster: Cluster) -> None:
+    api.add(deployment("memory"), pod("memory"), tried("migrate-memory", 0, exit_code=0))
+    view = cluster.view()
+    assert [replica.name for one in view.components for replica in one.replicas] == [
+        "chatmesh-memory-0"
+    ]
+    assert [(job_of(one), one.phase) for one in view.jobs] == [
+        ("chatmesh-migrate-memory", "Succeeded")
+    ]
 
 
 def test_the_use_of_pools_is_what_the_gateway_measures(api: ApiServer, cluster: Cluster) -> None:
