@@ -63,9 +63,6 @@ async def build(
         yield [ContextAssemblyServer(assembler)]
 
 
-SERVICE = Service("context-assembly", ContextAssemblyConfig, build)
-
-
 @asynccontextmanager
 async def _by_model(config: ContextAssemblyConfig) -> AsyncIterator[InferenceByModel]:
     async with AsyncExitStack() as stack:
@@ -87,3 +84,11 @@ async def _open_turns(url: str) -> AsyncIterator[TurnStore]:
         return
     _log.warning("conversations are kept in memory and end with this process")
     yield InMemoryTurns()
+
+
+SERVICE = Service(
+    "context-assembly",
+    ContextAssemblyConfig,
+    build,
+    store=lambda config: _open_turns(config.turns_url),
+)

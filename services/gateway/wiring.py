@@ -89,7 +89,9 @@ async def build(
         yield [GatewayServer(front)]
 
 
-SERVICE = Service("gateway", GatewayConfig, build)
+SERVICE = Service(
+    "gateway", GatewayConfig, build, store=lambda config: open_accounts(config.accounts_url)
+)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
 from services.inference.wiring import SERVICE
-from services.shared.process import run
+from services.shared.process import main
 
-run(SERVICE)
+main(SERVICE)

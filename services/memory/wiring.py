@@ -67,4 +67,4 @@ def bounds(config: MemoryConfig) -> Bounds:
     )
 
 
-SERVICE = Service("memory", MemoryConfig, build)
+SERVICE = Service("memory", MemoryConfig, build, store=lambda config: _opened(config.store_url))

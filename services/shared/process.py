@@ -1,12 +1,13 @@
 """One service as a process: configured, served until SIGTERM or Ctrl-C, then drained."""
 
+import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 import uvloop
@@ -34,6 +35,8 @@ class Service(Generic[Config]):
     config: type[Config]
     # Opens the adapters, yields the servers, closes what it opened.
     build: Callable[[Config, CollectorRegistry], AbstractAsyncContextManager[Sequence[Servable]]]
+    # Opens what it keeps, which brings it to this release's schema; None: it keeps nothing.
+    store: Callable[[Config], AbstractAsyncContextManager[object]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +74,39 @@ async def running(service: Service[Config], config: Config) -> AsyncIterator[End
         tracer.close()
 
 
+def main(service: Service[Config]) -> None:
+    """`python -m services.<name>`; with `--migrate` it brings its store up to date and ends."""
+    arguments = argparse.ArgumentParser(
+        prog=f"python -m services.{service.name.replace('-', '_')}",
+        description=f"The service {service.name}, until SIGTERM; configured by its environment.",
+    )
+    if service.store:
+        told = "only bring its store to this release's schema"
+        arguments.add_argument("--migrate", action="store_true", help=told)
+    given = vars(arguments.parse_args())
+    _ran(service, _migrated if given.get("migrate") else _until_told)
+
+
 def run(service: Service[Config]) -> None:
-    """`python -m services.<name>`."""
+    """Returns when it was told to stop and has drained."""
+    _ran(service, _until_told)
+
+
+def _ran(
+    service: Service[Config], act: Callable[[Service[Config], Config], Coroutine[Any, Any, None]]
+) -> None:
     config = read(service.config)
     logs.configure(config.log_level)
     try:
-        uvloop.run(_until_told(service, config))
+        uvloop.run(act(service, config))
     except (CannotStart, MeshError) as error:
         sys.exit(f"{service.name}: {error}")
+
+
+async def _migrated(service: Service[Config], config: Config) -> None:
+    assert service.store
+    async with service.store(config):
+        _log.info("the store has this release's schema", service=service.name)
 
 
 def read(kind: type[Config]) -> Config:

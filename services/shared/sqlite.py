@@ -27,10 +27,25 @@ _ERASURES = """
     CREATE TABLE IF NOT EXISTS erasures (noted INTEGER NOT NULL, scrubbed INTEGER NOT NULL);
     INSERT INTO erasures SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM erasures);
 """
+# What of the migrations a release must know to use the file: the number of the last breaking one.
+_READERS = """
+    CREATE TABLE IF NOT EXISTS readers (know INTEGER NOT NULL);
+    INSERT INTO readers SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM readers);
+"""
 
 
 class NewerSchema(CannotStart):
-    """The file was written by a newer release."""
+    """The file was written by a newer release, and this one cannot use it."""
+
+
+class Breaking(str):
+    """A migration after which a release that does not know it can no longer use the file.
+
+    While an upgrade is under way, and after `helm rollback`, the release before works on with what
+    the newer one has migrated: a migration breaks unless it only adds what that one does not see.
+    """
+
+    __slots__ = ()
 
 
 class Database:
@@ -112,7 +127,8 @@ class _Scrubber:
 async def open_sqlite(url: str, migrations: Sequence[str]) -> AsyncIterator[Database]:
     """Opens `sqlite:<path>`, makes it if need be, and brings it to the newest schema.
 
-    Migration n brings version n to n + 1, in one transaction of its own.
+    Migration n brings version n to n + 1, in one transaction of its own; see `Breaking`.
+    Raises NewerSchema.
     """
     path = Path(url.removeprefix(SCHEME))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,12 +151,15 @@ async def open_sqlite(url: str, migrations: Sequence[str]) -> AsyncIterator[Data
 
 
 async def _migrate(connection: aiosqlite.Connection, migrations: Sequence[str], path: Path) -> None:
-    (row,) = await connection.execute_fetchall("PRAGMA user_version")
-    version: int = row[0]
-    if version > len(migrations):
-        known = len(migrations)
+    await connection.executescript(_READERS)
+    ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
+    ((needed,),) = await connection.execute_fetchall("SELECT know FROM readers")
+    known = len(migrations)
+    if needed > known:
         raise NewerSchema(f"{path} has schema {version}, known are {known}: use a newer release")
     for number, script in enumerate(migrations[version:], version + 1):
+        know = f"UPDATE readers SET know={number};"  # noqa: S608
+        breaks = know if isinstance(script, Breaking) else ""
         await connection.executescript(
-            f"BEGIN IMMEDIATE;\n{script};\nPRAGMA user_version={number};\nCOMMIT;"
+            f"BEGIN IMMEDIATE;\n{script};\n{breaks}\nPRAGMA user_version={number};\nCOMMIT;"
         )

@@ -1,4 +1,4 @@
-from services.shared.process import run
+from services.shared.process import main
 from services.tokenizer.wiring import SERVICE
 
-run(SERVICE)
+main(SERVICE)

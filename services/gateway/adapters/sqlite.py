@@ -95,7 +95,9 @@ class SqliteAccounts:
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
         async with self._database.transaction() as writing:
             await writing.executemany(
-                "INSERT OR IGNORE INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO usage (tenant, response_id, key_id, model, at_ms,"
+                " prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         entry.tenant,

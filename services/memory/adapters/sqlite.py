@@ -42,14 +42,17 @@ _MIGRATIONS = (
     """,
 )
 _REVISION = "SELECT revision FROM owner WHERE tenant = ? AND user = ?"
-_OWN = "INSERT OR REPLACE INTO owner VALUES (?, ?, ?)"
+_OWN = "INSERT OR REPLACE INTO owner (tenant, user, revision) VALUES (?, ?, ?)"
 _DISOWN = "DELETE FROM owner WHERE tenant = ? AND user = ?"
 _READ = """
     SELECT owner.revision, fact.* FROM owner JOIN fact USING (tenant, user)
     WHERE tenant = ? AND user = ? ORDER BY fact.id
 """
 _COUNT = "SELECT count(*) FROM fact WHERE tenant = ? AND user = ?"
-_KEEP = "INSERT INTO fact VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_KEEP = """
+    INSERT INTO fact (tenant, user, id, text, kind, created_at_ms, updated_at_ms, vector)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
 _DROP = "DELETE FROM fact WHERE tenant = ? AND user = ? AND id = ?"
 _DROP_ALL = "DELETE FROM fact WHERE tenant = ? AND user = ?"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.shared.sqlite import NewerSchema, open_sqlite
+from services.shared.sqlite import Breaking, NewerSchema, open_sqlite
 
 FIRST = "CREATE TABLE note (text TEXT NOT NULL)"
 SECOND = "ALTER TABLE note ADD COLUMN stars INTEGER NOT NULL DEFAULT 0"
@@ -19,15 +19,31 @@ async def test_a_file_is_brought_to_the_newest_schema_and_keeps_its_rows(tmp_pat
     assert tuple(row) == ("kept", 0)
 
 
-async def test_a_newer_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+async def test_a_file_that_breaks_with_this_release_is_refused_and_left_as_it_is(
+    tmp_path: Path,
+) -> None:
     url = f"sqlite:{tmp_path}/notes.sqlite"
-    async with open_sqlite(url, [FIRST, SECOND]):
+    async with open_sqlite(url, [FIRST, Breaking(SECOND)]):
         pass
     with pytest.raises(NewerSchema, match="use a newer release"):
         async with open_sqlite(url, [FIRST]):
             pass
-    async with open_sqlite(url, [FIRST, SECOND]) as database:
+    async with open_sqlite(url, [FIRST, Breaking(SECOND)]) as database:
         assert not await database.rows("SELECT stars FROM note")
+
+
+async def test_the_release_before_works_on_with_what_was_only_added(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path}/notes.sqlite"
+    async with open_sqlite(url, [FIRST]) as before:
+        async with open_sqlite(url, [FIRST, SECOND]):
+            pass
+        async with before.transaction() as writing:
+            await writing.execute("INSERT INTO note (text) VALUES ('while upgrading')")
+    async with open_sqlite(url, [FIRST]) as again, again.transaction() as writing:
+        await writing.execute("INSERT INTO note (text) VALUES ('rolled back')")
+    async with open_sqlite(url, [FIRST, SECOND]) as database:
+        rows = await database.rows("SELECT text, stars FROM note")
+    assert [tuple(row) for row in rows] == [("while upgrading", 0), ("rolled back", 0)]
 
 
 async def test_a_broken_migration_leaves_the_version_before_it(tmp_path: Path) -> None:
