@@ -14,12 +14,14 @@ INSTALLED := .venv/installed-$(notdir $(basename $(LOCK)))
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-annotate --no-strip-extras
 
-# What charts, protos and object storage are checked with; Go builds them, once, at these versions.
+# What charts, protos and object storage are checked with; Go builds them, once, at these versions, npm installs Azurite.
 TOOLS := .tools/bin
 HELM := $(TOOLS)/helm-4.3.1
 HELM_DOCS := $(TOOLS)/helm-docs-1.14.2
 BUF := $(TOOLS)/buf-1.75.0
 S3_SERVER := $(TOOLS)/versitygw-1.8.0
+GOOGLE_SERVER := $(TOOLS)/fake-gcs-server-1.56.1
+AZURE_SERVER := $(TOOLS)/azurite-blob
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
 .PHONY: help up down key install test check unit contract mesh live charts bench protos locks clean
@@ -67,7 +69,7 @@ check-protos:
 
 unit: SUITES = tests/unit tests/test_house_rules.py
 contract mesh live: SUITES = tests/$@
-contract: $(S3_SERVER)
+contract: $(S3_SERVER) $(GOOGLE_SERVER) $(AZURE_SERVER)
 unit contract mesh live: $(INSTALLED)
 	.venv/bin/pytest -q $(SUITES)
 
@@ -87,10 +89,18 @@ $(TOOLS)/%:
 	@case $* in \
 		helm-docs-*) from=github.com/norwoodj/helm-docs/cmd/helm-docs@v$(lastword $(subst -, ,$*)) name=helm-docs ;; \
 		buf-*) from=github.com/bufbuild/buf/cmd/buf@v$(lastword $(subst -, ,$*)) name=buf ;; \
+		fake-gcs-server-*) from=github.com/fsouza/fake-gcs-server@v$(lastword $(subst -, ,$*)) name=fake-gcs-server ;; \
 		versitygw-*) from=github.com/versity/versitygw/cmd/versitygw@v$(lastword $(subst -, ,$*)) name=versitygw ;; \
 		helm-*) from=helm.sh/helm/v4/cmd/helm@v$(lastword $(subst -, ,$*)) name=helm ;; \
 	esac; \
 	CGO_ENABLED=0 GOBIN=$(CURDIR)/$(TOOLS) go install -ldflags "-s -w" $$from && ln -f $(TOOLS)/$$name $@
+
+$(AZURE_SERVER): $(wildcard requirements/azurite/*.json)
+	@echo "installing Azurite with npm"
+	@mkdir -p $(TOOLS) .tools/azurite
+	@cp requirements/azurite/*.json .tools/azurite
+	@npm ci --prefix .tools/azurite --ignore-scripts --no-audit --no-fund --loglevel=error
+	@ln -sf ../azurite/node_modules/.bin/azurite-blob $@ && touch $@
 
 bench: $(INSTALLED) ## measure this machine against bare vLLM and print the tables
 	$(PYTHON) -m loadtest

@@ -51,6 +51,7 @@ _CONFIGS: Mapping[str, tuple[type[ServiceConfig], set[str]]] = {
 _NAME = "^[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?$"
 _QUANTITY = {"type": ["string", "number"], "pattern": r"^\d+(\.\d+)?([EPTGMk]i?|m)?$"}
 _TEXT: Schema = {"type": "string"}
+_TEXTS: Schema = {"type": "object", "additionalProperties": _TEXT}
 _FLAG: Schema = {"type": "boolean"}
 _ANY: Schema = {"type": "object"}
 _LIST: Schema = {"type": "array", "items": {"type": "object"}}
@@ -77,6 +78,7 @@ def schema() -> str:
                 "moderation", targets=["charactersPerSecond"], policyConfigMap=_TEXT
             ),
             "inference": _inference(),
+            "migrations": _object({"enabled": _FLAG}),
             "keda": _object({"enabled": _FLAG, "pollingSeconds": _whole(1)}),
             "podDeletionCosts": _object({"enabled": _FLAG}),
             "edge": _edge(),
@@ -127,11 +129,11 @@ def _plain(field: Schema) -> Schema:
 
 def _placing() -> Schema:
     return {
-        "nodeSelector": {"type": "object", "additionalProperties": _TEXT},
+        "nodeSelector": _TEXTS,
         "tolerations": _LIST,
         "affinity": _ANY,
         "priorityClassName": _TEXT,
-        "podAnnotations": {"type": "object", "additionalProperties": _TEXT},
+        "podAnnotations": _TEXTS,
         "resources": _object(
             {
                 kind: {"type": "object", "additionalProperties": _QUANTITY}
@@ -186,12 +188,10 @@ def _inference() -> Schema:
         {
             "config": _config("inference"),
             "gpuTolerations": _LIST,
-            "hub": _object({"cacheClaim": _TEXT, "tokenSecret": _TEXT, "preload": _FLAG}),
-            "objectStorage": _object(
+            "weights": _object(
                 {
-                    "cacheClaim": _TEXT,
-                    "secret": _TEXT,
-                    "environment": {"type": "object", "additionalProperties": _TEXT},
+                    **dict.fromkeys(("cacheClaim", "secret", "serviceAccount"), _TEXT),
+                    **dict.fromkeys(("environment", "podLabels"), _TEXTS),
                     "preload": _FLAG,
                 }
             ),
@@ -203,7 +203,7 @@ def _inference() -> Schema:
 def _pool() -> Schema:
     sources = {
         "bundled": {"const": True},
-        "hub": _TEXT,
+        "hub": {"type": "string", "pattern": r"^[\w.-]+(/[\w.-]+)?(@[\w./-]+)?$"},
         "objectStorage": {"type": "string", "pattern": "^(s3|gs|az)://[^/]+/.+$"},
         "claim": _TEXT,
         "image": _TEXT,

@@ -64,7 +64,7 @@ def from_bucket(cache: str) -> tuple[str, ...]:
         "resources": {"limits": {"memory": "64Gi"}},
     }
     storage = {"cacheClaim": cache, "secret": "keys", "environment": {"AWS_REGION": "eu-1"}}
-    told = {"pools": [pool], "objectStorage": storage}
+    told = {"pools": [pool], "weights": storage}
     return ("--set-json", f"inference={json.dumps(told)}")
 
 

@@ -207,7 +207,9 @@ def test_the_charts_routes_and_certificates_fit_the_edge() -> None:
 def test_what_values_aks_takes_for_granted_is_there() -> None:
     aks = yaml.safe_load((CHART / "values-aks.yaml").read_text())
     claims = [one for _, one in manifests() if one["kind"] == "PersistentVolumeClaim"]
-    assert [one["metadata"]["name"] for one in claims] == [aks["inference"]["hub"]["cacheClaim"]]
+    assert [one["metadata"]["name"] for one in claims] == [
+        aks["inference"]["weights"]["cacheClaim"]
+    ]
     assert claims[0]["metadata"]["namespace"] == generate().NAMESPACE
     assert claims[0]["spec"]["accessModes"] == ["ReadWriteMany"]
     chart = yaml.safe_load((CHART / "values.yaml").read_text())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.charts.conftest import ROOT, Manifest, named, pods, rendered
+from tests.charts.conftest import ROOT, Manifest, from_bucket, named, pods, rendered
 from tests.charts.test_golden import RENDERS
 
 SERVICES = (
@@ -134,6 +134,33 @@ def test_strangers_reach_the_gateways_public_ports_and_metrics_alone(values: str
         assert allowed(manifests, stranger, target) == metrics | public, target.service
         scaler = {target.ports["scaler"]} if public and values == "values-aks" else set()
         assert allowed(manifests, keda, target) == metrics | public | scaler
+
+
+def test_jobs_reach_no_service_and_nobody_reaches_them() -> None:
+    manifests: Any = rendered("values", *from_bucket(cache="weights"))
+    jobs = {
+        name: Pod(name, pod["metadata"]["labels"], {"any": 1})
+        for name, pod in pods(manifests).items()
+        if name.startswith("Job/")
+    }
+    assert len(jobs) == 5
+    for job in jobs.values():
+        for service in mesh(manifests):
+            assert not allowed(manifests, job, service)
+            assert not allowed(manifests, service, job)
+    policies = named(manifests, "NetworkPolicy")
+    out = {
+        name: {port["port"] for rule in policies[name]["spec"]["egress"] for port in rule["ports"]}
+        for name in (job.labels["app.kubernetes.io/component"] for job in jobs.values())
+        for name in [f"chatmesh-{name}"]
+    }
+    assert out == {
+        "chatmesh-bootstrap": {53, 443, 6443},
+        "chatmesh-preload-qwen-qwen3-8b": {53, 443},
+        **{
+            f"chatmesh-migrate-{store}": {53} for store in ("gateway", "context-assembly", "memory")
+        },
+    }
 
 
 def test_without_policies_none_is_made() -> None:

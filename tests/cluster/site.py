@@ -153,7 +153,9 @@ class Site:
         self.kubectl("rollout", "status", f"deployment/{RELEASE}-{component}", "--timeout=300s")
         wanted = self.cluster.view().component(component)
         assert wanted is not None
-        self.until_pods(lambda pods: len(pods) == wanted.wanted, label_selector=labelled(component))
+        self.until_pods(
+            lambda pods: len(pods) == wanted.workload.wanted, label_selector=labelled(component)
+        )
 
     def until_pods(
         self, good: Callable[[Mapping[str, Any]], bool], seconds: int = 300, **selector: str

@@ -40,117 +40,122 @@ kubernetes:{{ $root.Release.Name }}-{{ index . 1 }}:{{ index . 2 }}
 {{ toYaml $all }}
 {{- end -}}
 
-{{/* Where a pool's model is found in its container: in the image, on a volume, or by its hub id. */}}
+{{/* Where a model is found in a container: in the image, where it was fetched to, or on a volume. */}}
 {{- define "chatmesh.modelPath" -}}
-{{- $source := .source -}}
-{{- if $source.bundled -}}/srv/chatmesh/services/inference/demo_model/model
-{{- else if $source.hub -}}{{ $source.hub }}
-{{- else if $source.objectStorage -}}{{ include "chatmesh.fetchedPath" . }}
-{{- else -}}/models/{{ .name }}{{ with $source.path }}/{{ trimPrefix "/" . }}{{ end }}
+{{- if .source.bundled -}}/srv/chatmesh/services/inference/demo_model/model
+{{- else if include "chatmesh.fetchedFrom" . -}}{{ include "chatmesh.fetchedPath" . }}
+{{- else -}}/models/{{ .name }}{{ with .source.path }}/{{ trimPrefix "/" . }}{{ end }}
 {{- end -}}
-{{- end -}}
-
-{{/* The volume that a model's weights are on, if they are on one; list of name and source. */}}
-{{- define "chatmesh.modelVolume" -}}
-{{- if .source.claim }}
-- name: model-{{ .name | lower | replace "." "-" | replace "/" "-" }}
-  persistentVolumeClaim:
-    claimName: {{ .source.claim }}
-    readOnly: true
-{{- else if .source.image }}
-- name: model-{{ .name | lower | replace "." "-" | replace "/" "-" }}
-  image:
-    reference: {{ .source.image }}
-    pullPolicy: IfNotPresent
-{{- end }}
-{{- end -}}
-
-{{- define "chatmesh.modelMount" -}}
-{{- if or .source.claim .source.image }}
-- name: model-{{ .name | lower | replace "." "-" | replace "/" "-" }}
-  mountPath: /models/{{ .name }}
-  readOnly: true
-{{- end }}
 {{- end -}}
 
 {{/* Of all models, each once: what the tokenizer needs of them. */}}
 {{- define "chatmesh.models" -}}
-{{- $all := dict -}}
+{{- $all := list -}}
+{{- $names := list -}}
 {{- range .Values.inference.pools -}}
-{{- if not (hasKey $all .model.name) -}}{{- $_ := set $all .model.name .model -}}{{- end -}}
+{{- if not (has .model.name $names) -}}
+{{- $all = append $all .model -}}
+{{- $names = append $names .model.name -}}
+{{- end -}}
 {{- end -}}
 {{ toYaml $all }}
 {{- end -}}
 
 {{- define "chatmesh.tokenizerModels" -}}
-{{- range $name, $model := include "chatmesh.models" . | fromYaml }}
-{{ $name | quote }}: {{ include "chatmesh.modelPath" $model | quote }}
+{{- range include "chatmesh.models" . | fromYamlArray }}
+{{ .name | quote }}: {{ include "chatmesh.modelPath" . | quote }}
 {{- end }}
 {{- end -}}
 
-{{- define "chatmesh.modelVolumes" -}}
-{{- $all := include "chatmesh.cacheVolumes" . | fromYamlArray -}}
-{{- range $name, $model := include "chatmesh.models" . | fromYaml -}}
-{{- $all = concat $all (include "chatmesh.modelVolume" $model | fromYamlArray) -}}
-{{- end -}}
-{{ toYaml $all }}
+{{- define "chatmesh.modelSlug" -}}
+{{- .name | lower | replace "." "-" | replace "/" "-" -}}
 {{- end -}}
 
-{{- define "chatmesh.modelMounts" -}}
-{{- $all := include "chatmesh.cacheMounts" . | fromYamlArray -}}
-{{- range $name, $model := include "chatmesh.models" . | fromYaml -}}
-{{- $all = concat $all (include "chatmesh.modelMount" $model | fromYamlArray) -}}
-{{- end -}}
-{{ toYaml $all }}
-{{- end -}}
-
-{{/* Where models are fetched from: {hub: true, objectStorage: true}, as far as any model comes from there. */}}
+{{/* The address that a model is fetched from; empty: it is in the image or on a volume. */}}
 {{- define "chatmesh.fetchedFrom" -}}
-{{- range .Values.inference.pools -}}
-{{- if .model.source.hub }}
-hub: true
-{{- else if .model.source.objectStorage }}
-objectStorage: true
+{{- with .source.hub -}}hf://{{ . }}{{- else -}}{{ .source.objectStorage | default "" }}{{- end -}}
+{{- end -}}
+
+{{- define "chatmesh.fetchedPath" -}}
+/var/cache/weights/{{ include "chatmesh.fetchedFrom" . | replace "://" "/" | trimSuffix "/" }}
+{{- end -}}
+
+{{/* Those of a list of models that are fetched. */}}
+{{- define "chatmesh.fetched" -}}
+{{- $all := list -}}
+{{- range . -}}
+{{- if include "chatmesh.fetchedFrom" . -}}{{- $all = append $all . -}}{{- end -}}
+{{- end -}}
+{{ toYaml $all }}
+{{- end -}}
+
+{{/* What a component needs so that it finds its models: list of root, models and options of what fetches them.
+     {volumes, mounts, init, egress, serviceAccount, podLabels}, as in meshlib.component. */}}
+{{- define "chatmesh.modelParts" -}}
+{{- $root := index . 0 -}}
+{{- $models := index . 1 -}}
+{{- $options := index . 2 -}}
+{{- $fetched := include "chatmesh.fetched" $models | fromYamlArray -}}
+volumes:
+  {{- if $fetched }}
+  {{- include "chatmesh.weightsVolume" $root | nindent 2 }}
+  {{- end }}
+  {{- range $models }}
+  {{- if .source.claim }}
+  - name: model-{{ include "chatmesh.modelSlug" . }}
+    persistentVolumeClaim:
+      claimName: {{ .source.claim }}
+      readOnly: true
+  {{- else if .source.image }}
+  - name: model-{{ include "chatmesh.modelSlug" . }}
+    image:
+      reference: {{ .source.image }}
+      pullPolicy: IfNotPresent
+  {{- end }}
+  {{- end }}
+mounts:
+  {{- if $fetched }}
+  - name: weights
+    mountPath: /var/cache/weights
+  {{- end }}
+  {{- range $models }}
+  {{- if or .source.claim .source.image }}
+  - name: model-{{ include "chatmesh.modelSlug" . }}
+    mountPath: /models/{{ .name }}
+    readOnly: true
+  {{- end }}
+  {{- end }}
+{{- with $fetched }}
+init:
+  {{- range . }}
+  {{- include "chatmesh.fetch" (list $root . $options) | nindent 2 }}
+  {{- end }}
+egress:
+  {{- include "chatmesh.sourceEgress" $root | nindent 2 }}
+serviceAccount: {{ $root.Values.inference.weights.serviceAccount | quote }}
+podLabels: {{ $root.Values.inference.weights.podLabels | toJson }}
 {{- end }}
 {{- end -}}
+
+{{- define "chatmesh.sourceEgress" -}}
+# Where models are fetched from.
+- ports:
+    {{- range .Values.networkPolicies.modelSource.ports }}
+    - port: {{ . }}
+    {{- end }}
+  to:
+    {{- toYaml .Values.networkPolicies.modelSource.to | nindent 4 }}
 {{- end -}}
 
 {{/* What was fetched, once for all pods if there is a claim for it. */}}
-{{- define "chatmesh.cacheVolumes" -}}
-{{- range $kind, $_ := include "chatmesh.fetchedFrom" . | fromYaml }}
-- name: {{ $kind | kebabcase }}
-  {{- with (get $.Values.inference $kind).cacheClaim }}
+{{- define "chatmesh.weightsVolume" -}}
+- name: weights
+  {{- with .Values.inference.weights.cacheClaim }}
   persistentVolumeClaim:
     claimName: {{ . }}
   {{- else }}
   emptyDir: {}
   {{- end }}
-{{- end }}
-{{- end -}}
-
-{{- define "chatmesh.cacheMounts" -}}
-{{- range $kind, $_ := include "chatmesh.fetchedFrom" . | fromYaml }}
-- name: {{ $kind | kebabcase }}
-  mountPath: /var/cache/{{ $kind | kebabcase }}
-{{- end }}
-{{- end -}}
-
-{{- define "chatmesh.fetchedPath" -}}
-/var/cache/object-storage/{{ .source.objectStorage | replace "://" "/" | trimSuffix "/" }}
-{{- end -}}
-
-{{- define "chatmesh.hubEnvironment" -}}
-{{- if (include "chatmesh.fetchedFrom" . | fromYaml).hub }}
-- name: HF_HOME
-  value: /var/cache/hub
-{{- with .Values.inference.hub.tokenSecret }}
-- name: HF_TOKEN
-  valueFrom:
-    secretKeyRef:
-      name: {{ . }}
-      key: token
-{{- end }}
-{{- end }}
 {{- end -}}
 
 {{/* The container that fetches a model, before its pod starts or as a job: list of root, model and options. */}}
@@ -158,66 +163,33 @@ objectStorage: true
 {{- $root := index . 0 -}}
 {{- $model := index . 1 -}}
 {{- $options := index . 2 -}}
-{{- $hub := $model.source.hub -}}
-{{- $cache := empty $hub | ternary "object-storage" "hub" -}}
-- name: fetch-{{ $model.name | lower | replace "." "-" | replace "/" "-" }}
+{{- $weights := $root.Values.inference.weights -}}
+- name: fetch-{{ include "chatmesh.modelSlug" $model }}
   image: {{ include "meshlib.image" (dict "root" $root "image" "mesh") }}
   imagePullPolicy: {{ $root.Values.images.pullPolicy }}
-  {{- if $hub }}
-  args: [huggingface_hub.cli.hf, download, {{ $hub | quote }}]
+  args: {{ concat (list "services.shared.weights" (include "chatmesh.fetchedFrom" $model) (include "chatmesh.fetchedPath" $model)) $options | toJson }}
   env:
-    {{- include "chatmesh.hubEnvironment" $root | nindent 4 }}
-  {{- else }}
-  args: {{ concat (list "services.shared.object_storage" $model.source.objectStorage (include "chatmesh.fetchedPath" $model)) $options | toJson }}
-  {{- with $root.Values.inference.objectStorage.environment }}
-  env:
-    {{- range $name, $value := . }}
+    {{- /* Nothing but its volumes can be written. */}}
+    {{- range $name, $value := merge (dict "HF_HOME" "/tmp/hub") $weights.environment }}
     - name: {{ $name }}
       value: {{ $value | quote }}
     {{- end }}
-  {{- end }}
-  {{- with $root.Values.inference.objectStorage.secret }}
+  {{- with $weights.secret }}
   envFrom:
     - secretRef:
         name: {{ . }}
-  {{- end }}
   {{- end }}
   terminationMessagePolicy: FallbackToLogsOnError
   resources:
     requests: {cpu: 100m, memory: 256Mi}
     limits: {memory: 2Gi}
   securityContext:
-    allowPrivilegeEscalation: false
-    readOnlyRootFilesystem: true
-    capabilities:
-      drop: [ALL]
+    {{- include "meshlib.containerSecurity" . | nindent 4 }}
   volumeMounts:
-    - name: {{ $cache }}
-      mountPath: /var/cache/{{ $cache }}
+    - name: weights
+      mountPath: /var/cache/weights
     - name: tmp
       mountPath: /tmp
-{{- end -}}
-
-{{/* What fetches models before a pod starts; the hub's are fetched by the services themselves. List of root, models and options. */}}
-{{- define "chatmesh.init" -}}
-{{- $root := index . 0 -}}
-{{- $options := index . 2 -}}
-{{- range index . 1 }}
-{{- if .source.objectStorage }}
-{{ include "chatmesh.fetch" (list $root . $options) }}
-{{- end }}
-{{- end }}
-{{- end -}}
-
-{{- define "chatmesh.sourceEgress" -}}
-{{- if include "chatmesh.fetchedFrom" . }}
-- ports:
-    {{- range .Values.networkPolicies.modelSource.ports }}
-    - port: {{ . }}
-    {{- end }}
-  to:
-    {{- toYaml .Values.networkPolicies.modelSource.to | nindent 4 }}
-{{- end }}
 {{- end -}}
 
 {{- define "chatmesh.gatewayRules" -}}

@@ -70,30 +70,24 @@ nodeAffinity:
 {{- $parts | toJson | sha256sum | trunc 16 -}}
 {{- end -}}
 
-{{- define "chatmesh.poolVolumes" -}}
-{{- $root := index . 0 -}}
-{{- $pool := index . 1 -}}
+{{/* What a pool's engine writes, beside where its model is. */}}
+{{- define "chatmesh.engineVolumes" -}}
 - name: shm
   emptyDir:
     medium: Memory
-    sizeLimit: {{ $pool.shmSize | default "2Gi" }}
+    sizeLimit: {{ .shmSize | default "2Gi" }}
 - name: engine-cache
-  {{- if ($pool.cache | default dict).claim }}
+  {{- if (.cache | default dict).claim }}
   persistentVolumeClaim:
-    claimName: {{ $pool.cache.claim }}
+    claimName: {{ .cache.claim }}
   {{- else }}
   emptyDir: {}
   {{- end }}
-{{- include "chatmesh.cacheVolumes" $root }}
-{{- include "chatmesh.modelVolume" $pool.model }}
 {{- end -}}
 
-{{- define "chatmesh.poolMounts" -}}
-{{- $pool := index . 1 -}}
+{{- define "chatmesh.engineMounts" -}}
 - name: shm
   mountPath: /dev/shm
 - name: engine-cache
   mountPath: /var/cache/engine
-{{- include "chatmesh.cacheMounts" (index . 0) }}
-{{- include "chatmesh.modelMount" $pool.model }}
 {{- end -}}

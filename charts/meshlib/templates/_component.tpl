@@ -12,14 +12,16 @@ A component is a dict of:
   callees    names of components that it calls
   settings   environment that the chart decides, beside the config of the values
   watches    whether it follows EndpointSlices, and so needs a token and the API server
-  storage    {path} where it keeps an embedded store
+  storage    {path, setting, url}: where it keeps an embedded store, and the variable by which it is told so
   init       containers that run before it
+  serviceAccount   who it is, if not one of its own
+  podLabels  beside the usual ones
   volumes, mounts, placement, gpu   as for pods; may be left out
 */}}
 
 {{- define "meshlib.component" -}}
 {{- $docs := list -}}
-{{- range $part := list "serviceaccount" "config" "storage" "deployment" "service" "pdb" "autoscaler" "networkpolicy" "monitor" -}}
+{{- range $part := list "serviceaccount" "config" "storage" "migration" "deployment" "service" "pdb" "autoscaler" "networkpolicy" "monitor" -}}
 {{- $doc := include (printf "meshlib.%s" $part) $ | trim -}}
 {{- if $doc -}}{{- $docs = append $docs $doc -}}{{- end -}}
 {{- end -}}

@@ -8,6 +8,9 @@
 {{- range $name, $value := .settings -}}
 {{- $_ := set $all $name $value -}}
 {{- end -}}
+{{- with .storage -}}
+{{- $_ := set $all .setting .url -}}
+{{- end -}}
 {{- $_ := set $all (printf "%s_ADDRESS" $prefix) (printf "0.0.0.0:%v" .port) -}}
 {{- $_ := set $all (printf "%s_METRICS_ADDRESS" $prefix) "0.0.0.0:9090" -}}
 {{- with .root.Values.tracing.endpoint -}}

@@ -28,14 +28,7 @@ spec:
     {{- toYaml . | nindent 4 }}
     {{- end }}
   egress:
-    # DNS.
-    - ports:
-        - port: 53
-          protocol: UDP
-        - port: 53
-          protocol: TCP
-      to:
-        {{- toYaml .root.Values.networkPolicies.dns | nindent 8 }}
+    {{- include "meshlib.dnsEgress" . | nindent 4 }}
     {{- range .callees }}
     - ports:
         - port: grpc
@@ -43,13 +36,7 @@ spec:
         {{- include "meshlib.podsOf" (dict "root" $.root "name" .) | nindent 8 }}
     {{- end }}
     {{- if .watches }}
-    # The API server.
-    - ports:
-        {{- range .root.Values.networkPolicies.apiServer.ports }}
-        - port: {{ . }}
-        {{- end }}
-      to:
-        {{- toYaml .root.Values.networkPolicies.apiServer.to | nindent 8 }}
+    {{- include "meshlib.apiServerEgress" . | nindent 4 }}
     {{- end }}
     {{- if .root.Values.tracing.endpoint }}
     # The collector of spans.
@@ -60,4 +47,25 @@ spec:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end -}}
+{{- end -}}
+
+{{- define "meshlib.dnsEgress" -}}
+# DNS.
+- ports:
+    - port: 53
+      protocol: UDP
+    - port: 53
+      protocol: TCP
+  to:
+    {{- toYaml .root.Values.networkPolicies.dns | nindent 4 }}
+{{- end -}}
+
+{{- define "meshlib.apiServerEgress" -}}
+# The API server.
+- ports:
+    {{- range .root.Values.networkPolicies.apiServer.ports }}
+    - port: {{ . }}
+    {{- end }}
+  to:
+    {{- toYaml .root.Values.networkPolicies.apiServer.to | nindent 4 }}
 {{- end -}}

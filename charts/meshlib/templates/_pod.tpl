@@ -3,6 +3,9 @@ metadata:
   labels:
     {{- include "meshlib.selector" . | nindent 4 }}
     chatmesh.io/service: {{ .service }}
+    {{- with .podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
     app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
   annotations:
     # Another config rolls the pods.
@@ -11,28 +14,14 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  serviceAccountName: {{ include "meshlib.fullname" . }}
+  serviceAccountName: {{ .serviceAccount | default (include "meshlib.fullname" .) }}
   automountServiceAccountToken: {{ .watches | default false }}
-  enableServiceLinks: false
-  {{- with .root.Values.images.pullSecrets }}
-  imagePullSecrets:
-    {{- range . }}
-    - name: {{ . }}
-    {{- end }}
-  {{- end }}
+  {{- include "meshlib.everyPod" . | nindent 2 }}
   {{- with .values.priorityClassName }}
   priorityClassName: {{ . }}
   {{- end }}
   # Calls still come for the drain, running ones may take the grace, and then the process ends by itself.
   terminationGracePeriodSeconds: {{ add (include "meshlib.drainSeconds" . | int) (include "meshlib.graceSeconds" . | int) 10 }}
-  securityContext:
-    runAsNonRoot: true
-    runAsUser: 10001
-    runAsGroup: 10001
-    fsGroup: 10001
-    fsGroupChangePolicy: OnRootMismatch
-    seccompProfile:
-      type: RuntimeDefault
   {{- with .init }}
   initContainers:
     {{- toYaml . | nindent 4 }}
@@ -70,10 +59,7 @@ spec:
         {{- end }}
         {{- toYaml $resources | nindent 8 }}
       securityContext:
-        allowPrivilegeEscalation: false
-        readOnlyRootFilesystem: true
-        capabilities:
-          drop: [ALL]
+        {{- include "meshlib.containerSecurity" . | nindent 8 }}
       volumeMounts:
         - name: tmp
           mountPath: /tmp
@@ -92,9 +78,7 @@ spec:
     - name: home
       emptyDir: {}
     {{- if .storage }}
-    - name: store
-      persistentVolumeClaim:
-        claimName: {{ .values.storage.existingClaim | default (include "meshlib.fullname" .) }}
+    {{- include "meshlib.storeVolume" . | nindent 4 }}
     {{- end }}
     {{- with .volumes }}
     {{- toYaml . | nindent 4 }}
@@ -120,6 +104,32 @@ spec:
         matchLabels:
           {{- include "meshlib.selector" $ | nindent 10 }}
     {{- end }}
+{{- end -}}
+
+{{/* What holds for services and jobs alike: the restricted Pod Security, and no more than they need. */}}
+{{- define "meshlib.everyPod" -}}
+enableServiceLinks: false
+{{- with .root.Values.images.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile:
+    type: RuntimeDefault
+{{- end -}}
+
+{{- define "meshlib.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
 {{- end -}}
 
 {{/* Ready and alive by grpc.health.v1. What loads for long has as long as its start-up probe gives it. */}}

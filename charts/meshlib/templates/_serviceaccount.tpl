@@ -1,9 +1,12 @@
+{{/* A pod's own, unless it goes by another that is there already. */}}
 {{- define "meshlib.serviceaccount" -}}
+{{- if not .serviceAccount -}}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
   {{- include "meshlib.metadata" . | nindent 2 }}
 automountServiceAccountToken: false
+{{- end }}
 {{- if .watches }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1

@@ -17,3 +17,60 @@ spec:
       storage: {{ .values.storage.size }}
 {{- end -}}
 {{- end -}}
+
+{{- define "meshlib.storeVolume" -}}
+- name: store
+  persistentVolumeClaim:
+    claimName: {{ .values.storage.existingClaim | default (include "meshlib.fullname" .) }}
+{{- end -}}
+
+{{/* Brings a store to the newest schema before its service is replaced: what cannot be migrated stops the upgrade, and the
+     release goes on as it was. It asks for nothing of the release to come. Argo CD would run it before a first install too,
+     when there is no volume yet: there the pod itself migrates, as it does at an install. */}}
+{{- define "meshlib.migration" -}}
+{{- if and .storage .root.Values.migrations.enabled -}}
+{{- include "meshlib.job" (dict
+  "root" .root "name" (printf "migrate-%s" .name) "values" .values "deadlineSeconds" 300
+  "annotations" (dict
+    "helm.sh/hook" "pre-upgrade"
+    "helm.sh/hook-weight" "10"
+    "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded"
+    "argocd.argoproj.io/hook" "Skip")
+  "affinity" (include "meshlib.besideStore" . | fromYaml)
+  "containers" (include "meshlib.migrationContainer" . | fromYamlArray)
+  "volumes" (include "meshlib.storeVolume" . | fromYamlArray)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "meshlib.migrationContainer" -}}
+- name: migrate
+  image: {{ include "meshlib.image" . }}
+  imagePullPolicy: {{ .root.Values.images.pullPolicy }}
+  args: [services.{{ .service | replace "-" "_" }}, --migrate]
+  env:
+    - name: {{ .storage.setting }}
+      value: {{ .storage.url | quote }}
+  terminationMessagePolicy: FallbackToLogsOnError
+  resources:
+    requests: {cpu: 50m, memory: 96Mi}
+    limits: {memory: 512Mi}
+  securityContext:
+    {{- include "meshlib.containerSecurity" . | nindent 4 }}
+  volumeMounts:
+    - name: tmp
+      mountPath: /tmp
+    - name: store
+      mountPath: {{ .storage.path }}
+{{- end -}}
+
+{{/* A volume that one node may write is where its pod is. */}}
+{{- define "meshlib.besideStore" -}}
+podAffinity:
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 100
+      podAffinityTerm:
+        topologyKey: kubernetes.io/hostname
+        labelSelector:
+          matchLabels:
+            {{- include "meshlib.selector" . | nindent 12 }}
+{{- end -}}
