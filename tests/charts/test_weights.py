@@ -1,6 +1,7 @@
 """A model from elsewhere: fetched before the pods that need it, and where they look for it."""
 
 import json
+from collections.abc import Mapping
 
 import pytest
 
@@ -20,6 +21,11 @@ def fetching(pod: Manifest) -> Manifest:
     (container,) = pod["spec"]["initContainers"]
     assert isinstance(container, dict)
     return container
+
+
+def preload(made: Mapping[str, Manifest]) -> Manifest:
+    (found,) = (pod for name, pod in made.items() if "preload-qwen-qwen3-8b-" in name)
+    return found
 
 
 def cache(pod: Manifest) -> Manifest:
@@ -83,22 +89,40 @@ def test_a_pool_waits_for_its_own_model_alone() -> None:
     spec = made["tokenizer"]["spec"]
     volumes = {one["name"] for one in spec["volumes"]} - {"tmp", "home"}
     assert volumes == {"weights", "model-volume", "model-image"}
-    assert [name for name in made if name.startswith("preload")] == ["preload-hub"]
+    (preloading,) = (name for name in made if name.startswith("preload"))
+    assert preloading.startswith("preload-hub-")
 
 
 def test_a_shared_cache_is_filled_by_a_job() -> None:
     made = pods(rendered("values", *from_bucket(cache="weights")))
-    job = made["Job/chatmesh-preload-qwen-qwen3-8b"]
+    job = preload(made)
     (container,) = job["spec"]["containers"]
     assert container["args"] == COMMAND
     for pod in (job, made["Deployment/chatmesh-inference-big"]):
         assert cache(pod)["persistentVolumeClaim"] == {"claimName": "weights"}
 
 
+def test_another_model_or_key_is_another_job() -> None:
+    """None of a job can be changed, and Helm would try."""
+
+    def name(*options: str) -> str:
+        jobs = named(rendered("values", *from_bucket(cache="weights"), *options), "Job")
+        (found,) = (name for name in jobs if "preload" in name)
+        return found
+
+    assert name() == name("--set", "tokenizer.config.threads=3")
+    others = {
+        name("--set", "images.tag=0.2.0"),
+        name("--set", "inference.weights.secret=other"),
+        name("--set", "inference.pools[0].model.source.objectStorage=s3://models/qwen3/9b"),
+    }
+    assert len(others | {name()}) == 4
+
+
 def test_keys_and_region_reach_what_fetches_alone() -> None:
     made = pods(rendered("values", *from_bucket(cache="weights")))
     pool = made["Deployment/chatmesh-inference-big"]
-    job = made["Job/chatmesh-preload-qwen-qwen3-8b"]
+    job = preload(made)
     for container in (fetching(pool), job["spec"]["containers"][0]):
         assert container["envFrom"] == [{"secretRef": {"name": "keys"}}]
         environment = {one["name"]: one["value"] for one in container["env"]}
@@ -117,9 +141,9 @@ def test_what_fetches_may_go_by_an_identity_of_the_clouds() -> None:
     by = {
         name: pod for name, pod in made.items() if pod["spec"].get("serviceAccountName") == "reader"
     }
-    assert set(by) == {
-        "Deployment/chatmesh-inference-big",
-        "Deployment/chatmesh-tokenizer",
+    assert {name.rpartition("-")[0] for name in by} == {
+        "Deployment/chatmesh-inference",
+        "Deployment/chatmesh",
         "Job/chatmesh-preload-qwen-qwen3-8b",
     }
     assert all(labels.items() <= pod["metadata"]["labels"].items() for pod in by.values())
@@ -136,8 +160,8 @@ def test_policies_let_out_those_that_fetch_and_those_alone() -> None:
         for rule in policy["spec"]["egress"]
         if rule.get("ports") == [{"port": 443}, {"port": 9000}]
     }
-    assert out == {
-        *("chatmesh-inference-big", "chatmesh-tokenizer"),
+    assert {name.rpartition("-")[0] for name in out} == {
+        *("chatmesh-inference", "chatmesh"),
         "chatmesh-preload-qwen-qwen3-8b",
     }
 

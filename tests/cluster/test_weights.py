@@ -132,7 +132,8 @@ async def test_a_shared_cache_is_filled_once_for_all_pods(
     with_keys(installed)
     claim(installed)
     told = await answered(installed, fetching(source, sources, cacheClaim="weights"))
-    preload = "job/chatmesh-preload-chatmesh-demo"
+    jobs = installed.kubectl("get", "jobs", "-o", "name").split()
+    (preload,) = (job for job in jobs if "preload-chatmesh-demo" in job)
     installed.kubectl("wait", "--for=condition=complete", preload, "--timeout=120s")
     logs = [
         *(fetched(installed, component) for component in ("inference-demo", "tokenizer")),

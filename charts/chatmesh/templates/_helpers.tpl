@@ -67,8 +67,9 @@ kubernetes:{{ $root.Release.Name }}-{{ index . 1 }}:{{ index . 2 }}
 {{- end }}
 {{- end -}}
 
+{{/* A model's name as names of containers and volumes may be. */}}
 {{- define "chatmesh.modelSlug" -}}
-{{- .name | lower | replace "." "-" | replace "/" "-" -}}
+{{- regexReplaceAll "[^a-z0-9]+" (lower .name) "-" | trunc 40 | trimAll "-" -}}
 {{- end -}}
 
 {{/* The address that a model is fetched from; empty: it is in the image or on a volume. */}}

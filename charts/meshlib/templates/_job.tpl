@@ -1,6 +1,6 @@
 {{/*
 Something that ends, as a dict of root, name and:
-  annotations     when it runs
+  annotations     when it runs, if it is a hook
   retries, deadlineSeconds   how often, and how long in all; may be left out
   serviceAccount, token      who it is, and whether it speaks to the API server
   podLabels       beside the usual ones
@@ -15,8 +15,10 @@ apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
   {{- include "meshlib.metadata" . | nindent 2 }}
+  {{- with .annotations }}
   annotations:
-    {{- merge (dict "helm.sh/hook-weight" "-10") .annotations | toYaml | nindent 4 }}
+    {{- merge (dict "helm.sh/hook-weight" "-10") . | toYaml | nindent 4 }}
+  {{- end }}
 spec:
   podSelector:
     matchLabels:
@@ -37,8 +39,10 @@ apiVersion: batch/v1
 kind: Job
 metadata:
   {{- include "meshlib.metadata" . | nindent 2 }}
+  {{- with .annotations }}
   annotations:
-    {{- toYaml .annotations | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 spec:
   backoffLimit: {{ .retries | default 2 }}
   {{- with .deadlineSeconds }}
