@@ -146,9 +146,14 @@ images: ## build images   [TARGETS="mesh inference-cpu inference" IMAGES=chatmes
 		esac; \
 	done
 
-# The images of the cluster tests: the mesh, the scripted engine, and both once more as a release to come.
+# The images of the cluster tests: the demo model, the mesh, the scripted engine, and both once more as a release to come.
 .PHONY: cluster-images cluster-test
 cluster-images: ## build what `make cluster-test` needs   [IMAGES=chatmesh/ TAG=version BUILD=docker, ... or a script]
+	@name=$(IMAGES)model:$(TAG); echo "building $$name with $(BUILD)"; \
+	case "$(BUILD)" in \
+		docker | podman | buildah) $(BUILD) build -t $$name -f tests/cluster/model.Dockerfile . ;; \
+		*) $(BUILD) $$name . tests/cluster/model.Dockerfile ;; \
+	esac
 	@for tag in $(TAG) $(TAG)-next; do \
 		$(MAKE) --no-print-directory images TARGETS=mesh TAG=$$tag; \
 		name=$(IMAGES)scripted:$$tag; echo "building $$name with $(BUILD)"; \

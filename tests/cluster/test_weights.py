@@ -11,7 +11,7 @@ import pytest
 
 from services.cluster.doctor import findings
 from services.cluster.view import statuses
-from tests.cluster.site import Site, Values, labelled, local_values, merged, ready
+from tests.cluster.site import Site, Values, image, labelled, local_values, merged, ready
 
 pytestmark = [pytest.mark.timeout(900)]
 MODEL = "/srv/chatmesh/services/inference/demo_model/model"
@@ -147,6 +147,25 @@ async def test_a_shared_cache_is_filled_once_for_all_pods(
     installed.settled("tokenizer")
     assert "taken as it was last fetched" in fetched(installed, "tokenizer")
     installed.tell(f"weights out of a {source} into a shared claim, fetched once: {told}")
+
+
+async def test_real_vllm_answers_with_weights_that_are_an_image(installed: Site) -> None:
+    runtime = {
+        n.status.node_info.container_runtime_version for n in installed.core.list_node().items
+    }
+    if not any(mounts_images(version) for version in runtime):
+        pytest.skip(f"no node mounts images, which containerd 2.1 does: {', '.join(runtime)}")
+    made = local_values()
+    (pool,) = made["inference"]["pools"]
+    pool["model"]["source"] = {"image": image("model"), "path": "demo"}
+    told = await answered(installed, made)
+    installed.tell(f"weights as an image volume: {told}")
+
+
+def mounts_images(runtime: str) -> bool:
+    """As nodes tell it, such as `containerd://2.1.0`."""
+    name, _, version = runtime.partition("://")
+    return name == "containerd" and tuple(map(int, version.split(".")[:2])) >= (2, 1)
 
 
 async def answered(here: Site, values: Values) -> str:
