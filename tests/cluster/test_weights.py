@@ -1,5 +1,6 @@
 """A pool whose model is elsewhere: what fetches it, what it says without the keys, an answer."""
 
+import secrets
 import shutil
 import subprocess
 import time
@@ -15,9 +16,11 @@ from tests.cluster.site import Site, Values, image, labelled, local_values, merg
 
 pytestmark = [pytest.mark.timeout(900)]
 MODEL = "/srv/chatmesh/services/inference/demo_model/model"
+# Another one each time: a volume that is used again still holds what was fetched then.
+NAME = f"demo-{secrets.token_hex(3)}"
 # In the pod that traffic comes from: an S3 server (versitygw), and the hub of the tests.
 SERVE_S3 = (
-    f"mkdir -p /tmp/buckets/models && cp -r {MODEL} /tmp/buckets/models/demo && "
+    f"mkdir -p /tmp/buckets/models && cp -r {MODEL} /tmp/buckets/models/{NAME} && "
     "exec /tmp/versitygw --quiet --port :7070 --access us --secret right "
     "posix --nometa /tmp/buckets"
 )
@@ -25,12 +28,15 @@ SERVE_HUB = f"""
 from pathlib import Path
 from tests.fakes.hub import Hub, served
 files = {{each.name: each.read_bytes() for each in Path("{MODEL}").iterdir() if each.is_file()}}
-with served(Hub("chatmesh/demo", files, token="hf_right"), "0.0.0.0", 7071):
+with served(Hub("chatmesh/{NAME}", files, token="hf_right"), "0.0.0.0", 7071):
     print("serving", flush=True)
     input()
 """
 KEYS = {"AWS_ACCESS_KEY_ID": "us", "AWS_SECRET_ACCESS_KEY": "right", "HF_TOKEN": "hf_right"}
-SOURCES = {"bucket": {"objectStorage": "s3://models/demo"}, "hub": {"hub": "chatmesh/demo@main"}}
+SOURCES = {
+    "bucket": {"objectStorage": f"s3://models/{NAME}"},
+    "hub": {"hub": f"chatmesh/{NAME}@main"},
+}
 
 
 @pytest.fixture(scope="module")
