@@ -36,8 +36,9 @@ class GatewayConfig(ServiceConfig):
     output_moderation: OutputModeration = OutputModeration.BLOCK
     # The longest that a turn may take, in seconds.
     turn_seconds: float = Field(default=600, gt=0)
-    # The longest that one call of another service may take, streams excepted, in seconds.
-    call_seconds: float = Field(default=30, gt=0)
+    # The longest that one call of another service may take, streams excepted, in seconds. Half of
+    # it may pass until there is a replica that takes it.
+    call_seconds: float = Field(default=90, gt=0)
     # How often the mesh's own tools may be run in one turn before it ends.
     tool_rounds: int = Field(default=8, ge=0, le=64)
     max_turns: int = Field(default=1024, gt=0)

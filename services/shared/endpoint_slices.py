@@ -20,8 +20,9 @@ _log = structlog.get_logger()
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 # How long a watch lasts.
 _WATCH_SECONDS = 300
-# A replica that is alone is replaced by another within this.
-_PATIENCE_SECONDS = 20
+# A replica that is alone is replaced by another within this, on a busy node too: it lets its calls
+# end, goes, and the next one starts.
+_PATIENCE_SECONDS = 45
 
 
 @asynccontextmanager
