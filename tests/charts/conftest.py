@@ -47,11 +47,23 @@ def pods(manifests: Sequence[Manifest]) -> Mapping[str, Manifest]:
         name = f"{one['kind']}/{one['metadata']['name']}"
         if one["kind"] in {"Deployment", "Job", "StatefulSet"}:
             found[name] = one["spec"]["template"]
+        if name == "Job/chatmesh-migrations":
+            begun = migrations(one)
+            found |= {f"Job/{each['metadata']['name']}": each["spec"]["template"] for each in begun}
         if one["kind"] == "LeaderWorkerSet":
             group = one["spec"]["leaderWorkerTemplate"]
             found[f"{name} leader"] = group["leaderTemplate"]
             found[f"{name} worker"] = group["workerTemplate"]
     return found
+
+
+def migrations(job: Manifest) -> Sequence[Manifest]:
+    """The jobs that it begins."""
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    program, given = container["args"]
+    assert program == "services.cluster.migrations"
+    begun: Sequence[Manifest] = json.loads(given)
+    return begun
 
 
 def from_bucket(cache: str) -> tuple[str, ...]:

@@ -1,20 +1,26 @@
-"""Jobs that bring stores to the newest schema before an upgrade replaces anything."""
+"""The job that brings stores to the newest schema before an install or upgrade."""
 
 import pytest
 
-from tests.charts.conftest import Manifest, named, pods, rendered
+from tests.charts.conftest import Manifest, migrations, named, pods, rendered
 
 STORES = ("gateway", "context-assembly", "memory")
 
 
-def jobs(*options: str) -> dict[str, Manifest]:
-    found = named(rendered("values", *options), "Job")
-    return {name: job for name, job in found.items() if "migrate" in name}
+def begun(*options: str) -> dict[str, Manifest]:
+    """The jobs that it begins, by name."""
+    (job,) = (
+        job
+        for name, job in named(rendered("values", *options), "Job").items()
+        if name == "chatmesh-migrations"
+    )
+    return {each["metadata"]["name"]: each for each in migrations(job)}
 
 
 def test_each_store_has_one() -> None:
-    assert set(jobs()) == {f"chatmesh-migrate-{store}" for store in STORES}
-    assert not jobs("--set", "migrations.enabled=false")
+    assert set(begun()) == {f"chatmesh-migrate-{store}" for store in STORES}
+    without = rendered("values", "--set", "migrations.enabled=false")
+    assert not [one for one in without if "migrat" in one["metadata"]["name"]]
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -46,18 +52,27 @@ def test_it_migrates_the_file_that_its_service_opens(store: str) -> None:
     assert wanted.items() <= deployment["metadata"]["labels"].items()
 
 
-@pytest.mark.parametrize("store", STORES)
-def test_it_needs_nothing_that_the_release_has_not_made_yet(store: str) -> None:
-    """At an upgrade the claim is there, and nothing else is asked for; Argo CD leaves it out."""
-    job = jobs()[f"chatmesh-migrate-{store}"]
-    annotations = job["metadata"]["annotations"]
-    assert annotations["helm.sh/hook"] == "pre-upgrade"
-    assert annotations["argocd.argoproj.io/hook"] == "Skip"
-    spec = job["spec"]["template"]["spec"]
-    assert "serviceAccountName" not in spec
-    (container,) = spec["containers"]
-    assert not {"envFrom", "configMapRef", "secretRef"} & set(container)
-    assert all("valueFrom" not in one for one in container["env"])
+def test_hooks_need_nothing_that_the_release_has_not_made_yet() -> None:
+    """Volumes of hooks are their own, their accounts are hooks of less weight."""
+    manifests = rendered("values")
+    hooks = [one for one in manifests if "helm.sh/hook" in one["metadata"].get("annotations", {})]
+    jobs = named(hooks, "Job")
+    assert set(jobs) == {"chatmesh-bootstrap", "chatmesh-migrations"}
+    for job in [*jobs.values(), *begun().values()]:
+        spec = job["spec"]["template"]["spec"]
+        account = spec.get("serviceAccountName")
+        for kind in ("ServiceAccount", "Role", "RoleBinding"):
+            assert not account or account in named(hooks, kind)
+        (container,) = spec["containers"]
+        assert "envFrom" not in container
+        assert all("valueFrom" not in one for one in container.get("env", ()))
+    for job in jobs.values():
+        assert job["spec"]["template"]["spec"]["volumes"] == [{"name": "tmp", "emptyDir": {}}]
+        before = [one for one in hooks if one["metadata"]["name"] == job["metadata"]["name"]]
+        weights = {
+            one["kind"]: one["metadata"]["annotations"]["helm.sh/hook-weight"] for one in before
+        }
+        assert int(weights.pop("Job")) > max(map(int, weights.values()))
 
 
 def test_no_pod_of_a_job_is_found_by_a_service_or_a_budget() -> None:

@@ -52,7 +52,12 @@ def mesh(manifests: list[Manifest]) -> list[Pod]:
 
 
 def selects(selector: Manifest, labels: Mapping[str, str]) -> bool:
-    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+    pairs = selector.get("matchLabels", {}).items()
+    sets = selector.get("matchExpressions", ())
+    assert all(one["operator"] == "In" for one in sets)
+    return all(labels.get(key) == value for key, value in pairs) and all(
+        labels.get(one["key"]) in one["values"] for one in sets
+    )
 
 
 def admits(peers: list[Manifest], pod: Pod) -> bool:
@@ -143,23 +148,22 @@ def test_jobs_reach_no_service_and_nobody_reaches_them() -> None:
         for name, pod in pods(manifests).items()
         if name.startswith("Job/")
     }
-    assert len(jobs) == 5
+    assert len(jobs) == 6
     for job in jobs.values():
         for service in mesh(manifests):
             assert not allowed(manifests, job, service)
             assert not allowed(manifests, service, job)
     policies = named(manifests, "NetworkPolicy")
     out = {
-        name: {port["port"] for rule in policies[name]["spec"]["egress"] for port in rule["ports"]}
-        for name in (job.labels["app.kubernetes.io/component"] for job in jobs.values())
-        for name in [f"chatmesh-{name}"]
+        name: {port["port"] for rule in policy["spec"].get("egress", ()) for port in rule["ports"]}
+        for name, policy in policies.items()
+        if any(selects(policy["spec"]["podSelector"], job.labels) for job in jobs.values())
     }
     assert out == {
         "chatmesh-bootstrap": {53, 443, 6443},
+        "chatmesh-migrations": {53, 443, 6443},
+        "chatmesh-migrate": set(),
         next(name for name in out if "preload" in name): {53, 443},
-        **{
-            f"chatmesh-migrate-{store}": {53} for store in ("gateway", "context-assembly", "memory")
-        },
     }
 
 

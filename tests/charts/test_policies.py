@@ -89,7 +89,7 @@ def test_only_who_follows_endpoints_has_a_token(values: str) -> None:
         if pod["spec"]["automountServiceAccountToken"]
     }
     rights = {f"chatmesh-{name}" for name in ("gateway", "context-assembly", "tool-runner")}
-    assert with_token == rights | {"chatmesh-bootstrap"}
+    assert with_token == rights | {"chatmesh-bootstrap", "chatmesh-migrations"}
     for account in named(manifests, "ServiceAccount").values():
         assert account["automountServiceAccountToken"] is False
     kinds = {manifest["kind"] for manifest in manifests}

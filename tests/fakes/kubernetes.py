@@ -1,13 +1,13 @@
 """A small API server of Kubernetes on loopback, for the real client: JSON objects by their paths.
 
-It gets, lists by labels, creates, patches, scales, evicts, and passes on a pod's metrics. It has no
-controllers: what should become of an object, a test does to it. No watches, no exec.
+It gets, lists by labels, creates, deletes, patches, scales, evicts, and passes on a pod's metrics.
+It has no controllers: what should become of an object, a test does to it. No watches, no exec.
 """
 
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,10 +20,11 @@ _PATH = re.compile(
     r"(?:/namespaces/(?P<namespace>[^/]+))?"
     r"/(?P<resource>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<sub>.+))?)?"
 )
-_VERBS = {"GET": "get", "POST": "create", "PATCH": "patch"}
+_VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "deletecollection"}
 _KINDS = {
     "pods": ("v1", "PodList"),
     "persistentvolumeclaims": ("v1", "PersistentVolumeClaimList"),
+    "jobs": ("batch/v1", "JobList"),
     "deployments": ("apps/v1", "DeploymentList"),
     "leaderworkersets": ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSetList"),
 }
@@ -71,6 +72,8 @@ class ApiServer:
     forbidden: set[str] = field(default_factory=set)
     # Resources of which the cluster has no definition.
     unknown: set[str] = field(default_factory=set)
+    # What is done to an object as it is created.
+    created: Callable[[Json], object] = lambda made: made
     asked: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
 
@@ -99,7 +102,7 @@ class ApiServer:
         if asked.method == "POST":
             return 201, self._created(asked)
         if not asked.name:
-            return 200, self._listed(asked)
+            return 200, self._deleted(asked) if asked.method == "DELETE" else self._listed(asked)
         found = self._found(asked)
         if asked.method == "PATCH":
             self._patch(found, asked)
@@ -152,22 +155,39 @@ class ApiServer:
 
     def _created(self, asked: Asked) -> Json:
         created: Json = asked.body
+        if prefix := created["metadata"].pop("generateName", ""):
+            created["metadata"]["name"] = f"{prefix}{len(self.objects)}"
         path = f"{asked.path}/{created['metadata']['name']}"
         if path in self.objects:
             said = f'{asked.resource} "{created["metadata"]["name"]}" already exists'
             raise Refused(409, "AlreadyExists", said)
         self.objects[path] = created
+        self.created(created)
         return created
+
+    def _deleted(self, asked: Asked) -> Json:
+        for gone in self._chosen(asked):
+            del self.objects[gone]
+        return _status(200, "Success")
 
     def _listed(self, asked: Asked) -> Json:
         version, kind = _KINDS[asked.resource]
-        pairs = ",".join(asked.query.get("labelSelector", ())).split(",")
-        wanted = dict(pair.split("=") for pair in pairs if pair).items()
-        inside = [
-            each for path, each in self.objects.items() if path.rpartition("/")[0] == asked.path
-        ]
-        items = [each for each in inside if wanted <= each["metadata"]["labels"].items()]
+        items = [self.objects[path] for path in self._chosen(asked)]
         return {"kind": kind, "apiVersion": version, "metadata": {}, "items": items}
+
+    def _chosen(self, asked: Asked) -> list[str]:
+        """The paths of those in a collection that a selector chooses: equalities, or one `in`."""
+        selector = ",".join(asked.query.get("labelSelector", ()))
+        if among := re.fullmatch(r"(\S+) in \((.*)\)", selector):
+            wanted = [{among[1]: value}.items() for value in among[2].split(",")]
+        else:
+            wanted = [dict(pair.split("=") for pair in selector.split(",") if pair).items()]
+        return [
+            path
+            for path, each in self.objects.items()
+            if path.rpartition("/")[0] == asked.path
+            and any(labels <= each["metadata"]["labels"].items() for labels in wanted)
+        ]
 
     def _patch(self, found: Json, asked: Asked) -> None:
         """As merge patches do; the strategic ones that are sent here change maps alone."""
@@ -215,6 +235,9 @@ class _Connection(BaseHTTPRequestHandler):
         self._answer()
 
     def do_PATCH(self) -> None:
+        self._answer()
+
+    def do_DELETE(self) -> None:
         self._answer()
 
     def _answer(self) -> None:

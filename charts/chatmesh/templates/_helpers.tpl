@@ -8,6 +8,18 @@ kubernetes:{{ $root.Release.Name }}-{{ index . 1 }}:{{ index . 2 }}
 {{ .Values.gateway.pepper.existingSecret | default (printf "%s-pepper" .Release.Name) }}
 {{- end -}}
 
+{{/* Where a service keeps its embedded store, as in meshlib.component. */}}
+{{- define "chatmesh.storage" -}}
+{{- $stores := dict
+  "gateway" (list "GATEWAY_ACCOUNTS_URL" "gateway")
+  "context-assembly" (list "CONTEXT_ASSEMBLY_TURNS_URL" "turns")
+  "memory" (list "MEMORY_STORE_URL" "memory") -}}
+{{- $store := get $stores . -}}
+path: /var/lib/chatmesh/store
+setting: {{ index $store 0 }}
+url: sqlite:/var/lib/chatmesh/store/{{ index $store 1 }}.sqlite
+{{- end -}}
+
 {{/* How long a pool's slowest start takes. */}}
 {{- define "chatmesh.loadSeconds" -}}
 {{- $most := 60 -}}

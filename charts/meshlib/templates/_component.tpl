@@ -21,7 +21,7 @@ A component is a dict of:
 
 {{- define "meshlib.component" -}}
 {{- $docs := list -}}
-{{- range $part := list "serviceaccount" "config" "storage" "migration" "deployment" "service" "pdb" "autoscaler" "networkpolicy" "monitor" -}}
+{{- range $part := list "serviceaccount" "config" "storage" "deployment" "service" "pdb" "autoscaler" "networkpolicy" "monitor" -}}
 {{- $doc := include (printf "meshlib.%s" $part) $ | trim -}}
 {{- if $doc -}}{{- $docs = append $docs $doc -}}{{- end -}}
 {{- end -}}

@@ -2,23 +2,68 @@
 Something that ends, as a dict of root, name and:
   annotations     when it runs, if it is a hook
   retries, deadlineSeconds   how often, and how long in all; may be left out
-  serviceAccount, token      who it is, and whether it speaks to the API server
+  rules           what it may do at the API server; without them it has no token
+  serviceAccount  who it is, without rules; may be left out
   podLabels       beside the usual ones
-  egress          whom it calls, beside DNS and, with a token, the API server; may be left out
+  egress          whom it calls, beside DNS and, with rules, the API server; may be left out
   containers, volumes        `tmp` is there already
   values          nodeSelector and tolerations, of the service for which it works
   affinity        may be left out
 */}}
 {{- define "meshlib.job" -}}
+{{- $docs := list -}}
+{{- range $part := list "jobRights" "jobPolicy" "jobManifest" -}}
+{{- $doc := include (printf "meshlib.%s" $part) $ | trim -}}
+{{- if $doc -}}{{- $docs = append $docs $doc -}}{{- end -}}
+{{- end -}}
+{{ join "\n---\n" $docs }}
+{{- end -}}
+
+{{/* Before a hook, what it needs. */}}
+{{- define "meshlib.beforeJob" -}}
+{{- include "meshlib.metadata" . }}
+{{- with .annotations }}
+annotations:
+  {{- merge (dict "helm.sh/hook-weight" "-10") . | toYaml | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "meshlib.jobRights" -}}
+{{- if .rules -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  {{- include "meshlib.beforeJob" . | nindent 2 }}
+automountServiceAccountToken: false
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  {{- include "meshlib.beforeJob" . | nindent 2 }}
+rules:
+  {{- toYaml .rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  {{- include "meshlib.beforeJob" . | nindent 2 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ include "meshlib.fullname" . }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "meshlib.fullname" . }}
+    namespace: {{ .root.Release.Namespace }}
+{{- end -}}
+{{- end -}}
+
+{{- define "meshlib.jobPolicy" -}}
 {{- if .root.Values.networkPolicies.enabled -}}
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
-  {{- include "meshlib.metadata" . | nindent 2 }}
-  {{- with .annotations }}
-  annotations:
-    {{- merge (dict "helm.sh/hook-weight" "-10") . | toYaml | nindent 4 }}
-  {{- end }}
+  {{- include "meshlib.beforeJob" . | nindent 2 }}
 spec:
   podSelector:
     matchLabels:
@@ -27,14 +72,16 @@ spec:
   policyTypes: [Ingress, Egress]
   egress:
     {{- include "meshlib.dnsEgress" . | nindent 4 }}
-    {{- if .token }}
+    {{- if .rules }}
     {{- include "meshlib.apiServerEgress" . | nindent 4 }}
     {{- end }}
     {{- with .egress }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
----
-{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "meshlib.jobManifest" -}}
 apiVersion: batch/v1
 kind: Job
 metadata:
@@ -57,10 +104,10 @@ spec:
         {{- end }}
     spec:
       restartPolicy: Never
-      {{- with .serviceAccount }}
+      {{- with empty .rules | ternary .serviceAccount (include "meshlib.fullname" .) }}
       serviceAccountName: {{ . }}
       {{- end }}
-      automountServiceAccountToken: {{ .token | default false }}
+      automountServiceAccountToken: {{ not (empty .rules) }}
       {{- include "meshlib.everyPod" . | nindent 6 }}
       containers:
         {{- toYaml .containers | nindent 8 }}

@@ -24,22 +24,13 @@ spec:
     claimName: {{ .values.storage.existingClaim | default (include "meshlib.fullname" .) }}
 {{- end -}}
 
-{{/* Brings a store to the newest schema before its service is replaced: what cannot be migrated stops the upgrade, and the
-     release goes on as it was. It asks for nothing of the release to come. Argo CD would run it before a first install too,
-     when there is no volume yet: there the pod itself migrates, as it does at an install. */}}
+{{/* The job that brings a component's store to the schema of its image. */}}
 {{- define "meshlib.migration" -}}
-{{- if and .storage .root.Values.migrations.enabled -}}
-{{- include "meshlib.job" (dict
-  "root" .root "name" (printf "migrate-%s" .name) "values" .values "deadlineSeconds" 300
-  "annotations" (dict
-    "helm.sh/hook" "pre-upgrade"
-    "helm.sh/hook-weight" "10"
-    "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded"
-    "argocd.argoproj.io/hook" "Skip")
+{{- include "meshlib.jobManifest" (dict
+  "root" .root "name" (printf "migrate-%s" .name) "values" .values "deadlineSeconds" 240
   "affinity" (include "meshlib.besideStore" . | fromYaml)
   "containers" (include "meshlib.migrationContainer" . | fromYamlArray)
   "volumes" (include "meshlib.storeVolume" . | fromYamlArray)) -}}
-{{- end -}}
 {{- end -}}
 
 {{- define "meshlib.migrationContainer" -}}
