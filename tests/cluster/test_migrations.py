@@ -50,7 +50,7 @@ async def test_a_store_that_is_too_new_stops_the_upgrade_and_nothing_else(mesh: 
     after = {one.name: {r.name for r in one.replicas} for one in mesh.cluster.view().components}
     assert after == before
     found = list(findings(mesh.cluster, mesh.cluster.view()))
-    jobs = ("chatmesh-migrate-memory-", "chatmesh-migrations")
+    jobs = ("chatmesh-migrations", "chatmesh-migrate-memory-")
     for job, finding in zip(jobs, found, strict=True):
         assert finding.where.startswith(f"job {job}")
         assert "its store was written by a newer release" in finding.what
