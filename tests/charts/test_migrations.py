@@ -52,6 +52,13 @@ def test_it_migrates_the_file_that_its_service_opens(store: str) -> None:
     assert wanted.items() <= deployment["metadata"]["labels"].items()
 
 
+def test_it_is_not_tried_again_as_a_whole() -> None:
+    """Each store's job is tried again; what it said in the end is said at once."""
+    jobs = named(rendered("values"), "Job")
+    assert jobs["chatmesh-migrations"]["spec"]["backoffLimit"] == 0
+    assert all(job["spec"]["backoffLimit"] == 2 for job in begun().values())
+
+
 def test_hooks_need_nothing_that_the_release_has_not_made_yet() -> None:
     """Volumes of hooks are their own, their accounts are hooks of less weight."""
     manifests = rendered("values")

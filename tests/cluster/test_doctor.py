@@ -51,7 +51,10 @@ def broken() -> Values:
         real_pool("dies", engineArgs={"kv_cache_memory_bytes": 4096}),
         real_pool("bad-values", engineArgs={"no_such_argument": 1}),
     ]
-    return values(inference={"pools": pools}, memory={"storage": {"existingClaim": "full"}})
+    # What migrates stores would not let it in.
+    migrations = {"enabled": False}
+    full = {"storage": {"existingClaim": "full"}}
+    return values(inference={"pools": pools}, memory=full, migrations=migrations)
 
 
 @pytest.fixture(scope="module")

@@ -91,7 +91,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  backoffLimit: {{ .retries | default 2 }}
+  backoffLimit: {{ hasKey . "retries" | ternary .retries 2 }}
   {{- with .deadlineSeconds }}
   activeDeadlineSeconds: {{ . }}
   {{- end }}
