@@ -111,7 +111,7 @@ chatmesh is up at {base_url}/v1 (gRPC {grpc_address}); the key is kept in {path}
     -H 'Authorization: Bearer {key}' \\
     -d '{body}'
 
-Ctrl-C stops it."""
+Ctrl-C stops it, and so does `make down`."""
 
 
 def _told(service: str, what: str) -> None:
