@@ -66,4 +66,7 @@ async def test_once_it_is_right_the_upgrade_goes_through(mesh: Site) -> None:
     mesh.helm("upgrade", "--wait", "--timeout=600s", values=values())
     assert not list(findings(mesh.cluster, mesh.cluster.view()))
     for store in STORES:
-        mesh.until_pods(lambda pods: all(map(ready, pods.values())), label_selector=labelled(store))
+        mesh.until_pods(
+            lambda pods: bool(pods) and all(map(ready, pods.values())),
+            label_selector=labelled(store),
+        )

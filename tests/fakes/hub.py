@@ -6,13 +6,14 @@ huggingface_hub 2.4 sends and reads.
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
+
+from tests.fakes.loopback import QuietHandler, serving
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ def _hash(content: bytes) -> str:
     return hashlib.sha1(content, usedforsecurity=False).hexdigest()
 
 
-class _Connection(BaseHTTPRequestHandler):
+class _Connection(QuietHandler):
     server: "_Listener"
 
     def do_HEAD(self) -> None:
@@ -75,9 +76,6 @@ class _Connection(BaseHTTPRequestHandler):
         self.end_headers()
         return body
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing is logged."""
-
 
 class _Listener(ThreadingHTTPServer):
     def __init__(self, hub: Hub, host: str, port: int) -> None:
@@ -87,12 +85,5 @@ class _Listener(ThreadingHTTPServer):
 
 @contextmanager
 def served(hub: Hub, host: str = "127.0.0.1", port: int = 0) -> Iterator[Hub]:
-    with _Listener(hub, host, port) as listener:
-        hub.url = f"http://127.0.0.1:{listener.server_port}"
-        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield hub
-        finally:
-            listener.shutdown()
-            thread.join()
+    with serving(_Listener(hub, host, port)) as hub.url:
+        yield hub

@@ -6,13 +6,14 @@ It has no controllers: what should become of an object, a test does to it. No wa
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.fakes.loopback import QuietHandler, serving
 
 Json = dict[str, Any]
 _PATH = re.compile(
@@ -225,7 +226,7 @@ def _status(code: int, status: str, reason: str = "", message: str = "") -> Json
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}} | said
 
 
-class _Connection(BaseHTTPRequestHandler):
+class _Connection(QuietHandler):
     server: "_Listener"
 
     def do_GET(self) -> None:
@@ -268,9 +269,6 @@ class _Connection(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body.encode())
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is logged."""
-
 
 class _Listener(ThreadingHTTPServer):
     def __init__(self, api: ApiServer) -> None:
@@ -282,12 +280,5 @@ class _Listener(ThreadingHTTPServer):
 def served() -> Iterator[ApiServer]:
     """An empty one, while within."""
     api = ApiServer()
-    with _Listener(api) as listener:
-        api.url = f"http://127.0.0.1:{listener.server_port}"
-        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield api
-        finally:
-            listener.shutdown()
-            thread.join()
+    with serving(_Listener(api)) as api.url:
+        yield api

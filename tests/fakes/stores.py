@@ -12,13 +12,12 @@ import os
 import shutil
 import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 from urllib.request import Request, urlopen
@@ -26,6 +25,8 @@ from urllib.request import Request, urlopen
 import obstore
 import pytest
 from obstore.store import from_url
+
+from tests.fakes.loopback import QuietHandler, serving
 
 BUCKET = "models"
 # Azurite's account, known to all the world.
@@ -164,7 +165,7 @@ def pod_identity(environment: Mapping[str, str], token: Path) -> Iterator[Mappin
     }
     token.write_text("of this pod")
 
-    class Agent(BaseHTTPRequestHandler):
+    class Agent(QuietHandler):
         def do_GET(self) -> None:
             known = self.headers["Authorization"] == token.read_text()
             body = json.dumps(given).encode() if known else b""
@@ -173,19 +174,12 @@ def pod_identity(environment: Mapping[str, str], token: Path) -> Iterator[Mappin
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing is logged."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Agent) as agent:
-        thread = threading.Thread(target=agent.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Agent)) as url:
         yield {
             **{name: each for name, each in environment.items() if "_ACCESS_KEY" not in name},
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{agent.server_port}/",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token),
         }
-        agent.shutdown()
-        thread.join()
 
 
 def _putting(scheme: str, environment: Mapping[str, str]) -> Callable[[str, bytes], object]:
