@@ -1,20 +1,27 @@
 """`make bench`: measures this machine and prints tables; everything it starts, it stops."""
 
 import asyncio
+import sys
 import tempfile
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from loadtest import cpu, latency, leaving, startup, throughput
+from loadtest import cpu, latency, leaving, stages, startup, throughput, turns
 from loadtest.bare import BareServer, bare_vllm
+from loadtest.interrupts import Interrupted, interruptible
 from loadtest.processes import SevenProcesses, seven_processes
-from loadtest.report import machine
+from loadtest.prompts import Questions
+from loadtest.report import machine, progress
+from loadtest.sameness import NotTheSame
+from loadtest.sides import Sides
 from services.local.preflight import free_port
 
-PARTS = ("throughput", "cpu", "latency", "leaving", "startup")
+# In the order in which they run.
+PARTS = ("startup", "throughput", "cpu", "latency", "turns", "leaving", "stages")
+_AGAINST_BARE = {"throughput", "cpu", "latency"}
+_ON_ONE_MESH = {*_AGAINST_BARE, "turns", "leaving"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,46 +35,81 @@ class Width:
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(PARTS))
 @click.option("--rounds", default=5, show_default=True, help="Of the throughput comparison.")
-@click.option("--requests", default=384, show_default=True, help="In each round.")
+@click.option(
+    "--requests", default=384, show_default=True, help="In each round, and at each other width."
+)
 @click.option("--cold", is_flag=True, help="Also start with empty package caches: downloads 6 GB.")
 def main(parts: tuple[str, ...], rounds: int, requests: int, cold: bool) -> None:
-    """Measure PARTS: throughput, cpu, latency, leaving, startup; all of them by default."""
-    wanted = set(parts or PARTS)
+    """Measure PARTS of the mesh on this machine; all of them by default, in a quarter of an hour.
+
+    \b
+    startup     from `make up` in a fresh clone to the first token
+    throughput  tokens/s at 64 streams, the mesh against bare vLLM
+    cpu         CPU of a request by process, beside bare vLLM's API server
+    latency     time to the first token, beside bare vLLM, by output moderation
+    turns       turns with tools and memory in use, the mesh alone
+    leaving     how soon the engine and tools stop when a client hangs up
+    stages      time to the first token, split by the services' spans
+
+    throughput, cpu and latency ask the same of both: prompts, rounds and tokens are compared for
+    every request, and where they differ the bench says so and ends without a ratio.
+    """
+    try:
+        with interruptible():
+            _run(set(parts or PARTS), Width(rounds, requests), cold=cold)
+    except Interrupted as error:
+        sys.exit(f"stopped by {error}, and with it all that the bench had started")
+    except NotTheSame as error:
+        sys.exit(f"no ratio: {error}")
+
+
+def _run(wanted: set[str], width: Width, *, cold: bool) -> None:
     click.echo(machine())
     if "startup" in wanted:
         click.echo(startup.first_token(cold=cold))
-    if wanted == {"startup"}:
-        return
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chatmesh-bench-")))
-        click.echo("starting seven processes and bare vLLM: about a minute")
-        weather_port = free_port("127.0.0.1")
-        weather = f"http://127.0.0.1:{weather_port}"
-        there = {
-            "TOOL_RUNNER_WEATHER_GEOCODING_URL": weather,
-            "TOOL_RUNNER_WEATHER_FORECAST_URL": weather,
-        }
-        mesh = stack.enter_context(seven_processes(folder / "mesh", {"tool_runner": there}))
-        bare = stack.enter_context(bare_vllm(folder / "bare.log"))
-        click.echo(f"bare vLLM answered after {bare.start_seconds:.1f} s")
-        wide = Width(rounds, requests)
-        asyncio.run(_measure(wanted, mesh, bare, weather_port, wide))
+    with tempfile.TemporaryDirectory(prefix="chatmesh-bench-") as folder:
+        if wanted & _ON_ONE_MESH:
+            _on_one_mesh(Path(folder), wanted, width)
+        if "stages" in wanted:
+            progress("starting seven processes that export their spans: half a minute")
+            click.echo(stages.by_stage(Path(folder) / "traced", requests=width.requests))
     click.echo(f"\nafterwards: {machine()}")
 
 
-async def _measure(
-    wanted: set[str], mesh: SevenProcesses, bare: BareServer, weather_port: int, width: Width
+def _on_one_mesh(folder: Path, wanted: set[str], width: Width) -> None:
+    weather_port = free_port("127.0.0.1")
+    weather = f"http://127.0.0.1:{weather_port}"
+    there = {
+        "TOOL_RUNNER_WEATHER_GEOCODING_URL": weather,
+        "TOOL_RUNNER_WEATHER_FORECAST_URL": weather,
+    }
+    progress("starting seven processes: half a minute")
+    with seven_processes(folder / "mesh", {"tool_runner": there}) as mesh:
+        if wanted & _AGAINST_BARE:
+            progress("starting bare vLLM: half a minute")
+            with bare_vllm(folder / "bare.log") as bare:
+                click.echo(f"bare vLLM answered after {bare.start_seconds:.1f} s")
+                asyncio.run(_against_bare(wanted, mesh, bare, width))
+        asyncio.run(_alone(wanted, mesh, weather_port, width))
+
+
+async def _against_bare(
+    wanted: set[str], mesh: SevenProcesses, bare: BareServer, width: Width
 ) -> None:
-    requests = width.requests
+    sides = Sides(mesh, bare, Questions())
     if "throughput" in wanted:
-        click.echo(await throughput.compare(mesh, bare, rounds=width.rounds, requests=requests))
+        click.echo(await throughput.compare(sides, rounds=width.rounds, requests=width.requests))
     if "cpu" in wanted:
-        for streams in (1, 8, throughput.STREAMS):
-            click.echo(await cpu.shares(mesh, requests=requests // 2, streams=streams))
+        click.echo(await cpu.shares(sides, requests=width.requests))
+    if "latency" in wanted:
+        click.echo(await latency.added(sides, requests=width.requests))
+
+
+async def _alone(wanted: set[str], mesh: SevenProcesses, weather_port: int, width: Width) -> None:
+    if "turns" in wanted:
+        click.echo(await turns.with_tools(mesh, requests=width.requests))
     if "leaving" in wanted:
         click.echo(await leaving.freed(mesh, weather_port, times=20))
-    if "latency" in wanted:
-        click.echo(await latency.added(mesh, bare, requests=100))
 
 
 main()

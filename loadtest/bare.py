@@ -1,8 +1,6 @@
 """vLLM's own OpenAI server, with the model and settings of the mesh's engine."""
 
-import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtest.process import Process
 from services.inference.config import InferenceConfig
 
 _HOST = "127.0.0.1"
@@ -18,9 +17,18 @@ NAME = "bare"
 
 @dataclass(frozen=True, slots=True)
 class BareServer:
-    base_url: str
+    root: str
+    process: Process
     # From the process's start to its first answer, in seconds.
     start_seconds: float
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.root}/v1"
+
+    @property
+    def metrics_url(self) -> str:
+        return f"{self.root}/metrics"
 
 
 @contextmanager
@@ -36,31 +44,28 @@ def bare_vllm(log: Path) -> Iterator[BareServer]:
         *("--host", _HOST, "--port", str(port), "--disable-uvicorn-access-log"),
         *("--dtype", config.dtype, "--scheduling-policy", "priority"),
     ]
-    kv_cache = {"VLLM_CPU_KVCACHE_SPACE": f"{config.cpu_kv_cache_gib:g}"}
+    environment = {
+        "VLLM_CPU_KVCACHE_SPACE": f"{config.cpu_kv_cache_gib:g}",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_USE_AOT_COMPILE": "0",  # as in the mesh's engine
+    }
+    process = Process(NAME, command, environment, log)
     began = time.monotonic()
-    with log.open("wb") as writing:
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, **kv_cache, "VLLM_NO_USAGE_STATS": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=writing,
-            stderr=writing,
-        )
     try:
-        _wait(process, port, log)
-        yield BareServer(f"http://{_HOST}:{port}/v1", time.monotonic() - began)
+        process.start()
+        _wait(process, port)
+        yield BareServer(f"http://{_HOST}:{port}", process, time.monotonic() - began)
     finally:
-        process.terminate()
-        process.wait(60)
+        process.stop()
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait(process: Process, port: int) -> None:
     due = time.monotonic() + 600
     while time.monotonic() < due:
-        if process.poll() is not None:
-            raise RuntimeError(f"bare vLLM ended with {process.returncode}: see {log}")
+        if not process.alive:
+            raise RuntimeError(f"bare vLLM ended: see {process.log}")
         with socket.socket() as probe:
             if probe.connect_ex((_HOST, port)) == 0:
                 return
         time.sleep(0.05)
-    raise TimeoutError(f"bare vLLM does not listen: see {log}")
+    raise TimeoutError(f"bare vLLM does not listen: see {process.log}")

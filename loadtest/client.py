@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-import statistics
+import math
+import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -16,25 +17,33 @@ _DATA = b"data: "
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes, and what stands in it beside the prompt."""
+    """Where a request goes, and whose it is."""
 
     url: str
     api_key: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
-    """One streamed answer, times in seconds from its request's start."""
+    """One streamed answer; times in seconds from its request's start."""
 
-    first_token: float
-    end: float
-    tokens: int
-    text: str
+    # Since the epoch, as spans tell it.
+    began_at: float = field(default_factory=time.time)
+    # Names the request's spans.
+    trace_id: str = field(default_factory=lambda: secrets.token_hex(16))
+    first_token: float = 0
+    end: float = 0
+    prompt_tokens: int = 0
+    tokens: int = 0
+    finish_reason: str = ""
+    # Whether the stream told of a call of a function.
+    called: bool = False
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Many answers, as they came in `seconds`."""
+    """Many answers, in the order of their requests, as they came in `seconds`."""
 
     answers: Sequence[Answer]
     seconds: float
@@ -43,9 +52,13 @@ class Load:
     def tokens_per_second(self) -> float:
         return sum(answer.tokens for answer in self.answers) / self.seconds
 
-    @property
-    def first_token_p50(self) -> float:
-        return statistics.median(answer.first_token for answer in self.answers)
+    def first_token_ms(self, share: float) -> float:
+        return 1000 * quantile([answer.first_token for answer in self.answers], share)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value that so many are at most: `share` of them."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 @asynccontextmanager
@@ -60,46 +73,54 @@ async def connected(streams: int) -> AsyncIterator[aiohttp.ClientSession]:
 async def ask(session: aiohttp.ClientSession, target: Target, body: Mapping[str, Any]) -> Answer:
     """Streams one answer; raises on a status, or an error in the stream."""
     began = time.perf_counter()
-    first, tokens, texts = 0.0, 0, list[str]()
-    headers = {"authorization": f"Bearer {target.api_key}"}
+    answer, texts = Answer(), list[str]()
+    headers = {
+        "authorization": f"Bearer {target.api_key}",
+        "traceparent": f"00-{answer.trace_id}-{secrets.token_hex(8)}-01",
+    }
     async with session.post(target.url, json=body, headers=headers) as response:
         if response.status != 200:
             raise RuntimeError(f"{response.status}: {(await response.text())[:300]}")
         async for line in response.content:
             if not line.startswith(_DATA) or line.startswith(b"data: [DONE]"):
                 continue
-            event = json.loads(line[len(_DATA) :])
-            if "error" in event:
-                raise RuntimeError(f"in the stream: {event['error']}")
-            text = _text(event)
+            text = _read(json.loads(line[len(_DATA) :]), answer)
             if text:
-                first = first or time.perf_counter() - began
+                answer.first_token = answer.first_token or time.perf_counter() - began
                 texts.append(text)
-            if event.get("usage"):
-                tokens = event["usage"]["completion_tokens"]
-    return Answer(first, time.perf_counter() - began, tokens, "".join(texts))
+    answer.end = time.perf_counter() - began
+    answer.text = "".join(texts)
+    return answer
 
 
-def _text(event: Mapping[str, Any]) -> str:
-    """The words of a chunk of either kind of completion."""
+def _read(event: Mapping[str, Any], answer: Answer) -> str:
+    """Takes over what an event of either kind of completion tells; returns its words."""
+    if "error" in event:
+        raise RuntimeError(f"in the stream: {event['error']}")
+    if event.get("usage"):
+        answer.prompt_tokens = event["usage"]["prompt_tokens"]
+        answer.tokens = event["usage"]["completion_tokens"]
     for choice in event["choices"]:
-        text = choice.get("text") or choice.get("delta", {}).get("content") or ""
-        return str(text)
+        delta = choice.get("delta") or {}
+        answer.called = answer.called or bool(delta.get("tool_calls"))
+        answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
+        return choice.get("text") or delta.get("content") or ""
     return ""
 
 
 async def load(target: Target, bodies: Sequence[Mapping[str, Any]], *, streams: int) -> Load:
     """Asks all, so many at once, and takes the time."""
-    waiting = iter(bodies)
-    answers: list[Answer] = []
+    waiting = iter(enumerate(bodies))
+    answers = dict[int, Answer]()
 
     async def stream(session: aiohttp.ClientSession) -> None:
-        for body in waiting:
-            answers.append(await ask(session, target, body))  # noqa: PERF401 - in turn
+        for number, body in waiting:
+            answers[number] = await ask(session, target, body)
 
     async with connected(streams) as session:
         began = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for _ in range(streams):
                 group.create_task(stream(session))
-        return Load(answers, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+    return Load([answers[number] for number in range(len(bodies))], seconds)

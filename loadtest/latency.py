@@ -1,44 +1,39 @@
-"""The time to the first token on an idle machine: what the mesh adds to bare vLLM."""
+"""The time to the first token: what the mesh adds to bare vLLM, by output moderation."""
 
-import statistics
+from loadtest.prompts import TOKENS
+from loadtest.report import progress, table
+from loadtest.sides import Sides
 
-from loadtest.bare import BareServer
-from loadtest.client import Target, ask, connected
-from loadtest.processes import SevenProcesses
-from loadtest.prompts import chat_body, completion_body, prompt_ids, questions
-from loadtest.report import table
-
-_MAX_TOKENS = 64
+STREAMS = (1, 16, 64)
+# The last one is the gateway's default, which then stays.
+_MODES = ("off", "parallel", "block")
 
 
-async def added(mesh: SevenProcesses, bare: BareServer, *, requests: int) -> str:
+async def added(sides: Sides, *, requests: int) -> str:
     rows = []
-    for mode in ("off", "parallel", "block"):
-        mesh.restart("gateway", GATEWAY_OUTPUT_MODERATION=mode)
-        ours, theirs = await _first_tokens(mesh, bare, requests)
-        rows.append((mode, ours, theirs, ours - theirs))
+    for mode in _MODES:
+        sides.mesh.restart("gateway", GATEWAY_OUTPUT_MODERATION=mode)
+        sides.mesh.wait_ready()
+        for streams in STREAMS:
+            progress(f"latency: output moderation {mode}, {streams} streams")
+            rows.append((mode, streams, *await _first_tokens(sides, requests, streams)))
     return table(
-        f"Time to the first token, one request at a time, p50 of {requests}, ms",
-        ("output moderation", "mesh", "bare vLLM", "added"),
+        f"Time to the first token, ms: the same {requests} requests of {TOKENS} tokens on both"
+        " sides, as many at once as there are streams",
+        (
+            *("output moderation", "streams", "mesh p50", "bare p50", "added p50"),
+            *("mesh p99", "bare p99", "added p99"),
+        ),
         rows,
     )
 
 
-async def _first_tokens(
-    mesh: SevenProcesses, bare: BareServer, requests: int
-) -> tuple[float, float]:
-    """Medians in milliseconds; each question goes to both, one after the other."""
-    chat = Target(f"{mesh.base_url}/chat/completions", mesh.api_key)
-    completions = Target(f"{bare.base_url}/completions", "none")
-    texts = questions(requests + 5)
-    ids = await prompt_ids(mesh, texts)
-    ours, theirs = [], []
-    async with connected(1) as session:
-        for text, prompt in zip(texts, ids, strict=True):
-            theirs.append(await ask(session, completions, completion_body(prompt, _MAX_TOKENS)))
-            ours.append(await ask(session, chat, chat_body(text, _MAX_TOKENS)))
-    first = [
-        1000 * statistics.median(answer.first_token for answer in answers[5:])
-        for answers in (ours, theirs)
-    ]
-    return first[0], first[1]
+async def _first_tokens(sides: Sides, requests: int, streams: int) -> list[float]:
+    await sides.ask(max(streams, 8), streams=streams)  # warms, not counted
+    pair = await sides.ask(requests, streams=streams)
+    times = list[float]()
+    for share in (0.5, 0.99):
+        ours = pair.ours.load.first_token_ms(share)
+        theirs = pair.theirs.load.first_token_ms(share)
+        times += (ours, theirs, ours - theirs)
+    return times

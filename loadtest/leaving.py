@@ -1,18 +1,15 @@
 """How soon the engine is free after a client has left."""
 
 import asyncio
-import json
 import re
 import statistics
 import time
-from pathlib import Path
 
 import aiohttp
 
 from loadtest.processes import SevenProcesses
-from loadtest.prompts import chat_body, questions
-from loadtest.report import table
-from services.inference.config import InferenceConfig
+from loadtest.prompts import Questions, chat_body, never_ends
+from loadtest.report import progress, table
 from tests.fakes.tool_runner import OpenMeteoServer, open_meteo_server
 
 _RUNNING = re.compile(r"^chatmesh_inference_running(?:\{[^}]*\})? ([\d.]+)$", re.MULTILINE)
@@ -23,7 +20,8 @@ _WEATHER = "what is the weather in Paris"
 async def freed(mesh: SevenProcesses, weather_port: int, *, times: int) -> str:
     rows = []
     for name, stream in (("streamed", True), ("not streamed", False)):
-        seen = [await _leave(mesh, text, stream=stream) for text in questions(times)]
+        progress(f"leaving: {name}")
+        seen = [await _leave(mesh, text, stream=stream) for text in Questions().take(times)]
         rows.append(("no generation runs", name, statistics.median(seen), max(seen)))
     async with open_meteo_server(weather_port) as weather:
         for name, stream in (("streamed", True), ("not streamed", False)):
@@ -56,7 +54,7 @@ async def _leave_tool(mesh: SevenProcesses, weather: OpenMeteoServer, *, stream:
 
 async def _leave(mesh: SevenProcesses, text: str, *, stream: bool) -> float:
     # The demo model would end by itself: its end-of-turn token is made unlikely.
-    body = chat_body(text, _LONG) | {"stream": stream, "logit_bias": _never_ends()}
+    body = chat_body(text, _LONG) | {"stream": stream, "logit_bias": never_ends()}
     if not stream:
         del body["stream_options"]
     async with aiohttp.ClientSession() as session, aiohttp.ClientSession() as watching:
@@ -90,10 +88,3 @@ async def _until(watching: aiohttp.ClientSession, mesh: SevenProcesses, running:
         if match and float(match[1]) == running:
             return
     raise TimeoutError(f"{running} generations never ran")
-
-
-def _never_ends() -> dict[str, int]:
-    """A bias against the demo model's end-of-turn token."""
-    config = json.loads((Path(InferenceConfig().model) / "config.json").read_text())
-    ends = config["eos_token_id"]
-    return dict.fromkeys(map(str, ends if isinstance(ends, list) else [ends]), -100)

@@ -1,7 +1,6 @@
 """The seven services as seven processes here, to be measured, killed and started again."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import httpx
 
+from loadtest.process import Process
+
 SERVICES = (
     "inference",
     "tokenizer",
@@ -24,48 +25,6 @@ SERVICES = (
     "gateway",
 )
 _HOST = "127.0.0.1"
-
-
-@dataclass(slots=True)
-class Process:
-    """One service, wherever it is in its life."""
-
-    name: str
-    environment: dict[str, str]
-    log: Path
-    handle: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as writing:
-            self.handle = subprocess.Popen(
-                [sys.executable, "-m", f"services.{self.name}"],
-                env={**os.environ, **self.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=writing,
-                stderr=writing,
-            )
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.handle
-        self.handle.send_signal(number)
-
-    def wait(self, seconds: float) -> int:
-        assert self.handle
-        return self.handle.wait(seconds)
-
-    def cpu_seconds(self) -> float:
-        """CPU of the process itself; children, such as the engine's, are processes of their own."""
-        assert self.handle
-        return cpu_seconds(self.handle.pid)
-
-    @property
-    def pid(self) -> int:
-        assert self.handle
-        return self.handle.pid
-
-    @property
-    def alive(self) -> bool:
-        return self.handle is not None and self.handle.poll() is None
 
 
 @dataclass(slots=True)
@@ -88,6 +47,11 @@ class SevenProcesses:
 
     def metrics_url(self, name: str) -> str:
         return f"http://{_HOST}:{self.metrics_ports[name]}/metrics"
+
+    def key(self, name: str) -> str:
+        """A key for the account `acct_<name>`, which is made if it is not there."""
+        command = [sys.executable, "-m", "services", "key", name, "--data", str(self.data)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def restart(self, name: str, **environment: str) -> None:
         """Stops the service gently, if it runs, and starts it with further settings."""
@@ -130,12 +94,12 @@ def seven_processes(
     mesh = _planned(data, settings or {})
     with ExitStack() as stack:
         for process in mesh.processes.values():
-            stack.callback(_stop, process)
+            stack.callback(process.stop)
             process.start()
         for name in SERVICES:
             mesh.wait_listening(name)
         mesh.wait_ready()
-        mesh.api_key = _key(mesh)
+        mesh.api_key = mesh.key("bench")
         yield mesh
 
 
@@ -158,7 +122,8 @@ def _planned(data: Path, settings: Mapping[str, Mapping[str, str]]) -> SevenProc
             **_settings(data, mesh.http_port, mesh.address("inference")).get(name, {}),
         }
         environment |= settings.get(name, {})
-        mesh.processes[name] = Process(name, environment, data / f"{name}.log")
+        command = (sys.executable, "-m", f"services.{name}")
+        mesh.processes[name] = Process(name, command, environment, data / f"{name}.log")
     return mesh
 
 
@@ -178,22 +143,6 @@ def _settings(data: Path, http_port: int, inference: str) -> dict[str, dict[str,
     }
 
 
-def _key(mesh: SevenProcesses) -> str:
-    command = [sys.executable, "-m", "services", "key", "bench", "--data", str(mesh.data)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def _stop(process: Process) -> None:
-    if not process.alive:
-        return
-    process.signal(signal.SIGTERM)
-    try:
-        process.wait(30)
-    except subprocess.TimeoutExpired:
-        process.signal(signal.SIGKILL)
-        process.wait(10)
-
-
 def _free_ports(count: int) -> list[int]:
     probes = [socket.socket() for _ in range(count)]
     try:
@@ -203,9 +152,3 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time that a process has used, its threads included."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,3 +27,8 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -
 
 def _cell(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def progress(words: str) -> None:
+    """What is being done, for who waits; the tables are on standard output."""
+    print(f"  {words}", file=sys.stderr, flush=True)
