@@ -39,11 +39,11 @@ def signals_held() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    before = {n: signal.signal(n, lambda number, _: came.append(number)) for n in _SIGNALS}
+    before = {each: signal.signal(each, lambda n, _: came.append(n)) for each in _SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)
         for number in came:
             signal.raise_signal(number)

@@ -76,7 +76,7 @@ def collecting() -> Iterator[Collector]:
     """Serves at `endpoint`, in threads of its own: who exports last may do so while we wait."""
     collector = Collector()
     server = grpc.server(ThreadPoolExecutor(2))
-    pb_grpc.add_TraceServiceServicer_to_server(collector, server)
+    pb_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]
     collector.endpoint = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     try:
