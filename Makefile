@@ -102,8 +102,8 @@ $(AZURE_SERVER): $(wildcard requirements/azurite/*.json)
 	@npm ci --prefix .tools/azurite --ignore-scripts --no-audit --no-fund --loglevel=error
 	@ln -sf ../azurite/node_modules/.bin/azurite-blob $@ && touch $@
 
-bench: $(INSTALLED) ## measure this machine against bare vLLM and print the tables
-	$(PYTHON) -m loadtest
+bench: $(INSTALLED) ## measure this machine against bare vLLM and print the tables   [PARTS="throughput cpu ..."]
+	$(PYTHON) -m loadtest $(PARTS)
 
 GEN := protos/gen
 protos: $(INSTALLED) ## regenerate protos/gen from protos/chatmesh
