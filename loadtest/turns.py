@@ -1,5 +1,6 @@
 """Turns in which the demo model calls tools and reads memories: what a turn of that kind takes."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,13 +76,13 @@ async def _measured(mesh: SevenProcesses, requests: int, streams: int) -> _Seen:
     await load(target, [chat_body(text, _MAX_TOKENS) for text in told], streams=1)
     wanted = [exercise(number) for number in range(requests)]
     side = mesh_side(mesh)
-    spent, rounds, tools = side.spent(), (await side.counted())[0], await _tools_run(mesh)
+    spent, rounds, tools = side.spent(), await _rounds(mesh), await _tools_run(mesh)
     bodies = [chat_body(each.text, _MAX_TOKENS) for each in wanted]
     done = await load(target, bodies, streams=streams)
     return _Seen(
         done,
         between(spent, side.spent()),
-        (await side.counted())[0] - rounds,
+        await _rounds(mesh) - rounds,
         await _tools_run(mesh) - tools,
         sum(each.answer in answer.text for each, answer in zip(wanted, done.answers, strict=True)),
     )
@@ -103,6 +104,16 @@ def exercise(number: int) -> Exercise:
 
 def _told(number: int) -> str:
     return f"remember that my {_ANIMALS[number]} is called {_NAMES[number]}"
+
+
+async def _rounds(mesh: SevenProcesses) -> int:
+    """Generations so far; each is counted a moment after its client has the end of the turn."""
+    while True:
+        seen = await counters(mesh.metrics_url("inference"))
+        gauges = ("chatmesh_inference_waiting", "chatmesh_inference_running")
+        if not sum(map(seen.total, gauges)):
+            return seen.total("chatmesh_inference_generations_total")
+        await asyncio.sleep(0.05)
 
 
 async def _tools_run(mesh: SevenProcesses) -> int:
