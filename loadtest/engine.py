@@ -16,16 +16,16 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from services.inference.adapters.metered import MeteredInference
-from services.inference.admission import QueueLimits
 from services.inference.api import Generation
 from services.inference.config import InferenceConfig
 from services.inference.engine import Engine
+from services.inference.generation_queue import QueueLimits
 from services.inference.ports import Output
 from services.inference.server import InferenceServer
 from services.inference.wiring import ended_by
 from services.shared.process import Service, run
 from services.shared.server import Servable
-from tests.fakes.inference import BOUNDS, CARD, Rule, Script, ScriptedBackend, ScriptedDialect
+from tests.fakes.inference import CARD, LIMITS, Rule, Script, ScriptedBackend, ScriptedDialect
 
 _TURN = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>", re.DOTALL)
 _SAY = re.compile(r"say (\d+) words at (\d+) a second")
@@ -79,14 +79,14 @@ async def build(
     config: InferenceConfig, registry: CollectorRegistry
 ) -> AsyncIterator[Sequence[Servable]]:
     directory = Path(config.model)
-    bounds = replace(
-        BOUNDS, queue=QueueLimits(config.max_waiting, config.max_waiting_tokens), check_seconds=1
+    limits = replace(
+        LIMITS, queue=QueueLimits(config.max_waiting, config.max_waiting_tokens), check_seconds=1
     )
     engine = Engine(
-        PacedBackend(directory, rule, bounds.slots),
+        PacedBackend(directory, rule, limits.slots),
         ScriptedDialect(directory),
         replace(CARD, id=config.name, created_at=int(time.time())),
-        bounds=bounds,
+        limits=limits,
         clock=time.monotonic,
     )
     async with ended_by(engine.guard()):

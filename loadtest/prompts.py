@@ -11,11 +11,11 @@ from typing import Any
 
 from loadtest.bare import NAME
 from loadtest.processes import SevenProcesses
-from services.context_assembly.api import Assembly, Model, Text
+from services.context_assembly.api import Assembly, Model
 from services.context_assembly.client import connect_context_assembly
 from services.gateway.ports import Account, AccountKind
 from services.inference.config import InferenceConfig
-from services.shared.chat import Role
+from services.shared.conversation import Role, said
 
 # The length of every reply that is compared.
 TOKENS = 64
@@ -88,7 +88,7 @@ async def prompt_ids(mesh: SevenProcesses, texts: Sequence[str]) -> list[list[in
             assembly = Assembly(
                 scope=Account("acct_bench", "bench", AccountKind.PERSONAL).scope(""),
                 model=Model(InferenceConfig().name, 4096, summarises=False),
-                input=[Text("msg_0", Role.USER, text)],
+                input=[said("msg_0", Role.USER, text)],
                 output_tokens=TOKENS,
             )
             made.append(list((await context.assemble(assembly)).prompt_ids))

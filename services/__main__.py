@@ -30,7 +30,7 @@ data_option = click.option(
 
 
 class _Commands(click.Group):
-    """With `k8s`, which is imported where it is asked for: no service needs what it needs."""
+    """Imports the command `k8s` only when it is used: what that needs, no service needs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*super().list_commands(ctx), "k8s"]
@@ -67,7 +67,7 @@ def up(data: Path, host: str, port: int, model: str, detach: bool) -> None:
 
 
 def _detached(data: Path, options: list[str]) -> int:
-    """Starts the same command in a session of its own; its words are kept in up.log."""
+    """Starts the same command in a session of its own. What it prints is written to up.log."""
     from services.local.up import follow  # noqa: PLC0415
 
     data.mkdir(parents=True, exist_ok=True)
@@ -143,5 +143,6 @@ async def _key(config: GatewayConfig, account: Account) -> str:
         return await authenticator.create_key(account)
 
 
-if __name__ == "__main__":  # vLLM's engine process imports this module again
+# Guarded: vLLM's engine process imports this module again.
+if __name__ == "__main__":
     main()

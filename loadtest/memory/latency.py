@@ -1,4 +1,4 @@
-"""What recall, search and remember take, by how many facts a user has.
+"""How long recall, search and remember take, by how many facts a person has.
 
     PYTHONPATH=protos/gen python -m loadtest.memory.latency [--facts 10 1000 10000]
 
@@ -19,12 +19,13 @@ import numpy as np
 from services.memory.adapters.sqlite import SqliteFactStore, open_fact_store
 from services.memory.api import Fact, Kind
 from services.memory.config import MemoryConfig
+from services.memory.erasure_feed import ErasureFeed
 from services.memory.keeper import Keeper
-from services.memory.ports import Kept
-from services.memory.shelf import Shelf
-from services.memory.wiring import bounds
-from services.shared.chat import Scope
+from services.memory.ports import EmbeddedFact
+from services.memory.recent_indexes import RecentIndexes
+from services.memory.wiring import limits
 from services.shared.embedder import Embedder, open_embedder
+from services.shared.scope import Scope
 
 _REPEATS = 100
 _SEED = 7
@@ -59,31 +60,32 @@ async def _measure(counts: Sequence[int], embedder: Embedder, folder: Path) -> N
     ids = (f"mem_{number:06}" for number in range(10**6))
     async with open_fact_store(f"sqlite:{folder}/memory.sqlite") as store:
         for count in (0, *counts):
-            scope = Scope("load", f"user {count}")
+            scope = Scope("load", "main", f"person with {count}")
             await _fill(store, scope, count, embedder)
-            shelf = Shelf(store, max_facts=config.cached_facts)
+            indexes = RecentIndexes(store, max_facts=config.cached_facts)
             keeper = Keeper(
                 store,
-                shelf,
+                indexes,
                 embedder,
-                bounds=replace(bounds(config), facts=10**6),
+                ErasureFeed(store, reread_seconds=config.erasures_reread_seconds),
+                limits=replace(limits(config), facts=10**6),
                 now_ms=lambda: time.time_ns() // 1_000_000,
                 make_id=ids.__next__,
             )
             for name, (p50, p95, cpu) in [
                 (name, await _timed(call, repeats))
-                for name, call, repeats in _calls(keeper, shelf, scope)
+                for name, call, repeats in _calls(keeper, indexes, scope)
             ]:
                 print(f"| {count:,} | {name} | {p50:.2f} | {p95:.2f} | {cpu:.2f} |", flush=True)
 
 
 def _calls(
-    keeper: Keeper, shelf: Shelf, scope: Scope
+    keeper: Keeper, indexes: RecentIndexes, scope: Scope
 ) -> Iterator[tuple[str, Callable[[], Awaitable[object]], int]]:
     numbers = iter(range(10**6))
 
     async def recall_cold() -> None:
-        shelf.remove(scope)
+        indexes.remove(scope)
         await keeper.recall(scope, query=_QUERY)
 
     yield "recall", lambda: keeper.recall(scope, query=_QUERY), _REPEATS
@@ -113,7 +115,7 @@ async def _fill(store: SqliteFactStore, scope: Scope, count: int, embedder: Embe
     texts = [" ".join(map(rng.choice, (_WHO, _DOES, _WHAT, _WHEN))) for _ in range(count)]
     vectors = embedder.embed_now(texts)
     kept = [
-        Kept(Fact(f"mem_fact{row:06}", text, Kind.FACT, row, row), vector)
+        EmbeddedFact(Fact(f"mem_fact{row:06}", text, Kind.FACT, row, row), vector)
         for row, (text, vector) in enumerate(zip(texts, vectors, strict=True))
     ]
     if kept:

@@ -6,7 +6,7 @@ Every turn of a conversation is a fact, every question of it a query; recall@k i
 question's evidence among the k best, averaged over questions. Evidence is split at semicolons and
 blanks, `D30:05` is `D30:5`, `D:11:26` is `D11:26`, what does not exist is dropped, and so are
 questions left without any. The names of the two who talk are taken out of the query before it is
-embedded, as the keeper does with the user's own.
+embedded, as the keeper does with the person's own.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import numpy as np
 
 from services.memory.api import Fact, Kind
 from services.memory.index import Index
-from services.memory.ports import Holding, Kept, Vectors
+from services.memory.ports import EmbeddedFact, ScopeFacts, Vectors
 from services.shared.embedder import DIMENSIONS, Embedder, open_embedder
 
 _CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
@@ -121,12 +121,12 @@ def _searched(conversation: Embedded, texts: Sequence[str]) -> Iterator[Sequence
 
 def _index(conversation: Embedded, texts: Sequence[str]) -> Index:
     kept = [
-        Kept(Fact(turn.id, text, Kind.FACT, 0, 0), vector)
+        EmbeddedFact(Fact(turn.id, text, Kind.FACT, 0, 0), vector)
         for turn, text, vector in zip(
             conversation.turns, texts, conversation.turn_vectors, strict=True
         )
     ]
-    return Index(Holding(1, kept))
+    return Index(ScopeFacts(1, kept))
 
 
 def _best(index: Index, query: str, vector: Vectors) -> Sequence[str]:

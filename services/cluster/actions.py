@@ -8,41 +8,42 @@ from kubernetes import client
 from kubernetes.client import ApiException
 from kubernetes.stream import stream
 
-from services.cluster.view import Cluster, Component, Replica
+from services.cluster.view import Cluster, Component, Pod
 from services.cluster.workloads import Workload
 
 _PAUSED = "autoscaling.keda.sh/paused-replicas"
 _KEDA = ("keda.sh", "v1alpha1")
-# How long between two looks at what changes.
+# How many seconds pass between two looks at something that changes.
 LOOK_SECONDS = 1.0
 _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 403, 404, 429
-Told = Callable[[str], None]
+# Shows the operator a line about what happens.
+Say = Callable[[str], None]
 
 
 class CannotDo(Exception):
     """The sentence says why, and what to do instead."""
 
 
-def drain_pod(cluster: Cluster, name: str, told: Told) -> None:
-    """Evicts it: it takes nothing new, its streams end, then it goes."""
+def drain_pod(cluster: Cluster, name: str, say: Say) -> None:
+    """Evicts the pod: it takes nothing new, its streams end, and then it goes."""
     view = cluster.view()
-    replica = next((r for c in view.components for r in c.replicas if r.name == name), None)
-    if replica is None:
-        known = ", ".join(r.name for c in view.components for r in c.replicas)
+    pod = next((p for c in view.components for p in c.pods if p.name == name), None)
+    if pod is None:
+        known = ", ".join(p.name for c in view.components for p in c.pods)
         raise CannotDo(f"no pod {name} in this release; there are: {known}")
-    _evict(cluster, name, told)
-    _wait_gone(cluster, replica, told)
+    _evict(cluster, name, say)
+    _wait_gone(cluster, pod, say)
 
 
-def drain_node(cluster: Cluster, name: str, told: Told) -> None:
-    """Lets nothing new onto the node and drains the release's pods there, one after the other."""
+def drain_node(cluster: Cluster, name: str, say: Say) -> None:
+    """Keeps new pods from the node, and drains the release's pods there one after the other."""
     _cordon(cluster, name)
-    told(f"node {name} takes no more pods; `kubectl uncordon {name}` undoes that")
-    there = [r for c in cluster.view().components for r in c.replicas if r.node == name]
-    for replica in there:
-        if _there(cluster, replica):
-            drain_pod(cluster, replica.name, told)
-    told(f"node {name} is free of {cluster.release}")
+    say(f"node {name} takes no more pods; `kubectl uncordon {name}` undoes that")
+    there = [p for c in cluster.view().components for p in c.pods if p.node == name]
+    for pod in there:
+        if _there(cluster, pod):
+            drain_pod(cluster, pod.name, say)
+    say(f"node {name} is free of {cluster.release}")
 
 
 def _cordon(cluster: Cluster, name: str) -> None:
@@ -57,7 +58,7 @@ def _cordon(cluster: Cluster, name: str) -> None:
         ) from None
 
 
-def _evict(cluster: Cluster, name: str, told: Told) -> None:
+def _evict(cluster: Cluster, name: str, say: Say) -> None:
     eviction = client.V1Eviction(metadata=client.V1ObjectMeta(name=name))
     while True:
         try:
@@ -65,58 +66,58 @@ def _evict(cluster: Cluster, name: str, told: Told) -> None:
         except ApiException as error:
             if error.status != _TOO_MANY:
                 raise
-            told(f"{name} waits: another pod of its kind is away")
+            say(f"{name} waits: another pod of its kind is away")
             time.sleep(LOOK_SECONDS)
         else:
-            told(f"{name} takes nothing new")
+            say(f"{name} takes nothing new")
             return
 
 
-def _wait_gone(cluster: Cluster, replica: Replica, told: Told) -> None:
+def _wait_gone(cluster: Cluster, pod: Pod, say: Say) -> None:
     began, left = time.monotonic(), None
-    while _there(cluster, replica):
-        now = _streams(cluster, replica.name)
+    while _there(cluster, pod):
+        now = _streams(cluster, pod.name)
         if now is not None and now != left:
-            told(f"{replica.name}: {now} streams left")
+            say(f"{pod.name}: {now} streams left")
             left = now
         time.sleep(LOOK_SECONDS)
-    told(f"{replica.name} is gone after {time.monotonic() - began:.0f} s")
+    say(f"{pod.name} is gone after {time.monotonic() - began:.0f} s")
 
 
-def _there(cluster: Cluster, replica: Replica) -> bool:
+def _there(cluster: Cluster, pod: Pod) -> bool:
     try:
-        pod = cluster.core.read_namespaced_pod(replica.name, cluster.namespace)
+        found = cluster.core.read_namespaced_pod(pod.name, cluster.namespace)
     except ApiException as error:
         if error.status == _NOT_FOUND:
             return False
         raise
-    same: bool = pod.metadata.uid == replica.raw.metadata.uid
+    same: bool = found.metadata.uid == pod.raw.metadata.uid
     return same
 
 
-def _streams(cluster: Cluster, pod: str) -> int | None:
-    """As the gateway counts them; None where it does not know the pod."""
+def _streams(cluster: Cluster, name: str) -> int | None:
+    """How many streams the gateways count on the pod; None: they do not know it."""
     gateway = cluster.view().component("gateway")
     counted = [
-        replica.measured.samples.get("chatmesh_replica_in_flight", {})
-        for replica in (gateway.replicas if gateway else ())
+        pod.metrics.samples.get("chatmesh_replica_in_flight", {})
+        for pod in (gateway.pods if gateway else ())
     ]
-    found = [n for each in counted for labels, n in each.items() if ("pod", pod) in labels]
+    found = [n for each in counted for labels, n in each.items() if ("pod", name) in labels]
     return int(sum(found)) if found else None
 
 
-def sleep_pool(cluster: Cluster, component: Component, told: Told) -> None:
-    """No replica until it is woken by hand."""
+def sleep_pool(cluster: Cluster, component: Component, say: Say) -> None:
+    """Takes all replicas from the pool, until it is woken by hand."""
     name = component.workload.name
     if _scaled(cluster, name):
         _annotate(cluster, name, "0")
     else:
         cluster.workloads.scale(component.workload, 0)
-    told(f"pool {component.pool} sleeps; `kubectl chatmesh wake {component.pool}` wakes it")
+    say(f"pool {component.pool} sleeps; `kubectl chatmesh wake {component.pool}` wakes it")
 
 
-def wake_pool(cluster: Cluster, component: Component, told: Told) -> None:
-    """At least one replica now; KEDA decides what follows."""
+def wake_pool(cluster: Cluster, component: Component, say: Say) -> None:
+    """Gives the pool a replica now. What follows is KEDA's decision, where it scales the pool."""
     name = component.workload.name
     scaled = _scaled(cluster, name)
     if scaled:
@@ -124,7 +125,7 @@ def wake_pool(cluster: Cluster, component: Component, told: Told) -> None:
     if not component.workload.wanted:
         cluster.workloads.scale(component.workload, 1)
     after = ": it goes back to sleep when nobody needs it" if scaled else ""
-    told(f"pool {component.pool} wakes{after}")
+    say(f"pool {component.pool} wakes{after}")
 
 
 def _scaled(cluster: Cluster, name: str) -> bool:
@@ -147,7 +148,7 @@ def _annotate(cluster: Cluster, name: str, replicas: str | None) -> None:
 
 
 def rollout(cluster: Cluster, workload: Workload) -> Iterator[str]:
-    """How far a rollout is, now and at every change, until it is over."""
+    """Says how far a rollout is, now and at every change, until it is over. Raises CannotDo."""
     told = ""
     while True:
         now = cluster.workloads.again(workload)
@@ -168,7 +169,7 @@ def _progress(workload: Workload) -> str:
 
 
 def _ran(cluster: Cluster, pod: str, command: Sequence[str]) -> str:
-    """What a command in a gateway's pod printed."""
+    """What a command printed that was run in a gateway's pod."""
     try:
         answer: str = stream(
             cluster.core.connect_get_namespaced_pod_exec,
@@ -182,7 +183,7 @@ def _ran(cluster: Cluster, pod: str, command: Sequence[str]) -> str:
             tty=False,
         )
     except ApiException as error:
-        # The client tells the refusal of a WebSocket in words alone.
+        # When a WebSocket is refused, the client gives the status only as part of a sentence.
         if refused := re.match(r"Handshake status (\d+)", error.reason or ""):
             reason = f"run a command in pod {pod} (pods/exec)"
             raise ApiException(int(refused[1]), reason) from None
@@ -191,9 +192,9 @@ def _ran(cluster: Cluster, pod: str, command: Sequence[str]) -> str:
 
 
 def create_key(cluster: Cluster, name: str, *, application: bool) -> str:
-    """Made in a gateway's pod, where the store is; the key is shown this once."""
+    """A new key, made in a gateway's pod, where the store is. Raises CannotDo."""
     gateway = cluster.view().component("gateway")
-    ready = [replica for replica in (gateway.replicas if gateway else ()) if replica.ready]
+    ready = [pod for pod in (gateway.pods if gateway else ()) if pod.ready]
     if not ready:
         raise CannotDo("no gateway is ready: kubectl chatmesh doctor says why")
     command = ["python", "-m", "services", "key", name, *(["--application"] if application else [])]

@@ -1,4 +1,4 @@
-"""`kubectl chatmesh`, also `chatmesh k8s`: a release on a cluster, looked at and operated."""
+"""`kubectl chatmesh`, or `chatmesh k8s`: shows and operates a release on a cluster."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from services.cluster.tables import as_json, of_pods, of_pools, of_services
 from services.cluster.view import Cluster, Component, View
 
 _FORBIDDEN, _UNAUTHORIZED = 403, 401
-# Where there is no window, names stay whole.
+# Columns of an output that is no terminal: names are not cut off.
 _WIDE = 160
 watch_option = click.option("--watch", "-w", is_flag=True, help="Again every two seconds.")
 output_option = click.option(
@@ -34,8 +34,8 @@ output_option = click.option(
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Which release is meant; what is empty is for the kubeconfig to say."""
+class ReleaseOptions:
+    """Which release is meant, as its options say. What is empty, the kubeconfig says."""
 
     release: str
     namespace: str
@@ -51,7 +51,7 @@ class Asked:
 @click.pass_context
 def k8s(given: click.Context, namespace: str, release: str, context: str, kubeconfig: str) -> None:
     """The commands below."""
-    given.obj = Asked(release, namespace, context, kubeconfig)
+    given.obj = ReleaseOptions(release, namespace, context, kubeconfig)
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _console() -> Console:
-    # What pods say is not ours: a bracket or a colon of theirs means nothing here.
+    # Texts of pods are printed as they are: rich shall not read their brackets or colons.
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _WIDE
@@ -68,10 +68,10 @@ def _console() -> Console:
 
 
 @contextmanager
-def _cluster(asked: Asked) -> Iterator[Cluster]:
-    """What cannot be done ends the command with a sentence; if it may not, with the role for it."""
+def _cluster(options: ReleaseOptions) -> Iterator[Cluster]:
+    """The cluster that is meant. A failure within ends the command with a sentence."""
     try:
-        yield _opened(asked)
+        yield _opened(options)
     except CannotDo as error:
         raise click.ClickException(str(error)) from None
     except ConfigException as error:
@@ -79,16 +79,16 @@ def _cluster(asked: Asked) -> Iterator[Cluster]:
     except HTTPError as error:
         raise click.ClickException(f"the API server does not answer: {error}") from None
     except ApiException as error:
-        raise click.ClickException(_refusal(error, asked.release)) from None
+        raise click.ClickException(_refusal(error, options.release)) from None
 
 
-def _opened(asked: Asked) -> Cluster:
-    kubeconfig = asked.kubeconfig or None
-    api = config.new_client_from_config(kubeconfig, asked.context or None)
+def _opened(options: ReleaseOptions) -> Cluster:
+    kubeconfig = options.kubeconfig or None
+    api = config.new_client_from_config(kubeconfig, options.context or None)
     contexts, current = config.list_kube_config_contexts(kubeconfig)
-    chosen = next((each for each in contexts if each["name"] == asked.context), current)
+    chosen = next((each for each in contexts if each["name"] == options.context), current)
     here = chosen["context"].get("namespace", "default")
-    return Cluster(api, asked.namespace or here, asked.release)
+    return Cluster(api, options.namespace or here, options.release)
 
 
 def _refusal(error: ApiException, release: str) -> str:
@@ -127,9 +127,9 @@ def _pool(view: View, name: str) -> Component:
 @watch_option
 @output_option
 @click.pass_obj
-def status(asked: Asked, watch: bool, output: str) -> None:
+def status(options: ReleaseOptions, watch: bool, output: str) -> None:
     """Services, pools and their use, in one screen."""
-    with _cluster(asked) as cluster:
+    with _cluster(options) as cluster:
         if output == "json":
             click.echo(json.dumps(as_json(cluster.view()), indent=2))
             return
@@ -139,9 +139,9 @@ def status(asked: Asked, watch: bool, output: str) -> None:
 @k8s.command()
 @watch_option
 @click.pass_obj
-def top(asked: Asked, watch: bool) -> None:
+def top(options: ReleaseOptions, watch: bool) -> None:
     """Every pod: where it is, how it is, what it does."""
-    with _cluster(asked) as cluster:
+    with _cluster(options) as cluster:
         _shown(cluster, of_pods, watch=watch)
 
 
@@ -149,9 +149,9 @@ def top(asked: Asked, watch: bool) -> None:
 @watch_option
 @output_option
 @click.pass_obj
-def pools(asked: Asked, watch: bool, output: str) -> None:
+def pools(options: ReleaseOptions, watch: bool, output: str) -> None:
     """The pools of inference: replicas, streams, queue, KV cache, cache hits."""
-    with _cluster(asked) as cluster:
+    with _cluster(options) as cluster:
         if output == "json":
             click.echo(json.dumps(as_json(cluster.view())["pools"], indent=2))
             return
@@ -161,10 +161,10 @@ def pools(asked: Asked, watch: bool, output: str) -> None:
 @k8s.command()
 @click.argument("name")
 @click.pass_obj
-def drain(asked: Asked, name: str) -> None:
+def drain(options: ReleaseOptions, name: str) -> None:
     """Move new streams away from the pod or node NAME, wait for those that run, and report."""
-    with _cluster(asked) as cluster:
-        nodes = {r.node for c in cluster.view().components for r in c.replicas}
+    with _cluster(options) as cluster:
+        nodes = {pod.node for c in cluster.view().components for pod in c.pods}
         act = actions.drain_node if name in nodes else actions.drain_pod
         act(cluster, name, click.echo)
 
@@ -172,18 +172,18 @@ def drain(asked: Asked, name: str) -> None:
 @k8s.command()
 @click.argument("pool")
 @click.pass_obj
-def sleep(asked: Asked, pool: str) -> None:
+def sleep(options: ReleaseOptions, pool: str) -> None:
     """Let a pool have no replica until it is woken."""
-    with _cluster(asked) as cluster:
+    with _cluster(options) as cluster:
         actions.sleep_pool(cluster, _pool(cluster.view(), pool), click.echo)
 
 
 @k8s.command()
 @click.argument("pool")
 @click.pass_obj
-def wake(asked: Asked, pool: str) -> None:
+def wake(options: ReleaseOptions, pool: str) -> None:
     """Give a pool a replica now."""
-    with _cluster(asked) as cluster:
+    with _cluster(options) as cluster:
         actions.wake_pool(cluster, _pool(cluster.view(), pool), click.echo)
 
 
@@ -191,9 +191,9 @@ def wake(asked: Asked, pool: str) -> None:
 @click.argument("component")
 @click.option("--restart", is_flag=True, help="Begin one: new pods in place of the old.")
 @click.pass_obj
-def rollout(asked: Asked, component: str, restart: bool) -> None:
+def rollout(options: ReleaseOptions, component: str, restart: bool) -> None:
     """Follow a rollout of the service or pool COMPONENT until it is over."""
-    with _cluster(asked) as cluster:
+    with _cluster(options) as cluster:
         view = cluster.view()
         found = view.component(component) or view.component(f"inference-{component}")
         if found is None:
@@ -208,9 +208,9 @@ def rollout(asked: Asked, component: str, restart: bool) -> None:
 @k8s.command()
 @output_option
 @click.pass_obj
-def doctor(asked: Asked, output: str) -> None:
+def doctor(options: ReleaseOptions, output: str) -> None:
     """What is wrong, and what to type. Exit status 1 when something is."""
-    with _cluster(asked) as cluster:
+    with _cluster(options) as cluster:
         found = list(findings(cluster, cluster.view()))
     if output == "json":
         named = [{"where": f.where, "what": f.what, "remedy": f.remedy} for f in found]
@@ -234,9 +234,9 @@ def key() -> None:
 @click.argument("name")
 @click.option("--application", is_flag=True, help="For a program with many users.")
 @click.pass_obj
-def create(asked: Asked, name: str, application: bool) -> None:
+def create(options: ReleaseOptions, name: str, application: bool) -> None:
     """Make an API key for the account NAME and show it this once."""
-    with _cluster(asked) as cluster:
+    with _cluster(options) as cluster:
         click.echo(actions.create_key(cluster, name, application=application))
 
 

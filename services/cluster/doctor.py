@@ -1,11 +1,11 @@
-"""What is wrong with a release, and what to type."""
+"""What is wrong with a release on its cluster, and what to type against it."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from services.cluster.view import Cluster, Component, Replica, View, job_of, statuses
+from services.cluster.view import Cluster, Component, Pod, View, job_of, statuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class Finding:
 
 
 _GROW = "grow the claim (`kubectl -n {namespace} edit pvc {claim}`), or free space on it"
-# What the last words of a container tell, the most telling first: pattern, what it is, what helps.
+# What a container's last words mean: a pattern, what is wrong, what helps. The first that is found
+# counts, so the more certain ones stand first.
 _LAST_WORDS = (
     (
         r"database or disk is full|No space left on device|Errno 28",
@@ -26,7 +27,7 @@ _LAST_WORDS = (
         _GROW,
     ),
     (
-        # As SQLite says when the file of a full volume is opened.
+        # SQLite says so when it opens a file on a full volume.
         r"disk I/O error",
         "its volume is full or broken",
         _GROW,
@@ -73,54 +74,52 @@ _CONFIGS = {"CreateContainerConfigError", "CreateContainerError"}
 
 
 def findings(cluster: Cluster, view: View) -> Iterator[Finding]:
-    if not view.components and not view.jobs:
+    if not view.components and not view.job_pods:
         yield Finding(
             f"release {view.release}",
             f"nothing of it is in namespace {view.namespace}",
             "name the right ones: --release and --namespace",
         )
     for component in view.components:
-        for replica in component.replicas:
-            yield from _of_replica(cluster, component.name, replica)
+        for pod in component.pods:
+            yield from _of_pod(cluster, component.name, pod)
         yield from _of_component(cluster, component)
-    # Of a job's tries, the last.
-    tries = sorted(view.jobs, key=lambda replica: replica.raw.metadata.creation_timestamp)
-    for job, replica in {job_of(replica): replica for replica in tries}.items():
-        yield from _of_replica(cluster, f"job {job}", replica)
+    # A job that failed has a pod for each of its tries: the last one counts.
+    tries = sorted(view.job_pods, key=lambda pod: pod.raw.metadata.creation_timestamp)
+    for job, pod in {job_of(pod): pod for pod in tries}.items():
+        yield from _of_pod(cluster, f"job {job}", pod)
     yield from _of_claims(cluster)
 
 
-def _of_replica(cluster: Cluster, name: str, replica: Replica) -> Iterator[Finding]:
-    if replica.ready or replica.phase in {"Terminating", "Succeeded"}:
+def _of_pod(cluster: Cluster, name: str, pod: Pod) -> Iterator[Finding]:
+    if pod.ready or pod.phase in {"Terminating", "Succeeded"}:
         return
-    where = f"{name}, pod {replica.name}"
-    if unplaced := _condition(replica.raw, "PodScheduled"):
-        yield Finding(where, *_unplaced(cluster, replica, unplaced))
-    elif replica.phase in _IMAGES:
-        image = next(s.image for s in statuses(replica.raw) if s.state.waiting)
+    where = f"{name}, pod {pod.name}"
+    if unplaced := _condition(pod.raw, "PodScheduled"):
+        yield Finding(where, *_unplaced(cluster, pod, unplaced))
+    elif pod.phase in _IMAGES:
+        image = next(s.image for s in statuses(pod.raw) if s.state.waiting)
         yield Finding(
             where,
-            f"its image {image} cannot be had ({replica.phase})",
+            f"its image {image} cannot be had ({pod.phase})",
             "push it, or correct images.prefix and images.tag; see images.pullSecrets",
         )
-    elif replica.phase in _CONFIGS:
-        yield Finding(
-            where, f"it cannot be made: {_waiting(replica.raw)}", _describe(cluster, replica)
-        )
-    elif words := _last_words(replica.raw):
-        yield Finding(where, *_told(cluster, replica, words))
-    elif replica.restarts:
+    elif pod.phase in _CONFIGS:
+        yield Finding(where, f"it cannot be made: {_waiting(pod.raw)}", _describe(cluster, pod))
+    elif words := _last_words(pod.raw):
+        yield Finding(where, *_told(cluster, pod, words))
+    elif pod.restarts:
         yield Finding(
             where,
-            f"it has ended {replica.restarts} times without a word",
-            _logs(cluster, replica),
+            f"it has ended {pod.restarts} times without a word",
+            _logs(cluster, pod),
         )
 
 
-def _unplaced(cluster: Cluster, replica: Replica, words: str) -> tuple[str, str]:
+def _unplaced(cluster: Cluster, pod: Pod, words: str) -> tuple[str, str]:
     if re.search("persistentvolumeclaim|volume node affinity", words, re.IGNORECASE):
         return (f"its volume is not there: {words}", f"kubectl -n {cluster.namespace} get pvc")
-    if "nvidia.com" in words or (_wants_device(replica.raw) and "affinity" in words):
+    if "nvidia.com" in words or (_wants_device(pod.raw) and "affinity" in words):
         return (
             f"no node has the GPU that it asks for: {words}",
             "add nodes of that product, or correct the pool's gpu and tolerations: "
@@ -132,28 +131,28 @@ def _unplaced(cluster: Cluster, replica: Replica, words: str) -> tuple[str, str]
     )
 
 
-def _told(cluster: Cluster, replica: Replica, words: str) -> tuple[str, str]:
+def _told(cluster: Cluster, pod: Pod, words: str) -> tuple[str, str]:
     names = {
         "namespace": cluster.namespace,
-        "claim": _claim(replica.raw),
-        "logs": _logs(cluster, replica),
+        "claim": _claim(pod.raw),
+        "logs": _logs(cluster, pod),
     }
     for pattern, what, remedy in _LAST_WORDS:
         if re.search(pattern, words, re.MULTILINE):
             return f"{what}: {_line(words, pattern)}", remedy.format(**names)
     return (
         f"it ends by itself: {words.splitlines()[-1]}",
-        _logs(cluster, replica),
+        _logs(cluster, pod),
     )
 
 
-def _logs(cluster: Cluster, replica: Replica) -> str:
-    before = " --previous" if replica.restarts else ""
-    return f"kubectl -n {cluster.namespace} logs {replica.name}{before}"
+def _logs(cluster: Cluster, pod: Pod) -> str:
+    before = " --previous" if pod.restarts else ""
+    return f"kubectl -n {cluster.namespace} logs {pod.name}{before}"
 
 
 def _line(words: str, pattern: str) -> str:
-    """The line that tells it."""
+    """The last line that holds the pattern."""
     lines = [line for line in words.splitlines() if re.search(pattern, line)]
     return (lines or words.splitlines())[-1].strip()[:300]
 
@@ -183,7 +182,7 @@ def _of_claims(cluster: Cluster) -> Iterator[Finding]:
 
 
 def _condition(pod: Any, kind: str) -> str:
-    """The words of a condition that does not hold."""
+    """Why a condition of the pod is not met; empty: it is."""
     for condition in pod.status.conditions or ():
         if condition.type == kind and condition.status == "False":
             words: str = condition.message or condition.reason or ""
@@ -192,7 +191,7 @@ def _condition(pod: Any, kind: str) -> str:
 
 
 def _wants_device(pod: Any) -> bool:
-    """Such as `nvidia.com/gpu`; what every node has is named without a domain."""
+    """Whether it asks for a device such as `nvidia.com/gpu`. CPU and memory have no domain."""
     limits = pod.spec.containers[0].resources and pod.spec.containers[0].resources.limits
     return any("/" in name for name in limits or ())
 
@@ -211,7 +210,7 @@ def _waiting(pod: Any) -> str:
 
 
 def _last_words(pod: Any) -> str:
-    """What a container said when it last failed."""
+    """What a container of the pod said when it last failed; empty: none did."""
     for status in statuses(pod):
         ended = status.state.terminated or (status.last_state and status.last_state.terminated)
         if ended and ended.exit_code:
@@ -221,5 +220,5 @@ def _last_words(pod: Any) -> str:
     return ""
 
 
-def _describe(cluster: Cluster, replica: Replica) -> str:
-    return f"kubectl -n {cluster.namespace} describe pod {replica.name}"
+def _describe(cluster: Cluster, pod: Pod) -> str:
+    return f"kubectl -n {cluster.namespace} describe pod {pod.name}"

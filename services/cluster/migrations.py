@@ -1,7 +1,7 @@
 """Brings stores to a release's schema: `python -m services.cluster.migrations JOBS`.
 
-The chart runs it as a hook before an install or upgrade. JOBS is JSON: for each store the manifest
-of the job that migrates it. A store whose volume is not there yet has nothing to migrate.
+The chart runs it as a hook before an install or upgrade. JOBS is a JSON list with a job's manifest
+for each store; the job migrates it. A store whose volume does not exist yet needs no migration.
 """
 
 import json
@@ -20,11 +20,11 @@ Manifest = Mapping[str, Any]
 
 
 class NotMigrated(Exception):
-    """The sentence is what the store's own process said."""
+    """A store could not be migrated. The sentence is what its own process said."""
 
 
 class Migrations:
-    """Those of one release, in one namespace."""
+    """The migrations of one release, in one namespace."""
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self._core = client.CoreV1Api(api)
@@ -32,7 +32,10 @@ class Migrations:
         self._namespace = namespace
 
     def run(self, jobs: Iterable[Manifest]) -> Iterator[str]:
-        """All at once; tells what becomes of each. Raises NotMigrated for the first that fails."""
+        """Runs all jobs at once and says what becomes of each.
+
+        Raises NotMigrated for the first that fails.
+        """
         begun = {}
         for job in jobs:
             name = job["metadata"]["name"]
@@ -42,7 +45,7 @@ class Migrations:
             else:
                 begun[self._begin(job)] = job
         yield from self._watched(begun)
-        # Those that failed stay, for `kubectl chatmesh doctor`.
+        # After a failure this is not reached: the jobs stay, for `kubectl chatmesh doctor` to read.
         for job in begun.values():
             self._forget(job)
 
@@ -62,7 +65,7 @@ class Migrations:
         return ""
 
     def _begin(self, job: Manifest) -> str:
-        """Under a name of its own: one of an upgrade before may still be on its way out."""
+        """Creates the job under a new name: that of an earlier upgrade may not be deleted yet."""
         metadata = dict(job["metadata"])
         metadata["generateName"] = f"{metadata.pop('name')}-"
         made = self._batch.create_namespaced_job(self._namespace, {**job, "metadata": metadata})
@@ -88,7 +91,7 @@ class Migrations:
                     return
 
     def _looks(self, jobs: Mapping[str, Manifest]) -> Iterator[Any]:
-        """Each job as it is, and at every change, until a watch ends."""
+        """Each job as it is now, and again at every change, until the watch ends."""
         components = [
             job["metadata"]["labels"]["app.kubernetes.io/component"] for job in jobs.values()
         ]

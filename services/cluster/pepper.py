@@ -16,7 +16,7 @@ _CONFLICT = 409
 
 
 def make(api: client.CoreV1Api, namespace: str, name: str, release: str) -> bool:
-    """Says whether it was made now."""
+    """Makes the secret `name` if it is not there; says whether it did."""
     labels = {
         "app.kubernetes.io/name": "chatmesh",
         "app.kubernetes.io/instance": release,

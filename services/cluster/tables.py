@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.table import Table
 
-from services.cluster.view import Component, Replica, View, age
+from services.cluster.view import Component, Pod, View, age
 
 
 def of_services(view: View) -> Table:
@@ -51,14 +51,14 @@ def of_pods(view: View) -> Table:
     for column in ("pod", "node", "is", "restarts", "age", "calls now"):
         table.add_column(column, overflow="fold")
     for component in view.components:
-        for replica in component.replicas:
+        for pod in component.pods:
             table.add_row(
-                replica.name,
-                replica.node or "-",
-                "ready" if replica.ready else replica.phase,
-                str(replica.restarts),
-                age(replica.started),
-                _calls(component, replica),
+                pod.name,
+                pod.node or "-",
+                "ready" if pod.ready else pod.phase,
+                str(pod.restarts),
+                age(pod.started),
+                _calls(component, pod),
             )
     return table
 
@@ -82,13 +82,13 @@ def _component(component: Component) -> dict[str, Any]:
         "updated": component.workload.updated,
         "pods": [
             {
-                "name": replica.name,
-                "node": replica.node,
-                "ready": replica.ready,
-                "phase": replica.phase,
-                "restarts": replica.restarts,
+                "name": pod.name,
+                "node": pod.node,
+                "ready": pod.ready,
+                "phase": pod.phase,
+                "restarts": pod.restarts,
             }
-            for replica in component.replicas
+            for pod in component.pods
         ],
     }
 
@@ -110,13 +110,13 @@ def _ready(component: Component) -> str:
 
 
 def _troubled(component: Component) -> str:
-    waiting = [f"{r.name}: {r.phase}" for r in component.replicas if not r.ready]
+    waiting = [f"{pod.name}: {pod.phase}" for pod in component.pods if not pod.ready]
     return "\n".join(waiting)
 
 
-def _calls(component: Component, replica: Replica) -> str:
-    if not replica.measured.samples:
+def _calls(component: Component, pod: Pod) -> str:
+    if not pod.metrics.samples:
         return "-"
     if component.name == "gateway":
-        return f"{replica.measured.total('chatmesh_turns'):.0f}"
-    return f"{replica.measured.total('chatmesh_rpc_running'):.0f}"
+        return f"{pod.metrics.total('chatmesh_turns'):.0f}"
+    return f"{pod.metrics.total('chatmesh_rpc_running'):.0f}"

@@ -1,4 +1,4 @@
-"""A release of chatmesh as its cluster shows it: services, pools, pods, and what they measure."""
+"""A release of chatmesh on its cluster: its services, pools and pods, and the metrics of these."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from services.cluster.workloads import GROUP_LABEL, Workload, Workloads
 
 METRICS_PORT = 9090
 _INFERENCE = "inference-"
-# The order in which a turn meets them.
+# The services in the order in which a turn reaches them.
 _ORDER = (
     *("gateway", "moderation", "context-assembly", "memory", "tokenizer"),
     *("inference", "tool-runner"),
@@ -23,8 +23,8 @@ Labels = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One pod's metrics, by name and labels; empty where it could not be read."""
+class PodMetrics:
+    """One pod's metrics, by name and labels. Empty if they could not be read."""
 
     samples: Mapping[str, Mapping[Labels, float]] = field(default_factory=dict)
 
@@ -36,18 +36,18 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Replica:
-    """One pod."""
-
+class Pod:
     name: str
+    # Empty: no node has taken it yet.
     node: str
     ready: bool
-    # In words: Running, Pending, Terminating, or why its container waits.
+    # In one word: Running, Pending, Terminating, or why its container waits.
     phase: str
     restarts: int
     started: datetime | None
+    # The Kubernetes client's V1Pod.
     raw: Any
-    measured: Measured = Measured()
+    metrics: PodMetrics = PodMetrics()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,7 @@ class Component:
     """A service, or a pool of inference."""
 
     workload: Workload
-    # Its pods.
-    replicas: Sequence[Replica]
+    pods: Sequence[Pod]
 
     @property
     def name(self) -> str:
@@ -70,15 +69,17 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class PoolUse:
-    """What the gateway knows of a pool's replicas."""
+    """What the gateways tell of a pool's replicas."""
 
+    # Turns that wait for the pool to have a replica.
     held: int = 0
     running: int = 0
     waiting: int = 0
     slots: int = 0
-    # 0 to 1, of the fullest replica.
+    # Of the replica whose cache is fullest, 0 to 1.
     kv_cache_use: float = 0
-    # 0 to 1, of all prompt tokens since the replicas started; None: there were none.
+    # The share of prompt tokens that were in the cache, 0 to 1, since the replicas started. None:
+    # they have had no prompts.
     cache_hits: float | None = None
 
 
@@ -87,10 +88,11 @@ class View:
     release: str
     namespace: str
     components: Sequence[Component]
+    # How many are running. None: no gateway tells.
     turns: int | None
     pools: Mapping[str, PoolUse]
-    # The pods of jobs: what makes secrets, migrates stores, fetches weights.
-    jobs: Sequence[Replica]
+    # The pods of the jobs that make secrets, migrate stores and fetch models.
+    job_pods: Sequence[Pod]
 
     def component(self, name: str) -> Component | None:
         return next((one for one in self.components if one.name == name), None)
@@ -112,46 +114,45 @@ class Cluster:
 
     def view(self) -> View:
         workloads = list(self.workloads.all())
-        pods = self.core.list_namespaced_pod(self.namespace, label_selector=self.selector).items
+        found = self.core.list_namespaced_pod(self.namespace, label_selector=self.selector).items
         with ThreadPoolExecutor(8) as pool:
-            replicas = list(pool.map(self._replica, pods))
+            pods = list(pool.map(self._pod, found))
         components = sorted(
-            (_component(one, replicas) for one in workloads), key=lambda one: _place(one.name)
+            (_component(one, pods) for one in workloads), key=lambda one: _place(one.name)
         )
-        gateways = [r.measured for c in components if c.name == "gateway" for r in c.replicas]
-        told = [measured for measured in gateways if measured.samples]
+        gateways = [pod.metrics for c in components if c.name == "gateway" for pod in c.pods]
+        told = [metrics for metrics in gateways if metrics.samples]
         turns = int(sum(m.total("chatmesh_turns") for m in told)) if told else None
         pools = {c.pool: _use(c, told) for c in components if c.pool}
-        jobs = [replica for replica in replicas if job_of(replica)]
-        return View(self.release, self.namespace, components, turns, pools, jobs)
+        job_pods = [pod for pod in pods if job_of(pod)]
+        return View(self.release, self.namespace, components, turns, pools, job_pods)
 
-    def _replica(self, pod: Any) -> Replica:
-        ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
-        measured = self.measured(pod.metadata.name) if ready else Measured()
-        return Replica(
-            name=pod.metadata.name,
-            node=pod.spec.node_name or "",
+    def _pod(self, raw: Any) -> Pod:
+        ready = any(c.type == "Ready" and c.status == "True" for c in raw.status.conditions or ())
+        return Pod(
+            name=raw.metadata.name,
+            node=raw.spec.node_name or "",
             ready=ready,
-            phase=_phase(pod),
-            restarts=sum(status.restart_count for status in statuses(pod)),
-            started=pod.status.start_time,
-            raw=pod,
-            measured=measured,
+            phase=_phase(raw),
+            restarts=sum(status.restart_count for status in statuses(raw)),
+            started=raw.status.start_time,
+            raw=raw,
+            metrics=self.metrics(raw.metadata.name) if ready else PodMetrics(),
         )
 
-    def measured(self, pod: str) -> Measured:
-        """Through the API server, which knows the way and who may go it."""
+    def metrics(self, pod: str) -> PodMetrics:
+        """Read through the API server: it reaches every pod, and checks whether we may."""
         try:
             text = self.core.connect_get_namespaced_pod_proxy_with_path(
                 f"{pod}:{METRICS_PORT}", self.namespace, "metrics"
             )
         except ApiException:
-            return Measured()
-        return Measured(_samples(text))
+            return PodMetrics()
+        return PodMetrics(_samples(text))
 
 
 def age(since: datetime | None) -> str:
-    """As kubectl writes it, roughly."""
+    """How long ago that was, roughly as kubectl writes it."""
     if since is None:
         return "-"
     seconds = int((datetime.now(UTC) - since).total_seconds())
@@ -161,9 +162,9 @@ def age(since: datetime | None) -> str:
     return f"{seconds}s"
 
 
-def job_of(replica: Replica) -> str:
-    """The job that its pod is of; empty: of none."""
-    name: str = replica.raw.metadata.labels.get("batch.kubernetes.io/job-name", "")
+def job_of(pod: Pod) -> str:
+    """The name of the job that the pod belongs to; empty: it belongs to none."""
+    name: str = pod.raw.metadata.labels.get("batch.kubernetes.io/job-name", "")
     return name
 
 
@@ -181,19 +182,23 @@ def _place(name: str) -> tuple[int, str]:
     return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER), name)
 
 
-def _component(workload: Workload, replicas: Iterable[Replica]) -> Component:
-    """The workers of a group are no component's by their label: callers shall not find them."""
+def _component(workload: Workload, pods: Iterable[Pod]) -> Component:
+    """The workload with its pods.
+
+    Workers of a LeaderWorkerSet lack the component's label, so that callers do not reach them. They
+    are found by the name of their set.
+    """
     own = [
-        replica
-        for replica in replicas
-        if replica.raw.metadata.labels.get("app.kubernetes.io/component") == workload.component
-        or replica.raw.metadata.labels.get(GROUP_LABEL) == workload.name
+        pod
+        for pod in pods
+        if pod.raw.metadata.labels.get("app.kubernetes.io/component") == workload.component
+        or pod.raw.metadata.labels.get(GROUP_LABEL) == workload.name
     ]
-    return Component(workload, sorted(own, key=lambda replica: replica.name))
+    return Component(workload, sorted(own, key=lambda pod: pod.name))
 
 
 def statuses(pod: Any) -> Sequence[Any]:
-    """Of its containers, in the order in which they run: what fetches a model comes first."""
+    """The states of a pod's containers, in the order in which they run: a fetching one is first."""
     return [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]
 
 
@@ -208,11 +213,11 @@ def _phase(pod: Any) -> str:
     return phase
 
 
-def _use(component: Component, gateways: Sequence[Measured]) -> PoolUse:
+def _use(component: Component, gateways: Sequence[PodMetrics]) -> PoolUse:
     pool = component.pool
 
     def of(name: str) -> Iterable[float]:
-        """Once for each replica, of which every gateway tells."""
+        """A value for each replica. Every gateway tells of all of them; the highest counts."""
         told: dict[Labels, float] = {}
         for gateway in gateways:
             for labels, value in gateway.samples.get(f"chatmesh_replica_{name}", {}).items():
@@ -234,4 +239,4 @@ def _use(component: Component, gateways: Sequence[Measured]) -> PoolUse:
 
 def _tokens(component: Component, kind: str) -> float:
     name = "chatmesh_inference_tokens_total"
-    return sum(replica.measured.one(name, kind=kind) or 0 for replica in component.replicas)
+    return sum(pod.metrics.one(name, kind=kind) or 0 for pod in component.pods)

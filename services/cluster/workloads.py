@@ -1,6 +1,7 @@
-"""What keeps a component's pods: a Deployment, or a LeaderWorkerSet where one replica is many pods.
+"""What keeps a component's pods running.
 
-Both are read as the API server's JSON, so that one way does for both.
+That is a Deployment, or a LeaderWorkerSet where one replica is several pods. Both are read as the
+API server's JSON, so that the same code does for both.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,23 +12,23 @@ from typing import Any
 from kubernetes import client
 from kubernetes.client import ApiException
 
-# On every pod of a LeaderWorkerSet: its name.
+# A label on every pod of a LeaderWorkerSet. Its value is the set's name.
 GROUP_LABEL = "leaderworkerset.sigs.k8s.io/name"
 _RESTARTED = "kubectl.kubernetes.io/restartedAt"
 _FORBIDDEN, _NOT_FOUND = 403, 404
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class WorkloadKind:
     group: str
     version: str
     plural: str
-    # Where the templates of its pods are, within its spec.
+    # The paths of its pods' templates within its spec.
     templates: Sequence[Sequence[str]]
 
 
-_DEPLOYMENT = Kind("apps", "v1", "deployments", [["template"]])
-_GROUPS = Kind(
+_DEPLOYMENT = WorkloadKind("apps", "v1", "deployments", [["template"]])
+_GROUPS = WorkloadKind(
     "leaderworkerset.x-k8s.io",
     "v1",
     "leaderworkersets",
@@ -37,9 +38,9 @@ _GROUPS = Kind(
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A replica is a pod, or of a LeaderWorkerSet a group of pods."""
+    """Counts replicas. A replica is one pod, or a group of pods in a LeaderWorkerSet."""
 
-    kind: Kind
+    kind: WorkloadKind
     name: str
     component: str
     version: str
@@ -47,9 +48,9 @@ class Workload:
     replicas: int
     updated: int
     ready: int
-    # Whether all this is of what it should be now, and not of what it was before.
+    # Whether these numbers already tell of its newest spec, and not of the one before.
     current: bool
-    # Whether its rollout has made no progress for as long as it may.
+    # Whether its rollout has made no progress for longer than its deadline.
     stuck: bool
 
     @property
@@ -58,7 +59,7 @@ class Workload:
 
 
 class Workloads:
-    """Those of one release in one namespace."""
+    """The workloads of one release in one namespace."""
 
     def __init__(self, api: client.ApiClient, namespace: str, selector: str) -> None:
         self._api = client.CustomObjectsApi(api)
@@ -70,11 +71,11 @@ class Workloads:
         try:
             yield from self._listed(_GROUPS)
         except ApiException as error:
-            # Most clusters do not know LeaderWorkerSets, and most roles say nothing of them.
+            # Most clusters have no LeaderWorkerSets, and most roles do not allow to list them.
             if error.status not in {_FORBIDDEN, _NOT_FOUND}:
                 raise
 
-    def _listed(self, kind: Kind) -> Iterator[Workload]:
+    def _listed(self, kind: WorkloadKind) -> Iterator[Workload]:
         found = self._api.list_namespaced_custom_object(
             kind.group,
             kind.version,
@@ -85,7 +86,7 @@ class Workloads:
         return (_workload(kind, each) for each in found["items"])
 
     def again(self, workload: Workload) -> Workload:
-        """As it is now."""
+        """The same workload, read anew."""
         found = self._api.get_namespaced_custom_object(*self._place(workload))
         return _workload(workload.kind, found)
 
@@ -94,7 +95,7 @@ class Workloads:
         self._api.patch_namespaced_custom_object_scale(*self._place(workload), body)
 
     def restart(self, workload: Workload) -> None:
-        """New pods in place of the old ones, by the workload's own strategy."""
+        """Replaces all pods by new ones, by the workload's own strategy."""
         stamp = {"metadata": {"annotations": {_RESTARTED: datetime.now(UTC).isoformat()}}}
         spec: dict[str, Any] = {}
         for path in workload.kind.templates:
@@ -109,7 +110,7 @@ class Workloads:
         return kind.group, kind.version, self._namespace, kind.plural, workload.name
 
 
-def _workload(kind: Kind, found: Mapping[str, Any]) -> Workload:
+def _workload(kind: WorkloadKind, found: Mapping[str, Any]) -> Workload:
     metadata, spec, status = found["metadata"], found["spec"], found.get("status", {})
     template = spec
     for step in kind.templates[0]:

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.shared.chat import Message, Role, Scope, Tool
+from services.shared.conversation import Item, Picture
 from services.shared.errors import MeshError
+from services.shared.scope import Scope
+from services.shared.tools import Tool
 
 
 class TurnNotFound(MeshError):
-    """No such turn, or it is another tenant's, which is the same."""
+    """No such turn, or it is another project's, which is the same."""
 
     status = "NOT_FOUND"
 
@@ -21,54 +23,14 @@ class InputTooLong(MeshError):
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    id: str
-    role: Role
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A function call; an own one was run by the mesh and carries its outcome."""
-
-    id: str
-    call_id: str
-    name: str
-    arguments: str
-    own: bool = False
-    output: str = ""
-    failed: bool = False
-    # Made in the same message of the model as the call before it. A caller's calls that follow each
-    # other without a result between them count as such anyway.
-    parallel: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CallResult:
-    """What the caller's function returned."""
-
-    id: str
-    call_id: str
-    output: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reasoning:
-    id: str
-    text: str
-
-
-# A piece of a conversation, as the Responses API counts them.
-Item = Text | Call | CallResult | Reasoning
-
-
-@dataclass(frozen=True, slots=True)
 class Model:
     """What assembling must know of the model; `context_tokens` is prompt and reply together."""
 
     id: str
     context_tokens: int
     summarises: bool
+    # Whether it can look at pictures.
+    sees: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +63,38 @@ class Assembly:
 class Context:
     """What the model reads next."""
 
-    messages: Sequence[Message]
     prompt_ids: Sequence[int]
-    memory_ids: Sequence[str]
+    # What memory found for this turn.
+    memory_ids: Sequence[str] = ()
+    # Every fact of the person's memory that stands in the prompt, preferences and those of earlier
+    # turns among them.
+    fact_ids: Sequence[str] = ()
+    # The last of memory's erasures that was handled here when these facts were read.
+    erasures_known: int = 0
+    # How many of the prompt's first ids are the parent turn's kept ones.
+    inherited_ids: int = 0
+    # What a model that sees is shown, in the order in which the pictures stand in the prompt.
+    pictures: Sequence[Picture] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeptIds:
+    """The token ids that the engine read and wrote in a turn, for a later turn to continue from.
+
+    Only those that are new since the turn's parent; none of a round in which anything was masked or
+    withheld, beyond what the engine read.
+    """
+
+    # Whose vocabulary they are of.
+    model: str
+    # How many ids of the parent's come before these.
+    inherited: int
+    ids: Sequence[int]
+    # The facts of the person's memory that stand in the turn's prompt. Erasing one erases the ids.
+    fact_ids: Sequence[str] = ()
+    # The last of memory's erasures that was handled when the facts were read. A fact with a later
+    # one may stand here with words that are erased.
+    erasures_known: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +112,8 @@ class Turn:
     memory_ids: Sequence[str]
     # What the gateway keeps of its own reply, as JSON text; opaque here.
     document: str
+    # None: none were kept, or they have been erased.
+    kept_ids: KeptIds | None = None
 
 
 class ContextAssembly(Protocol):
@@ -135,4 +128,4 @@ class ContextAssembly(Protocol):
     async def get_turn(self, scope: Scope, turn_id: str) -> Turn: ...
 
     async def delete_turn(self, scope: Scope, turn_id: str) -> None:
-        """Erases the turn's content; turns that follow it stay."""
+        """Erases the turn's content, and the kept ids of all turns that follow it; these stay."""

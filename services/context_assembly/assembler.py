@@ -1,14 +1,15 @@
 """Lays out what the model reads next, and keeps what was said."""
 
 from services.context_assembly.api import Assembly, Context, InputTooLong, Turn, TurnNotFound
+from services.context_assembly.kept_ids import inherited
 from services.context_assembly.layout import Conversation, lay_out
 from services.context_assembly.memories import Recaller
 from services.context_assembly.ports import Path, TurnStore
 from services.context_assembly.prompt import Prompt, prompt_of
 from services.context_assembly.summaries import Compactor, summary_tokens
 from services.context_assembly.trimmer import Trimmed, Trimmer
-from services.shared.chat import Scope
 from services.shared.errors import Malformed
+from services.shared.scope import Scope
 
 # A path is read back until it is surely more than the window holds; English has four to a token.
 _CHARS_PER_TOKEN = 16
@@ -38,11 +39,20 @@ class Assembler:
         if assembly.output_tokens >= assembly.model.context_tokens:
             raise Malformed("the reply fills the whole window", param="output_tokens")
         path = await self._path(assembly)
+        # Before the facts are read: what is erased from now on may still stand in them.
+        erasures_known = await self._store.erasures_handled() if assembly.scope.person else 0
         shown = await self._recaller.recall(assembly, path)
         conversation = lay_out(path, assembly, shown)
-        prompt = prompt_of(assembly, path, conversation, shown.preferences)
+        prompt = prompt_of(assembly, path, conversation, shown)
         trimmed = await self._trim(assembly, path, conversation, prompt)
-        return Context(trimmed.messages, trimmed.ids, shown.ids)
+        return Context(
+            prompt_ids=trimmed.ids,
+            memory_ids=shown.ids,
+            fact_ids=trimmed.fact_ids,
+            erasures_known=erasures_known,
+            inherited_ids=inherited(path, assembly.model.id, trimmed.ids),
+            pictures=trimmed.pictures,
+        )
 
     async def record(self, turn: Turn) -> None:
         if not turn.id:
@@ -51,25 +61,21 @@ class Assembler:
             raise _not_found()
 
     async def get_turn(self, scope: Scope, turn_id: str) -> Turn:
-        turn = await self._store.get(scope.tenant, turn_id)
+        turn = await self._store.get(scope, turn_id)
         if turn is None:
             raise _not_found()
         return turn
 
     async def delete_turn(self, scope: Scope, turn_id: str) -> None:
-        if not await self._store.erase(scope.tenant, turn_id):
+        if not await self._store.erase(scope, turn_id):
             raise _not_found()
 
     async def _path(self, assembly: Assembly) -> Path:
         if not assembly.parent_id:
             return Path()
         model = assembly.model
-        path = await self._store.path(
-            assembly.scope.tenant,
-            assembly.parent_id,
-            model.id,
-            model.context_tokens * _CHARS_PER_TOKEN,
-        )
+        max_chars = model.context_tokens * _CHARS_PER_TOKEN
+        path = await self._store.path(assembly.scope, assembly.parent_id, model.id, max_chars)
         if path is None:
             raise _not_found()
         return path

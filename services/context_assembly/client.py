@@ -9,8 +9,8 @@ from chatmesh.context_assembly.v1 import context_assembly_pb2_grpc as pb_grpc
 from services.context_assembly import codec
 from services.context_assembly.api import Assembly, Context, Turn
 from services.shared.channel import MeshChannel, connect
-from services.shared.chat import Scope
 from services.shared.codec import scope_out
+from services.shared.scope import Scope
 from services.shared.wire_errors import mesh_errors
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ContextAssemblyService"]

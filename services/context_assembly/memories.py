@@ -1,4 +1,4 @@
-"""Shows a turn what is remembered of its user."""
+"""Shows a turn what is remembered of its person."""
 
 import structlog
 
@@ -20,7 +20,7 @@ class Recaller:
 
     async def recall(self, assembly: Assembly, path: Path) -> Shown:
         """The memories of the whole path, and this turn's: those it was given, or else found."""
-        if not assembly.scope.user:
+        if not assembly.scope.person:
             return Shown()
         given = assembly.memory_ids
         ids = dict.fromkeys(fact_id for turn in path.turns for fact_id in turn.memory_ids)
@@ -35,13 +35,13 @@ class Recaller:
         preferences = sorted(recalled.preferences, key=_age)
         facts = (*recalled.named, *recalled.found)
         return Shown(
-            preferences=[_line(fact) for fact in preferences],
+            preferences={fact.id: _line(fact) for fact in preferences},
             facts={fact.id: _line(fact) for fact in facts},
             ids=found,
         )
 
     def _query(self, assembly: Assembly) -> str:
-        """The question stands at the beginning of a long text, or at its end."""
+        """The user's words, and of a long text its beginning and end: there the question stands."""
         text = last_user_text(assembly.input)
         if len(text) <= self._query_chars:
             return text

@@ -4,49 +4,46 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
+from services.context_assembly import substitutes
 from services.context_assembly.api import Assembly
-from services.context_assembly.layout import Conversation, Exchange
+from services.context_assembly.layout import Conversation, Exchange, Shown
+from services.context_assembly.messages import PromptMessage, our_words, summary_words
 from services.context_assembly.ports import Path, Summary
-from services.shared.chat import Message, Role
-from services.tokenizer.api import Candidate
+from services.shared.conversation import Role
+from services.tokenizer.api import Candidate, TemplateMessage
 
 LEFT_OUT = "[Earlier turns were left out to fit the context window.]"
-_SUMMARY = "[Summary of earlier turns]\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A conversation, not yet cut."""
 
-    system: str
-    head: Sequence[Message]
+    # The system message, and what the application says before the first exchange. Never dropped.
+    instructions: Sequence[PromptMessage]
     # Stands for what came before the exchanges; it is dropped with the first of them.
     opening: str
     exchanges: Sequence[Exchange]
     # Of each exchange, as the tokenizer's candidates have it.
     units: Sequence[int]
+    # Whether the model can look at pictures.
+    sees: bool
 
     def candidates(self) -> Sequence[Candidate]:
-        return [
-            *self._instructions(),
-            *([Candidate(Message(Role.SYSTEM, self.opening), 1)] if self.opening else ()),
-            *self._exchanged(),
-        ]
+        return [Candidate(said.message, unit) for unit, said in self._all()]
 
-    def folded(self) -> Sequence[Candidate]:
-        """For templates that take one system message, and first: what else the mesh says itself
-        stands in messages that are there anyway."""
-        candidates = [*self._exchanged()]
-        for number, candidate in enumerate(candidates):
-            if self.opening and candidate.message.role is Role.USER:
-                message = candidate.message
-                text = f"{self.opening}\n\n{message.text}"
-                candidates[number] = replace(candidate, message=replace(message, text=text))
-                break
-        instructions = [candidate.message.text for candidate in self._instructions()]
-        if not instructions:
-            return candidates
-        return [Candidate(Message(Role.SYSTEM, "\n\n".join(instructions))), *candidates]
+    def other_forms(self) -> Iterator[Sequence[Candidate]]:
+        """For templates that refuse the candidates, of which our own words may be the cause.
+
+        The first form is for templates that take one system message, and first: our words stand in
+        that message. The second form is without our words, for templates that take no system
+        message at all. A form that is no other than the one before it is left out.
+        """
+        before = self.candidates()
+        for form in (self._with_one_system_message(self._our_words()), self._bare()):
+            if form != before:
+                yield form
+                before = form
 
     def after(self, dropped_through: int, summary: Summary) -> "Prompt":
         """A summary in place of what was dropped."""
@@ -54,47 +51,70 @@ class Prompt:
         left = [(exchange, unit) for exchange, unit in pairs if not 0 < unit <= dropped_through]
         return replace(
             self,
-            opening=_SUMMARY + summary.text,
+            opening=summary_words(summary.text),
             exchanges=[exchange for exchange, _ in left],
             units=[unit and unit - dropped_through for _, unit in left],
         )
 
-    def _instructions(self) -> Iterator[Candidate]:
-        if self.system:
-            yield Candidate(Message(Role.SYSTEM, self.system))
-        for message in self.head:
-            yield Candidate(message)
+    def kept(self, dropped_through: int) -> Sequence[PromptMessage]:
+        """What stays when all units up to this one are dropped."""
+        return [said for unit, said in self._all() if not 0 < unit <= dropped_through]
 
-    def _exchanged(self) -> Iterator[Candidate]:
+    def _all(self) -> Iterator[tuple[int, PromptMessage]]:
+        for said in self.instructions:
+            yield 0, said
+        if self.opening:
+            yield 1, our_words(self.opening)
         for exchange, unit in zip(self.exchanges, self.units, strict=True):
-            for message in exchange.messages:
-                yield Candidate(message, unit)
+            for said in exchange.messages:
+                yield unit, said
+
+    def _bare(self) -> Sequence[Candidate]:
+        return self._with_one_system_message(())
+
+    def _with_one_system_message(self, our_texts: Sequence[str]) -> Sequence[Candidate]:
+        instructions = [said.message.text for said in self.instructions if not said.ours]
+        text = "\n\n".join(filter(None, (*instructions, *our_texts)))
+        return [
+            *([Candidate(TemplateMessage(Role.SYSTEM, text))] if text else ()),
+            *(
+                Candidate(said.message, unit)
+                for exchange, unit in zip(self.exchanges, self.units, strict=True)
+                for said in exchange.messages
+                if not said.ours
+            ),
+        ]
+
+    def _our_words(self) -> Sequence[str]:
+        ours = [said for _, said in self._all() if said.ours]
+        texts = [said.message.text for said in ours if not said.unreadable]
+        unread = [part for said in ours for part in said.unreadable]
+        return [*texts, substitutes.anywhere(unread, sees=self.sees)] if unread else texts
 
 
-def prompt_of(
-    assembly: Assembly, path: Path, conversation: Conversation, preferences: Sequence[str]
-) -> Prompt:
+def prompt_of(assembly: Assembly, path: Path, conversation: Conversation, shown: Shown) -> Prompt:
     opening = LEFT_OUT if path.cut else ""
     if path.summary:
-        opening = _SUMMARY + path.summary.text
+        opening = summary_words(path.summary.text)
     exchanges = conversation.exchanges
     return Prompt(
-        system=_system(assembly, preferences),
-        head=conversation.head,
+        instructions=[*_system(assembly, shown), *conversation.head],
         opening=opening,
         exchanges=exchanges,
         units=_units(exchanges, droppable=assembly.truncate_input),
+        sees=assembly.model.sees,
     )
 
 
-def _system(assembly: Assembly, preferences: Sequence[str]) -> str:
+def _system(assembly: Assembly, shown: Shown) -> Iterator[PromptMessage]:
     parts = [assembly.instructions]
     if assembly.custom_instructions:
         parts.append(f"# Custom instructions\n{assembly.custom_instructions}")
-    if preferences:
-        lines = "\n".join(f"- {text}" for text in preferences)
+    if shown.preferences:
+        lines = "\n".join(f"- {text}" for text in shown.preferences.values())
         parts.append(f"# Keep in mind about the user\n{lines}")
-    return "\n\n".join(filter(None, parts))
+    if text := "\n\n".join(filter(None, parts)):
+        yield PromptMessage(TemplateMessage(Role.SYSTEM, text), fact_ids=[*shown.preferences])
 
 
 def _units(exchanges: Sequence[Exchange], *, droppable: bool) -> Sequence[int]:

@@ -1,4 +1,4 @@
-"""Summaries that stand for what no longer fits: when one is made, of what, and by whom."""
+"""Summaries that stand for what no longer fits: of what one is made, by whom, and how."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -6,8 +6,9 @@ from contextlib import aclosing
 
 import structlog
 
-from services.context_assembly.api import Assembly, Call, CallResult, Model, Reasoning, Text
-from services.context_assembly.layout import Conversation, Entry
+from services.context_assembly.api import Assembly, Model
+from services.context_assembly.layout import Conversation
+from services.context_assembly.messages import Entry
 from services.context_assembly.ports import (
     Inference,
     Path,
@@ -17,11 +18,20 @@ from services.context_assembly.ports import (
     Tokenizer,
     TurnStore,
 )
+from services.context_assembly.substitutes import transcribed
 from services.inference.api import Generation, Sampling
-from services.shared.chat import Message, Role
+from services.shared.conversation import (
+    Call,
+    CallResult,
+    Compaction,
+    Message,
+    Reasoning,
+    Role,
+)
 from services.shared.deadline import within
 from services.shared.errors import MeshError
-from services.tokenizer.api import Candidate, ContextTooLong, FitRequest
+from services.shared.scope import Scope
+from services.tokenizer.api import Candidate, ContextTooLong, FitRequest, TemplateMessage
 
 _log = structlog.get_logger()
 
@@ -54,25 +64,26 @@ class Compactor:
     async def compact(
         self, assembly: Assembly, path: Path, conversation: Conversation, exchanges: int
     ) -> Summary | None:
-        """Of the first exchanges, as far as they are stored, with what was summarised before.
+        """A summary of the first exchanges, as far as they are stored, and of the summary before.
 
-        None: nothing of them is stored, or it did not succeed; the turn goes on without.
+        None: nothing of them is stored, or no summary could be made or kept. The turn then goes on
+        without one.
         """
         covered = _stored(conversation, exchanges)
         if not covered:
             return None
         earlier = path.summary.text if path.summary else ""
-        tenant = assembly.scope.tenant
+        scope = assembly.scope
         try:
             text = await self._summariser.summarise(
-                assembly.model, tenant, earlier, transcript(covered)
+                assembly.model, scope, earlier, transcript(covered)
             )
         except SummaryFailed as error:
             _log.warning("earlier turns are left out without a summary", reason=str(error))
             return None
         summary = Summary(covered[-1].turn_id, covered[-1].number, text)
         kept = await self._store.keep_summary(
-            tenant,
+            scope,
             assembly.model.id,
             summary,
             covers=[*dict.fromkeys(entry.turn_id for entry in covered)],
@@ -99,10 +110,10 @@ class ModelSummariser:
         self._max_tokens = max_tokens
         self._seconds = seconds
 
-    async def summarise(self, model: Model, tenant: str, earlier: str, transcript: str) -> str:
+    async def summarise(self, model: Model, scope: Scope, earlier: str, transcript: str) -> str:
         try:
             async with asyncio.timeout(self._patience()):
-                text = await self._write(model, tenant, earlier, transcript)
+                text = await self._write(model, scope, earlier, transcript)
         except MeshError as error:
             raise SummaryFailed(error.reason()) from None
         except TimeoutError:
@@ -111,7 +122,7 @@ class ModelSummariser:
             raise SummaryFailed("empty")
         return text
 
-    async def _write(self, model: Model, tenant: str, earlier: str, transcript: str) -> str:
+    async def _write(self, model: Model, scope: Scope, earlier: str, transcript: str) -> str:
         tokens = summary_tokens(model, self._max_tokens)
         prompt_ids = await self._read(model, tokens, earlier, transcript)
         generation = Generation(
@@ -119,7 +130,7 @@ class ModelSummariser:
             request_id=self._new_id(),
             prompt_ids=prompt_ids,
             sampling=Sampling(max_tokens=tokens, temperature=0),
-            cache_salt=tenant,
+            cache_salt=scope.organisation,
         )
         return (await self._text(generation)).strip()
 
@@ -130,10 +141,10 @@ class ModelSummariser:
         room = model.context_tokens - tokens
         chars = min(len(transcript), room * _CHARS_PER_TOKEN)
         while True:
-            said = transcript[len(transcript) - chars :]
+            conversation = transcript[len(transcript) - chars :]
             if earlier:
-                said = f"{_EARLIER}{earlier}\n\n{said}"
-            task = _TASK.format(words=int(tokens * _WORDS_PER_TOKEN), conversation=said)
+                conversation = f"{_EARLIER}{earlier}\n\n{conversation}"
+            task = _TASK.format(words=int(tokens * _WORDS_PER_TOKEN), conversation=conversation)
             try:
                 return await self._fit(model, task, room)
             except ContextTooLong:
@@ -145,7 +156,7 @@ class ModelSummariser:
         fitted = await self._tokenizer.fit(
             FitRequest(
                 model=model.id,
-                candidates=[Candidate(Message(Role.USER, task))],
+                candidates=[Candidate(TemplateMessage(Role.USER, task))],
                 tools=(),
                 max_tokens=room,
                 drop_step_tokens=0,
@@ -174,7 +185,7 @@ def summary_tokens(model: Model, max_tokens: int) -> int:
 
 
 def transcript(entries: Sequence[Entry]) -> str:
-    """What was said, without memories: a summary must not outlive an erased one."""
+    """What was said. It is without memories: an erased one would live on in the summary."""
     return "\n".join(line for entry in entries for line in _lines(entry))
 
 
@@ -186,13 +197,15 @@ def _stored(conversation: Conversation, exchanges: int) -> Sequence[Entry]:
 
 def _lines(entry: Entry) -> Iterator[str]:
     match item := entry.item:
-        case Text():
-            yield f"{_SPEAKERS.get(item.role, 'Instructions')}: {item.text}"
+        case Message():
+            yield f"{_SPEAKERS.get(item.role, 'Instructions')}: {transcribed(item.parts)}"
         case Call():
             yield f"Assistant called {item.name} with {item.arguments}"
-            if item.own:
-                yield f"Result: {item.output}"
+            if item.outcome:
+                yield f"Result: {transcribed(item.outcome.parts)}"
         case CallResult():
-            yield f"Result: {item.output}"
-        case Reasoning():
+            yield f"Result: {transcribed(item.parts)}"
+        case Compaction() if item.text:
+            yield f"{_EARLIER}{item.text}"
+        case Reasoning() | Compaction():
             return

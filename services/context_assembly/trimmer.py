@@ -1,13 +1,21 @@
 """Has the tokenizer cut a prompt to what the model's window holds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.context_assembly.api import Assembly, InputTooLong
 from services.context_assembly.ports import Tokenizer
 from services.context_assembly.prompt import LEFT_OUT, Prompt
-from services.shared.chat import Message, Role
-from services.tokenizer.api import Candidate, ContextTooLong, FitRequest, TemplateRefused
+from services.shared.conversation import Picture, Role
+from services.shared.errors import MeshError
+from services.tokenizer.api import (
+    Candidate,
+    ContextTooLong,
+    FitRequest,
+    Fitted,
+    TemplateMessage,
+    TemplateRefused,
+)
 
 # The part of the window that is dropped at a time, so that the prefix stays for several turns.
 _STEPS = 8
@@ -19,9 +27,11 @@ _MARKER_TOKENS = 64
 class Trimmed:
     """What is left of a prompt."""
 
-    messages: Sequence[Message]
     ids: Sequence[int]
     dropped_through_unit: int
+    # Of the messages that are left, in their order.
+    pictures: Sequence[Picture]
+    fact_ids: Sequence[str]
 
 
 class Trimmer:
@@ -30,25 +40,42 @@ class Trimmer:
 
     async def trim(self, assembly: Assembly, prompt: Prompt, max_tokens: int) -> Trimmed:
         """Raises `InputTooLong` when what may not be dropped is more than `max_tokens`."""
-        candidates = prompt.candidates()
-        marker = Message(Role.SYSTEM, LEFT_OUT) if any(prompt.units) else None
+        marker = TemplateMessage(Role.SYSTEM, LEFT_OUT) if any(prompt.units) else None
         try:
-            return await self._fit(assembly, candidates, marker, max_tokens)
-        except TemplateRefused:
-            # Our own system messages may be what it does not take.
-            folded = prompt.folded()
-            marker = Message(Role.USER, LEFT_OUT) if marker else None
-            if marker is None and folded == candidates:
-                raise
-            return await self._fit(assembly, folded, marker, max_tokens)
+            fitted = await self._fit(assembly, prompt.candidates(), marker, max_tokens)
+        except TemplateRefused as refusal:
+            fitted = await self._fit_otherwise(assembly, prompt, max_tokens, refusal)
+        through = fitted.dropped_through_unit
+        kept = prompt.kept(through)
+        return Trimmed(
+            ids=fitted.ids,
+            dropped_through_unit=through,
+            pictures=[picture for said in kept for picture in said.pictures],
+            fact_ids=[*dict.fromkeys(fact_id for said in kept for fact_id in said.fact_ids)],
+        )
+
+    async def _fit_otherwise(
+        self, assembly: Assembly, prompt: Prompt, max_tokens: int, refusal: TemplateRefused
+    ) -> Fitted:
+        """Our words may be what the template does not take, or what no longer fits.
+
+        There is no marker: the template takes no system message where it would stand.
+        """
+        failure: MeshError = refusal
+        for candidates in prompt.other_forms():
+            try:
+                return await self._fit(assembly, candidates, None, max_tokens)
+            except (TemplateRefused, InputTooLong) as error:
+                failure = error
+        raise failure
 
     async def _fit(
         self,
         assembly: Assembly,
         candidates: Sequence[Candidate],
-        marker: Message | None,
+        marker: TemplateMessage | None,
         max_tokens: int,
-    ) -> Trimmed:
+    ) -> Fitted:
         request = FitRequest(
             model=assembly.model.id,
             candidates=candidates,
@@ -59,7 +86,7 @@ class Trimmer:
             template_options=assembly.template_options,
         )
         try:
-            fitted = await self._tokenizer.fit(request)
+            return await self._tokenizer.fit(request)
         except ContextTooLong as error:
             tokens = error.details["tokens"]
             if marker and int(tokens) <= max_tokens + _MARKER_TOKENS:
@@ -70,16 +97,3 @@ class Trimmer:
                 tokens=tokens,
                 max_tokens=str(max_tokens),
             ) from None
-        through = fitted.dropped_through_unit
-        return Trimmed([*_kept(candidates, marker, through)], fitted.ids, through)
-
-
-def _kept(
-    candidates: Sequence[Candidate], marker: Message | None, through: int
-) -> Iterator[Message]:
-    for candidate in candidates:
-        if not 0 < candidate.unit <= through:
-            yield candidate.message
-        elif marker:
-            yield marker
-            marker = None

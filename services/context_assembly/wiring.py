@@ -14,11 +14,12 @@ from services.context_assembly.adapters.metered import (
     MeteredSummariser,
     MeteredTokenizer,
     MeteredTurns,
-    Steps,
+    StepTimer,
 )
 from services.context_assembly.adapters.sqlite import open_sqlite_turns
 from services.context_assembly.assembler import Assembler
 from services.context_assembly.config import ContextAssemblyConfig
+from services.context_assembly.forgetting import Forgetter
 from services.context_assembly.memories import Recaller
 from services.context_assembly.ports import TurnStore
 from services.context_assembly.server import ContextAssemblyServer
@@ -26,12 +27,16 @@ from services.context_assembly.summaries import Compactor, ModelSummariser
 from services.context_assembly.trimmer import Trimmer
 from services.inference.client import connect_inference
 from services.memory.client import connect_memory
+from services.shared.background import in_background
 from services.shared.process import Service
 from services.shared.server import Servable
 from services.shared.sqlite import SCHEME
 from services.tokenizer.client import connect_tokenizer
 
 _log = structlog.get_logger()
+
+# How long after a failure memory is asked again what it has erased.
+_RETRY_SECONDS = 1
 
 
 @asynccontextmanager
@@ -44,8 +49,9 @@ async def build(
         connect_tokenizer(config.tokenizer_address, timeout=config.tokenizer_seconds) as tokenizer,
         _by_model(config) as inference,
     ):
-        steps = Steps(registry)
-        store = MeteredTurns(turns, steps, registry)
+        timer = StepTimer(registry)
+        store = MeteredTurns(turns, timer, registry)
+        remembered = MeteredMemory(memory, timer, registry)
         writer = ModelSummariser(
             tokenizer,
             inference,
@@ -55,12 +61,14 @@ async def build(
         )
         assembler = Assembler(
             store,
-            Recaller(MeteredMemory(memory, steps, registry), query_chars=config.query_chars),
-            Trimmer(MeteredTokenizer(tokenizer, steps, registry)),
-            Compactor(store, MeteredSummariser(writer, steps, registry)),
+            Recaller(remembered, query_chars=config.query_chars),
+            Trimmer(MeteredTokenizer(tokenizer, timer, registry)),
+            Compactor(store, MeteredSummariser(writer, timer, registry)),
             max_summary_tokens=config.max_summary_tokens,
         )
-        yield [ContextAssemblyServer(assembler)]
+        forgetter = Forgetter(remembered, store, retry_seconds=_RETRY_SECONDS)
+        async with in_background(forgetter.run):
+            yield [ContextAssemblyServer(assembler)]
 
 
 @asynccontextmanager

@@ -5,10 +5,18 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from services.context_assembly.api import Call, Item
 from services.inference.api import ModelCard, OutputFormat, Sampling, TokenLogprob, Usage
-from services.shared.chat import Tool, ToolChoice
-from services.shared.errors import MeshError, NotFound, Overloaded, Unauthenticated, Unavailable
+from services.shared.conversation import Call, Item
+from services.shared.errors import (
+    GENERIC,
+    InternalError,
+    MeshError,
+    NotFound,
+    Overloaded,
+    Unauthenticated,
+    Unavailable,
+)
+from services.shared.tools import Tool, ToolChoice
 
 
 class InvalidKey(Unauthenticated):
@@ -20,7 +28,23 @@ class ModelNotFound(NotFound):
 
 
 class ResponseNotFound(NotFound):
-    """No such response, or it is another tenant's, which is the same."""
+    """No such response, or it is another project's, which is the same."""
+
+
+class EventsGone(NotFound):
+    """The events of this turn are not kept (any more); a stored response still is."""
+
+
+class TurnStopped(MeshError):
+    """The turn was stopped before its end: its last reader left, or somebody cancelled it."""
+
+    status = "CANCELLED"
+
+
+class LeaseLost(MeshError):
+    """Another process writes this turn's events now; this one must stop."""
+
+    status = "ABORTED"
 
 
 class InvalidRequest(MeshError):
@@ -36,7 +60,7 @@ class InputBlocked(MeshError):
 
 
 class TooManyTurns(Overloaded):
-    """The tenant's limit is reached; `retry_after` says in how many seconds to come again."""
+    """The organisation's limit is reached; `retry_after` says in how many seconds to come again."""
 
 
 class MeshFull(Overloaded):
@@ -77,6 +101,8 @@ class Ask:
     # The person behind the request, as the application knows them; memory belongs to them.
     safety_identifier: str = ""
     template_options: Mapping[str, str] = field(default_factory=dict)
+    # Whether the turn goes on when nobody reads it.
+    background: bool = False
     # What the protocol wants to find again when the response is fetched, as JSON text.
     echo: str = ""
 
@@ -89,6 +115,8 @@ class Finish(Enum):
     FUNCTION_CALLS = "function_calls"
     CONTENT_FILTER = "content_filter"
     TOOL_ROUNDS = "tool_rounds"
+    # The turn's events are more than are kept of one turn.
+    TOO_MANY_EVENTS = "too_many_events"
 
 
 class Status(Enum):
@@ -96,6 +124,7 @@ class Status(Enum):
     LENGTH = "length"
     CONTENT_FILTER = "content_filter"
     TOOL_ROUNDS = "tool_rounds"
+    TOO_MANY_EVENTS = "too_many_events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +144,16 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The turn is admitted; what fails from here on fails inside the stream."""
+    """The turn is admitted; what fails from here on fails inside the stream.
+
+    It holds all that a presenter must know of the request.
+    """
 
     response_id: str
     created_at_ms: int
+    model: str
+    previous_response_id: str = ""
+    echo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +173,16 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """A call whose arguments are still to come."""
+    """A call whose arguments are still to come; of one that the mesh runs they are there."""
 
     index: int
     call: Call
 
 
 @dataclass(frozen=True, slots=True)
-class CallDelta:
+class ArgumentsDelta:
+    """The next piece of a call's arguments."""
+
     index: int
     item_id: str
     arguments: str
@@ -153,7 +190,7 @@ class CallDelta:
 
 @dataclass(frozen=True, slots=True)
 class ItemDone:
-    """An item is whole; an own call carries its outcome."""
+    """An item is whole; a call that the mesh ran carries its outcome."""
 
     index: int
     item: Item
@@ -167,9 +204,33 @@ class ChoiceEnded:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The last event; the response can be continued from now on, if it was to be stored."""
+    """The last event of a turn that did not fail.
+
+    The response can be continued from now on, if it was to be stored.
+    """
 
     response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The last event of a turn that failed or was stopped: a `MeshError` as plain values."""
+
+    # The error's `reason()`, such as gateway.InputBlocked.
+    reason: str
+    # Its gRPC status.
+    status: str
+    message: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def with_error(cls, error: MeshError) -> "Failed":
+        return cls(error.reason(), error.status, error.message, error.details)
+
+    def error(self) -> MeshError:
+        """The error, to be raised again."""
+        known = MeshError.classes.get(self.reason) or GENERIC.get(self.status, InternalError)
+        return known(self.message, **self.details)
 
 
 TurnEvent = (
@@ -177,18 +238,37 @@ TurnEvent = (
     | TextDelta
     | ReasoningDelta
     | CallStarted
-    | CallDelta
+    | ArgumentsDelta
     | ItemDone
     | ChoiceEnded
     | Completed
+    | Failed
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """An event and its place in the turn, from 0 without gaps."""
+
+    number: int
+    event: TurnEvent
 
 
 class Session(Protocol):
     """What the holder of a key may do."""
 
-    def respond(self, ask: Ask) -> AsyncGenerator[TurnEvent, None]:
-        """Runs one turn. Closing the generator stops it, wherever it is."""
+    def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
+        """Starts a turn and reads it.
+
+        The last event is `Completed` or `Failed`. A turn that was not asked to go on in the
+        background stops when its last reader has closed its generator.
+        """
+
+    def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
+        """The events of a turn after a number, as one more reader of it.
+
+        Raises `ResponseNotFound` or `EventsGone`.
+        """
 
     async def get_response(self, response_id: str) -> Response: ...
 

@@ -5,9 +5,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from services.context_assembly.api import Call, Item, Reasoning, Text
 from services.gateway.api import (
-    CallDelta,
+    ArgumentsDelta,
     CallStarted,
     Finish,
     ItemDone,
@@ -16,9 +15,8 @@ from services.gateway.api import (
     TurnEvent,
 )
 from services.gateway.guard import Blocked, Guard, OpenGuard
-from services.inference.api import CallDelta as ModelCallDelta
-from services.inference.api import Delta, FinishReason, TokenLogprob
-from services.shared.chat import Role
+from services.inference.api import CallDelta, Delta, FinishReason, TokenLogprob
+from services.shared.conversation import Call, Item, Reasoning, Role, RunBy, said
 
 Kind = Literal["msg", "rs", "fc"]
 MakeId = Callable[[str], str]
@@ -55,6 +53,8 @@ class Choice:
         self.items: list[Item] = []
         self.own_calls: list[Call] = []
         self.finish: Finish | None = None
+        # Whether moderation has masked or stopped any of it.
+        self.withheld = False
 
     async def grow(self, delta: Delta) -> list[TurnEvent]:
         """The events that the delta brings; none once the choice has ended."""
@@ -64,14 +64,18 @@ class Choice:
         try:
             await self._grow(delta, events)
         except Blocked:
-            events += await self._drop()
-            self.own_calls.clear()
-            self.finish = Finish.CONTENT_FILTER
+            self.withheld = True
+            events += await self._stop(Finish.CONTENT_FILTER)
         return events
+
+    async def cut(self) -> list[TurnEvent]:
+        """Ends it here, because more events came than are kept of a turn."""
+        return [] if self.finish else await self._stop(Finish.TOO_MANY_EVENTS)
 
     async def close(self) -> None:
         """Lets go of the guard, whatever has become of the choice."""
         if self._segment:
+            self.withheld = self.withheld or self._segment.guard.rewritten
             await self._segment.stack.aclose()
             self._segment = None
 
@@ -105,21 +109,21 @@ class Choice:
         await self._leave(events)
         return await self._open(kind)
 
-    async def _enter_call(self, delta: ModelCallDelta, events: list[TurnEvent]) -> None:
+    async def _enter_call(self, delta: CallDelta, events: list[TurnEvent]) -> None:
         if self._segment and self._segment.call_index == delta.index:
             return
         await self._leave(events)
         segment = await self._open("fc")
         segment.call_index = delta.index
         # A name that nobody offered is the mesh's too: the model is told that it does not exist.
-        own = delta.name not in self._functions
-        segment.id = self._make_id("mcp") if own else segment.id
+        run_by = RunBy.CALLER if delta.name in self._functions else RunBy.MESH
+        segment.id = self._make_id("mcp") if run_by is RunBy.MESH else segment.id
         segment.call = Call(
             segment.id,
             self._make_id("call"),
             delta.name,
             arguments="",
-            own=own,
+            run_by=run_by,
             parallel=delta.index > 0,
         )
 
@@ -145,11 +149,11 @@ class Choice:
             segment.logprobs.clear()
             return [TextDelta(self._index, segment.id, shown, logprobs)]
         started = self._call_started(segment)
-        return [*started, CallDelta(self._index, segment.id, shown)] if segment.started else []
+        return [*started, ArgumentsDelta(self._index, segment.id, shown)] if segment.started else []
 
     def _call_started(self, segment: _Segment) -> list[TurnEvent]:
-        """A caller's call begins with its first arguments; an own one when it is run."""
-        if segment.started or segment.call is None or segment.call.own:
+        """A caller's call begins with its first arguments; one of the mesh's when it is run."""
+        if segment.started or segment.call is None or segment.call.run_by is RunBy.MESH:
             return []
         segment.started = True
         return [CallStarted(self._index, segment.call)]
@@ -164,16 +168,22 @@ class Choice:
         events += self._keep(segment)
         await self.close()
 
-    async def _drop(self) -> list[TurnEvent]:
-        """The growing item ends with what was shown of it; nothing shown, no item."""
+    async def _stop(self, finish: Finish) -> list[TurnEvent]:
+        """Ends the choice in the middle of an item, which keeps what was shown of it.
+
+        An item of which nothing was shown is none, and no call is run any more.
+        """
         segment = self._segment
         await self.close()
-        return self._keep(segment) if segment and segment.shown else []
+        events = self._keep(segment) if segment and segment.shown else []
+        self.own_calls.clear()
+        self.finish = finish
+        return events
 
     def _keep(self, segment: _Segment) -> list[TurnEvent]:
         text = "".join(segment.shown)
-        if segment.call and segment.call.own:
-            # Its end is told when it was run.
+        if segment.call and segment.call.run_by is RunBy.MESH:
+            # The end event of a call of the mesh's is sent after its tool has run.
             self.own_calls.append(replace(segment.call, arguments=text))
             return []
         item = _item(segment, text)
@@ -194,4 +204,4 @@ def _item(segment: _Segment, text: str) -> Item:
         return Reasoning(segment.id, text)
     if segment.call:
         return replace(segment.call, arguments=text)
-    return Text(segment.id, Role.ASSISTANT, text)
+    return said(segment.id, Role.ASSISTANT, text)

@@ -1,13 +1,14 @@
 """How the public gRPC endpoint is reached."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from typing import Any
 
 import grpc
 from chatmesh.gateway.v1 import gateway_pb2 as pb
 from chatmesh.gateway.v1 import gateway_pb2_grpc as pb_grpc
 
 from services.gateway import codec
-from services.gateway.api import Ask, Response, TurnEvent
+from services.gateway.api import Ask, Failed, Numbered, Response
 from services.inference.api import ModelCard
 from services.shared.wire_errors import mesh_errors
 
@@ -20,17 +21,19 @@ class GatewayClient:
         self._metadata = (("authorization", f"Bearer {api_key}"),)
         self._timeout = timeout
 
-    async def respond(self, ask: Ask) -> AsyncGenerator[TurnEvent, None]:
-        with mesh_errors("gateway"):
-            call = self._stub.Respond(codec.ask_out(ask), metadata=self._metadata)
-            try:
-                async for response in call:
-                    yield codec.event_in(response)
-            finally:
-                call.cancel()
+    async def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
+        call = self._stub.Respond(codec.ask_out(ask), metadata=self._metadata)
+        async for numbered in _events(call):
+            yield numbered
+
+    async def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
+        known = after if after >= 0 else None
+        request = pb.FollowRequest(response_id=response_id, after=known)
+        async for numbered in _events(self._stub.Follow(request, metadata=self._metadata)):
+            yield numbered
 
     async def get_response(self, response_id: str) -> Response:
-        request = pb.GetResponseRequest(id=response_id)
+        request = pb.GetResponseRequest(response_id=response_id)
         with mesh_errors("gateway"):
             answer = await self._stub.GetResponse(
                 request, timeout=self._timeout, metadata=self._metadata
@@ -38,7 +41,7 @@ class GatewayClient:
         return codec.response_in(answer.response)
 
     async def delete_response(self, response_id: str) -> None:
-        request = pb.DeleteResponseRequest(id=response_id)
+        request = pb.DeleteResponseRequest(response_id=response_id)
         with mesh_errors("gateway"):
             await self._stub.DeleteResponse(request, timeout=self._timeout, metadata=self._metadata)
 
@@ -48,3 +51,21 @@ class GatewayClient:
                 pb.ListModelsRequest(), timeout=self._timeout, metadata=self._metadata
             )
         return [codec.model_in(model) for model in answer.models]
+
+
+async def _events(call: Any) -> AsyncGenerator[Numbered, None]:
+    """The events of a call; leaving cancels it.
+
+    A turn that fails ends with an event that says so, and then the call with the same error: the
+    event is enough.
+    """
+    responses: AsyncIterable[pb.RespondResponse | pb.FollowResponse] = call
+    try:
+        with mesh_errors("gateway"):
+            async for response in responses:
+                numbered = codec.event_in(response.event)
+                yield numbered
+                if isinstance(numbered.event, Failed):
+                    return
+    finally:
+        call.cancel()

@@ -1,18 +1,22 @@
-"""How the public gRPC contract, and KEDA's, look on the wire; pure functions."""
+"""How the public gRPC contract looks on the wire; pure functions, both directions."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
 
+from chatmesh.conversation.v1 import conversation_pb2 as item_pb
 from chatmesh.gateway.v1 import gateway_pb2 as pb
-from externalscaler import externalscaler_pb2 as keda
 
-from services.context_assembly.api import Call, CallResult, Item, Reasoning, Text
 from services.gateway.api import (
+    ArgumentsDelta,
     Ask,
-    CallDelta,
     CallStarted,
+    ChoiceEnded,
     Completed,
+    Failed,
+    Finish,
     ItemDone,
+    Numbered,
     ReasoningDelta,
     Response,
     Started,
@@ -20,19 +24,29 @@ from services.gateway.api import (
     TextDelta,
     TurnEvent,
 )
-from services.gateway.ids import make_id
-from services.inference.api import FormatKind, ModelCard, OutputFormat, Sampling, Usage
-from services.shared.chat import Role, Tool, ToolChoice, ToolMode
+from services.inference.api import (
+    FormatKind,
+    ModelCard,
+    OutputFormat,
+    Sampling,
+    TokenLogprob,
+    Usage,
+)
 from services.shared.codec import known
+from services.shared.conversation import Call, CallResult, Compaction, Item, Message, Reasoning
+from services.shared.conversation_codec import item_in, item_out, items_in
 from services.shared.errors import Malformed
+from services.shared.ids import make_id
+from services.shared.tools import Tool, ToolChoice, ToolMode
 
-_ROLES = {
-    pb.ROLE_SYSTEM: Role.SYSTEM,
-    pb.ROLE_DEVELOPER: Role.DEVELOPER,
-    pb.ROLE_USER: Role.USER,
-    pb.ROLE_ASSISTANT: Role.ASSISTANT,
+# The prefix of the id that an item gets, by its kind.
+_PREFIXES: Mapping[type[Item], str] = {
+    Message: "msg",
+    Call: "fc",
+    CallResult: "fco",
+    Reasoning: "rs",
+    Compaction: "cmp",
 }
-_ROLES_OUT = {ours: theirs for theirs, ours in _ROLES.items()}
 _MODES = {
     pb.FunctionChoice.MODE_AUTO: ToolMode.AUTO,
     pb.FunctionChoice.MODE_UNSPECIFIED: ToolMode.AUTO,
@@ -46,8 +60,18 @@ _STATUSES = {
     pb.STATUS_INCOMPLETE_LENGTH: Status.LENGTH,
     pb.STATUS_INCOMPLETE_CONTENT_FILTER: Status.CONTENT_FILTER,
     pb.STATUS_INCOMPLETE_TOOL_ROUNDS: Status.TOOL_ROUNDS,
+    pb.STATUS_INCOMPLETE_TOO_MANY_EVENTS: Status.TOO_MANY_EVENTS,
 }
 _STATUSES_OUT = {ours: theirs for theirs, ours in _STATUSES.items()}
+_FINISHES = {
+    pb.FINISH_STOP: Finish.STOP,
+    pb.FINISH_LENGTH: Finish.LENGTH,
+    pb.FINISH_FUNCTION_CALLS: Finish.FUNCTION_CALLS,
+    pb.FINISH_CONTENT_FILTER: Finish.CONTENT_FILTER,
+    pb.FINISH_TOOL_ROUNDS: Finish.TOOL_ROUNDS,
+    pb.FINISH_TOO_MANY_EVENTS: Finish.TOO_MANY_EVENTS,
+}
+_FINISHES_OUT = {ours: theirs for theirs, ours in _FINISHES.items()}
 
 
 def ask_in(request: pb.RespondRequest) -> Ask:
@@ -55,7 +79,7 @@ def ask_in(request: pb.RespondRequest) -> Ask:
         raise Malformed("input is empty", param="input")
     return Ask(
         model=request.model,
-        input=tuple(map(item_in, request.input)),
+        input=tuple(map(_input_in, request.input)),
         instructions=request.instructions,
         previous_response_id=request.previous_response_id,
         functions=tuple(
@@ -72,6 +96,7 @@ def ask_in(request: pb.RespondRequest) -> Ask:
         format=_format_in(request.json_schema),
         truncate=request.truncate,
         safety_identifier=request.safety_identifier,
+        background=request.background,
     )
 
 
@@ -102,6 +127,7 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
         truncate=ask.truncate,
         json_schema=ask.format.text if ask.format else "",
         safety_identifier=ask.safety_identifier,
+        background=ask.background,
     )
     if ask.own_tools is not None:
         request.own_tools.CopyFrom(pb.OwnTools(names=sorted(ask.own_tools)))
@@ -122,99 +148,111 @@ def _format_in(json_schema: str) -> OutputFormat | None:
     return OutputFormat(FormatKind.JSON_SCHEMA, json_schema) if json_schema else None
 
 
-def item_in(item: pb.Item) -> Item:
-    match item.WhichOneof("kind"):
-        case "message":
-            role = known(_ROLES, item.message.role, "role")
-            return Text(item.id or make_id("msg"), role, item.message.text)
-        case "function_call":
-            call = item.function_call
-            ident = item.id or make_id("fc")
-            return Call(
-                ident,
-                call.call_id,
-                call.name,
-                call.arguments,
-                own=call.own,
-                output=call.output,
-                failed=call.failed,
-            )
-        case "function_result":
-            result = item.function_result
-            return CallResult(item.id or make_id("fco"), result.call_id, result.output)
-        case "reasoning":
-            return Reasoning(item.id or make_id("rs"), item.reasoning.text)
-    raise Malformed("an item of input is of no known kind", param="input")
+def _input_in(item: item_pb.Item) -> Item:
+    """An item as a caller sends it; ids that it leaves empty are given here."""
+    ours = item_in(item)
+    return ours if ours.id else replace(ours, id=make_id(_PREFIXES[type(ours)]))
 
 
-def item_out(item: Item) -> pb.Item:
-    match item:
-        case Text():
-            message = pb.Message(role=_ROLES_OUT[item.role], text=item.text)
-            return pb.Item(id=item.id, message=message)
-        case Call():
-            call = pb.FunctionCall(
-                call_id=item.call_id,
-                name=item.name,
-                arguments=item.arguments,
-                own=item.own,
-                output=item.output,
-                failed=item.failed,
-            )
-            return pb.Item(id=item.id, function_call=call)
-        case CallResult():
-            result = pb.FunctionResult(call_id=item.call_id, output=item.output)
-            return pb.Item(id=item.id, function_result=result)
-        case Reasoning():
-            return pb.Item(id=item.id, reasoning=pb.Reasoning(text=item.text))
+def event_in(event: pb.Event) -> Numbered:
+    kind = event.WhichOneof("kind")
+    if kind is None:
+        raise Malformed("an event is of no known kind")
+    return Numbered(event.number, _EVENTS_IN[kind](getattr(event, kind)))
 
 
-def event_in(response: pb.RespondResponse) -> TurnEvent:  # noqa: PLR0911 - one for each kind
-    match response.WhichOneof("event"):
-        case "started":
-            return Started(response.started.response_id, response.started.created_at_ms)
-        case "text":
-            return TextDelta(0, response.text.item_id, response.text.text)
-        case "reasoning":
-            return ReasoningDelta(0, response.reasoning.item_id, response.reasoning.text)
-        case "call_started":
-            call = item_in(response.call_started)
-            assert isinstance(call, Call)
-            return CallStarted(0, call)
-        case "call":
-            return CallDelta(0, response.call.item_id, response.call.arguments)
-        case "item":
-            return ItemDone(0, item_in(response.item))
-        case "completed":
-            return Completed(response_in(response.completed))
-    raise Malformed("an event is of no known kind")
+def _started_in(started: pb.Started) -> Started:
+    return Started(
+        response_id=started.response_id,
+        created_at_ms=started.created_at_ms,
+        model=started.model,
+        previous_response_id=started.previous_response_id,
+        echo=started.echo,
+    )
 
 
-def event_out(event: TurnEvent, number: int) -> pb.RespondResponse | None:
-    """None for what the stream does not show: a choice's end is the response's status."""
-    response = pb.RespondResponse(sequence_number=number)
+def _text_in(text: pb.TextDelta) -> TextDelta:
+    logprobs = tuple(map(_logprob_in, text.logprobs))
+    return TextDelta(text.index, text.item_id, text.text, logprobs)
+
+
+def _logprob_in(logprob: pb.TokenLogprob) -> TokenLogprob:
+    top = tuple(map(_logprob_in, logprob.top))
+    return TokenLogprob(logprob.id, logprob.token, logprob.logprob, top)
+
+
+def _call_started_in(started: pb.CallStarted) -> CallStarted:
+    call = item_in(started.call)
+    if not isinstance(call, Call):
+        raise Malformed("an event that begins a call has another item")
+    return CallStarted(started.index, call)
+
+
+def _choice_ended_in(ended: pb.ChoiceEnded) -> ChoiceEnded:
+    return ChoiceEnded(ended.index, known(_FINISHES, ended.finish, "finish"))
+
+
+def _failed_in(failed: pb.Failed) -> Failed:
+    return Failed(failed.reason, failed.status, failed.message, dict(failed.details))
+
+
+_EVENTS_IN: Mapping[str, Callable[[Any], TurnEvent]] = {
+    "started": _started_in,
+    "text": _text_in,
+    "reasoning": lambda delta: ReasoningDelta(delta.index, delta.item_id, delta.text),
+    "call_started": _call_started_in,
+    "arguments": lambda delta: ArgumentsDelta(delta.index, delta.item_id, delta.arguments),
+    "item_done": lambda done: ItemDone(done.index, item_in(done.item)),
+    "choice_ended": _choice_ended_in,
+    "completed": lambda response: Completed(response_in(response)),
+    "failed": _failed_in,
+}
+
+
+def event_out(numbered: Numbered) -> pb.Event:
+    return pb.Event(number=numbered.number, **_kind_out(numbered.event))
+
+
+def _kind_out(event: TurnEvent) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind
+    """The field of the event's kind, and what stands in it."""
     match event:
         case Started():
-            response.started.response_id = event.response_id
-            response.started.created_at_ms = event.created_at_ms
+            return {"started": pb.Started(**asdict(event))}
         case TextDelta():
-            response.text.item_id = event.item_id
-            response.text.text = event.text
+            return {"text": _text_out(event)}
         case ReasoningDelta():
-            response.reasoning.item_id = event.item_id
-            response.reasoning.text = event.text
+            return {"reasoning": pb.ReasoningDelta(**asdict(event))}
         case CallStarted():
-            response.call_started.CopyFrom(item_out(event.call))
-        case CallDelta():
-            response.call.item_id = event.item_id
-            response.call.arguments = event.arguments
+            return {"call_started": pb.CallStarted(index=event.index, call=item_out(event.call))}
+        case ArgumentsDelta():
+            return {"arguments": pb.ArgumentsDelta(**asdict(event))}
         case ItemDone():
-            response.item.CopyFrom(item_out(event.item))
+            return {"item_done": pb.ItemDone(index=event.index, item=item_out(event.item))}
+        case ChoiceEnded():
+            finish = _FINISHES_OUT[event.finish]
+            return {"choice_ended": pb.ChoiceEnded(index=event.index, finish=finish)}
         case Completed():
-            response.completed.CopyFrom(response_out(event.response))
-        case _:
-            return None
-    return response
+            return {"completed": response_out(event.response)}
+        case Failed():
+            return {"failed": pb.Failed(**asdict(event))}
+
+
+def _text_out(text: TextDelta) -> pb.TextDelta:
+    return pb.TextDelta(
+        index=text.index,
+        item_id=text.item_id,
+        text=text.text,
+        logprobs=map(_logprob_out, text.logprobs),
+    )
+
+
+def _logprob_out(logprob: TokenLogprob) -> pb.TokenLogprob:
+    return pb.TokenLogprob(
+        id=logprob.id,
+        token=logprob.token,
+        logprob=logprob.logprob,
+        top=map(_logprob_out, logprob.top),
+    )
 
 
 def response_in(response: pb.Response) -> Response:
@@ -226,10 +264,11 @@ def response_in(response: pb.Response) -> Response:
         created_at_ms=response.created_at_ms,
         completed_at_ms=response.completed_at_ms,
         status=known(_STATUSES, response.status, "status"),
-        output=tuple(map(item_in, response.output)),
+        output=items_in(response.output),
         usage=Usage(
             usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens
         ),
+        echo=response.echo,
     )
 
 
@@ -249,6 +288,7 @@ def response_out(response: Response) -> pb.Response:
             output_tokens=usage.completion_tokens,
             reasoning_tokens=usage.reasoning_tokens,
         ),
+        echo=response.echo,
     )
 
 
@@ -260,6 +300,7 @@ def model_in(model: pb.Model) -> ModelCard:
         reasons=model.reasons,
         summarises=model.summarises,
         created_at=model.created_at,
+        sees=model.sees,
     )
 
 
@@ -271,24 +312,5 @@ def model_out(card: ModelCard) -> pb.Model:
         reasons=card.reasons,
         summarises=card.summarises,
         created_at=card.created_at,
-    )
-
-
-def targets_out(targets: Mapping[str, float]) -> keda.GetMetricSpecResponse:
-    return keda.GetMetricSpecResponse(
-        metricSpecs=[
-            keda.MetricSpec(metricName=name, targetSize=math.ceil(value), targetSizeFloat=value)
-            for name, value in targets.items()
-        ]
-    )
-
-
-def metrics_out(metrics: Mapping[str, float], wanted: str) -> keda.GetMetricsResponse:
-    """The one that is asked for; all when none is named."""
-    return keda.GetMetricsResponse(
-        metricValues=[
-            keda.MetricValue(metricName=name, metricValue=math.ceil(value), metricValueFloat=value)
-            for name, value in metrics.items()
-            if wanted in {name, ""}
-        ]
+        sees=card.sees,
     )

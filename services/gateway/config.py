@@ -36,13 +36,19 @@ class GatewayConfig(ServiceConfig):
     output_moderation: OutputModeration = OutputModeration.BLOCK
     # The longest that a turn may take, in seconds.
     turn_seconds: float = Field(default=600, gt=0)
+    # How long the events of a turn that has ended can still be read, in seconds.
+    events_kept_seconds: float = Field(default=300, gt=0)
+    # Of all turns that have ended, how many bytes of events are kept; the oldest go first.
+    events_kept_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
+    # A turn of more bytes of events ends incomplete.
+    turn_event_bytes: int = Field(default=16 * 1024 * 1024, gt=0)
     # The longest that one call of another service may take, streams excepted, in seconds. Half of
     # it may pass until there is a replica that takes it.
     call_seconds: float = Field(default=90, gt=0)
     # How often the mesh's own tools may be run in one turn before it ends.
     tool_rounds: int = Field(default=8, ge=0, le=64)
     max_turns: int = Field(default=1024, gt=0)
-    max_turns_per_tenant: int = Field(default=256, gt=0)
+    max_turns_per_organisation: int = Field(default=256, gt=0)
     max_body_bytes: int = Field(default=8 * 1024 * 1024, gt=0)
     # How long a request's body may take to arrive, in seconds.
     body_seconds: float = Field(default=30, gt=0)

@@ -21,12 +21,13 @@ OpenReplica = Callable[[Peer], AbstractAsyncContextManager[Inference]]
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Replicas of one model that come and go together. Several pools may serve one model."""
+    """Replicas of one model that are scaled together. Several pools may serve one model."""
 
     name: str
     # In any form that `services.shared.peers.followed` knows.
     address: str
-    # What is known of the model while no replica is there; no name: nothing is, it is not listed.
+    # The model, told here so that it can be listed while no replica is there. Empty: the replicas
+    # say it, and without one it is not listed.
     model: str = ""
     context_tokens: int = 0
     calls_tools: bool = False
@@ -57,10 +58,10 @@ class Replica:
         self.inference = inference
         self.report: Report | None = None
         self.in_flight = 0
-        # Its pool has let go of it: what runs may end.
+        # Its pool no longer has it. What runs there may end; nothing more is sent to it.
         self.left = False
-        # How often its reports began anew, as they do when it was restarted.
-        self.spell = 0
+        # How often its stream of reports began. It begins again when the replica was restarted.
+        self.starts = 0
 
     @property
     def load(self) -> Load:
@@ -68,7 +69,10 @@ class Replica:
 
     @property
     def use(self) -> tuple[float, float]:
-        """How busy it is: by slots, then by KV cache. Ours count before it has reported them."""
+        """How busy it is: by slots, then by KV cache.
+
+        The generations that this gateway has sent count at once, before the replica reports them.
+        """
         load = self.load
         busy = max(load.running + load.waiting, self.in_flight)
         return busy / load.slots, load.kv_cache_use
@@ -87,8 +91,8 @@ class Replica:
             self.in_flight -= 1
 
 
-# A replica between two restarts.
-Spell = tuple[Replica, int]
+# A replica, and which of its starts. One that failed may be asked again after it was restarted.
+ReplicaStart = tuple[Replica, int]
 
 
 @dataclass(slots=True)
@@ -141,9 +145,17 @@ class Fleet:
         return known[model]
 
     async def pick(
-        self, model: str, prompt_tokens: int, without: Collection[Spell] = (), *, wait: bool = True
+        self,
+        model: str,
+        prompt_tokens: int,
+        without: Collection[ReplicaStart] = (),
+        *,
+        wait: bool = True,
     ) -> Replica:
-        """The least busy replica of the model, waited for if that is allowed; or `NoReplica`."""
+        """The least busy replica of the model; with `wait`, it may be waited for.
+
+        Raises `NoReplica`.
+        """
         if found := self._best(model, without):
             return found
         waking = self._waking(model)
@@ -170,17 +182,20 @@ class Fleet:
         while not any(state.reported for state in self.pools.values()):
             await self.changed.wait()
 
-    def _best(self, model: str, without: Collection[Spell]) -> Replica | None:
+    def _best(self, model: str, without: Collection[ReplicaStart]) -> Replica | None:
         able = [
             replica
             for state in self.pools.values()
             for replica in state.replicas.values()
-            if replica.takes(model) and (replica, replica.spell) not in without
+            if replica.takes(model) and (replica, replica.starts) not in without
         ]
         return min(able, key=lambda replica: replica.use, default=None)
 
     def _waking(self, model: str) -> PoolState | None:
-        """The pool that shall get a replica for those who wait: the first that has the patience."""
+        """The first pool of the model that lets requests wait until it has a replica again.
+
+        Its scaler sees the requests that wait, and starts one.
+        """
         able = (
             state
             for state in self.pools.values()
@@ -188,7 +203,9 @@ class Fleet:
         )
         return next(able, None)
 
-    async def _waited_for(self, model: str, without: Collection[Spell], seconds: float) -> Replica:
+    async def _waited_for(
+        self, model: str, without: Collection[ReplicaStart], seconds: float
+    ) -> Replica:
         try:
             async with asyncio.timeout(seconds):
                 while True:
@@ -215,7 +232,7 @@ class Fleet:
                 await peers.changed()
 
     async def _follow_replica(self, state: PoolState, peer: Peer) -> None:
-        """Hears its reports until its pool lets go of it and our generations there have ended."""
+        """Keeps a replica's reports, as long as its pool has it or something of ours runs there."""
         async with self._open_replica(peer) as inference:
             state.replicas[peer] = replica = Replica(peer, inference)
             hearing = asyncio.create_task(self._hear(replica))
@@ -233,14 +250,14 @@ class Fleet:
         """A stream of reports that is lost is opened again."""
         while True:
             try:
-                replica.spell += 1
+                replica.starts += 1
                 async with aclosing(replica.inference.watch_load()) as reports:
                     async for report in reports:
                         replica.report = report
                         self._cards |= {card.id: card for card in report.models}
                         self.changed.notify()
             except MeshError:
-                pass  # the calls that need it say so
+                pass  # Each call to the replica raises its own error; a report is only missed.
             replica.report = None
             self.changed.notify()
             await asyncio.sleep(_AGAIN_SECONDS)

@@ -2,23 +2,16 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Protocol
 
 from services.context_assembly.api import ContextAssembly, TurnNotFound
 from services.gateway import documents
 from services.gateway.admission import Admission
-from services.gateway.api import Ask, Response, ResponseNotFound, TurnEvent
+from services.gateway.api import Ask, EventsGone, Numbered, Response, ResponseNotFound
 from services.gateway.authenticator import Authenticator, Principal
 from services.gateway.fleet import Fleet
-from services.gateway.journal import LiveTurn
+from services.gateway.live_turns import LiveTurns
 from services.inference.api import ModelCard
-from services.shared.chat import Scope
-
-
-class Turns(Protocol):
-    """`TurnLoop`, or what watches it."""
-
-    def run(self, principal: Principal, ask: Ask) -> AsyncGenerator[TurnEvent, None]: ...
+from services.shared.scope import Scope
 
 
 class Front:
@@ -27,32 +20,24 @@ class Front:
     def __init__(
         self,
         authenticator: Authenticator,
-        admission: Admission,
-        turns: Turns,
+        live_turns: LiveTurns,
         fleet: Fleet,
         context: ContextAssembly,
-        *,
-        turn_seconds: float,
     ) -> None:
-        self.admission = admission
         self.fleet = fleet
+        self.live_turns = live_turns
         self._authenticator = authenticator
-        self._turns = turns
         self._context = context
-        self._turn_seconds = turn_seconds
         self._leaving = False
+
+    @property
+    def admission(self) -> Admission:
+        return self.live_turns.admission
 
     async def session(self, api_key: str) -> "KeySession":
         """Raises `InvalidKey`."""
         principal = await self._authenticator.authenticate(api_key)
         return KeySession(self, principal)
-
-    async def run(self, principal: Principal, ask: Ask) -> AsyncGenerator[TurnEvent, None]:
-        with self.admission.admitted(principal.account.id):
-            live = LiveTurn(lambda: self._turns.run(principal, ask), seconds=self._turn_seconds)
-            async with aclosing(live.read()) as events:
-                async for event in events:
-                    yield event
 
     def leave(self) -> None:
         """Turns still come for a while, but whoever asks is sent elsewhere."""
@@ -64,18 +49,35 @@ class Front:
             return "draining"
         return "" if self.fleet.serves else "waiting for inference to load a model"
 
-    async def find(self, principal: Principal, response_id: str) -> Response:
-        scope = Scope(principal.account.id)
+    async def follow(
+        self, scope: Scope, response_id: str, after: int
+    ) -> AsyncGenerator[Numbered, None]:
+        await self._check_owner(scope, response_id)
+        async with aclosing(self.live_turns.read(response_id, after)) as events:
+            async for numbered in events:
+                yield numbered
+
+    async def find(self, scope: Scope, response_id: str) -> Response:
         try:
             return documents.load(await self._context.get_turn(scope, response_id))
         except TurnNotFound:
             raise _absent() from None
 
-    async def delete(self, principal: Principal, response_id: str) -> None:
+    async def delete(self, scope: Scope, response_id: str) -> None:
         try:
-            await self._context.delete_turn(Scope(principal.account.id), response_id)
+            await self._context.delete_turn(scope, response_id)
         except TurnNotFound:
             raise _absent() from None
+
+    async def _check_owner(self, scope: Scope, response_id: str) -> None:
+        """Raises `ResponseNotFound`; `EventsGone` where the response itself is still there."""
+        try:
+            owner = await self.live_turns.owner(response_id)
+        except EventsGone:
+            await self.find(scope, response_id)
+            raise
+        if (owner.organisation, owner.project) != (scope.organisation, scope.project):
+            raise _absent()
 
 
 class KeySession:
@@ -84,15 +86,23 @@ class KeySession:
     def __init__(self, front: Front, principal: Principal) -> None:
         self._front = front
         self._principal = principal
+        self._scope = principal.account.scope("")
 
-    def respond(self, ask: Ask) -> AsyncGenerator[TurnEvent, None]:
-        return self._front.run(self._principal, ask)
+    async def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
+        live_turns = self._front.live_turns
+        response_id = await live_turns.start(self._principal, ask)
+        async with aclosing(live_turns.read(response_id)) as events:
+            async for numbered in events:
+                yield numbered
+
+    def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
+        return self._front.follow(self._scope, response_id, after)
 
     async def get_response(self, response_id: str) -> Response:
-        return await self._front.find(self._principal, response_id)
+        return await self._front.find(self._scope, response_id)
 
     async def delete_response(self, response_id: str) -> None:
-        await self._front.delete(self._principal, response_id)
+        await self._front.delete(self._scope, response_id)
 
     async def get_model(self, model: str) -> ModelCard:
         return self._front.fleet.card(model)

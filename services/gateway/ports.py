@@ -6,9 +6,10 @@ from enum import Enum
 from typing import Protocol
 
 from services.context_assembly.api import ContextAssembly
+from services.gateway.api import Numbered, TurnEvent
 from services.inference.api import Generation, Piece, Report, Usage
 from services.moderation.api import Moderation
-from services.shared.chat import Scope
+from services.shared.scope import Scope
 from services.tool_runner.api import ToolRunner
 
 
@@ -25,13 +26,17 @@ class Inference(Generates, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Mesh:
-    """The services that the turn walks through."""
+class Neighbours:
+    """The other services, as the turn walks through them."""
 
     moderation: Moderation
     context: ContextAssembly
     inference: Generates
     tools: ToolRunner
+
+
+# The project of an account that has said nothing of projects.
+DEFAULT_PROJECT = "default"
 
 
 class AccountKind(Enum):
@@ -52,8 +57,9 @@ class Account:
     def scope(self, safety_identifier: str) -> Scope:
         """Whose state a request of this account may touch."""
         if not safety_identifier and self.kind is AccountKind.PERSONAL:
-            return Scope(self.id, user="owner")
-        return Scope(self.id, user=f"person:{safety_identifier}" if safety_identifier else "")
+            return Scope(self.id, DEFAULT_PROJECT, "owner")
+        person = f"person:{safety_identifier}" if safety_identifier else ""
+        return Scope(self.id, DEFAULT_PROJECT, person)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class LedgerEntry:
     """What one turn used."""
 
     response_id: str
-    tenant: str
+    scope: Scope
     key_id: str
     model: str
     # Milliseconds since the epoch.
@@ -99,4 +105,45 @@ class Ledger(Protocol):
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
         """Adding an entry again changes nothing."""
 
-    async def total(self, tenant: str) -> Usage: ...
+    async def total(self, organisation: str) -> Usage: ...
+
+
+class Journal(Protocol):
+    """The numbered events of turns: one process writes a turn's, any number read them.
+
+    Nothing here assumes that they are the same process. Whoever writes holds the turn's lease, by
+    its epoch: a number that grows each time the lease goes to somebody else. A writer that slept
+    through the end of its lease still believes that it writes; its epoch is old by then, and all
+    that it tries is refused with `LeaseLost`.
+    """
+
+    async def claim(self, response_id: str, scope: Scope, *, seconds: float) -> int:
+        """Takes the lease on a turn's events, for so long, and says its epoch.
+
+        A turn that nobody has written yet begins with no events. Raises `LeaseLost` while the lease
+        is another's, or when the events are complete.
+        """
+
+    async def renew(self, response_id: str, epoch: int, *, seconds: float) -> None:
+        """Makes the lease last so long from now on. Raises `LeaseLost`."""
+
+    async def append(self, response_id: str, epoch: int, number: int, event: TurnEvent) -> int:
+        """Keeps an event, and says how many bytes about are kept of the turn now.
+
+        Numbers have no gaps; appending one again changes nothing. Raises `LeaseLost`.
+        """
+
+    async def finish(self, response_id: str, epoch: int, *, keep_seconds: float) -> None:
+        """The events are complete. They are dropped, all at once, after so long.
+
+        Raises `LeaseLost`.
+        """
+
+    async def owner(self, response_id: str) -> Scope:
+        """Whose turn it is. Raises `EventsGone`."""
+
+    def read(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
+        """The events after a number, as they come; ends when they are complete and were read.
+
+        Raises `EventsGone`, also in the middle, when they are dropped.
+        """

@@ -1,14 +1,15 @@
 """What a turn has said so far, over all its rounds and choices."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 
-from services.context_assembly.api import Call, Item
 from services.gateway.api import ChoiceEnded, Finish, Status, TurnEvent
 from services.gateway.choice import Choice, MakeId
 from services.gateway.guard import OpenGuard
 from services.inference.api import Piece, Usage
+from services.shared.conversation import Call, Item
+from services.shared.errors import MeshError
 
 _STATUSES = {
     Finish.STOP: Status.COMPLETED,
@@ -16,24 +17,58 @@ _STATUSES = {
     Finish.LENGTH: Status.LENGTH,
     Finish.CONTENT_FILTER: Status.CONTENT_FILTER,
     Finish.TOOL_ROUNDS: Status.TOOL_ROUNDS,
+    Finish.TOO_MANY_EVENTS: Status.TOO_MANY_EVENTS,
 }
+
+
+@dataclass(slots=True)
+class TurnProgress:
+    """What a turn's owner and its loop tell each other while it runs."""
+
+    response_id: str
+    # What the model has read and written for the turn so far. The loop keeps it.
+    used: Usage = field(default_factory=Usage)
+    # More events came than are kept of a turn, so that it must end. Its owner says so.
+    too_many_events: bool = False
 
 
 class Reply:
     """Hears the model's pieces, round by round; `items` are the first choice's, whole ones only."""
 
     def __init__(
-        self, functions: frozenset[str], open_guard: OpenGuard, make_id: MakeId, *, choices: int
+        self,
+        functions: frozenset[str],
+        open_guard: OpenGuard,
+        make_id: MakeId,
+        progress: TurnProgress,
+        *,
+        choices: int,
     ) -> None:
         self._functions = functions
         self._open_guard = open_guard
         self._make_id = make_id
+        self._progress = progress
         self._choices: list[Choice] = []
         self._number = choices
         self._reported: Usage | None = None
         self._heard_tokens = 0
+        # What the model has written in this round, by choice 0.
+        self._written: list[int] = []
         self._earlier: list[Item] = []
-        self.usage = Usage()
+
+    @property
+    def usage(self) -> Usage:
+        """Of all rounds that have ended."""
+        return self._progress.used
+
+    @property
+    def written_ids(self) -> Sequence[int]:
+        """What the model wrote in the last round; nothing, if any of it was masked or withheld.
+
+        Not even what came before: a token's text may come after the token, so that nobody can tell
+        here with which token a text began.
+        """
+        return () if self._choices and self._choices[0].withheld else self._written
 
     @property
     def items(self) -> list[Item]:
@@ -59,28 +94,39 @@ class Reply:
         return _STATUSES[self._finish(0)]
 
     @asynccontextmanager
-    async def round(self, prompt_tokens: int) -> AsyncIterator[None]:
+    async def round(self, prompt_ids: Sequence[int]) -> AsyncIterator[None]:
         """Another round of the model, in which `hear` is called."""
         self._earlier = self.items
         self._choices = [self._begin_choice(index) for index in range(self._number)]
         self._reported = None
         self._heard_tokens = 0
+        self._written = []
+        prompt_tokens = len(prompt_ids)
         try:
             yield
+        except MeshError:
+            # The engine that refuses a prompt has not read it.
+            prompt_tokens = prompt_tokens if self._heard_tokens else 0
+            raise
         finally:
-            for choice in self._choices:
-                await choice.close()
             # A round that was stopped never said what it used.
             heard = Usage(prompt_tokens=prompt_tokens, completion_tokens=self._heard_tokens)
-            self.usage = _sum(self.usage, self._reported or heard)
+            self._progress.used = _sum(self._progress.used, self._reported or heard)
+            for choice in self._choices:
+                await choice.close()
 
     async def hear(self, piece: Piece) -> list[TurnEvent]:
         """The events that a piece of the model's output brings."""
         events: list[TurnEvent] = []
+        self._reported = piece.usage or self._reported
         for delta in piece.deltas:
             self._heard_tokens += len(delta.ids)
+            if not delta.index:
+                self._written += delta.ids
             events += await self._choices[delta.index].grow(delta)
-        self._reported = piece.usage or self._reported
+        if self._progress.too_many_events:
+            for choice in self._choices:
+                events += await choice.cut()
         return events
 
     def ran(self, call: Call) -> None:

@@ -3,12 +3,12 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from services.gateway.fleet import Fleet, Replica, Spell
+from services.gateway.fleet import Fleet, Replica, ReplicaStart
 from services.inference.api import Generation, Piece
 from services.shared.errors import MeshError
 
 _MOST_ATTEMPTS = 3
-# What another replica, or the same one restarted, may well answer otherwise.
+# The statuses after which another replica, or the same one after a restart, may succeed.
 _GONE, _FULL = "UNAVAILABLE", "RESOURCE_EXHAUSTED"
 
 
@@ -19,12 +19,12 @@ class Router:
         self._fleet = fleet
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Piece, None]:
-        """Nothing is repeated once a piece has come: what fails then fails the generation."""
-        tried: set[Spell] = set()
+        """A replica that fails after its first piece fails the generation: nothing is repeated."""
+        tried: set[ReplicaStart] = set()
         failure: MeshError | None = None
         while True:
             replica = await self._replica(generation, tried, failure)
-            tried.add((replica, replica.spell))
+            tried.add((replica, replica.starts))
             begun = False
             try:
                 with replica.working():
@@ -41,16 +41,16 @@ class Router:
                 self._fleet.changed.notify()
 
     async def _replica(
-        self, generation: Generation, tried: set[Spell], failure: MeshError | None
+        self, generation: Generation, tried: set[ReplicaStart], failure: MeshError | None
     ) -> Replica:
         if failure and len(tried) == _MOST_ATTEMPTS:
             raise failure
-        # One that is full is not waited for: a queue behind a queue helps nobody.
+        # When replicas are full, their own queues are waiting already: another wait helps nobody.
         wait = failure is None or failure.status == _GONE
         try:
             return await self._fleet.pick(
                 generation.model, len(generation.prompt_ids), tried, wait=wait
             )
         except MeshError as error:
-            # Why the last one failed says more than that there is no other.
+            # The last replica's own failure says more than that no other replica is there.
             raise failure or error from None

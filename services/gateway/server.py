@@ -1,101 +1,131 @@
-"""The public gRPC endpoint: key in, session called, wire out. And KEDA's, elsewhere."""
+"""The public gRPC endpoint: key in, session called, wire out."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from chatmesh.gateway.v1 import gateway_pb2 as pb
-from chatmesh.gateway.v1 import gateway_pb2_grpc as pb_grpc
-from externalscaler import externalscaler_pb2 as keda
-from externalscaler import externalscaler_pb2_grpc as keda_grpc
+from google.protobuf.message import DecodeError, Message
 
 from services.gateway import codec
+from services.gateway.api import Failed, Numbered
 from services.gateway.front import Front, KeySession
 from services.gateway.keys import bearer
-from services.gateway.scaler import Scaler
+from services.shared.codec import refuse_older
+from services.shared.errors import Malformed
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Request = TypeVar("Request", bound=Message)
+_SERVICE = pb.DESCRIPTOR.services_by_name["GatewayService"]
 
 
-class GatewayServer(pb_grpc.GatewayServiceServicer):
-    name = pb.DESCRIPTOR.services_by_name["GatewayService"].full_name
+class GatewayServer:
+    """Every method reads its request only when the caller has shown a valid key.
+
+    To gRPC they are therefore methods with a stream of requests, of which they take one: on the
+    wire that is the same. A request is bytes until then.
+    """
+
+    name = _SERVICE.full_name
 
     def __init__(self, front: Front) -> None:
         self._front = front
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        pb_grpc.add_GatewayServiceServicer_to_server(self, server)
+        methods = {
+            "Respond": self._streaming(pb.RespondRequest, self._respond),
+            "Follow": self._streaming(pb.FollowRequest, self._follow),
+            "GetResponse": self._answering(pb.GetResponseRequest, self._get_response),
+            "DeleteResponse": self._answering(pb.DeleteResponseRequest, self._delete_response),
+            "ListModels": self._answering(pb.ListModelsRequest, self._list_models),
+        }
+        handlers = grpc.method_handlers_generic_handler(self.name, methods)
+        server.add_generic_rpc_handlers((handlers,))
 
     def leave(self) -> None:
         self._front.leave()
 
-    async def Respond(
-        self, request: pb.RespondRequest, context: Context
+    async def _respond(
+        self, session: KeySession, request: pb.RespondRequest
     ) -> AsyncGenerator[pb.RespondResponse, None]:
-        session = await self._session(context)
-        number = 0
         async with aclosing(session.respond(codec.ask_in(request))) as events:
             async for event in events:
-                if response := codec.event_out(event, number):
-                    number += 1
-                    yield response
+                yield pb.RespondResponse(event=codec.event_out(event))
+                _raise_failure(event)
 
-    async def GetResponse(
-        self, request: pb.GetResponseRequest, context: Context
+    async def _follow(
+        self, session: KeySession, request: pb.FollowRequest
+    ) -> AsyncGenerator[pb.FollowResponse, None]:
+        after = request.after if request.HasField("after") else -1
+        async with aclosing(session.follow(request.response_id, after)) as events:
+            async for event in events:
+                yield pb.FollowResponse(event=codec.event_out(event))
+                _raise_failure(event)
+
+    async def _get_response(
+        self, session: KeySession, request: pb.GetResponseRequest
     ) -> pb.GetResponseResponse:
-        session = await self._session(context)
-        response = await session.get_response(request.id)
+        response = await session.get_response(request.response_id)
         return pb.GetResponseResponse(response=codec.response_out(response))
 
-    async def DeleteResponse(
-        self, request: pb.DeleteResponseRequest, context: Context
+    async def _delete_response(
+        self, session: KeySession, request: pb.DeleteResponseRequest
     ) -> pb.DeleteResponseResponse:
-        session = await self._session(context)
-        await session.delete_response(request.id)
+        await session.delete_response(request.response_id)
         return pb.DeleteResponseResponse()
 
-    async def ListModels(
-        self,
-        request: pb.ListModelsRequest,
-        context: Context,
+    async def _list_models(
+        self, session: KeySession, _: pb.ListModelsRequest
     ) -> pb.ListModelsResponse:
-        session = await self._session(context)
         return pb.ListModelsResponse(models=map(codec.model_out, await session.list_models()))
+
+    def _streaming(
+        self,
+        kind: type[Request],
+        behaviour: Callable[[KeySession, Request], AsyncGenerator[Message, None]],
+    ) -> Any:
+        async def stream(
+            requests: AsyncIterator[bytes], context: Context
+        ) -> AsyncGenerator[Message, None]:
+            session = await self._session(context)
+            async with aclosing(behaviour(session, await _request(kind, requests))) as responses:
+                async for response in responses:
+                    yield response
+
+        return grpc.stream_stream_rpc_method_handler(stream, response_serializer=_serialized)
+
+    def _answering(
+        self, kind: type[Request], behaviour: Callable[[KeySession, Request], Awaitable[Message]]
+    ) -> Any:
+        async def answer(requests: AsyncIterator[bytes], context: Context) -> Message:
+            session = await self._session(context)
+            return await behaviour(session, await _request(kind, requests))
+
+        return grpc.stream_unary_rpc_method_handler(answer, response_serializer=_serialized)
 
     async def _session(self, context: Context) -> KeySession:
         metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
         return await self._front.session(bearer(metadata.get("authorization", "")))
 
 
-class ExternalScalerServer(keda_grpc.ExternalScalerServicer):
-    name = keda.DESCRIPTOR.services_by_name["ExternalScaler"].full_name
+async def _request(kind: type[Request], requests: AsyncIterator[bytes]) -> Request:
+    """The one request of a call. Raises `Malformed` and `OlderRelease`."""
+    async for sent in requests:
+        try:
+            request = kind.FromString(sent)
+        except DecodeError:
+            raise Malformed("the request is not of this method's message") from None
+        refuse_older(request)
+        return request
+    raise Malformed("the call has no request")
 
-    def __init__(self, scaler: Scaler) -> None:
-        self._scaler = scaler
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        keda_grpc.add_ExternalScalerServicer_to_server(self, server)
+def _serialized(message: Message) -> bytes:
+    return message.SerializeToString()
 
-    async def IsActive(
-        self, request: keda.ScaledObjectRef, context: Context
-    ) -> keda.IsActiveResponse:
-        return keda.IsActiveResponse(result=self._scaler.active(request.scalerMetadata))
 
-    async def StreamIsActive(
-        self, request: keda.ScaledObjectRef, context: Context
-    ) -> AsyncGenerator[keda.IsActiveResponse, None]:
-        async with aclosing(self._scaler.activity(request.scalerMetadata)) as changes:
-            async for active in changes:
-                yield keda.IsActiveResponse(result=active)
-
-    async def GetMetricSpec(
-        self, request: keda.ScaledObjectRef, context: Context
-    ) -> keda.GetMetricSpecResponse:
-        return codec.targets_out(self._scaler.targets(request.scalerMetadata))
-
-    async def GetMetrics(
-        self, request: keda.GetMetricsRequest, context: Context
-    ) -> keda.GetMetricsResponse:
-        trigger = request.scaledObjectRef.scalerMetadata
-        return codec.metrics_out(self._scaler.metrics(trigger), request.metricName)
+def _raise_failure(numbered: Numbered) -> None:
+    """A turn that failed ends its call with the status of its error."""
+    if isinstance(numbered.event, Failed):
+        raise numbered.event.error()

@@ -2,28 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
-from services.context_assembly.api import (
-    Assembly,
-    Call,
-    CallResult,
-    Context,
-    Item,
-    Model,
-    Text,
-    Turn,
-    TurnNotFound,
-)
+from services.context_assembly.api import Assembly, Context, KeptIds, Model, Turn, TurnNotFound
 from services.gateway import documents
 from services.gateway.api import (
     Ask,
     CallStarted,
     Completed,
-    InputBlocked,
     InvalidRequest,
     ItemDone,
     Response,
@@ -32,23 +20,22 @@ from services.gateway.api import (
     TurnEvent,
 )
 from services.gateway.authenticator import Principal
+from services.gateway.choice import MakeId
 from services.gateway.fleet import Fleet
 from services.gateway.guard import OpenGuard
-from services.gateway.ports import Ledger, LedgerEntry, Mesh
-from services.gateway.reply import Reply
+from services.gateway.ports import Neighbours
+from services.gateway.reply import Reply, TurnProgress
+from services.gateway.screening import Screening
+from services.gateway.together import both, together
 from services.inference.api import Calling, Generation, ModelCard
-from services.moderation.api import Action, Direction, TextTooLong
-from services.shared.chat import Role, Scope, Tool, ToolCall, ToolChoice, ToolMode
+from services.shared.conversation import Call, CallOutcome, Item, Text
+from services.shared.scope import Scope
+from services.shared.tools import Tool, ToolCall, ToolChoice, ToolMode
 from services.tool_runner.api import Failure, Outcome, UnknownTool
-
-First = TypeVar("First")
-Second = TypeVar("Second")
-MakeId = Callable[[str], str]
 
 # What is kept free for a reply of open length: tokens, or at most this part of the window.
 _REPLY_TOKENS = 1024
 _REPLY_SHARE = 4
-_WITHHELD = "error: moderation withheld the tool's result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,37 +56,44 @@ class Plan:
         window = self.card.context_tokens
         return self.ask.sampling.max_tokens or min(_REPLY_TOKENS, window // _REPLY_SHARE)
 
+    @property
+    def offered(self) -> tuple[Tool, ...]:
+        """The functions that the model is shown."""
+        if self.ask.choice.mode is ToolMode.NONE:
+            return ()
+        return (*self.own_tools, *self.ask.functions)
+
 
 class TurnLoop:
     """Knows the order of a turn's steps, and nothing of HTTP."""
 
     def __init__(
         self,
-        mesh: Mesh,
+        neighbours: Neighbours,
         fleet: Fleet,
-        ledger: Ledger,
         open_guard: OpenGuard,
         make_id: MakeId,
         *,
         tool_rounds: int,
     ) -> None:
-        self._mesh = mesh
+        self._neighbours = neighbours
         self._fleet = fleet
-        self._ledger = ledger
+        self._screening = Screening(neighbours.moderation)
         self._open_guard = open_guard
         self._make_id = make_id
         self._tool_rounds = tool_rounds
 
-    async def run(self, principal: Principal, ask: Ask) -> AsyncGenerator[TurnEvent, None]:
+    async def run(
+        self, principal: Principal, ask: Ask, progress: TurnProgress
+    ) -> AsyncGenerator[TurnEvent, None]:
         """Admits, then: moderate, assemble, infer, run tools and assemble again, record.
 
         What fails before `Started` fails the request; what fails later fails the stream.
         """
-        plan = await self._plan(principal, ask)
+        plan = await self._plan(principal, ask, progress.response_id)
         plan, context = await self._open(plan)
-        yield Started(plan.response_id, plan.created_at_ms)
-        functions = frozenset(function.name for function in ask.functions)
-        reply = Reply(functions, self._open_guard, self._make_id, choices=ask.sampling.n)
+        yield _started(plan)
+        reply = self._reply(ask, progress)
         limit = self._tool_rounds if ask.tool_rounds is None else ask.tool_rounds
         for rounds_left in reversed(range(limit + 1)):
             async with aclosing(self._infer(plan, context, reply)) as events:
@@ -117,14 +111,18 @@ class TurnLoop:
             yield event
         yield Completed(await self._record(plan, context, reply))
 
-    async def _plan(self, principal: Principal, ask: Ask) -> Plan:
+    def _reply(self, ask: Ask, progress: TurnProgress) -> Reply:
+        functions = frozenset(function.name for function in ask.functions)
+        return Reply(functions, self._open_guard, self._make_id, progress, choices=ask.sampling.n)
+
+    async def _plan(self, principal: Principal, ask: Ask, response_id: str) -> Plan:
         card = self._fleet.card(ask.model)
         _check(ask, card)
         scope = principal.account.scope(ask.safety_identifier)
         return Plan(
             principal=principal,
             ask=ask,
-            response_id=self._make_id("resp"),
+            response_id=response_id,
             created_at_ms=_now_ms(),
             scope=scope,
             card=card,
@@ -144,62 +142,33 @@ class TurnLoop:
         taken = {function.name for function in ask.functions}
         return [
             tool
-            for tool in await self._mesh.tools.list_tools(scope)
+            for tool in await self._neighbours.tools.list_tools(scope)
             if tool.name not in taken and (ask.own_tools is None or tool.name in ask.own_tools)
         ]
 
     async def _open(self, plan: Plan) -> tuple[Plan, Context]:
         """Moderation reads the input while the context is assembled; masked input is taken anew."""
-        screened, context = await _both(self._screen(plan.ask), self._assemble(plan, (), None))
+        screened, context = await both(
+            self._screening.screen(plan.ask), self._assemble(plan, (), None)
+        )
         if screened is not plan.ask:
             plan = replace(plan, ask=screened)
             context = await self._assemble(plan, (), context.memory_ids)
         return plan, context
 
-    async def _screen(self, ask: Ask) -> Ask:
-        """The ask as moderation lets it pass."""
-        texts = [ask.instructions, *(_readable(item) for item in ask.input)]
-        wanted = [number for number, text in enumerate(texts) if text]
-        try:
-            verdicts = await self._mesh.moderation.screen(
-                [texts[number] for number in wanted], Direction.INPUT
-            )
-        except TextTooLong as error:
-            raise InvalidRequest(
-                f"has a text of {error.message}", param="input", code="string_above_max_length"
-            ) from None
-        rewritten = dict[int, str]()
-        for number, verdict in zip(wanted, verdicts, strict=True):
-            if verdict.action is Action.BLOCK:
-                raise InputBlocked(
-                    f"the input is blocked by the content policy ({verdict.category})",
-                    category=verdict.category,
-                )
-            if verdict.action is Action.REWRITE:
-                rewritten[number] = verdict.text
-        if not rewritten:
-            return ask
-        items = [
-            _with_text(item, rewritten[number]) if number in rewritten else item
-            for number, item in enumerate(ask.input, 1)
-        ]
-        return replace(ask, input=tuple(items), instructions=rewritten.get(0, ask.instructions))
-
     async def _assemble(
         self, plan: Plan, produced: Sequence[Item], memory_ids: Sequence[str] | None
     ) -> Context:
         ask = plan.ask
-        card = plan.card
-        offered = () if ask.choice.mode is ToolMode.NONE else (*plan.own_tools, *ask.functions)
         try:
-            return await self._mesh.context.assemble(
+            return await self._neighbours.context.assemble(
                 Assembly(
                     scope=plan.scope,
-                    model=Model(card.id, card.context_tokens, card.summarises),
+                    model=_model(plan.card),
                     parent_id=ask.previous_response_id,
                     instructions=ask.instructions,
                     custom_instructions=plan.principal.account.instructions,
-                    tools=offered,
+                    tools=plan.offered,
                     input=ask.input,
                     produced=produced,
                     output_tokens=plan.output_tokens,
@@ -219,8 +188,8 @@ class TurnLoop:
         """One round of the model; leaves early when every choice has ended."""
         generation = _generation(plan, context, reply)
         async with (
-            reply.round(len(context.prompt_ids)),
-            aclosing(self._mesh.inference.generate(generation)) as pieces,
+            reply.round(context.prompt_ids),
+            aclosing(self._neighbours.inference.generate(generation)) as pieces,
         ):
             async for piece in pieces:
                 for event in await reply.hear(piece):
@@ -234,28 +203,24 @@ class TurnLoop:
         for call in calls:
             yield CallStarted(0, call)
         running = [asyncio.create_task(self._run_tool(plan.scope, call)) for call in calls]
-        await _together(running)
+        await together(running)
         for call, task in zip(calls, running, strict=True):
             outcome = task.result()
-            item = replace(call, output=outcome.output, failed=outcome.failure is not None)
+            failed = outcome.failure is not None
+            item = replace(call, outcome=CallOutcome(outcome.parts, failed))
             reply.ran(item)
             yield ItemDone(0, item)
 
     async def _run_tool(self, scope: Scope, call: Call) -> Outcome:
         wanted = ToolCall(call.call_id, call.name, call.arguments)
         try:
-            outcome = await self._mesh.tools.run(scope, wanted)
+            outcome = await self._neighbours.tools.run(scope, wanted)
         except UnknownTool:
-            return Outcome("error: there is no such tool", Failure.REFUSED)
-        (verdict,) = await self._mesh.moderation.screen([outcome.output], Direction.INPUT)
-        if verdict.action is Action.BLOCK:
-            return replace(outcome, output=_WITHHELD)
-        if verdict.action is Action.REWRITE:
-            return replace(outcome, output=verdict.text)
-        return outcome
+            return Outcome((Text("error: there is no such tool"),), Failure.REFUSED)
+        return await self._screening.screen_outcome(outcome)
 
     async def _record(self, plan: Plan, context: Context, reply: Reply) -> Response:
-        """The turn in its tree, before anybody is told that it is complete; usage in the ledger."""
+        """The turn in its tree, before anybody is told that it is complete."""
         ask = plan.ask
         response = Response(
             id=plan.response_id,
@@ -269,7 +234,7 @@ class TurnLoop:
             echo=ask.echo,
         )
         if ask.store:
-            await self._mesh.context.record(
+            await self._neighbours.context.record(
                 Turn(
                     id=response.id,
                     scope=plan.scope,
@@ -279,10 +244,34 @@ class TurnLoop:
                     output=response.output,
                     memory_ids=context.memory_ids,
                     document=documents.dump(response),
+                    kept_ids=_kept_ids(plan.card.id, context, reply),
                 )
             )
-        await self._ledger.add([_entry(plan, response)])
         return response
+
+
+def _started(plan: Plan) -> Started:
+    ask = plan.ask
+    return Started(
+        plan.response_id, plan.created_at_ms, plan.card.id, ask.previous_response_id, ask.echo
+    )
+
+
+def _model(card: ModelCard) -> Model:
+    return Model(card.id, card.context_tokens, card.summarises, card.sees)
+
+
+def _kept_ids(model: str, context: Context, reply: Reply) -> KeptIds | None:
+    """What the engine has read and written, as far as it is new since the parent turn.
+
+    Of a prompt with pictures nothing is kept: the engine read more in their places than the prompt
+    says.
+    """
+    if context.pictures:
+        return None
+    ids = [*context.prompt_ids, *reply.written_ids]
+    inherited = context.inherited_ids
+    return KeptIds(model, inherited, ids[inherited:], context.fact_ids, context.erasures_known)
 
 
 def _check(ask: Ask, card: ModelCard) -> None:
@@ -299,68 +288,23 @@ def _check(ask: Ask, card: ModelCard) -> None:
         raise InvalidRequest("names a function that is not in `tools`", param="tool_choice")
 
 
-def _readable(item: Item) -> str:
-    """What moderation reads of the caller's items: all but what the assistant said."""
-    if isinstance(item, CallResult):
-        return item.output
-    if isinstance(item, Text) and item.role is not Role.ASSISTANT:
-        return item.text
-    return ""
-
-
-def _with_text(item: Item, text: str) -> Item:
-    if isinstance(item, CallResult):
-        return replace(item, output=text)
-    assert isinstance(item, Text)
-    return replace(item, text=text)
-
-
 def _generation(plan: Plan, context: Context, reply: Reply) -> Generation:
     ask = plan.ask
     left = plan.card.context_tokens - len(context.prompt_ids)
     if ask.sampling.max_tokens:
         left = min(left, max(1, ask.sampling.max_tokens - reply.usage.completion_tokens))
-    # A call that was asked for has been made by the second round.
+    # `tool_choice` counts for the first round only: what it required has been called by then.
     choice = ToolChoice() if reply.items else ask.choice
-    tools = () if choice.mode is ToolMode.NONE else (*plan.own_tools, *ask.functions)
     return Generation(
         model=plan.card.id,
         request_id=f"{plan.response_id}.{len(reply.items)}",
         prompt_ids=context.prompt_ids,
         sampling=replace(ask.sampling, max_tokens=left),
         format=ask.format,
-        calling=Calling(tools, choice, ask.parallel_calls),
-        cache_salt=plan.scope.tenant,
+        calling=Calling(plan.offered, choice, ask.parallel_calls),
+        cache_salt=plan.scope.organisation,
+        pictures=tuple(context.pictures),
     )
-
-
-def _entry(plan: Plan, response: Response) -> LedgerEntry:
-    return LedgerEntry(
-        response_id=response.id,
-        tenant=plan.scope.tenant,
-        key_id=plan.principal.key_id,
-        model=response.model,
-        at_ms=response.completed_at_ms,
-        usage=response.usage,
-    )
-
-
-async def _both(first: Awaitable[First], second: Awaitable[Second]) -> tuple[First, Second]:
-    one, other = asyncio.ensure_future(first), asyncio.ensure_future(second)
-    await _together((one, other))
-    return one.result(), other.result()
-
-
-async def _together(tasks: Sequence[asyncio.Future[Any]]) -> None:
-    """Waits for all; the first failure, or our own cancellation, cancels the rest."""
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 def _now_ms() -> int:

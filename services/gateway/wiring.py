@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -14,54 +15,63 @@ from services import __version__
 from services.context_assembly.client import connect_context_assembly
 from services.gateway.activity import Activity
 from services.gateway.adapters.counted import CountedContext, CountedModeration, CountedTools
-from services.gateway.adapters.metered import MeteredTurns, Moment
-from services.gateway.adapters.remembering import BufferedLedger, CachedKeys, CachedTools, buffered
+from services.gateway.adapters.in_memory_journal import InMemoryJournal
+from services.gateway.adapters.metered import GatewayGauges, MeteredTurns
+from services.gateway.adapters.remembering import CachedKeys, CachedTools, buffered
 from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
 from services.gateway.config import GatewayConfig
 from services.gateway.fleet import Fleet
-from services.gateway.front import Front, Turns
+from services.gateway.front import Front
 from services.gateway.guard import guards
 from services.gateway.http.app import application
-from services.gateway.http.server import serving_http
-from services.gateway.ids import make_id
-from services.gateway.ports import Mesh
+from services.gateway.http.server import HttpServer, serving_http
+from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
+from services.gateway.ports import Ledger, Neighbours
 from services.gateway.router import Router
-from services.gateway.scaler import Scaler
-from services.gateway.server import ExternalScalerServer, GatewayServer
+from services.gateway.scaling.scaler import Scaler
+from services.gateway.scaling.server import ExternalScalerServer
+from services.gateway.server import GatewayServer
 from services.gateway.turn import TurnLoop
 from services.inference.client import InferenceClient, connect_inference
 from services.moderation.client import connect_moderation
 from services.shared.background import every, in_background
 from services.shared.boundary import Boundary
+from services.shared.ids import make_id
 from services.shared.metrics import RpcMetrics
 from services.shared.peers import Peer, followed
 from services.shared.process import Service
-from services.shared.server import Servable, serving
+from services.shared.server import Served, serving
 from services.shared.tracing import Tracer
 from services.tool_runner.client import connect_tool_runner
 
 _log = structlog.get_logger()
 # How often the streams of replicas are written on their pods.
 _PRICE_SECONDS = 5
+# Who starts a turn reads it at once.
+_JOINING_SECONDS = 10
+# Long enough for a process that is busy, short enough that another can go on with its turns.
+_LEASE_SECONDS = 15
 
 
 @asynccontextmanager
 async def build(
     config: GatewayConfig, registry: CollectorRegistry
-) -> AsyncIterator[Sequence[Servable]]:
-    """The public endpoints; leaving lets nobody in, lets turns finish, then closes the rest."""
+) -> AsyncIterator[Sequence[Served]]:
+    """The public endpoints, and the turns under way, which drain beside them."""
     async with AsyncExitStack() as stack:
         accounts = await stack.enter_async_context(open_accounts(config.accounts_url))
         ledger = await stack.enter_async_context(buffered(accounts))
         fleet = Fleet(config.inference_pools, followed, partial(_replica, config))
         activity = Activity()
-        mesh = await stack.enter_async_context(_mesh(config, fleet, activity))
+        neighbours = await stack.enter_async_context(_neighbours(config, fleet, activity))
         await stack.enter_async_context(in_background(fleet.follow))
-        turns = MeteredTurns(_turns(config, ledger, mesh, fleet), registry)
-        front = _front(config, accounts, mesh, fleet, turns)
-        registry.register(Moment(front.admission, fleet))
+        turns = MeteredTurns(_turn_loop(config, neighbours, fleet), registry)
+        live_turns = _live_turns(config, turns, ledger)
+        await stack.enter_async_context(in_background(live_turns.keep_leases))
+        front = _front(config, accounts, neighbours, fleet, live_turns)
+        registry.register(GatewayGauges(front.admission, fleet))
         tracer = Tracer(
             "gateway",
             otlp_endpoint=config.otlp_endpoint,
@@ -73,25 +83,34 @@ async def build(
             await stack.enter_async_context(_scaling(config, scaler, tracer))
         if config.deletion_costs:
             await stack.enter_async_context(_pricing(fleet))
-        app = application(
-            front,
-            registry,
-            tracer,
-            version=__version__,
-            max_body_bytes=config.max_body_bytes,
-            body_seconds=config.body_seconds,
-        )
-        url = await stack.enter_async_context(
-            serving_http(app, config.http_address, grace=config.grace_seconds)
-        )
-        _log.info("serving http", url=url)
-        stack.callback(front.admission.close)
-        yield [GatewayServer(front)]
+        http = await stack.enter_async_context(_http(config, front, registry, tracer))
+        yield [GatewayServer(front), http, live_turns]
 
 
 SERVICE = Service(
-    "gateway", GatewayConfig, build, store=lambda config: open_accounts(config.accounts_url)
+    "gateway",
+    GatewayConfig,
+    build,
+    store=lambda config: open_accounts(config.accounts_url),
+    max_message_bytes=lambda config: config.max_body_bytes,
 )
+
+
+@asynccontextmanager
+async def _http(
+    config: GatewayConfig, front: Front, registry: CollectorRegistry, tracer: Tracer
+) -> AsyncIterator[HttpServer]:
+    app = application(
+        front,
+        registry,
+        tracer,
+        version=__version__,
+        max_body_bytes=config.max_body_bytes,
+        body_seconds=config.body_seconds,
+    )
+    async with serving_http(app, config.http_address) as server:
+        _log.info("serving http", url=server.url)
+        yield server
 
 
 @asynccontextmanager
@@ -116,14 +135,16 @@ async def _pricing(fleet: Fleet) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _mesh(config: GatewayConfig, fleet: Fleet, activity: Activity) -> AsyncIterator[Mesh]:
+async def _neighbours(
+    config: GatewayConfig, fleet: Fleet, activity: Activity
+) -> AsyncIterator[Neighbours]:
     timeout = config.call_seconds
     async with (
         connect_moderation(config.moderation_address, timeout=timeout) as moderation,
         connect_context_assembly(config.context_assembly_address, timeout=timeout) as context,
         connect_tool_runner(config.tool_runner_address, timeout=timeout) as tools,
     ):
-        yield Mesh(
+        yield Neighbours(
             CountedModeration(moderation, activity),
             CountedContext(context, activity),
             Router(fleet),
@@ -135,28 +156,44 @@ def _replica(config: GatewayConfig, peer: Peer) -> AbstractAsyncContextManager[I
     return connect_inference(peer.address, timeout=config.turn_seconds)
 
 
-def _turns(config: GatewayConfig, ledger: BufferedLedger, mesh: Mesh, fleet: Fleet) -> TurnLoop:
+def _turn_loop(config: GatewayConfig, neighbours: Neighbours, fleet: Fleet) -> TurnLoop:
     return TurnLoop(
-        mesh,
+        neighbours,
         fleet,
-        ledger,
-        guards(mesh.moderation, config.output_moderation),
+        guards(neighbours.moderation, config.output_moderation),
         make_id,
         tool_rounds=config.tool_rounds,
     )
 
 
-def _front(
-    config: GatewayConfig, accounts: SqliteAccounts, mesh: Mesh, fleet: Fleet, turns: Turns
-) -> Front:
-    return Front(
-        Authenticator(CachedKeys(accounts), pepper=pepper(config.pepper_file)),
-        Admission(max_turns=config.max_turns, max_turns_per_tenant=config.max_turns_per_tenant),
+def _live_turns(config: GatewayConfig, turns: Turns, ledger: Ledger) -> LiveTurns:
+    return LiveTurns(
         turns,
-        fleet,
-        mesh.context,
-        turn_seconds=config.turn_seconds,
+        InMemoryJournal(time.monotonic, max_bytes=config.events_kept_bytes),
+        Admission(
+            max_turns=config.max_turns,
+            max_turns_per_organisation=config.max_turns_per_organisation,
+        ),
+        ledger,
+        bounds=TurnBounds(
+            turn_seconds=config.turn_seconds,
+            joining_seconds=_JOINING_SECONDS,
+            lease_seconds=_LEASE_SECONDS,
+            kept_seconds=config.events_kept_seconds,
+            event_bytes=config.turn_event_bytes,
+        ),
     )
+
+
+def _front(
+    config: GatewayConfig,
+    accounts: SqliteAccounts,
+    neighbours: Neighbours,
+    fleet: Fleet,
+    live_turns: LiveTurns,
+) -> Front:
+    authenticator = Authenticator(CachedKeys(accounts), pepper=pepper(config.pepper_file))
+    return Front(authenticator, live_turns, fleet, neighbours.context)
 
 
 @asynccontextmanager

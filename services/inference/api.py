@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from services.shared.chat import Tool, ToolChoice
+from services.shared.conversation import Picture
 from services.shared.errors import MeshError, Overloaded, Unavailable
+from services.shared.tools import Tool, ToolChoice
 
 
 class UnknownModel(MeshError):
@@ -90,6 +91,8 @@ class Generation:
     # Lower goes first.
     priority: int = 0
     cache_salt: str = ""
+    # For a model that sees, in the order in which they stand in the prompt; `content` is set.
+    pictures: tuple[Picture, ...] = ()
 
 
 class FinishReason(Enum):
@@ -170,6 +173,8 @@ class ModelCard:
     summarises: bool
     # Seconds since the epoch.
     created_at: int
+    # Whether it can look at pictures.
+    sees: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from chatmesh.conversation.v1 import conversation_pb2 as conversation_pb
 from chatmesh.inference.v1 import inference_pb2 as pb
 
 from services.inference.api import (
@@ -23,6 +24,8 @@ from services.inference.api import (
     Usage,
 )
 from services.shared.codec import known, tool_choice_in, tool_choice_out, tool_in, tool_out
+from services.shared.conversation import Picture
+from services.shared.conversation_codec import picture_in, picture_out
 from services.shared.errors import Malformed
 
 _FINISH: dict["pb.FinishReason.ValueType", FinishReason | None] = {
@@ -48,6 +51,7 @@ def generation_in(request: pb.GenerateRequest) -> Generation:
         calling=_calling_in(request.calling) if request.HasField("calling") else Calling(),
         priority=request.priority,
         cache_salt=request.cache_salt,
+        pictures=tuple(map(_picture_in, request.pictures)),
     )
 
 
@@ -61,7 +65,14 @@ def generation_out(generation: Generation) -> pb.GenerateRequest:
         calling=_calling_out(generation.calling),
         priority=generation.priority,
         cache_salt=generation.cache_salt,
+        pictures=map(picture_out, generation.pictures),
     )
+
+
+def _picture_in(picture: conversation_pb.Picture) -> Picture:
+    if not picture.content:
+        raise Malformed("a picture has no content, and nothing is fetched here", param="pictures")
+    return picture_in(picture)
 
 
 def _sampling_in(sampling: pb.Sampling) -> Sampling:
@@ -184,7 +195,7 @@ def _usage_out(usage: Usage) -> pb.Usage:
 def parse_in(
     request: pb.ParseRequest,
 ) -> tuple[str, list[int], list[int], Calling, tuple[str, ...]]:
-    """What `Inference.parse` takes, in its order."""
+    """The arguments of `Inference.parse`, in their order."""
     calling = _calling_in(request.calling) if request.HasField("calling") else Calling()
     prompt_ids, output_ids = list(request.prompt_ids), list(request.output_ids)
     return request.model, prompt_ids, output_ids, calling, tuple(request.stop)
@@ -257,6 +268,7 @@ def _card_in(card: pb.ModelCard) -> ModelCard:
         reasons=card.reasons,
         summarises=card.summarises,
         created_at=card.created_at,
+        sees=card.sees,
     )
 
 
@@ -268,4 +280,5 @@ def _card_out(card: ModelCard) -> pb.ModelCard:
         reasons=card.reasons,
         summarises=card.summarises,
         created_at=card.created_at,
+        sees=card.sees,
     )

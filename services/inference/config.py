@@ -45,7 +45,7 @@ class InferenceConfig(ServiceConfig):
     # What may wait for its first token before callers are sent away: generations, prompt tokens.
     max_waiting: int = Field(default=256, gt=0)
     max_waiting_tokens: int = Field(default=262_144, gt=0)
-    # An engine with work that takes no step for so long is given up, in seconds.
+    # Seconds that an engine may take no step while a generation waits for it; then it is given up.
     stall_seconds: float = Field(default=120, gt=0)
 
     @property

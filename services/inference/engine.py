@@ -6,7 +6,6 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Generic, Never
 
-from services.inference.admission import Admission, QueueLimits, Stay
 from services.inference.api import (
     CallDelta,
     Calling,
@@ -23,25 +22,28 @@ from services.inference.api import (
     UnknownModel,
     UnsupportedParameter,
 )
-from services.inference.ports import Backend, Dialect, Request
+from services.inference.generation_queue import AdmittedGeneration, GenerationQueue, QueueLimits
+from services.inference.pace import EnginePace
+from services.inference.ports import Backend, Dialect, Output, Request
+from services.inference.silence import BackendSilence
 from services.inference.transcript import Transcript
-from services.shared.chat import ToolMode
 from services.shared.signal import Signal
+from services.shared.tools import ToolMode
 
 # Load is told at most ten times a second.
 _SECONDS_BETWEEN_REPORTS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """What the engine may take and how long it may be silent."""
+class EngineLimits:
+    """How much the engine may take, and how long it may be silent."""
 
     queue: QueueLimits
-    # Most sequences that run at once.
+    # How many sequences run at once at most.
     slots: int
-    # An engine with work that takes no step for so long hangs.
+    # The engine hangs when a generation waits for it and it takes no step for so long.
     stall_seconds: float
-    # How often that is looked at.
+    # How often `guard` looks.
     check_seconds: float
 
 
@@ -54,17 +56,17 @@ class Engine(Generic[Request]):
         dialect: Dialect[Request],
         card: ModelCard,
         *,
-        bounds: Bounds,
+        limits: EngineLimits,
         clock: Callable[[], float],
     ) -> None:
         self._backend = backend
         self._dialect = dialect
         self._card = card
-        self._bounds = bounds
-        self._clock = clock
-        self._admission = Admission(bounds.queue, clock)
+        self._limits = limits
+        self._queue = GenerationQueue(limits.queue, clock)
+        self._pace = EnginePace(clock)
+        self._silence = BackendSilence(clock)
         self._changed = Signal()
-        self._progress = clock()
         self._draining = False
         self._dead = False
         backend.listen(self._stepped)
@@ -72,15 +74,22 @@ class Engine(Generic[Request]):
     async def generate(self, generation: Generation) -> AsyncGenerator[Piece, None]:
         self._refuse(generation)
         request = self._dialect.request(generation)
-        with self._stay(generation) as stay:
-            interval = self._admission.stream_interval()
+        choices = generation.sampling.n
+        with self._admitted(generation) as admitted, self._pace.timed(choices) as timer:
+            interval = self._pace.stream_interval(self._queue.waiting + self._queue.running)
             transcript = self._transcript(generation, request)
             async with aclosing(
                 self._backend.generate(generation, request, stream_interval=interval)
             ) as outputs:
-                async for output in outputs:
-                    stay.grown(sum(len(delta.ids) for delta in output.deltas))
+                while output := await self._next(outputs):
+                    admitted.output_came()
+                    timer.output_came(output.deltas)
                     yield transcript.piece(output)
+
+    async def _next(self, outputs: AsyncGenerator[Output, None]) -> Output | None:
+        """None at the end. Only in here a generation waits for the backend."""
+        with self._silence.awaited():
+            return await anext(outputs, None)
 
     async def parse(
         self,
@@ -100,32 +109,34 @@ class Engine(Generic[Request]):
         reader = self._dialect.reader(request, prompt_ids)
         if reader is None:
             return Parsed(text, "", ())
-        reading = reader.read(text, ids, finished=True)
-        return Parsed(reading.text, reading.reasoning, _joined(reading.calls))
+        read = reader.read(text, ids, finished=True)
+        return Parsed(read.text, read.reasoning, _joined(read.calls))
 
     async def watch_load(self) -> AsyncGenerator[Report, None]:
         """Ends when this replica has drained."""
-        told: Report | None = None
-        while not (self._draining and self._admission.idle):
+        sent: Report | None = None
+        while not (self._draining and self._queue.idle):
             report = self._report()
-            if report == told:
+            if report == sent:
                 await self._changed.wait()
                 continue
-            yield (told := report)
+            yield (sent := report)
             await asyncio.sleep(_SECONDS_BETWEEN_REPORTS)
-        if (last := self._report()) != told:
+        if (last := self._report()) != sent:
             yield last
 
     def drain(self) -> None:
-        """Tells who watches that this replica leaves; what still comes is served."""
+        """Those who watch are told that this replica leaves. Generations that still come are
+        served.
+        """
         self._draining = True
         self._changed.notify()
 
     async def guard(self) -> Never:
-        """Raises `EngineDead` once the engine has died or hangs, after failing all that runs."""
-        # Silence is no event that could be waited for.
+        """Raises `EngineDead` once the engine has died or hangs; all that runs has failed then."""
+        # No event tells of an engine that is silent, so it is looked at again and again.
         while self._backend.alive and not self._stalled():  # noqa: ASYNC110
-            await asyncio.sleep(self._bounds.check_seconds)
+            await asyncio.sleep(self._limits.check_seconds)
         self._dead = True
         await self._backend.kill()
         raise EngineDead(f"the engine of {self._card.id} is dead")
@@ -140,6 +151,8 @@ class Engine(Generic[Request]):
                 f"{self._card.context_tokens} must hold at least one and leave one for the output",
                 param="prompt_ids",
             )
+        if generation.pictures and not self._card.sees:
+            raise UnsupportedParameter(f"{self._card.id} cannot look at pictures", param="pictures")
 
     def _refuse_model(self, generation: Generation) -> None:
         if generation.model != self._card.id:
@@ -150,45 +163,49 @@ class Engine(Generic[Request]):
             raise ToolsUnsupported(f"no tool parser is known for {self._card.id}", param="tools")
 
     @contextmanager
-    def _stay(self, generation: Generation) -> Iterator[Stay]:
-        if self._admission.idle:
-            # What was silent for want of work starts its time now.
-            self._progress = self._clock()
+    def _admitted(self, generation: Generation) -> Iterator[AdmittedGeneration]:
         try:
-            with self._admission.admitted(
+            with self._queue.admitted(
                 generation.sampling.n, len(generation.prompt_ids)
-            ) as stay:
+            ) as admitted:
                 self._changed.notify()
-                yield stay
+                yield admitted
         finally:
             self._changed.notify()
 
     def _transcript(self, generation: Generation, request: Request) -> Transcript:
         prompt, choices = generation.prompt_ids, generation.sampling.n
         readers = [self._dialect.reader(request, prompt) for _ in range(choices)]
-        return Transcript(len(prompt), choices, [r for r in readers if r is not None])
+        return Transcript(choices, [reader for reader in readers if reader is not None])
 
     def _stepped(self) -> None:
-        self._progress = self._clock()
+        self._silence.broken()
         self._changed.notify()
 
     def _stalled(self) -> bool:
-        silent = self._clock() - self._progress
-        return not self._admission.idle and silent > self._bounds.stall_seconds
+        return self._silence.seconds > self._limits.stall_seconds
 
     def _report(self) -> Report:
         occupancy = self._backend.occupancy()
-        known = self._admission.running + self._admission.waiting
         load = Load(
             running=occupancy.running,
-            waiting=max(known - occupancy.running, 0),
-            waiting_tokens=self._admission.waiting_tokens,
-            slots=self._bounds.slots,
+            waiting=self._waiting(occupancy.running),
+            waiting_tokens=self._queue.waiting_tokens,
+            slots=self._limits.slots,
             # Finer steps than per cent would be a report at every token.
             kv_cache_use=round(occupancy.kv_cache_use, 2),
             draining=self._draining,
         )
         return Report((self._card,), load)
+
+    def _waiting(self, running: int) -> int:
+        """How many generations have no first token and are not among the `running` ones.
+
+        Those past their first token never count: the engine may have ended one long before its
+        consumer has read it.
+        """
+        known = self._queue.running + self._queue.waiting
+        return min(max(known - running, 0), self._queue.waiting)
 
 
 def _joined(deltas: Iterable[CallDelta]) -> tuple[ParsedCall, ...]:

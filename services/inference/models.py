@@ -1,8 +1,8 @@
 """Which models write function calls and reasoning in which of vLLM's dialects.
 
-A model is known by its architecture (`config.json`) and by marks in its chat template; the first
-family that fits counts, and what fits none is served without tools. Whether a prompt switched
-reasoning on is not told here: the parsers read it off the prompt's last ids.
+A model's family is found by its architecture (`config.json`) and by marks in its chat template. The
+first family that fits counts; a model that fits none is served without tools. Whether a prompt has
+switched reasoning on is not decided here: the parsers see it in the prompt's last ids.
 """
 
 import re
@@ -22,8 +22,8 @@ class Traits:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
-    """Models that one pair of parsers understands; an empty parser name is none."""
+class ModelFamily:
+    """Models that one pair of parsers understands; an empty name means no parser."""
 
     tool_parser: str = ""
     reasoning_parser: str = ""
@@ -45,7 +45,7 @@ class Family:
 
 _JSON_CALL = "<tool_call>"
 _XML_CALL = "<function="
-_DEEPSEEK_CALL = "<｜tool▁calls▁begin｜>"  # noqa: RUF001 - so they write it
+_DEEPSEEK_CALL = "<｜tool▁calls▁begin｜>"  # noqa: RUF001 - they write it so
 _DEEPSEEK_TURN = "<｜Assistant｜>"  # noqa: RUF001
 _KIMI_CALL = "<|tool_calls_section_begin|>"
 _THINK = "<think>"
@@ -53,43 +53,43 @@ _THOUGHT = "</think>"
 _MISTRAL = "(Mistral|Mixtral|Ministral).*"
 
 FAMILIES = (
-    Family("hermes", name=DEMO, summarises=False),
-    Family("openai", "openai_gptoss", "GptOssForCausalLM"),
+    ModelFamily("hermes", name=DEMO, summarises=False),
+    ModelFamily("openai", "openai_gptoss", "GptOssForCausalLM"),
     # Kimi K2 has DeepSeek's architecture; R1's distilled models have Qwen's and Llama's.
-    Family("kimi_k2", "kimi_k2", marks=(_KIMI_CALL, _THOUGHT)),
-    Family("kimi_k2", marks=(_KIMI_CALL,)),
-    Family("deepseek_v4", "deepseek_v4", "DeepseekV4.*"),
-    Family("deepseek_v32", "deepseek_r1", "DeepseekV32.*"),
-    Family("deepseek_v31", "deepseek_r1", "Deepseek.*", (_DEEPSEEK_CALL, "thinking")),
-    Family("deepseek_v3", "deepseek_r1", "Deepseek.*", (_DEEPSEEK_CALL, _THOUGHT)),
-    Family("deepseek_v3", "", "Deepseek.*", (_DEEPSEEK_CALL,)),
-    Family("", "deepseek_r1", "(Qwen2|Llama).*", (_DEEPSEEK_TURN, _THOUGHT)),
-    Family("glm45", "glm45", "Glm4Moe.*"),
-    Family("qwen3_coder", "qwen3", "Qwen3.*", (_XML_CALL, _THINK)),
-    Family("qwen3_coder", "", "Qwen3.*", (_XML_CALL,)),
-    Family("hermes", "qwen3", "Qwen3.*", (_JSON_CALL, _THINK)),
-    Family("hermes", "deepseek_r1", "Qwen2.*", (_JSON_CALL, _THINK)),
-    Family("minimax_m2", "minimax_m2", "MiniMaxM2.*"),
-    Family("seed_oss", "seed_oss", "SeedOss.*"),
-    Family("step3", "step3", "Step3VL.*"),
-    Family("ernie45", "ernie45", "Ernie4_5.*", (_THOUGHT,)),
-    Family("hunyuan_a13b", "hunyuan_a13b", "HunYuanMoE.*"),
-    Family("olmo3", "olmo3", "Olmo3.*"),
-    Family("gemma4", "gemma4", "Gemma4.*"),
-    Family("mistral", "mistral", _MISTRAL, ("[TOOL_CALLS]", "[THINK]")),
-    Family("mistral", "", _MISTRAL, ("[TOOL_CALLS]",)),
-    Family("llama4_pythonic", "", "Llama4.*"),
-    Family("llama3_json", "", "Llama.*", ("<|start_header_id|>", "ipython")),
-    Family("granite4", "", "GraniteMoeHybrid.*"),
-    Family("granite", "", "Granite.*", ("<|tool_call|>",)),
-    Family("phi4_mini_json", "", "Phi.*", ("<|tool|>",)),
-    Family("internlm", "", "InternLM.*"),
-    Family("jamba", "", "Jamba.*", ("<tool_calls>",)),
+    ModelFamily("kimi_k2", "kimi_k2", marks=(_KIMI_CALL, _THOUGHT)),
+    ModelFamily("kimi_k2", marks=(_KIMI_CALL,)),
+    ModelFamily("deepseek_v4", "deepseek_v4", "DeepseekV4.*"),
+    ModelFamily("deepseek_v32", "deepseek_r1", "DeepseekV32.*"),
+    ModelFamily("deepseek_v31", "deepseek_r1", "Deepseek.*", (_DEEPSEEK_CALL, "thinking")),
+    ModelFamily("deepseek_v3", "deepseek_r1", "Deepseek.*", (_DEEPSEEK_CALL, _THOUGHT)),
+    ModelFamily("deepseek_v3", "", "Deepseek.*", (_DEEPSEEK_CALL,)),
+    ModelFamily("", "deepseek_r1", "(Qwen2|Llama).*", (_DEEPSEEK_TURN, _THOUGHT)),
+    ModelFamily("glm45", "glm45", "Glm4Moe.*"),
+    ModelFamily("qwen3_coder", "qwen3", "Qwen3.*", (_XML_CALL, _THINK)),
+    ModelFamily("qwen3_coder", "", "Qwen3.*", (_XML_CALL,)),
+    ModelFamily("hermes", "qwen3", "Qwen3.*", (_JSON_CALL, _THINK)),
+    ModelFamily("hermes", "deepseek_r1", "Qwen2.*", (_JSON_CALL, _THINK)),
+    ModelFamily("minimax_m2", "minimax_m2", "MiniMaxM2.*"),
+    ModelFamily("seed_oss", "seed_oss", "SeedOss.*"),
+    ModelFamily("step3", "step3", "Step3VL.*"),
+    ModelFamily("ernie45", "ernie45", "Ernie4_5.*", (_THOUGHT,)),
+    ModelFamily("hunyuan_a13b", "hunyuan_a13b", "HunYuanMoE.*"),
+    ModelFamily("olmo3", "olmo3", "Olmo3.*"),
+    ModelFamily("gemma4", "gemma4", "Gemma4.*"),
+    ModelFamily("mistral", "mistral", _MISTRAL, ("[TOOL_CALLS]", "[THINK]")),
+    ModelFamily("mistral", "", _MISTRAL, ("[TOOL_CALLS]",)),
+    ModelFamily("llama4_pythonic", "", "Llama4.*"),
+    ModelFamily("llama3_json", "", "Llama.*", ("<|start_header_id|>", "ipython")),
+    ModelFamily("granite4", "", "GraniteMoeHybrid.*"),
+    ModelFamily("granite", "", "Granite.*", ("<|tool_call|>",)),
+    ModelFamily("phi4_mini_json", "", "Phi.*", ("<|tool|>",)),
+    ModelFamily("internlm", "", "InternLM.*"),
+    ModelFamily("jamba", "", "Jamba.*", ("<tool_calls>",)),
     # Qwen 2.5, Nous Hermes, and whoever writes calls as they do.
-    Family("hermes", marks=(_JSON_CALL, "arguments")),
+    ModelFamily("hermes", marks=(_JSON_CALL, "arguments")),
 )
-UNKNOWN = Family(summarises=False)
+UNKNOWN = ModelFamily(summarises=False)
 
 
-def family_of(traits: Traits) -> Family:
+def family_of(traits: Traits) -> ModelFamily:
     return next((family for family in FAMILIES if family.fits(traits)), UNKNOWN)

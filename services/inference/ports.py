@@ -16,9 +16,11 @@ Request_contra = TypeVar("Request_contra", contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What has come since the last one; deltas hold plain text: nothing is read out of it yet."""
+    """What has come since the last output. Calls and reasoning still stand in the deltas' text."""
 
     deltas: tuple[Delta, ...]
+    # What the prompt takes of the model's window; pictures take more than their places in the ids.
+    prompt_tokens: int
     # Of the prompt's tokens, those that the prefix cache held.
     cached_tokens: int
 
@@ -32,30 +34,33 @@ class Occupancy:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a piece of output means."""
+class ReadOutput:
+    """A piece of output, told apart into text, reasoning and calls."""
 
     text: str = ""
     reasoning: str = ""
     calls: tuple[CallDelta, ...] = ()
 
 
-class Reader(Protocol):
-    """Reads one choice's output from its beginning; keeps what it cannot yet tell apart."""
+class OutputReader(Protocol):
+    """Reads one choice's output from its beginning.
 
-    def read(self, text: str, ids: Sequence[int], *, finished: bool) -> Reading: ...
+    It holds text back while that may still turn out to be the beginning of a call.
+    """
+
+    def read(self, text: str, ids: Sequence[int], *, finished: bool) -> ReadOutput: ...
 
     def reasoning_tokens(self) -> int:
         """How many of the ids read so far were reasoning."""
 
 
 class Dialect(Protocol[Request]):
-    """How one model writes function calls and reasoning. Never waits; may be used by any thread."""
+    """How one model writes function calls and reasoning. Never waits; any thread may use it."""
 
     def request(self, generation: Generation) -> Request:
         """Raises `UnsupportedParameter` for what cannot be asked of the model."""
 
-    def reader(self, request: Request, prompt_ids: Sequence[int]) -> Reader | None:
+    def reader(self, request: Request, prompt_ids: Sequence[int]) -> OutputReader | None:
         """A reader for one choice; None where all output is text."""
 
     def decode(self, request: Request, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:
@@ -68,16 +73,17 @@ class Backend(Protocol[Request_contra]):
     def generate(
         self, generation: Generation, request: Request_contra, *, stream_interval: int
     ) -> AsyncGenerator[Output, None]:
-        """Outputs of about `stream_interval` tokens, the first at once; merged for a slow consumer.
+        """Outputs of about `stream_interval` tokens; the first has one and comes at once.
 
-        Ends when every choice has finished; closing it earlier aborts the generation. Raises
-        `UnsupportedParameter` or `EngineDead`.
+        What comes while the consumer is busy may be merged. The generator ends when every choice
+        has finished; closing it earlier aborts the generation. Raises `UnsupportedParameter`,
+        `EngineDead` or `QueueFull`.
         """
 
     def occupancy(self) -> Occupancy: ...
 
     def listen(self, stepped: Callable[[], None]) -> None:
-        """Calls `stepped` on the event loop after every step of the engine: a sign of progress."""
+        """Calls `stepped` on the event loop after every step of the engine, as a sign of life."""
 
     @property
     def alive(self) -> bool: ...

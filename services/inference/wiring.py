@@ -9,11 +9,12 @@ from typing import Any, Never
 from prometheus_client import CollectorRegistry
 
 from services.inference.adapters.metered import MeteredInference
-from services.inference.adapters.vllm_start import Served, started
-from services.inference.admission import QueueLimits
+from services.inference.adapters.served_model import ServedModel
+from services.inference.adapters.vllm_start import started
 from services.inference.api import ModelCard
 from services.inference.config import InferenceConfig
-from services.inference.engine import Bounds, Engine
+from services.inference.engine import Engine, EngineLimits
+from services.inference.generation_queue import QueueLimits
 from services.inference.server import InferenceServer
 from services.shared.process import Service
 from services.shared.server import Servable
@@ -30,14 +31,14 @@ async def build(
             served.backend,
             served.dialect,
             _card(config, served),
-            bounds=_bounds(config, served),
+            limits=_limits(config, served),
             clock=time.monotonic,
         )
         async with ended_by(engine.guard()):
             yield [InferenceServer(MeteredInference(engine, registry), engine.drain)]
 
 
-def _card(config: InferenceConfig, served: Served) -> ModelCard:
+def _card(config: InferenceConfig, served: ServedModel) -> ModelCard:
     return ModelCard(
         id=config.name,
         context_tokens=served.context_tokens,
@@ -45,11 +46,12 @@ def _card(config: InferenceConfig, served: Served) -> ModelCard:
         reasons=bool(served.family.reasoning_parser),
         summarises=served.family.summarises,
         created_at=int(time.time()),
+        sees=served.sees,
     )
 
 
-def _bounds(config: InferenceConfig, served: Served) -> Bounds:
-    return Bounds(
+def _limits(config: InferenceConfig, served: ServedModel) -> EngineLimits:
+    return EngineLimits(
         queue=QueueLimits(config.max_waiting, config.max_waiting_tokens),
         slots=served.slots,
         stall_seconds=config.stall_seconds,
@@ -59,10 +61,10 @@ def _bounds(config: InferenceConfig, served: Served) -> Bounds:
 
 @asynccontextmanager
 async def ended_by(guard: Coroutine[Any, Any, Never]) -> AsyncIterator[None]:
-    """Lets what is within run until `guard` raises, which then is raised here.
+    """Ends what runs within as soon as `guard` raises, and raises the guard's error.
 
-    So a dead engine takes its service down, and the process with it: who supervises it starts a
-    new one, and nobody asks a service that can only say no.
+    A dead engine so takes its service down, and the process with it. Its supervisor then starts a
+    new process. Otherwise callers would go on asking a service that can only refuse.
     """
     within = asyncio.current_task()
     assert within is not None

@@ -1,4 +1,4 @@
-"""All seven services in one process, over loopback gRPC, as each would run alone."""
+"""All seven services in one process. They call each other over gRPC on the loopback address."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ from services.shared.process import Endpoint, Service, running
 from services.tokenizer.wiring import SERVICE as TOKENIZER
 from services.tool_runner.wiring import SERVICE as TOOL_RUNNER
 
-# In the order in which they start; they stop in the opposite one, the gateway first.
+# They stop in the opposite order: the gateway first, so that its turns can end.
 SERVICES: Sequence[Service[Any]] = (
     INFERENCE,
     TOKENIZER,
@@ -33,7 +33,8 @@ SERVICES: Sequence[Service[Any]] = (
     GATEWAY,
 )
 _HOST = "127.0.0.1"
-Told = Callable[[str, str], None]
+# Called with a service's name and what has become of it.
+Announce = Callable[[str, str], None]
 _log = structlog.get_logger()
 
 
@@ -43,7 +44,7 @@ class ServiceEnded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What differs from the services' own defaults on one machine."""
+    """What `make up` sets; everything else has its service's own default."""
 
     data: Path
     host: str
@@ -54,7 +55,7 @@ class Settings:
     model_name: str
 
     def configs(self) -> dict[str, ServiceConfig]:
-        """Every service's configuration; its environment variables count too, unless set here."""
+        """Every service's configuration. What is not set here, its environment may set."""
         at = {service.name: f"{_HOST}:{free_port(_HOST)}" for service in SERVICES}
         at["gateway"] = f"{self.host}:{self.grpc_port}"
         addresses = {f"{name.replace('-', '_')}_address": where for name, where in at.items()}
@@ -85,8 +86,8 @@ def _known(service: Service[Any], values: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in values.items() if key in service.config.model_fields}
 
 
-class _Hosted:
-    """One service in a task of its own, from its start to its end."""
+class _HostedService:
+    """One service, which runs in a task of its own."""
 
     def __init__(self, service: Service[Any], config: ServiceConfig) -> None:
         self.name = service.name
@@ -102,7 +103,7 @@ class _Hosted:
             await self._stop.wait()
 
     async def until_ready(self) -> Endpoint:
-        """Raises what it ended with, if it ends instead."""
+        """Returns when the service takes calls. If it ends before, raises what it ended with."""
         both: set[asyncio.Future[Any]] = {self.ready, self.task}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if self.task.done():
@@ -110,13 +111,13 @@ class _Hosted:
         return self.ready.result()
 
     async def until_ended(self) -> None:
-        """Raises what it ended with, or that it did."""
+        """Waits until the service ends. Raises its failure, or ServiceEnded if it had none."""
         await asyncio.wait([self.task])
         self.task.result()
         raise ServiceEnded(f"{self.name} ended by itself")
 
     async def stop(self) -> None:
-        """Drains it if it is up, and gives it up if it is not."""
+        """Drains the service if it is ready, and cancels it if it is still starting."""
         if self.ready.done():
             self._stop.set()
         else:
@@ -127,43 +128,46 @@ class _Hosted:
 
 
 class Mesh:
-    """The services that were started so far."""
+    """The services of this process."""
 
     def __init__(self) -> None:
-        self._hosted: list[_Hosted] = []
+        self._hosted: list[_HostedService] = []
 
     async def start(
         self,
         configs: Mapping[str, ServiceConfig],
-        told: Told,
+        announce: Announce,
         services: Sequence[Service[Any]] = SERVICES,
     ) -> dict[str, Endpoint]:
-        """Starts all at once: the engine takes longest, and nobody needs it to start."""
-        began = time.monotonic()
-        self._hosted = [_Hosted(service, configs[service.name]) for service in services]
+        """Starts all at once, and returns when all are ready.
 
-        async def ready(hosted: _Hosted) -> tuple[str, Endpoint]:
+        The engine takes longest. The others do not need it to start.
+        """
+        began = time.monotonic()
+        self._hosted = [_HostedService(service, configs[service.name]) for service in services]
+
+        async def ready(hosted: _HostedService) -> tuple[str, Endpoint]:
             endpoint = await hosted.until_ready()
-            told(hosted.name, f"ready after {time.monotonic() - began:.1f} s")
+            announce(hosted.name, f"ready after {time.monotonic() - began:.1f} s")
             return hosted.name, endpoint
 
         return dict(await asyncio.gather(*map(ready, self._hosted)))
 
     async def ended(self) -> None:
-        """Raises when a service ends before it is told to."""
+        """Waits until a service ends that nobody has stopped, and raises why."""
         await asyncio.gather(*(hosted.until_ended() for hosted in self._hosted))
 
-    async def stop(self, told: Told) -> None:
+    async def stop(self, announce: Announce) -> None:
         for hosted in reversed(self._hosted):
             await hosted.stop()
-            told(hosted.name, "stopped")
+            announce(hosted.name, "stopped")
 
 
 @asynccontextmanager
-async def mesh(told: Told) -> AsyncIterator[Mesh]:
-    """A mesh to start; leaving drains what was started."""
+async def mesh(announce: Announce) -> AsyncIterator[Mesh]:
+    """A mesh in which nothing has been started yet. Leaving drains what was."""
     made = Mesh()
     try:
         yield made
     finally:
-        await made.stop(told)
+        await made.stop(announce)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from services.shared.errors import CannotStart
 
-# What the seven services and vLLM take beside the model and its KV cache; measured, rounded up.
+# What the seven services and vLLM need besides the model and its KV cache: measured, rounded up.
 _BASE_GIB = 3.0
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 
 def check(*, model: str, host: str, ports: tuple[int, ...], kv_cache_gib: float) -> None:
+    """Raises CannotStart with the first reason that it finds."""
     _platform()
     weights = _model(model)
     for port in ports:
@@ -30,7 +31,7 @@ def _platform() -> None:
 
 
 def _model(model: str) -> float:
-    """How much memory the weights take, in GiB; of a model on the hub nothing is known yet."""
+    """How much memory the weights take, in GiB. 0 for a model on the hub: its size is not known."""
     directory = Path(model)
     if not directory.is_dir():
         if not _HUB_ID.fullmatch(model):

@@ -1,4 +1,4 @@
-"""`.chatmesh/run.json`: what runs here, for people's scripts and for `make down`."""
+"""`.chatmesh/run.json`: says what runs here, to scripts and to `make down`."""
 
 import json
 import os
@@ -19,7 +19,7 @@ class RunningMesh:
 
 
 class RunFile:
-    """Readable by its owner alone: it holds a key."""
+    """The file holds a key, so only its owner may read it."""
 
     def __init__(self, data: Path) -> None:
         self.path = data / "run.json"
@@ -34,7 +34,7 @@ class RunFile:
         fresh.replace(self.path)
 
     def read(self) -> RunningMesh | None:
-        """What runs now; None where nothing does, or its process is gone."""
+        """What runs now. None: nothing does, or the file is left over from a process that ended."""
         try:
             kept = json.loads(self.path.read_text())
             services = {name: Endpoint(**where) for name, where in kept.pop("services").items()}

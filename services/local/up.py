@@ -23,7 +23,7 @@ from services.shared import logs
 from services.shared.errors import CannotStart, MeshError
 from services.shared.process import told_to_stop
 
-# Whose key `make up` makes; the last run's is revoked.
+# The account for which `make up` makes a key. It revokes the key of the run before.
 LOCAL = Account("acct_local", "this machine", AccountKind.PERSONAL)
 
 
@@ -57,7 +57,7 @@ async def _run(settings: Settings) -> None:
     say(f"chatmesh {__version__}: {settings.model_name}, data in {settings.data}/")
     stopping = asyncio.create_task(told_to_stop())
     run_file = RunFile(settings.data)
-    async with mesh(_told) as started:
+    async with mesh(_announce) as started:
         serving = asyncio.create_task(_serve(settings, started, run_file))
         await asyncio.wait((stopping, serving), return_when=asyncio.FIRST_COMPLETED)
         run_file.remove()
@@ -73,7 +73,7 @@ async def _run(settings: Settings) -> None:
 async def _serve(settings: Settings, started: Mesh, run_file: RunFile) -> None:
     configs = settings.configs()
     say(f"  {'inference':17} loading {settings.model}: half a minute for a small model")
-    services = await started.start(configs, _told)
+    services = await started.start(configs, _announce)
     base_url = f"http://{settings.host}:{settings.port}"
     await _ready(base_url)
     gateway = configs["gateway"]
@@ -90,7 +90,7 @@ async def _serve(settings: Settings, started: Mesh, run_file: RunFile) -> None:
 
 
 async def _ready(base_url: str) -> None:
-    """Waits until the gateway has heard of the model; it tells within a moment."""
+    """Waits until the gateway knows the model: the engine reports it soon after its start."""
     async with httpx.AsyncClient(trust_env=False) as http:
         while (await http.get(f"{base_url}/readyz")).status_code != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -114,7 +114,7 @@ chatmesh is up at {base_url}/v1 (gRPC {grpc_address}); the key is kept in {path}
 Ctrl-C stops it, and so does `make down`."""
 
 
-def _told(service: str, what: str) -> None:
+def _announce(service: str, what: str) -> None:
     say(f"  {service:17} {what}")
 
 
@@ -123,7 +123,7 @@ def say(text: str) -> None:
 
 
 def follow(log: Path, pid: int, run_file: RunFile) -> bool:
-    """Repeats what a detached mesh says until it is up; says whether it is."""
+    """Prints what a detached mesh writes to its log until it is up or has ended; true: it is up."""
     with log.open() as reading:
         while True:
             text = reading.read()

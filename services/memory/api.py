@@ -1,12 +1,12 @@
 """What memory promises."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from services.shared.chat import Scope
 from services.shared.errors import MeshError
+from services.shared.scope import Scope
 
 
 class FactNotFound(MeshError):
@@ -14,7 +14,7 @@ class FactNotFound(MeshError):
 
 
 class NobodyToRemember(MeshError):
-    """The scope names no user, so there is nobody whose memory it could be."""
+    """The scope names no person, so there is nobody whose memory it could be."""
 
     status = "INVALID_ARGUMENT"
 
@@ -24,7 +24,7 @@ class FactTooLong(MeshError):
 
 
 class MemoryFull(MeshError):
-    """The user has as many facts as one may have."""
+    """The person has as many facts as one may have."""
 
     status = "RESOURCE_EXHAUSTED"
 
@@ -65,7 +65,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Recollection:
-    """What the model is shown of a user's memory."""
+    """What the model is shown of a person's memory."""
 
     preferences: Sequence[Fact] = ()
     # The facts asked for by id that still exist.
@@ -74,10 +74,20 @@ class Recollection:
     found: Sequence[Fact] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """Facts that are erased, or say something else now."""
+
+    # Ascends over all scopes, and stays the same over restarts.
+    number: int
+    scope: Scope
+    fact_ids: Sequence[str]
+
+
 class Memory(Protocol):
     """Keeps what people asked to be remembered, and finds what bears on a question.
 
-    Every method raises `NobodyToRemember` for a scope without a user.
+    Every method with a scope raises `NobodyToRemember` for one without a person.
     """
 
     async def remember(self, scope: Scope, text: str, kind: Kind | None = None) -> Remembered:
@@ -97,7 +107,15 @@ class Memory(Protocol):
     async def recall(
         self, scope: Scope, *, query: str = "", fact_ids: Sequence[str] = ()
     ) -> Recollection:
-        """For context-assembly; costs no embedding for a user without facts."""
+        """For context-assembly; costs no embedding for a person without facts."""
 
     async def erase(self, scope: Scope) -> int:
         """Erases everything kept for the scope before it returns; says how many facts."""
+
+    def watch_erased(self, after: int) -> AsyncGenerator[Erasure, None]:
+        """Every erasure after a number: those that are over, then each as it happens.
+
+        For whoever keeps something of a fact's words, as context-assembly does. It never ends by
+        itself; it raises `Unavailable` when memory stops. `after` is the number of the last erasure
+        that the watcher has dealt with.
+        """

@@ -1,7 +1,8 @@
-"""What a fact settles: relations that have one answer at a time, such as where somebody lives.
+"""What a statement claims: answers to questions that have one answer at a time.
 
-Only plain statements are read, in English. Where it is not sure that a second answer makes the
-first one old, nothing is settled: two facts that stay do less harm than one that is lost.
+Where somebody lives is such a question: a second answer makes the first one old. Only plain English
+statements are understood. Where a second answer may be true beside the first one, there is no
+claim: two facts that stay do less harm than one that is lost.
 """
 
 import re
@@ -17,15 +18,15 @@ _ARTICLES = frozenset({"a", "an", "the"})
 _NO_PLACES = frozenset("a an my our his her their your this that it".split())
 _NO_EMPLOYERS = frozenset("day days home it least night nights noon once weekdays weekends".split())
 _OWNED = ("my ", "our ", "the ")
-# A value after which the sentence says something else.
+# A value in which another clause begins.
 _GOES_ON = re.compile(r"(?:,| and| but| or| which| who| that) [a-z]")
-# What is longer says more than one thing.
+# A longer statement says more than one thing.
 _MAX_CHARS = 160
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 
 # Who or what a statement is about, up to its verb.
 _WHO = r"(?P<who>i|we|(?:my|our|the) [^,]+?|[\w-]+(?: [\w-]+)?(?:'s [^,]+?)?)"
-# What may follow a place or an employer and is not a part of it.
+# What may follow the name of a place or an employer and is no part of the name.
 _TAIL = (
     r"(?P<tail> (?:with|since|for|until|because|together|but|so|when|where|while|after|before|near|"
     r"right|as|on|in the)\b.*)?"
@@ -34,15 +35,19 @@ _TAIL = (
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A relation, its answer, and whether the statement says no more than that."""
+    """That `relation`, such as the home of a person, has the answer `value`; both are stems."""
 
     relation: tuple[str, ...]
     value: tuple[str, ...]
+    # Whether the statement says nothing besides.
     whole: bool = True
 
 
-class Found:
-    """A pattern found in a statement: its groups in lower case and as they were written."""
+MakesClaim = Callable[["FoundPattern"], Claim | None]
+
+
+class FoundPattern:
+    """A pattern that a statement has: its groups, in lower case and as they were written."""
 
     def __init__(self, match: re.Match[str], written: str) -> None:
         self._match = match
@@ -60,7 +65,7 @@ class Found:
 
     @property
     def thing(self) -> tuple[str, ...]:
-        """The subject's words; empty where it is nobody in particular."""
+        """The stems of the subject; empty where the subject is nobody in particular."""
         if self.who in {"i", "we", "my", "our"}:
             return ("i",)
         if self.who.startswith(_OWNED):
@@ -74,7 +79,7 @@ class Found:
 
     @property
     def head(self) -> str:
-        """The subject's noun: its last word before a preposition."""
+        """The noun of the subject: its last word before a preposition."""
         return re.split(r" (?:of|for|in|with|to|at|on|from|about) ", self.who)[0].split()[-1]
 
     @property
@@ -90,25 +95,25 @@ class Found:
         )
 
     def claim(self, *relation: str, value: str = "") -> Claim | None:
-        """That this relation of the subject has the value found."""
-        settled = _words(value or self.value)
-        if not self.thing or not settled or _GOES_ON.search(self.written("value")):
+        """That this relation of the subject has `value`, or else the value that was found."""
+        answer = _words(value or self.value)
+        if not self.thing or not answer or _GOES_ON.search(self.written("value")):
             return None
         said_more = any(self._match.groupdict().get(group) for group in ("tail", "before"))
         whole = not said_more and value in {"", self.value}
-        return Claim((*relation, *self.thing), settled, whole=whole)
+        return Claim((*relation, *self.thing), answer, whole=whole)
 
 
 def claims(statement: Statement) -> list[Claim]:
-    """What the statement settles; nothing where it denies something."""
+    """What the statement claims; nothing where it denies something."""
     lower = statement.text.lower()
     if statement.negated or len(lower) != len(statement.text) or len(lower) > _MAX_CHARS:
         return []
     return [
         claim
-        for pattern, reading in _READINGS
+        for pattern, makes_claim in _RULES
         if (match := pattern.fullmatch(lower))
-        if (claim := reading(Found(match, statement.text)))
+        if (claim := makes_claim(FoundPattern(match, statement.text)))
     ]
 
 
@@ -116,13 +121,13 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(stem for stem in stems(text) if stem not in _ARTICLES)
 
 
-def _name(found: Found) -> Claim | None:
+def _name(found: FoundPattern) -> Claim | None:
     if found.one_of_many or found.value.split()[0] in lexicon.JUDGING:
         return None
     return found.claim("name")
 
 
-def _identity(found: Found) -> Claim | None:
+def _identity(found: FoundPattern) -> Claim | None:
     """`my X is V`: the name of a being, an attribute's value, or a thing known by its name."""
     if found.one_of_many:
         return None
@@ -138,17 +143,18 @@ def _identity(found: Found) -> Claim | None:
     return _known_by_name(found) if found.named else None
 
 
-def _known_by_name(found: Found) -> Claim | None:
+def _known_by_name(found: FoundPattern) -> Claim | None:
     if found.head in lexicon.BEINGS and not found["article"]:
         return found.claim("name")
     return found.claim("is a" if found["article"].startswith("a") else "is")
 
 
-def _attribute(found: Found) -> Claim | None:
+def _attribute(found: FoundPattern) -> Claim | None:
     first = found.value.split()[0]
     if first in lexicon.JUDGING and not found.written("value")[0].isupper():
         return None
-    if found.who.endswith("'s name"):  # which is read as one, below
+    # There is a rule of its own for names.
+    if found.who.endswith("'s name"):
         return None
     if found.who in {"my job", "my occupation", "my profession"}:
         return Claim(("occupation", "i"), _words(found.value))
@@ -157,19 +163,19 @@ def _attribute(found: Found) -> Claim | None:
     return found.claim("is")
 
 
-def _whereabouts(found: Found) -> Claim | None:
-    """`our office is in V`; of oneself that would be for the moment only."""
+def _whereabouts(found: FoundPattern) -> Claim | None:
+    """`our office is in V`. `I am in V` makes no claim: it may be true for an hour."""
     if found.who in {"i", "we"} or not found.named:
         return None
     return found.claim(found["preposition"], _extent(found.value))
 
 
 def _extent(place: str) -> str:
-    """A country and a town do not contradict each other."""
+    """Which kind of place it is, as a country and a town may both be true."""
     return "country" if place.removeprefix("the ") in lexicon.COUNTRIES else "place"
 
 
-def _home(found: Found) -> Claim | None:
+def _home(found: FoundPattern) -> Claim | None:
     place = found.value.split(",")[0]
     first = place.split()[0]
     unnamed = first == "the" and not found.named and _extent(place) != "country"
@@ -180,13 +186,13 @@ def _home(found: Found) -> Claim | None:
     return found.claim("home", _extent(place), value=place)
 
 
-def _employer(found: Found) -> Claim | None:
+def _employer(found: FoundPattern) -> Claim | None:
     if found.value.split()[0] in _NO_EMPLOYERS or slotted(found.value)[1]:
         return None
     return found.claim("employer", value=re.split(r" in ", found.value)[0])
 
 
-def _studies(found: Found) -> Claim | None:
+def _studies(found: FoundPattern) -> Claim | None:
     first = found.value.split()[0]
     if first in lexicon.LANGUAGES or first in {"for", "with", "in", "hard"}:
         return None
@@ -195,18 +201,18 @@ def _studies(found: Found) -> Claim | None:
     return found.claim("studies", value=found.value.split(" at ")[0])
 
 
-def _origin(found: Found) -> Claim | None:
+def _origin(found: FoundPattern) -> Claim | None:
     return found.claim("origin", _extent(found.value)) if found.named else None
 
 
-def _birth(found: Found) -> Claim | None:
+def _birth(found: FoundPattern) -> Claim | None:
     if slotted(found.value)[1]:
         return found.claim("birth date")
     return found.claim("birthplace", _extent(found.value))
 
 
-def _preferred(found: Found) -> Claim | None:
-    """`I prefer red wine` leaves no other wine; `I prefer tea` leaves dark mode."""
+def _preferred(found: FoundPattern) -> Claim | None:
+    """`I prefer red wine` contradicts white wine; `I prefer tea` does not contradict dark mode."""
     words = found.value.split()
     if words[0].endswith("ing") and words[0] not in {"morning", "evening", "spring"}:
         return None
@@ -215,34 +221,35 @@ def _preferred(found: Found) -> Claim | None:
     return found.claim("preferred", *_words(words[-1]))
 
 
-def _preferred_of_two(found: Found) -> Claim | None:
+def _preferred_of_two(found: FoundPattern) -> Claim | None:
     pair = sorted((_words(found.value), _words(found["other"])))
     return found.claim("preferred of", *pair[0], "or", *pair[1])
 
 
-def _used(found: Found) -> Claim | None:
+def _used(found: FoundPattern) -> Claim | None:
     return found.claim("used for", *_words(found["purpose"]))
 
 
-def _reply_length(found: Found) -> Claim | None:
+def _reply_length(found: FoundPattern) -> Claim | None:
     words = set(found.value.split())
     if words & lexicon.SHORT:
         return Claim(("reply length",), ("short",))
     return Claim(("reply length",), ("long",)) if words & lexicon.LONG else None
 
 
-def _unit(found: Found) -> Claim | None:
+def _unit(found: FoundPattern) -> Claim | None:
     return Claim((lexicon.UNITS[found.value],), (found.value,))
 
 
-def _tone(found: Found) -> Claim | None:
+def _tone(found: FoundPattern) -> Claim | None:
     return Claim(("tone",), (found.value.removesuffix("ly"),))
 
 
-def _quantity(found: Found) -> Claim | None:
-    """`my flight leaves at <time>`: the sentence is the relation, what fills its slots the value.
+def _quantity(found: FoundPattern) -> Claim | None:
+    """`my flight leaves at <time>`: the sentence is the relation, and the time is the value.
 
-    Of oneself one says much that differs by the day, so there only the first kind of slot counts.
+    What people say of themselves often differs by the day. So of `I run 5 km on Monday` only the
+    number is the value, and the day belongs to the relation.
     """
     text, slots = slotted(found["rest"], one_kind=found.thing == ("i",))
     before, _, _ = text.partition("<")
@@ -252,31 +259,31 @@ def _quantity(found: Found) -> Claim | None:
     return found.claim(*stems(text), value=" ".join(slots))
 
 
-def _age(found: Found) -> Claim | None:
-    """Of one of several children: how old it is, by its age."""
+def _age(found: FoundPattern) -> Claim | None:
+    """One of several children is known by its age: `my daughter is 9` claims that one is 9."""
     return found.claim("age", found.value) if found.one_of_many else None
 
 
-def _age_before(found: Found) -> Claim | None:
-    """The same child a year ago; another one would be of any age."""
+def _age_before(found: FoundPattern) -> Claim | None:
+    """The same child was a year younger, so the new age takes the place of that one only."""
     return found.claim("age", str(int(found.value) - 1)) if found.one_of_many else None
 
 
-def _partly(reading: Callable[[Found], Claim | None]) -> Callable[[Found], Claim | None]:
-    """For a pattern that leaves out some of what the statement says."""
+def _partly(makes_claim: MakesClaim) -> MakesClaim:
+    """For a pattern of which a part is left out of the claim."""
 
-    def read(found: Found) -> Claim | None:
-        claim = reading(found)
+    def makes_part(found: FoundPattern) -> Claim | None:
+        claim = makes_claim(found)
         return claim and replace(claim, whole=False)
 
-    return read
+    return makes_part
 
 
-def _stated(*relation: str) -> Callable[[Found], Claim | None]:
+def _stated(*relation: str) -> MakesClaim:
     return lambda found: found.claim(*relation)
 
 
-def _name_stated(relation: str) -> Callable[[Found], Claim | None]:
+def _name_stated(relation: str) -> MakesClaim:
     return lambda found: found.claim(relation) if found.named else None
 
 
@@ -297,12 +304,12 @@ _COUNTED = (
 
 
 def _compiled(
-    readings: Iterable[tuple[str, Callable[[Found], Claim | None]]],
-) -> list[tuple[re.Pattern[str], Callable[[Found], Claim | None]]]:
-    return [(re.compile(pattern), reading) for pattern, reading in readings]
+    rules: Iterable[tuple[str, MakesClaim]],
+) -> list[tuple[re.Pattern[str], MakesClaim]]:
+    return [(re.compile(pattern), makes_claim) for pattern, makes_claim in rules]
 
 
-_READINGS = _compiled(
+_RULES = _compiled(
     [
         (rf"{_WHO} (?:am|is|are) called (?P<value>.+)", _name),
         (rf"(?:the )?name of {_WHO} is (?P<value>.+)", _name),

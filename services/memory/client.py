@@ -1,23 +1,23 @@
 """How memory is reached."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from chatmesh.memory.v1 import memory_pb2 as pb
 from chatmesh.memory.v1 import memory_pb2_grpc as pb_grpc
 
 from services.memory import codec
-from services.memory.api import Fact, Kind, Match, Recollection, Remembered
+from services.memory.api import Erasure, Fact, Kind, Match, Recollection, Remembered
 from services.shared.channel import MeshChannel, connect
-from services.shared.chat import Scope
 from services.shared.codec import scope_out
+from services.shared.scope import Scope
 from services.shared.wire_errors import mesh_errors
 
 SERVICE = pb.DESCRIPTOR.services_by_name["MemoryService"]
 
 
 class MemoryClient:
-    """`Memory` over gRPC."""
+    """`Memory` over gRPC. `timeout` bounds every call, in seconds, except for `watch_erased`."""
 
     def __init__(self, channel: MeshChannel, *, timeout: float) -> None:
         self._stub = pb_grpc.MemoryServiceStub(channel)
@@ -66,6 +66,15 @@ class MemoryClient:
             request = pb.EraseRequest(scope=scope_out(scope))
             response = await self._stub.Erase(request, timeout=self._timeout)
         return response.erased
+
+    async def watch_erased(self, after: int) -> AsyncGenerator[Erasure, None]:
+        with mesh_errors("memory"):
+            call = self._stub.WatchErased(pb.WatchErasedRequest(after=after))
+            try:
+                async for response in call:
+                    yield codec.erasure_in(response)
+            finally:
+                call.cancel()
 
 
 @asynccontextmanager

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from chatmesh.memory.v1 import memory_pb2 as pb
 
-from services.memory.api import Fact, Kind, Match, Recollection, Remembered
-from services.shared.chat import Scope
+from services.memory.api import Erasure, Fact, Kind, Match, Recollection, Remembered
 from services.shared.codec import known, scope_in, scope_out
+from services.shared.errors import Malformed
+from services.shared.scope import Scope
 
 _KINDS: dict["pb.Kind.ValueType", Kind | None] = {
     pb.KIND_UNSPECIFIED: None,
@@ -17,6 +18,10 @@ _KINDS_OUT = {ours: theirs for theirs, ours in _KINDS.items()}
 _GIVEN: dict["pb.Kind.ValueType", Kind] = {
     theirs: ours for theirs, ours in _KINDS.items() if ours is not None
 }
+
+
+# Larger numbers no store can hold.
+_MAX_NUMBER = 2**63 - 1
 
 
 def fact_in(fact: pb.Fact) -> Fact:
@@ -120,4 +125,20 @@ def recollection_out(recollection: Recollection) -> pb.RecallResponse:
         preferences=map(fact_out, recollection.preferences),
         named=map(fact_out, recollection.named),
         found=map(fact_out, recollection.found),
+    )
+
+
+def watch_erased_in(request: pb.WatchErasedRequest) -> int:
+    if request.after > _MAX_NUMBER:
+        raise Malformed(f"after is more than {_MAX_NUMBER}", param="after")
+    return request.after
+
+
+def erasure_in(response: pb.WatchErasedResponse) -> Erasure:
+    return Erasure(response.number, scope_in(response.scope), tuple(response.fact_ids))
+
+
+def erasure_out(erasure: Erasure) -> pb.WatchErasedResponse:
+    return pb.WatchErasedResponse(
+        number=erasure.number, scope=scope_out(erasure.scope), fact_ids=erasure.fact_ids
     )

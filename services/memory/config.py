@@ -16,16 +16,21 @@ class MemoryConfig(ServiceConfig):
     store_url: str = Field(
         default="sqlite:.chatmesh/memory.sqlite", pattern=r"^(sqlite:.+|memory:)$"
     )
-    # How many texts are embedded at once, a core each.
+    # How many texts are embedded at the same time; each takes a core.
     embedder_threads: int = Field(default=1, gt=0)
     max_fact_chars: int = Field(default=500, gt=0)
-    max_facts_per_user: int = Field(default=10_000, gt=0)
-    # How many facts' embeddings are held in memory, 1.6 kB each, for those who were active last.
+    max_facts_per_person: int = Field(default=10_000, gt=0)
+    # How many facts are held in memory for those who were active last; each takes 1.6 kB.
     cached_facts: int = Field(default=100_000, ge=0)
-    # Of a long message, half of so many characters from either end are looked at.
+    # How much of a long message is used: half from its beginning and half from its end.
     max_query_chars: int = Field(default=400, ge=2)
-    # What the model is shown beside the standing preferences; about four characters a token.
+    # How many characters of facts the model is shown beside the preferences, and of preferences; a
+    # token has about four.
     found_chars: int = Field(default=1_200, ge=0)
     preference_chars: int = Field(default=1_200, ge=0)
-    # From which score on a fact is shown: lower finds more and shows more that does not matter.
+    # The least score with which a fact is shown. A lower one shows more, also of what does not
+    # matter.
     relevance: float = Field(default=0.2, ge=0, le=1)
+    # After how many seconds those who watch for erasures see what another process has erased in
+    # the same store. That happens during an upgrade; erasures of this process are seen at once.
+    erasures_reread_seconds: float = Field(default=5, gt=0)

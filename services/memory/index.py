@@ -1,4 +1,4 @@
-"""One user's facts, searchable: BM25 on the words and vectors on the meaning, weighed together."""
+"""One person's facts, searchable by their words (BM25) and by their meaning (vectors)."""
 
 import math
 import re
@@ -11,43 +11,45 @@ from numpy.typing import NDArray
 
 from services.memory.api import Fact, Match
 from services.memory.lexicon import JUDGING
-from services.memory.ports import Holding, Kept, Vectors
+from services.memory.ports import EmbeddedFact, ScopeFacts, Vectors
 from services.memory.statements import statements
 from services.memory.words import terms
 
-# Short texts: a word's second mention and a text's length say little.
+# BM25's parameters. Facts are short: that a word is repeated, or a fact longer, says little.
 _K1 = 0.9
 _B = 0.4
-# How much of the score the meaning makes; the words make the rest.
+# The share of the meaning in a score; the rest is the share of the words.
 _MEANING = 0.6
 _NAMES = re.compile(r"(?:my name is|i am called|call me|address me as) (.+)", re.I)
 
 
 class Index:
-    """What is kept at one revision. It never changes: a write makes the next one.
+    """A person's facts at one revision. An index never changes: a write makes another one.
 
-    What only a search needs is worked out at the first one.
+    What only a search needs is computed at the first search.
     """
 
-    def __init__(self, holding: Holding) -> None:
-        self.revision = holding.revision
-        self._kept = {kept.fact.id: kept for kept in holding.kept}
-        self.facts: Sequence[Fact] = [kept.fact for kept in self._kept.values()]
+    def __init__(self, kept: ScopeFacts) -> None:
+        self.revision = kept.revision
+        self._embedded = {each.fact.id: each for each in kept.embedded}
+        self.facts: Sequence[Fact] = [each.fact for each in self._embedded.values()]
 
     def __len__(self) -> int:
         return len(self.facts)
 
     def __contains__(self, fact_id: str) -> bool:
-        return fact_id in self._kept
+        return fact_id in self._embedded
 
-    def __getitem__(self, fact_id: str) -> Kept:
-        return self._kept[fact_id]
+    def __getitem__(self, fact_id: str) -> EmbeddedFact:
+        return self._embedded[fact_id]
 
-    def changed(self, revision: int, *, keep: Iterable[Kept], drop: Iterable[str]) -> "Index":
-        kept = self._kept | {each.fact.id: each for each in keep}
+    def changed(
+        self, revision: int, *, keep: Iterable[EmbeddedFact], drop: Iterable[str]
+    ) -> "Index":
+        embedded = self._embedded | {each.fact.id: each for each in keep}
         for fact_id in drop:
-            del kept[fact_id]
-        return Index(Holding(revision, tuple(kept.values())))
+            del embedded[fact_id]
+        return Index(ScopeFacts(revision, tuple(embedded.values())))
 
     def search(self, query: str, vector: Vectors, limit: int) -> list[Match]:
         """The best facts, best first. Scores are from 0 to 1 and comparable between queries."""
@@ -65,7 +67,7 @@ class Index:
         return cosines
 
     def without_names(self, query: str) -> str:
-        """The query without the user's own name: it is near every text that mentions them."""
+        """The query without the person's own name, which would find every fact that has it."""
         if not self._own_names:
             return query
         names = "|".join(map(re.escape, self._own_names))
@@ -82,7 +84,7 @@ class Index:
 
     @cached_property
     def _vectors(self) -> Vectors:
-        return np.stack([kept.vector for kept in self._kept.values()])
+        return np.stack([each.vector for each in self._embedded.values()])
 
     @cached_property
     def _bm25(self) -> bm25s.BM25 | None:
@@ -93,7 +95,7 @@ class Index:
         return bm25
 
     def _wording(self, query: str) -> Vectors:
-        """How much of the query's rare words each fact has: BM25 as a share of what it could be."""
+        """Each fact's BM25 score, as a share of the highest score that this query could reach."""
         asked = terms(query)
         if not asked or self._bm25 is None:
             return np.zeros(len(self), dtype=np.float32)
@@ -102,7 +104,7 @@ class Index:
         return scores
 
     def _rarity(self, term: str) -> float:
-        """The inverse document frequency as BM25 has it; most for a word that no fact has."""
+        """The inverse document frequency of BM25; it is highest for a word that no fact has."""
         assert self._bm25 is not None
         row = self._bm25.vocab_dict.get(term)
         starts = self._bm25.scores["indptr"]

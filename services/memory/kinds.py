@@ -1,4 +1,4 @@
-"""Whether a fact is a standing preference, which the model is always shown."""
+"""Whether a fact is a preference, which the model is always shown."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Closed classes of English words by which one statement is told from another."""
+"""Lists of English words by which the rules in `claims.py` tell statements apart."""
 
 
 def _words(listed: str) -> frozenset[str]:
@@ -9,7 +9,7 @@ def _phrases(listed: str) -> frozenset[str]:
     return frozenset(" ".join(phrase.split()) for phrase in listed.split(","))
 
 
-# Of these a person may have several, so that a second one is no news of the first.
+# A person may have several of these, so a second one says nothing about the first one.
 MANY = _words(
     """
     aunt brother child classmate client colleague cousin coworker daughter flatmate friend goal
@@ -19,7 +19,7 @@ MANY = _words(
     """
 )
 
-# What singles one of them out again.
+# With such a word there is only one of them.
 DISTINGUISHING = _words(
     """
     best big closest current elder eldest first last latest little new newest next older oldest
@@ -51,7 +51,7 @@ ATTRIBUTES = _words(
     """
 )
 
-# Words that judge a thing and do not say which it is.
+# Words that say how a thing is and not which one it is.
 JUDGING = _words(
     """
     a always amazing annoying awesome awful bad beautiful boring broken busy changing cheap closed
@@ -76,7 +76,7 @@ LANGUAGES = _words(
     """
 )
 
-# Capitalised, and yet nobody's name.
+# Words that begin with a capital letter and are nobody's name.
 NOT_NAMES = LANGUAGES | _words(
     """
     african albanian algerian american android argentinian asian atheist australian austrian

@@ -7,52 +7,64 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from services.memory.api import Fact
-from services.shared.chat import Scope
+from services.memory.api import Erasure, Fact
+from services.shared.scope import Scope
 
 Vectors = NDArray[np.float32]
 
 
 class Outdated(Exception):
-    """Somebody else wrote since the revision that a write was decided on."""
+    """The scope was written to since it had the revision on which this write was decided."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A fact and where its meaning lies, a vector of unit length."""
+class EmbeddedFact:
+    """A fact and the vector of its meaning, of unit length."""
 
     fact: Fact
     vector: Vectors
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
-    """All that is kept for a scope, as it was at one revision; 0 where there is nothing."""
+class ScopeFacts:
+    """All facts of a scope as they were at one revision; the revision is 0 where there are none."""
 
     revision: int = 0
-    kept: Sequence[Kept] = ()
+    embedded: Sequence[EmbeddedFact] = ()
 
 
 class FactStore(Protocol):
-    """Facts by scope. Every write gives the scope a revision that it never had before."""
+    """Facts by scope, and a log of what was erased.
+
+    Every write gives its scope a revision that no scope has had before. The log holds scopes and
+    ids, never words.
+    """
 
     async def revision(self, scope: Scope) -> int:
-        """0 for a scope without facts; cheap, for it is asked before every read."""
+        """0 for a scope without facts. Must be cheap: it is asked before every read."""
 
-    async def read(self, scope: Scope) -> Holding:
+    async def read(self, scope: Scope) -> ScopeFacts:
         """The facts in order of their ids."""
 
     async def write(
-        self, scope: Scope, revision: int, *, keep: Sequence[Kept], drop: Sequence[str]
+        self, scope: Scope, revision: int, *, keep: Sequence[EmbeddedFact], drop: Sequence[str]
     ) -> int:
-        """Keeps facts, over older ones of the same id, and erases others; says the new revision.
+        """Keeps facts, each over the one that has its id, and erases others by id.
 
-        All or nothing. Raises `Outdated` when `revision` is not the newest. What was erased or
-        overwritten is not in the store's files any more when this returns.
+        Returns the new revision. All is done, or nothing; raises `Outdated` when `revision` is not
+        the newest. When this returns, texts that were erased or overwritten are no longer in the
+        store's files. Ids that were erased, or whose text is another one now, are in the log.
         """
 
     async def erase(self, scope: Scope) -> int:
-        """Erases all that is kept for the scope, likewise; says how many facts that were."""
+        """Erases all facts of the scope, just as `write` does; returns how many there were."""
+
+    async def erasures(self, after: int, limit: int) -> Sequence[Erasure]:
+        """The first `limit` entries of the log whose number is above `after`, in ascending order.
+
+        Numbers start at 1 and ascend over all scopes in the order of the writes. None is used
+        twice, also after a restart.
+        """
 
 
 class Embedder(Protocol):

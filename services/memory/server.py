@@ -1,5 +1,8 @@
 """Memory over gRPC."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+
 import grpc
 from chatmesh.memory.v1 import memory_pb2 as pb
 from chatmesh.memory.v1 import memory_pb2_grpc as pb_grpc
@@ -12,11 +15,16 @@ from services.shared.codec import scope_in
 class MemoryServer(pb_grpc.MemoryServiceServicer):
     name = pb.DESCRIPTOR.services_by_name["MemoryService"].full_name
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, end_watches: Callable[[], None] = lambda: None) -> None:
         self._memory = memory
+        self._end_watches = end_watches
 
     def add_to(self, server: grpc.aio.Server) -> None:
         pb_grpc.add_MemoryServiceServicer_to_server(self, server)
+
+    def leave(self) -> None:
+        """Called when the service stops: watches never end by themselves and would hold it up."""
+        self._end_watches()
 
     async def Remember(self, request: pb.RememberRequest, context: object) -> pb.RememberResponse:
         return codec.remembered_out(await self._memory.remember(*codec.remember_in(request)))
@@ -42,3 +50,11 @@ class MemoryServer(pb_grpc.MemoryServiceServicer):
 
     async def Erase(self, request: pb.EraseRequest, context: object) -> pb.EraseResponse:
         return pb.EraseResponse(erased=await self._memory.erase(scope_in(request.scope)))
+
+    async def WatchErased(
+        self, request: pb.WatchErasedRequest, context: object
+    ) -> AsyncIterator[pb.WatchErasedResponse]:
+        after = codec.watch_erased_in(request)
+        async with aclosing(self._memory.watch_erased(after)) as erasures:
+            async for erasure in erasures:
+                yield codec.erasure_out(erasure)

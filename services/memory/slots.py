@@ -1,4 +1,4 @@
-"""The parts of a sentence that change while the sentence stays: numbers, times and dates."""
+"""The parts of a sentence that may change while the rest stays: numbers, times and dates."""
 
 import re
 
@@ -26,9 +26,9 @@ _KINDS = ("number", "time", "when")
 
 
 def slotted(lower: str, *, one_kind: bool = False) -> tuple[str, list[str]]:
-    """The sentence with its slots marked, and what filled them.
+    """The sentence with <number>, <time> and <when> in place of these parts, and the parts.
 
-    With `one_kind`, only numbers if there are any, else only times, else only dates.
+    With `one_kind`, only the numbers if there are any, else only the times, else only the dates.
     """
     kinds = {match.lastgroup for match in _SLOT.finditer(lower)}
     if one_kind:

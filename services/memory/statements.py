@@ -1,4 +1,7 @@
-"""A fact as plain statements: first person, positive, without what does not change the meaning."""
+"""Makes plain statements of a fact.
+
+They are in the first person, without negation and without words that do not change the meaning.
+"""
 
 import re
 from dataclasses import dataclass
@@ -34,22 +37,22 @@ _ARTICLES = frozenset({"a", "an", "the"})
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`text` without its negation, and whether it had one."""
+    """A clause without its negation, and whether it had one."""
 
     text: str
     negated: bool
 
     def words(self) -> tuple[str, ...]:
-        """What two statements share that say the same."""
+        """Two statements that say the same have the same words."""
         return tuple(word for word in plain_words(self.text) if word not in _ARTICLES)
 
     def stems(self) -> tuple[str, ...]:
-        """What two statements share that say the opposite of each other."""
+        """Two statements that say the opposite of each other have the same stems."""
         return tuple(stem for stem in stems(self.text) if stem not in _ARTICLES)
 
 
 def statements(text: str) -> list[Statement]:
-    """The clauses of a fact, as far as each names its own subject."""
+    """The clauses of a fact; a clause begins only where another subject is named."""
     text = folded(text)
     text = _OPENING.sub("", text) or text
     text = _USER.sub(_first_person, _USERS.sub("my", text))

@@ -13,16 +13,17 @@ from services.memory.adapters.in_memory import InMemoryFactStore
 from services.memory.adapters.metered import MeteredEmbedder, MeteredMemory
 from services.memory.adapters.sqlite import open_fact_store
 from services.memory.config import MemoryConfig
-from services.memory.keeper import Bounds, Keeper
+from services.memory.erasure_feed import ErasureFeed
+from services.memory.keeper import Keeper, MemoryLimits
 from services.memory.ports import FactStore
+from services.memory.recent_indexes import RecentIndexes
 from services.memory.server import MemoryServer
-from services.memory.shelf import Shelf
 from services.shared.embedder import open_embedder
 from services.shared.process import Service
 from services.shared.server import Servable
 
 _log = structlog.get_logger()
-# A fact must score half of the best one to be shown beside it.
+# A fact is shown only if it scores at least this share of the best one.
 _SHARE_OF_BEST = 0.5
 
 
@@ -30,19 +31,21 @@ _SHARE_OF_BEST = 0.5
 async def build(
     config: MemoryConfig, registry: CollectorRegistry
 ) -> AsyncIterator[Sequence[Servable]]:
-    # It turns its debugging messages on when it is imported.
+    # bm25s turns its debugging messages on when it is imported.
     logging.getLogger("bm25s").setLevel(logging.WARNING)
     with open_embedder(config.embedder_threads) as embedder:
         async with _opened(config.store_url) as store:
+            erasures = ErasureFeed(store, reread_seconds=config.erasures_reread_seconds)
             keeper = Keeper(
                 store,
-                Shelf(store, max_facts=config.cached_facts),
+                RecentIndexes(store, max_facts=config.cached_facts),
                 MeteredEmbedder(embedder, registry),
-                bounds=bounds(config),
+                erasures,
+                limits=limits(config),
                 now_ms=lambda: time.time_ns() // 1_000_000,
                 make_id=lambda: f"mem_{secrets.token_hex(12)}",
             )
-            yield [MemoryServer(MeteredMemory(keeper, registry))]
+            yield [MemoryServer(MeteredMemory(keeper, registry), erasures.close)]
 
 
 @asynccontextmanager
@@ -55,10 +58,10 @@ async def _opened(url: str) -> AsyncIterator[FactStore]:
         yield store
 
 
-def bounds(config: MemoryConfig) -> Bounds:
-    return Bounds(
+def limits(config: MemoryConfig) -> MemoryLimits:
+    return MemoryLimits(
         fact_chars=config.max_fact_chars,
-        facts=config.max_facts_per_user,
+        facts=config.max_facts_per_person,
         query_chars=config.max_query_chars,
         found_chars=config.found_chars,
         preference_chars=config.preference_chars,

@@ -1,4 +1,4 @@
-"""Texts as the words that carry their meaning: folded, stemmed, without what every text has."""
+"""The words of a text by which it is compared and found."""
 
 import re
 import unicodedata
@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import Stemmer  # type: ignore[import-not-found]
 
-# Without its cache, which would hold what people wrote.
+# The 0 turns its cache off, which would hold words that people wrote.
 _stem: Callable[[str], str] = Stemmer.Stemmer("english", 0).stemWord
 _UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _BETWEEN = r"\s!-/:-@\[-`{-~\u00a1-\u00bf\u2010-\u205e\u3000-\u303f"
-# A word with its marks (C++ is not C#), or one character of a script that does not part its words.
+# A word with its signs (C++ is not C#), or one character of a script without spaces.
 _TOKEN = re.compile(rf"[{_UNSPACED}]|[^{_BETWEEN}{_UNSPACED}]+[+#]*")
 _APOSTROPHES = str.maketrans(
     {"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"'}
@@ -33,7 +33,7 @@ _SPELLINGS = (
     (re.compile(r"(?<=\b[nN]eighb)or(?=s?\b)"), "our"),
     (re.compile(r"\b(is|are|am) named\b", re.I), r"\1 called"),
 )
-# One form, for what differs between writers and not in meaning.
+# Words of one meaning, and the one form that stands for them.
 _SAME = {
     "mom": "mother",
     "mum": "mother",
@@ -68,7 +68,7 @@ _COMMON = frozenset(
 
 
 def folded(text: str) -> str:
-    """The text in one Unicode form, with plain apostrophes, single spaces, nothing contracted."""
+    """The text in one Unicode form, with plain apostrophes, single spaces and no contractions."""
     text = " ".join(unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).split())
     for pattern, spelt_out in (*_CONTRACTIONS, *_SPELLINGS):
         text = pattern.sub(spelt_out, text)
@@ -81,12 +81,12 @@ def plain_words(text: str) -> list[str]:
 
 
 def stems(text: str) -> list[str]:
-    """The same, whatever their endings."""
+    """Every word of a folded text, in order and without its ending."""
     return [_stem(word) for word in plain_words(text)]
 
 
 def terms(text: str) -> list[str]:
-    """The words by which a text is found; pairs of characters where a script has no spaces."""
+    """The words by which a text is found, and pairs of characters where a script has no spaces."""
     words = _TOKEN.findall(folded(text).lower())
     found = [_stem(_SAME.get(word, word)) for word in words if word not in _COMMON]
     return found + _pairs(words)

@@ -26,7 +26,7 @@ CATEGORIES = (
 
 
 class TextTooLong(MeshError):
-    """A text is longer than what is screened; `max_chars` says how long it may be."""
+    """A text is too long to be screened; `max_chars` says how long it may be."""
 
     status = "INVALID_ARGUMENT"
 
@@ -58,7 +58,7 @@ class Verdict:
     scores: Mapping[str, float]
     # Categories above their thresholds, blocking or not.
     flagged: tuple[str, ...] = ()
-    # What blocked it.
+    # The category or the rule that blocked it.
     category: str = ""
     spans: tuple[Span, ...] = ()
     # The rewritten text, when the action is REWRITE.
@@ -67,7 +67,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """What a watched reply has grown by."""
+    """The text that was added to a watched reply."""
 
     text: str
     final: bool
@@ -75,23 +75,27 @@ class Grown:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What may be shown now; follows what was released before."""
+    """The text that may be shown now, after all that was released before."""
 
     text: str
-    # The category for which the reply must stop here; then nothing is released.
+    # The category or the rule for which the reply must stop here; then nothing is released.
     blocked_by: str = ""
-    # How many further words make it worth asking again.
+    # How many further words the next `Grown` should bring.
     next_words: int = 0
 
 
 class Moderation(Protocol):
-    """Says what may be read by the model and shown to people.
+    """Says what the model may read and what people may be shown.
 
-    It fails closed: whoever gets an error lets nothing pass.
+    Whoever gets an error from it lets nothing pass.
     """
 
     async def screen(self, texts: Sequence[str], direction: Direction) -> Sequence[Verdict]:
         """A verdict on each text, in order."""
 
     def watch(self, reply: AsyncIterator[Grown]) -> AsyncGenerator[Release, None]:
-        """One release for each growth; ends after the final one or a block."""
+        """One release for each `Grown`; ends after the final one, or after one that blocks.
+
+        Text is held back until enough of it has come to be judged, and while later text could still
+        make a rule find it.
+        """

@@ -1,4 +1,4 @@
-"""How a window gets its scores: the cheap stage first, the dear one only where that is in doubt."""
+"""How a window gets its scores: from a cheap stage first, and from a costly one only in doubt."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,19 +7,23 @@ import numpy as np
 
 from services.moderation.minors import compose_minors
 from services.moderation.phrasebook import Phrasebook
-from services.moderation.ports import FirstStage, Scorer, Scores
+from services.moderation.ports import FirstStage, Scores, WindowScorer
 
-# So many windows take longer than the event loop should wait.
+# More windows than this take longer than the event loop should wait.
 _INLINE = 8
 
 
 class Cascade:
-    """Scores windows; a window whose every first score is below `clear_below` keeps those."""
+    """Scores windows in two stages.
+
+    A window whose scores of the first stage are all below `clear_below` keeps them. Every other
+    window is scored by the second stage.
+    """
 
     def __init__(
         self,
         first: FirstStage,
-        second: Scorer,
+        second: WindowScorer,
         phrasebook: Phrasebook,
         *,
         clear_below: float,

@@ -1,4 +1,4 @@
-"""How moderation is reached."""
+"""Moderation, reached over gRPC."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -30,7 +30,7 @@ class ModerationClient:
     async def watch(self, reply: AsyncIterator[Grown]) -> AsyncGenerator[Release, None]:
         requests = (codec.grown_out(grown) async for grown in reply)
         with mesh_errors("moderation"):
-            # It lasts as long as the reply does: what bounds it is the request's own deadline.
+            # No timeout: the watch lasts as long as the reply, which has a deadline of its own.
             call = self._stub.Watch(requests)
             try:
                 async for response in call:

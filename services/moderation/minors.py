@@ -1,4 +1,4 @@
-"""Sexual text about minors: composed of two signs, since nobody should write examples of it."""
+"""Recognizes sexual text about minors by two signs, since nobody should write examples of it."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ _SURE = re2.compile(
     r"|(?:elementary|primary|middle|junior high|grade) school(?:er)?s?"
     r"|(?:[1-9]|10|11)th[- ]grade(?:r)?s?|not yet (?:18|eighteen))\b"
 )
-# Said of adults as well.
+# Words that are also said of adults.
 _PERHAPS = re2.compile(
     r"(?i)\b(?:teen(?:age)?(?:r)?s?|high[- ]school(?:er)?s?|girls?|boys?|daughters?|sons?"
     r"|step-?(?:daughter|son|sister)s?|niece|nephew|(?:barely|just) (?:legal|18|eighteen)"
@@ -33,7 +33,7 @@ _PERHAPS_COUNTS = 0.4
 
 
 def compose_minors(windows: Sequence[str], scores: Scores) -> None:
-    """Sets the category's scores: the sexual ones, as far as the window speaks of minors."""
+    """Sets the scores of `sexual/minors`: the sexual score times how surely minors are meant."""
     mentions = np.array([_mention(window) for window in windows], dtype=np.float32)
     scores[:, _MINORS] = scores[:, _SEXUAL] * mentions
 

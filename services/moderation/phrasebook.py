@@ -1,4 +1,4 @@
-"""An operator's own words and phrases."""
+"""Words and phrases that an operator adds to the categories."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from services.moderation.ports import Scores
 
 
 class Phrasebook:
-    """Gives score 1 to windows that hold a phrase, whatever its case; words are matched whole."""
+    """Gives a window the score 1 where it holds a phrase. Case does not matter; words are whole."""
 
     def __init__(self, phrases: Mapping[str, Sequence[str]]) -> None:
         self._patterns = [
@@ -34,7 +34,7 @@ def _pattern(phrases: Sequence[str]) -> re2._Regexp:
 
 
 def _whole(phrase: str) -> str:
-    """RE2 knows a word's edge beside ASCII; elsewhere the phrase is found within words as well."""
+    """RE2 sees the edge of a word only next to ASCII. Other phrases are also found inside words."""
     before = r"\b" if phrase[0].isascii() and phrase[0].isalnum() else ""
     after = r"\b" if phrase[-1].isascii() and phrase[-1].isalnum() else ""
     return f"{before}{re2.escape(phrase)}{after}"

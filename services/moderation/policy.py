@@ -1,4 +1,4 @@
-"""What is let through: thresholds by category, actions by rule, read from a YAML file."""
+"""What may pass: thresholds for categories and actions for rules, read from a YAML file."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -9,13 +9,13 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from services.moderation.api import CATEGORIES, Direction
-from services.moderation.windows import Windowing
+from services.moderation.windows import WindowSize
 
 BUNDLED = Path(__file__).parent / "policy.yaml"
 
 
 class BrokenPolicy(ValueError):
-    """The file is not a policy; says where."""
+    """The file is not a policy; the message says what is wrong, and where."""
 
 
 class RuleAction(Enum):
@@ -39,7 +39,7 @@ class _Frozen(BaseModel):
 
 
 class Thresholds(_Frozen):
-    """From which score on a category is flagged, and from which it blocks; none: never."""
+    """The lowest score that flags a text, and the lowest that blocks it; None: no score does."""
 
     flag: Score | None = None
     block: Score | None = None
@@ -48,11 +48,11 @@ class Thresholds(_Frozen):
 _NEVER = Thresholds()
 
 
-class Side(_Frozen):
-    """What holds for one direction."""
+class DirectionPolicy(_Frozen):
+    """The part of a policy that holds for one direction."""
 
     categories: dict[Category, Thresholds]
-    # By rule or by family of rules; a rule's own entry counts for more.
+    # By a rule's name or by its family's; a rule's own entry comes before its family's.
     rules: dict[str, RuleAction]
 
     def action(self, rule: str, family: str) -> RuleAction:
@@ -66,7 +66,7 @@ class Side(_Frozen):
         )
 
     def blocking(self, scores: Sequence[float]) -> str:
-        """The category that blocks, a narrower one before a wider; nothing if none does."""
+        """The category that blocks, or an empty string; `sexual/minors` comes before `sexual`."""
         blocking = [
             (category.count("/"), score, category)
             for category, score in zip(CATEGORIES, scores, strict=True)
@@ -82,12 +82,12 @@ def _reaches(score: float, threshold: float | None) -> bool:
     return threshold is not None and score >= threshold
 
 
-class Windows(_Frozen):
+class _Windows(_Frozen):
     words: int = Field(ge=8, le=100)
     overlap: int = Field(ge=0)
 
     @model_validator(mode="after")
-    def _overlap_is_less(self) -> "Windows":
+    def _overlap_is_less(self) -> "_Windows":
         if self.overlap >= self.words:
             raise ValueError("overlap must be less than words")
         return self
@@ -95,23 +95,24 @@ class Windows(_Frozen):
 
 class Policy(_Frozen):
     max_chars: int = Field(gt=0)
-    windows: Windows
-    # For how many new words a growing reply is held back: the first time, the second, ever after.
+    windows: _Windows
+    # After how many new words a growing reply is judged and shown: the first time, the second time,
+    # and so on; the last number holds for all later times.
     release_after_words: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
-    # Operators' own words and phrases by category: whatever holds one scores 1 there.
+    # An operator's own words and phrases by category; a window that holds one scores 1 in it.
     phrases: dict[Category, tuple[Annotated[str, Field(min_length=1)], ...]]
-    input: Side
-    output: Side
+    input: DirectionPolicy
+    output: DirectionPolicy
 
-    def side(self, direction: Direction) -> Side:
+    def for_direction(self, direction: Direction) -> DirectionPolicy:
         return self.input if direction is Direction.INPUT else self.output
 
     @property
-    def windowing(self) -> Windowing:
-        return Windowing(self.windows.words, self.windows.overlap)
+    def window_size(self) -> WindowSize:
+        return WindowSize(self.windows.words, self.windows.overlap)
 
     def release_after(self, releases: int) -> int:
-        """How many words the next release waits for when there have been so many."""
+        """How many new words the next release waits for, after so many releases."""
         return self.release_after_words[min(releases, len(self.release_after_words) - 1)]
 
 

@@ -1,4 +1,4 @@
-"""What moderation needs from outside its core, and what its steps hand to each other."""
+"""What moderation's core needs, and the values that its steps give to each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,39 +9,46 @@ from numpy.typing import NDArray
 
 from services.moderation.api import Span
 
-# A column for each of `CATEGORIES`, 0 to 1.
+# A row for each window, a column for each of `CATEGORIES`; values from 0 to 1.
 Scores = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What was seen in a text, whichever way it goes; holds none of the text."""
+class Inspection:
+    """What was found in a text, the same for both directions; holds none of the text."""
 
+    # One for each of `CATEGORIES`, 0 to 1.
     scores: tuple[float, ...]
+    # What the rules found.
     spans: tuple[Span, ...]
 
 
-class Reader(Protocol):
-    async def read(self, texts: Sequence[str]) -> Sequence[Reading]:
-        """A reading of each text, in order."""
+class Inspector(Protocol):
+    async def inspect(self, texts: Sequence[str]) -> Sequence[Inspection]:
+        """An inspection of each text, in order."""
 
 
-class Scorer(Protocol):
+class WindowScorer(Protocol):
     async def score(self, windows: Sequence[str]) -> Scores:
         """A row for each window."""
 
 
 class FirstStage(Protocol):
-    """Scores every window, cheaply. It may be wrong, but must not be far too low."""
+    """Scores every window at little cost, to find those that need a second look.
 
-    def score(self, windows: Sequence[str]) -> Scores: ...
+    It may score a harmless window too high, but hardly ever a harmful one too low.
+    """
+
+    def score(self, windows: Sequence[str]) -> Scores:
+        """A row for each window."""
 
 
 class Finder(Protocol):
     """Finds stretches of text by the rules of one family, such as `secrets`.
 
-    What it finds in a line may depend on the line above, and on others only where `settled` holds
-    them together; a backslash at its end joins a line to the next.
+    What it finds in a line may depend on the line above. A line that ends with a backslash and the
+    next one are one line. It may depend on more lines only where `settled` answers with a place
+    before all of them, as for a private key.
     """
 
     @property
@@ -53,4 +60,7 @@ class Finder(Protocol):
     def find(self, text: str) -> list[Span]: ...
 
     def settled(self, text: str) -> int:
-        """Up to here `find` finds the same whatever follows, but for a last word that may go on."""
+        """Where the part of a growing text ends in which later text changes no find.
+
+        A last word that may still grow is the caller's business.
+        """

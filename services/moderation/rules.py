@@ -1,12 +1,12 @@
-"""What becomes of what the rules find."""
+"""What happens to the stretches of text that rules find."""
 
 from collections.abc import Iterable, Sequence
 
 from services.moderation.api import Span
-from services.moderation.policy import RuleAction, Side
+from services.moderation.policy import DirectionPolicy, RuleAction
 from services.moderation.ports import Finder
 
-# Taken out, where other finds leave their rule's name.
+# Finds of this family are removed. Every other find is replaced by its rule's name.
 _INVISIBLE = "hidden"
 
 
@@ -15,14 +15,14 @@ class UnknownRule(ValueError):
 
 
 class Rulebook:
-    """One side of a policy, as far as rules go."""
+    """The rules of a policy for one direction. Raises `UnknownRule`."""
 
-    def __init__(self, finders: Sequence[Finder], side: Side) -> None:
+    def __init__(self, finders: Sequence[Finder], policy: DirectionPolicy) -> None:
         self._family_of = {rule: finder.family for finder in finders for rule in finder.rules}
-        if unknown := side.rules.keys() - self._family_of.keys() - set(self._family_of.values()):
+        if unknown := policy.rules.keys() - self._family_of.keys() - set(self._family_of.values()):
             raise UnknownRule(f"the policy's rules name {', '.join(sorted(unknown))}: no such rule")
         self._actions = {
-            rule: side.action(rule, family) for rule, family in self._family_of.items()
+            rule: policy.action(rule, family) for rule, family in self._family_of.items()
         }
         self._acting = [
             finder
@@ -31,7 +31,7 @@ class Rulebook:
         ]
 
     def find(self, text: str) -> list[Span]:
-        """What the side acts on; what it lets pass is not looked for."""
+        """Finds only what the policy masks or blocks."""
         return [
             span
             for finder in self._acting
@@ -40,16 +40,16 @@ class Rulebook:
         ]
 
     def settled(self, text: str) -> int:
-        """Up to here `find` finds the same whatever follows."""
+        """Where the part of a growing text ends in which later text changes no find."""
         return min((finder.settled(text) for finder in self._acting), default=len(text))
 
     def blocked_by(self, spans: Iterable[Span]) -> str:
-        """The rule that blocks, or nothing."""
+        """The name of the first rule that blocks, or an empty string."""
         blocking = (s.rule for s in spans if self._actions[s.rule] is RuleAction.BLOCK)
         return next(blocking, "")
 
     def masked(self, spans: Iterable[Span]) -> list[Span]:
-        """What is to be masked, in order and apart; the first of overlapping finds names them."""
+        """The finds to be masked, in order. Overlapping ones become one, named after the first."""
         apart: list[Span] = []
         masked = (span for span in spans if self._actions[span.rule] is RuleAction.MASK)
         for span in sorted(masked, key=lambda span: span.start):

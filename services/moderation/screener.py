@@ -1,4 +1,4 @@
-"""Decides, by a policy, what becomes of what was read."""
+"""Decides by a policy whether a text passes, is rewritten or is blocked."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
@@ -12,31 +12,31 @@ from services.moderation.api import (
     Verdict,
 )
 from services.moderation.policy import Policy
-from services.moderation.ports import Finder, Reader, Reading, Scorer
+from services.moderation.ports import Finder, Inspection, Inspector, WindowScorer
 from services.moderation.rules import Rulebook
 from services.moderation.watcher import Watcher
 
 
 class Screener:
-    """Screens whole texts and watches growing ones. What fails in between fails the call."""
+    """Screens whole texts and watches growing ones. A failure of any step fails the call."""
 
     def __init__(
-        self, reader: Reader, scorer: Scorer, finders: Sequence[Finder], policy: Policy
+        self, inspector: Inspector, scorer: WindowScorer, finders: Sequence[Finder], policy: Policy
     ) -> None:
-        self._reader = reader
+        self._inspector = inspector
         self._scorer = scorer
         self._policy = policy
         self._rulebooks = {
-            direction: Rulebook(finders, policy.side(direction)) for direction in Direction
+            direction: Rulebook(finders, policy.for_direction(direction)) for direction in Direction
         }
 
     async def screen(self, texts: Sequence[str], direction: Direction) -> Sequence[Verdict]:
         for text in texts:
             self._check_length(len(text))
-        readings = await self._reader.read(texts)
+        inspections = await self._inspector.inspect(texts)
         return [
-            self._judge(text, reading, direction)
-            for text, reading in zip(texts, readings, strict=True)
+            self._judge(text, inspection, direction)
+            for text, inspection in zip(texts, inspections, strict=True)
         ]
 
     async def watch(self, reply: AsyncIterator[Grown]) -> AsyncGenerator[Release, None]:
@@ -55,11 +55,11 @@ class Screener:
         if length > limit:
             raise TextTooLong(f"{length} characters, at most {limit}", max_chars=str(limit))
 
-    def _judge(self, text: str, reading: Reading, direction: Direction) -> Verdict:
-        side, rulebook = self._policy.side(direction), self._rulebooks[direction]
-        scores = dict(zip(CATEGORIES, reading.scores, strict=True))
-        flagged, spans = side.flagged(reading.scores), reading.spans
-        if blocked_by := side.blocking(reading.scores) or rulebook.blocked_by(spans):
+    def _judge(self, text: str, inspection: Inspection, direction: Direction) -> Verdict:
+        policy, rulebook = self._policy.for_direction(direction), self._rulebooks[direction]
+        scores = dict(zip(CATEGORIES, inspection.scores, strict=True))
+        flagged, spans = policy.flagged(inspection.scores), inspection.spans
+        if blocked_by := policy.blocking(inspection.scores) or rulebook.blocked_by(spans):
             return Verdict(Action.BLOCK, scores, flagged, blocked_by, spans)
         if masked := rulebook.masked(spans):
             rewritten = rulebook.rewrite(text, masked)

@@ -1,25 +1,26 @@
-"""One reply as it grows: what of it may be shown by now."""
+"""Follows one reply as it grows, and says what of it may be shown."""
 
 from services.moderation.api import Grown, Release, Span
 from services.moderation.policy import Policy
-from services.moderation.ports import Scorer
+from services.moderation.ports import WindowScorer
 from services.moderation.rules import Rulebook
 from services.moderation.windows import count_words, last_gap, last_words, windows
 
-# How much of what was shown is remembered for the rules to look back upon, in characters.
+# How many characters of what was shown are kept, since rules also look at text before a find.
 _LOOK_BACK = 2_000
-# A last word is held back up to this length, in characters: a longer secret may be cut in two.
+# A last word is held back up to this many characters. A longer secret may be shown in part.
 _LONGEST_WORD = 4_096
 
 
 class Watcher:
-    """Holds text back until it was scored in a window and no rule could still find more in it."""
+    """Holds text back until its window was scored and later text cannot make a rule find it."""
 
-    def __init__(self, scorer: Scorer, rulebook: Rulebook, policy: Policy) -> None:
+    def __init__(self, scorer: WindowScorer, rulebook: Rulebook, policy: Policy) -> None:
         self._scorer = scorer
         self._rulebook = rulebook
         self._policy = policy
-        # The end of what was shown, then all that was not; before `_scored` everything was scored.
+        # The last characters that were shown, and then all that were not. `_shown` and `_scored`
+        # say up to where it was shown and scored.
         self._text = ""
         self._shown = 0
         self._scored = 0
@@ -29,7 +30,7 @@ class Watcher:
         self._text += grown.text
         fresh = count_words(self._text[self._scored :])
         wanted = self._policy.release_after(self._releases)
-        # Callers may count spaces, of which there is one less.
+        # Callers may count spaces, and n words have only n - 1 spaces between them.
         if fresh + 1 < wanted and not grown.final:
             return Release("", next_words=wanted - fresh)
         if fresh and (category := await self._blocking_category()):
@@ -37,10 +38,10 @@ class Watcher:
         return self._release(final=grown.final)
 
     async def _blocking_category(self) -> str:
-        """Scores what is new, with some words of what came before it."""
-        before = last_words(self._text[: self._scored], self._policy.windows.overlap)
+        """Scores the new text together with the last words before it."""
+        before = last_words(self._text[: self._scored], self._policy.window_size.overlap)
         fresh = self._text[self._scored :]
-        scores = await self._scorer.score(windows(before + fresh, self._policy.windowing))
+        scores = await self._scorer.score(windows(before + fresh, self._policy.window_size))
         return self._policy.output.blocking(scores.max(axis=0).tolist())
 
     def _release(self, *, final: bool) -> Release:
@@ -59,7 +60,10 @@ class Watcher:
         return Release(released, next_words=self._policy.release_after(self._releases))
 
     def _line_begin(self) -> int:
-        """Where the line begins above the one of the unshown text; a backslash joins lines."""
+        """Where the line begins that stands above the line of the first unshown character.
+
+        A line that ends with a backslash and the next one are one line.
+        """
         begin = self._text.rfind("\n", 0, self._shown)
         begin = self._text.rfind("\n", 0, max(begin, 0)) + 1
         while begin > 1 and self._text[begin - 2] == "\\":

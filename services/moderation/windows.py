@@ -1,4 +1,4 @@
-"""How a text is cut into the windows that are scored."""
+"""Counts a text's words, and cuts it into the windows that are scored."""
 
 import re
 from dataclasses import dataclass
@@ -8,15 +8,16 @@ _IDEOGRAPHS = (
     "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _SYLLABLES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-# An ideograph counts as a word, so do four letters of a script that does not part its words, and
-# so do 12 characters without a space in any other: nothing is so long that it is never looked at.
+# An ideograph counts as a word. So do up to four letters of a script that puts no space between
+# words, and up to 12 characters without a space in any other script. So even a text without spaces
+# has words, and is scored after some of them.
 _WORD = re.compile(rf"[{_IDEOGRAPHS}]|[{_SYLLABLES}]{{1,4}}|[^\s{_IDEOGRAPHS}{_SYLLABLES}]{{1,12}}")
 _UNSPACED = re.compile(rf"[\s{_IDEOGRAPHS}{_SYLLABLES}\u3000-\u303f\uff00-\uff0f]")
 
 
 @dataclass(frozen=True, slots=True)
-class Windowing:
-    """In words; a window begins with the last `overlap` words of the one before."""
+class WindowSize:
+    """How many words a window has; it begins with the last `overlap` words of the one before."""
 
     words: int
     overlap: int
@@ -26,22 +27,22 @@ def count_words(text: str) -> int:
     return sum(1 for _ in _WORD.finditer(text))
 
 
-def windows(text: str, windowing: Windowing) -> list[str]:
+def windows(text: str, window_size: WindowSize) -> list[str]:
     """At least one window; together they hold every word."""
     spans = [match.span() for match in _WORD.finditer(text)]
-    if len(spans) <= windowing.words:
+    if len(spans) <= window_size.words:
         return [text]
-    step = windowing.words - windowing.overlap
-    begins = range(0, len(spans) - windowing.overlap, step)
+    step = window_size.words - window_size.overlap
+    begins = range(0, len(spans) - window_size.overlap, step)
     return [
-        text[spans[begin][0] : spans[min(begin + windowing.words, len(spans)) - 1][1]]
+        text[spans[begin][0] : spans[min(begin + window_size.words, len(spans)) - 1][1]]
         for begin in begins
     ]
 
 
 def last_words(text: str, count: int) -> str:
-    """The end of a text from its `count`-th last word on."""
-    # A word takes at most 24 characters, and more than as many spaces between two are not read.
+    """The end of a text, from its `count`-th last word on."""
+    # Looks at no more than 48 characters for each word, so that a long text costs no more.
     begins = [match.start() for match in _WORD.finditer(text, max(0, len(text) - count * 48))]
     if count <= 0 or not begins:
         return ""
@@ -49,7 +50,10 @@ def last_words(text: str, count: int) -> str:
 
 
 def last_gap(text: str) -> int:
-    """Where the last run of characters begins that no space, and no script without spaces, ends."""
+    """Where the last word begins that may still grow; the text's length where it ends with a gap.
+
+    Every letter of a script without spaces ends a word.
+    """
     end = len(text)
     while end and not _UNSPACED.match(text, end - 1):
         end -= 1

@@ -17,20 +17,20 @@ from services.moderation.adapters.ngrams import CLEAR_BELOW, open_ngrams
 from services.moderation.adapters.personal import PersonalFinder
 from services.moderation.adapters.secrets import open_secrets
 from services.moderation.api import Direction
-from services.moderation.cache import CachedReader
+from services.moderation.cache import CachedInspector
 from services.moderation.cascade import Cascade
 from services.moderation.config import ModerationConfig
+from services.moderation.inspector import TextInspector
 from services.moderation.phrasebook import Phrasebook
 from services.moderation.policy import Policy, read_policy
-from services.moderation.ports import Finder, Scorer
-from services.moderation.reader import TextReader
+from services.moderation.ports import Finder, WindowScorer
 from services.moderation.screener import Screener
 from services.moderation.server import ModerationServer
 from services.shared.embedder import Embedder, open_embedder
 from services.shared.process import Service
 from services.shared.server import Servable
 
-# Makes the rules, both stages and libphonenumber load what they load when they are first used.
+# Screened once at start: the rules, both stages and libphonenumber load files on their first use.
 _WARM_UP = "Call +44 20 7946 0958, api key: sk-live-0123456789abcdef, and kill everyone."
 
 
@@ -42,20 +42,20 @@ async def build(
     with open_embedder(config.embedder_threads) as embedder:
         scorer = _cascade(policy, embedder, registry)
         finders = open_finders()
-        reader = CachedReader(
-            TextReader(scorer, finders, policy.windowing), texts=config.cached_texts
+        inspector = CachedInspector(
+            TextInspector(scorer, finders, policy.window_size), texts=config.cached_texts
         )
-        screener = Screener(reader, scorer, finders, policy)
+        screener = Screener(inspector, scorer, finders, policy)
         await screener.screen([_WARM_UP], Direction.INPUT)
         yield [ModerationServer(MeteredModeration(screener, registry))]
 
 
 def open_finders() -> Sequence[Finder]:
-    """In the order in which they name what more than one finds."""
+    """In order: where two find the same, the first one names it."""
     return [open_secrets(), PersonalFinder(), HiddenFinder(), InjectionFinder()]
 
 
-def _cascade(policy: Policy, embedder: Embedder, registry: CollectorRegistry) -> Scorer:
+def _cascade(policy: Policy, embedder: Embedder, registry: CollectorRegistry) -> WindowScorer:
     return Cascade(
         MeteredFirstStage(open_ngrams(), registry),
         MeteredSecondStage(HeadStage(embedder, open_heads()), registry),

@@ -1,4 +1,4 @@
-"""Work that goes on beside the requests."""
+"""Work that goes on while requests are answered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from services.shared.errors import InternalError, MeshError
+
 _log = structlog.get_logger()
 
 
 @asynccontextmanager
 async def in_background(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Runs `work` beside what is within, and cancels it when left."""
+    """Runs `work` as a task of its own while within, and cancels it on leaving."""
     task = asyncio.create_task(_logged(work))
     try:
         yield
@@ -21,14 +23,29 @@ async def in_background(work: Callable[[], Awaitable[None]]) -> AsyncIterator[No
 
 
 async def every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
-    """Repeats `action` for ever, `seconds` after it ended; a failure is logged, and it goes on."""
+    """Never returns: runs `action` again and again, `seconds` apart. A failure is logged."""
     while True:
         await asyncio.sleep(seconds)
         await _logged(action)
 
 
+async def failure_of(work: Awaitable[None]) -> MeshError | None:
+    """Waits for `work` and says with what it failed, in words that a caller may read.
+
+    A bug is logged here. What it said may be a user's words, so the caller gets an `InternalError`.
+    """
+    try:
+        await work
+    except MeshError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - nobody else waits for it
+        _log.error("bug", exc_info=error)
+        return InternalError("internal error")
+    return None
+
+
 async def _logged(work: Callable[[], Awaitable[None]]) -> None:
     try:
         await work()
-    except Exception as error:  # noqa: BLE001 - nobody waits for it, so it is told here
+    except Exception as error:  # noqa: BLE001 - nobody awaits the task, so it is logged here
         _log.error("background work failed", exc_info=error)

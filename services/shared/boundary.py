@@ -1,4 +1,4 @@
-"""What every served call gets, in one place: ids, span, deadline, metrics, and errors by class."""
+"""What every served call gets: its ids, a span, its deadline, metrics, and errors by class."""
 
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -16,9 +16,9 @@ from services.shared.tracing import Tracer
 from services.shared.wire_errors import status_code, trailers
 
 _log = structlog.get_logger()
-Method = Any  # grpc.RpcMethodHandler, whose fields the stubs do not know
+Method = Any  # grpc.RpcMethodHandler, whose type stubs lack its fields
 Context = grpc.aio.ServicerContext[Any, Any]
-# Health and reflection are asked often and say nothing of the mesh's own work.
+# Health and reflection are called often, and are no part of the mesh's own work.
 _UNMETERED = ("/grpc.health.", "/grpc.reflection.")
 
 
@@ -41,7 +41,8 @@ class Boundary(grpc.aio.ServerInterceptor):
             return await continuation(handler_call_details)
         if method not in self._wrapped:
             served = await continuation(handler_call_details)
-            if served is None:  # an unknown method is not worth remembering: strangers choose it
+            # A method that we do not have is not kept: callers could fill the memory with names.
+            if served is None:
                 return None
             self._wrapped[method] = self._wrap(method, served)
         return self._wrapped[method]
@@ -67,8 +68,8 @@ class Boundary(grpc.aio.ServerInterceptor):
     def _streaming(
         self, method: str, behaviour: Callable[..., AsyncGenerator[Any, None]]
     ) -> Method:
-        # Written one by one, not handed over as a generator: gRPC leaves a generator open when the
-        # caller cancels, and what it holds would stop only when it is collected.
+        # We write the responses ourselves and do not hand the generator to gRPC. When a caller
+        # cancels, gRPC leaves it open: its work would stop only when Python collects it.
         async def stream(request: Any, context: Context) -> None:
             with self._call(method, context) as call:
                 try:
@@ -101,14 +102,14 @@ class Boundary(grpc.aio.ServerInterceptor):
 
 
 class _Call:
-    """How one call ends."""
+    """With which code one call ends."""
 
     def __init__(self, method: str) -> None:
         self._method = method
         self.code = "OK"
 
     def failed(self, error: Exception) -> MeshError:
-        """The failure as the caller may know it; a bug is logged here and loses its words."""
+        """The error that the caller is told. A bug is logged here, and its text stays here."""
         if not isinstance(error, MeshError):
             _log.error("bug", method=self._method, exc_info=error)
             error = InternalError("internal error")

@@ -1,4 +1,4 @@
-"""How a service is reached: channels whose calls carry the request in hand and its deadline."""
+"""How a service is reached: channels whose calls carry their request's ids and deadline."""
 
 import asyncio
 import json
@@ -21,64 +21,68 @@ _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-    # A peer that vanished without a word is noticed within these, in milliseconds.
+    # All times are in milliseconds. A machine that dies closes no connection: these two say how
+    # often a replica is asked for a sign of life, and how long it has to give one.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
-    # A restarted peer is found again within a second, not within gRPC's two minutes.
+    # A restarted replica is found again within a second. gRPC's own default is two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # How long a connection may take to come about, whatever its name says.
+    # How long one attempt to connect may take. gRPC's name for it says something else.
     ("grpc.min_reconnect_backoff_ms", 1_000),
 )
 
 
-class _Line:
-    """A gRPC channel to some replicas; it is given up when others take their place."""
+class _CountedChannel:
+    """A gRPC channel to a fixed list of replicas. It counts its running calls.
+
+    When the list changes, `MeshChannel` opens another one and closes this one after its last call.
+    """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
         self._methods: dict[str, Any] = {}
-        self._under_way = 0
-        self._unused = asyncio.Event()
-        self._unused.set()
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def call(self, method: "_Method", request: tuple[Any, ...], timeout: float | None) -> Any:
         if method.path not in self._methods:
-            self._methods[method.path] = method.of(self.channel)
+            self._methods[method.path] = method.on(self.channel)
         call = self._methods[method.path](*request, timeout=within(timeout), metadata=outgoing())
-        self._under_way += 1
-        self._unused.clear()
+        self._running += 1
+        self._idle.clear()
         call.add_done_callback(self._ended)
         return call
 
     def _ended(self, _: object) -> None:
-        self._under_way -= 1
-        if not self._under_way:
-            self._unused.set()
+        self._running -= 1
+        if not self._running:
+            self._idle.set()
 
-    async def retire(self) -> None:
-        await self._unused.wait()
+    async def close_when_idle(self) -> None:
+        await self._idle.wait()
         await self.channel.close()
 
 
 class _Method:
-    """One method of a stub, called as part of the request in hand, on the line of the moment."""
+    """What a generated stub calls for one of its methods. `MeshChannel` picks the gRPC channel."""
 
     def __init__(
         self,
         owner: "MeshChannel",
         kind: str,
         path: str,
-        given: tuple[tuple[Any, ...], dict[str, Any]],
+        serializers: tuple[tuple[Any, ...], dict[str, Any]],
     ) -> None:
         self._owner = owner
         self._kind = kind
-        self._given = given
+        self._serializers = serializers
         self.path = path
         self.answers_once = kind == "unary_unary"
 
-    def of(self, channel: grpc.aio.Channel) -> Any:
-        positional, named = self._given
+    def on(self, channel: grpc.aio.Channel) -> Any:
+        positional, named = self._serializers
         return getattr(channel, self._kind)(self.path, *positional, **named)
 
     def __call__(self, *request: Any, timeout: float | None = None) -> Any:
@@ -86,57 +90,63 @@ class _Method:
 
 
 class MeshChannel(grpc.aio.Channel):
-    """A channel for generated stubs to all replicas of a service that take calls now.
+    """A channel for generated stubs, to all replicas of a service that take calls now.
 
-    Adds metadata and the shrinking deadline to every call. Where replicas come and go, new calls go
-    to those of the moment; connections that stay are shared by gRPC below. A call with one answer
-    waits for a connection before it is sent, as long as the peers' patience lasts; one that may be
-    repeated also when it was lost.
+    Every call carries its request's metadata and what is left of its deadline. When replicas come
+    and go, `current` becomes a gRPC channel to the new list of them; gRPC itself keeps the
+    connections to those that stay.
+
+    A call with one answer is not sent before there is a connection, and waits for one as long as
+    the peers' patience allows. If the method may be repeated, it is also sent again, within the
+    same time, when the connection broke before an answer came.
     """
 
     def __init__(self, peers: Peers, service: ServiceDescriptor) -> None:
         self._peers = peers
         self._repeatable = {_path(service, method) for method in _repeatable(service)}
         self._config = json.dumps(_service_config(service))
-        self._retired: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._replaced = Signal()
-        self.line = self._open()
+        self.current = self._open()
 
     def call(self, method: _Method, request: tuple[Any, ...], timeout: float | None) -> Any:
         if self._peers.patience_seconds and method.answers_once:
-            return self._called_patiently(method, request, timeout)
-        return self.line.call(method, request, timeout)
+            return self._call_patiently(method, request, timeout)
+        return self.current.call(method, request, timeout)
 
-    async def _called_patiently(
+    async def _call_patiently(
         self, method: _Method, request: tuple[Any, ...], timeout: float | None
     ) -> Any:
         clock = asyncio.get_running_loop().time
         with due_in(timeout):
             due = clock() + self._patience()
-            if self.line.channel.get_state() is not grpc.ChannelConnectivity.READY:
-                await self._another_or_again(self.line, due)
+            if self.current.channel.get_state() is not grpc.ChannelConnectivity.READY:
+                await self._connected_or_replaced(self.current, due)
             while True:
-                line = self.line
+                used = self.current
                 try:
-                    return await line.call(method, request, None)
+                    return await used.call(method, request, None)
                 except grpc.aio.AioRpcError as error:
                     repeatable = method.path in self._repeatable and unreached(error)
                     if not repeatable or clock() >= due:
                         raise
-                await self._another_or_again(line, due)
+                await self._connected_or_replaced(used, due)
 
     def _patience(self) -> float:
-        """Seconds to wait for a connection; what has to answer gets half of a call's time."""
+        """How many seconds a call may wait for a connection.
+
+        At most half of the call's own time, so that the other half is left for the answer.
+        """
         left = within(None)
         patience = self._peers.patience_seconds
         return patience if left is None else min(patience, left / 2)
 
-    async def _another_or_again(self, line: _Line, due: float) -> None:
-        """Returns when `line` has a connection or is no longer that of the moment, or when due."""
-        if line is not self.line:
+    async def _connected_or_replaced(self, used: _CountedChannel, due: float) -> None:
+        """Returns when `used` is connected, when another channel has replaced it, or at `due`."""
+        if used is not self.current:
             return
         waiting = (
-            asyncio.ensure_future(line.channel.channel_ready()),
+            asyncio.ensure_future(used.channel.channel_ready()),
             asyncio.ensure_future(self._replaced.wait()),
         )
         try:
@@ -148,26 +158,27 @@ class MeshChannel(grpc.aio.Channel):
                 one.cancel()
             await asyncio.wait(waiting)
 
-    def _open(self) -> _Line:
+    def _open(self) -> _CountedChannel:
         options = (*_OPTIONS, ("grpc.service_config", self._config))
-        return _Line(grpc.aio.insecure_channel(_target(self._peers.known), options))
+        return _CountedChannel(grpc.aio.insecure_channel(_target(self._peers.known), options))
 
     async def follow(self) -> None:
-        """For ever: changes the line with the replicas."""
+        """Never returns: opens another channel whenever the list of replicas changes."""
         while True:
             await self._peers.changed()
-            # When all are gone, those who leave may still answer.
+            # Where no replica is left, the old ones are kept: while they leave, they still answer.
             if self._peers.known:
-                before, self.line = self.line, self._open()
-                # Before the old one lets go of them: what it is connected to stays connected.
-                self.line.channel.get_state(try_to_connect=True)
+                before, self.current = self.current, self._open()
+                # Connecting now, while the old channel is still open, lets gRPC use its connections
+                # to replicas that stay.
+                self.current.channel.get_state(try_to_connect=True)
                 self._replaced.notify()
-                self._retire(before)
+                self._close_when_idle(before)
 
-    def _retire(self, line: _Line) -> None:
-        task = asyncio.create_task(line.retire())
-        self._retired.add(task)
-        task.add_done_callback(self._retired.discard)
+    def _close_when_idle(self, before: _CountedChannel) -> None:
+        task = asyncio.create_task(before.close_when_idle())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
         return _Method(self, "unary_unary", method, (args, kwargs))
@@ -188,25 +199,25 @@ class MeshChannel(grpc.aio.Channel):
         await self.close()
 
     async def close(self, grace: float | None = None) -> None:
-        for task in self._retired:
+        for task in self._closing:
             task.cancel()
-        await self.line.channel.close(grace)
+        await self.current.channel.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        return self.line.channel.get_state(try_to_connect)
+        return self.current.channel.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        await self.line.channel.wait_for_state_change(last_observed_state)
+        await self.current.channel.wait_for_state_change(last_observed_state)
 
     async def channel_ready(self) -> None:
-        await self.line.channel.channel_ready()
+        await self.current.channel.channel_ready()
 
 
 @asynccontextmanager
 async def connect(address: str, service: ServiceDescriptor) -> AsyncIterator[MeshChannel]:
     """A channel to `service` at `address`, in any form that `peers.followed` knows.
 
-    It connects when first used and again when lost.
+    It connects at its first call, and again whenever the connection is lost.
     """
     async with (
         followed(address) as peers,
@@ -217,7 +228,7 @@ async def connect(address: str, service: ServiceDescriptor) -> AsyncIterator[Mes
 
 
 def _target(peers: Sequence[Peer]) -> str:
-    """One name, which gRPC resolves, or any number of IP addresses."""
+    """Where gRPC shall connect: one name, which it resolves, or any number of IP addresses."""
     if len(peers) == 1:
         return peers[0].address
     family = "ipv6" if peers[0].address.startswith("[") else "ipv4"
@@ -241,7 +252,7 @@ def _service_config(service: ServiceDescriptor) -> dict[str, object]:
     """Spreads calls over all addresses and retries those that may be repeated."""
     safe = [{"service": service.full_name, "method": method} for method in _repeatable(service)]
     retry = {
-        # As many as outlast the time after which a restarted peer is connected to again.
+        # So many attempts last longer than a restarted replica takes to be connected to again.
         "maxAttempts": 5,
         "initialBackoff": "0.1s",
         "maxBackoff": "1s",
@@ -251,6 +262,6 @@ def _service_config(service: ServiceDescriptor) -> dict[str, object]:
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [{"name": safe, "retryPolicy": retry}] if safe else [],
-        # A peer in trouble is not buried under retries.
+        # A replica in trouble is not made worse by retries: when many calls fail, they stop.
         "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.5},
     }

@@ -1,23 +1,20 @@
 """How the shared words look on the wire; pure functions, both directions."""
 
+from functools import lru_cache
 from typing import TypeVar
 
 from chatmesh.shared.v1 import shared_pb2 as pb
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pb2 import DescriptorProto
+from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
-from services.shared.chat import Message, Role, Scope, Tool, ToolCall, ToolChoice, ToolMode
-from services.shared.errors import Malformed
+from services.shared.errors import Malformed, OlderRelease
+from services.shared.scope import Scope
+from services.shared.tools import Tool, ToolCall, ToolChoice, ToolMode
 
 Theirs = TypeVar("Theirs", bound=int)
 Ours = TypeVar("Ours")
-
-_ROLES = {
-    pb.ROLE_SYSTEM: Role.SYSTEM,
-    pb.ROLE_DEVELOPER: Role.DEVELOPER,
-    pb.ROLE_USER: Role.USER,
-    pb.ROLE_ASSISTANT: Role.ASSISTANT,
-    pb.ROLE_TOOL: Role.TOOL,
-}
-_ROLES_OUT = {ours: theirs for theirs, ours in _ROLES.items()}
 
 _MODES = {
     pb.TOOL_MODE_UNSPECIFIED: ToolMode.AUTO,
@@ -37,42 +34,40 @@ def known(values: dict[Theirs, Ours], value: Theirs, field: str) -> Ours:
         raise Malformed(f"{field}: {value} is not known here", param=field) from None
 
 
+def refuse_older(message: Message) -> None:
+    """Raises `OlderRelease` where the message has a field that a release has given up.
+
+    Such fields are `reserved` in the proto. Without this they would be left unread, and the caller
+    would be answered as if it had not said what they hold.
+    """
+    given_up = _given_up(message.DESCRIPTOR)
+    unknown = UnknownFieldSet(message)
+    if any(unknown[number].field_number in given_up for number in range(len(unknown))):
+        raise OlderRelease(
+            "this caller was made for chatmesh 0.1.0, whose messages this release no longer reads:"
+            " upgrade it to 0.2.0 (CHANGELOG.md says how)"
+        )
+
+
+@lru_cache(maxsize=64)
+def _given_up(descriptor: Descriptor) -> frozenset[int]:
+    proto = DescriptorProto()
+    descriptor.CopyToProto(proto)
+    return frozenset(
+        number for each in proto.reserved_range for number in range(each.start, each.end)
+    )
+
+
 def scope_in(scope: pb.Scope) -> Scope:
-    if not scope.tenant:
-        raise Malformed("scope.tenant is empty", param="scope.tenant")
-    return Scope(scope.tenant, scope.user)
+    refuse_older(scope)
+    for field in ("organisation", "project"):
+        if not getattr(scope, field):
+            raise Malformed(f"scope.{field} is empty", param=f"scope.{field}")
+    return Scope(scope.organisation, scope.project, scope.person)
 
 
 def scope_out(scope: Scope) -> pb.Scope:
-    return pb.Scope(tenant=scope.tenant, user=scope.user)
-
-
-def role_in(role: "pb.Role.ValueType") -> Role:
-    return known(_ROLES, role, "role")
-
-
-def role_out(role: Role) -> "pb.Role.ValueType":
-    return _ROLES_OUT[role]
-
-
-def message_in(message: pb.Message) -> Message:
-    return Message(
-        role=role_in(message.role),
-        text=message.text,
-        reasoning=message.reasoning,
-        tool_calls=tuple(map(tool_call_in, message.tool_calls)),
-        tool_call_id=message.tool_call_id,
-    )
-
-
-def message_out(message: Message) -> pb.Message:
-    return pb.Message(
-        role=role_out(message.role),
-        text=message.text,
-        reasoning=message.reasoning,
-        tool_calls=map(tool_call_out, message.tool_calls),
-        tool_call_id=message.tool_call_id,
-    )
+    return pb.Scope(organisation=scope.organisation, project=scope.project, person=scope.person)
 
 
 def tool_call_in(call: pb.ToolCall) -> ToolCall:

@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ServiceConfig(BaseSettings):
-    """Read once at start from the environment. A service sets its own prefix and addresses."""
+    """Read once, at start, from the environment. Each service sets its own prefix and address."""
 
     model_config = SettingsConfigDict(frozen=True)
 
@@ -15,12 +15,12 @@ class ServiceConfig(BaseSettings):
     address: str
     # Where Prometheus reads /metrics.
     metrics_address: str = "127.0.0.1:0"
-    # How long calls are still accepted after SIGTERM, while clients leave, in seconds.
+    # How long calls are still accepted after SIGTERM, while clients go elsewhere, in seconds.
     drain_seconds: float = Field(default=0, ge=0)
-    # How long running calls may then take to end, in seconds.
+    # How long running calls may then take to end, in seconds. What runs longer is cancelled.
     grace_seconds: float = Field(default=30, ge=0)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    # An OTLP collector for spans, such as http://collector:4317; empty: none are exported.
+    # An OTLP collector for spans, such as http://collector:4317. Empty: no span is exported.
     otlp_endpoint: str = ""
     # The share of traces that are exported.
     trace_sample_ratio: float = Field(default=0.05, ge=0, le=1)

@@ -1,4 +1,4 @@
-"""The time that is left for the request in hand, which shrinks from hop to hop."""
+"""How much time a request has left. Every service that it passes through leaves less of it."""
 
 import time
 from collections.abc import Iterator
@@ -7,15 +7,17 @@ from contextvars import ContextVar
 
 from services.shared.errors import DeadlineExceeded
 
-# What a hop keeps for itself, so that it can still say why it gives up, in seconds.
+# What a service keeps of the time when it calls another, in seconds: it can then still answer its
+# own caller that the time is up.
 _HOP_SECONDS = 0.02
 
+# When the time is up, by the monotonic clock.
 _due: ContextVar[float | None] = ContextVar("due", default=None)
 
 
 @contextmanager
 def due_in(seconds: float | None) -> Iterator[None]:
-    """Bounds everything within; an outer, earlier bound stays."""
+    """Gives everything within so many seconds. An earlier end that was set outside still holds."""
     now = time.monotonic()
     outer = _due.get()
     mine = None if seconds is None else now + seconds
@@ -26,8 +28,21 @@ def due_in(seconds: float | None) -> Iterator[None]:
         _due.reset(token)
 
 
+@contextmanager
+def due_anew_in(seconds: float) -> Iterator[None]:
+    """Bounds everything within by this alone: for work that may outlive the call that began it."""
+    token = _due.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _due.reset(token)
+
+
 def within(seconds: float | None) -> float | None:
-    """The timeout, in seconds, of a call that may itself take `seconds`. None: no bound at all."""
+    """How many seconds a call may take that has `seconds` of its own; None: without an end.
+
+    Raises DeadlineExceeded when the request has no time left.
+    """
     due = _due.get()
     if due is None:
         return seconds

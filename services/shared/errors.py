@@ -44,6 +44,12 @@ class Malformed(MeshError):
     status = "INVALID_ARGUMENT"
 
 
+class OlderRelease(MeshError):
+    """The caller was made for a release whose words this one no longer reads."""
+
+    status = "FAILED_PRECONDITION"
+
+
 class NotFound(MeshError):
     status = "NOT_FOUND"
 

@@ -1,4 +1,4 @@
-"""Structured logs: a JSON object a line, with the request's ids, never what people wrote."""
+"""Logs: one JSON object a line, with the request's ids, and never what people wrote."""
 
 import logging
 import sys
@@ -16,7 +16,7 @@ _transform = ExceptionDictTransformer(show_locals=False)
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
-    """Sends our logs, and those of libraries from WARNING up, to `stream` or standard error."""
+    """Writes our logs, and what libraries log from WARNING up, to `stream` or standard error."""
     stream = stream or sys.stderr
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
@@ -51,7 +51,7 @@ def _add_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _traceback(exc_info: ExcInfo) -> list[dict[str, object]]:
-    """Where it happened and what class it was, without the words: they may be a user's."""
+    """Where an exception happened and its class, without its text: that may hold a user's words."""
     stacks: list[dict[str, object]] = _transform(exc_info)
     for stack in stacks:
         stack.pop("exc_value", None)

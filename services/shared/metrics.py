@@ -1,4 +1,4 @@
-"""Rate, errors and duration of every rpc, and where Prometheus reads them."""
+"""How many rpcs ended, how, after how long; and the endpoint where Prometheus reads that."""
 
 import threading
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-# Seconds; from a cached tokenization to a long stream.
+# In seconds: the least is a cached tokenization, the most a long stream.
 LATENCY_BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1, 2.5, 5, 10, 30, 60, 120, 300),
@@ -15,7 +15,7 @@ LATENCY_BUCKETS = (
 
 
 class RpcMetrics:
-    """The RED metrics of one service's server."""
+    """Rate, errors and duration of one service's rpcs."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._handled = Counter(
@@ -43,7 +43,7 @@ class RpcMetrics:
 
 @contextmanager
 def exposed(registry: CollectorRegistry, address: str) -> Iterator[str]:
-    """Serves `registry` at http://`address`/metrics; port 0 takes a free one. Yields the URL."""
+    """Serves `registry` at http://`address`/metrics and yields that URL. Port 0 is any free one."""
     host, _, port = address.rpartition(":")
     server, thread = start_http_server(int(port), host, registry)
     try:

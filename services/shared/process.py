@@ -20,7 +20,7 @@ from services.shared.boundary import Boundary
 from services.shared.config import ServiceConfig
 from services.shared.errors import CannotStart, MeshError
 from services.shared.metrics import RpcMetrics, exposed
-from services.shared.server import Servable, serving
+from services.shared.server import MAX_MESSAGE_BYTES, Served, serving
 from services.shared.tracing import Tracer
 
 _log = structlog.get_logger()
@@ -33,10 +33,13 @@ class Service(Generic[Config]):
 
     name: str
     config: type[Config]
-    # Opens the adapters, yields the servers, closes what it opened.
-    build: Callable[[Config, CollectorRegistry], AbstractAsyncContextManager[Sequence[Servable]]]
+    # Opens the adapters and yields what is served: gRPC servicers, and endpoints of its own beside
+    # them. By the time that it is left, all of these have drained; it closes what it opened.
+    build: Callable[[Config, CollectorRegistry], AbstractAsyncContextManager[Sequence[Served]]]
     # Opens what it keeps, which brings it to this release's schema; None: it keeps nothing.
     store: Callable[[Config], AbstractAsyncContextManager[object]] | None = None
+    # The size of the largest gRPC message that it accepts.
+    max_message_bytes: Callable[[Config], int] = lambda _: MAX_MESSAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Endpoint:
 
 @asynccontextmanager
 async def running(service: Service[Config], config: Config) -> AsyncIterator[Endpoint]:
-    """The service, built and served; leaving drains it and closes what it opened."""
+    """The service, built and served. Leaving drains it, then closes what it opened."""
     logs.service_name.set(service.name)
     registry = CollectorRegistry()
     tracer = Tracer(
@@ -59,13 +62,14 @@ async def running(service: Service[Config], config: Config) -> AsyncIterator[End
     try:
         with exposed(registry, config.metrics_address) as metrics_url:
             async with (
-                service.build(config, registry) as servers,
+                service.build(config, registry) as served,
                 serving(
-                    servers,
+                    served,
                     config.address,
                     grace=config.grace_seconds,
                     drain=config.drain_seconds,
                     interceptors=[boundary],
+                    max_message_bytes=service.max_message_bytes(config),
                 ) as port,
             ):
                 host = config.address.rpartition(":")[0]
@@ -75,7 +79,7 @@ async def running(service: Service[Config], config: Config) -> AsyncIterator[End
 
 
 def main(service: Service[Config]) -> None:
-    """`python -m services.<name>`; with `--migrate` it brings its store up to date and ends."""
+    """`python -m services.<name>`. With `--migrate` it only brings its store up to date."""
     arguments = argparse.ArgumentParser(
         prog=f"python -m services.{service.name.replace('-', '_')}",
         description=f"The service {service.name}, until SIGTERM; configured by its environment.",
@@ -84,15 +88,15 @@ def main(service: Service[Config]) -> None:
         told = "only bring its store to this release's schema"
         arguments.add_argument("--migrate", action="store_true", help=told)
     given = vars(arguments.parse_args())
-    _ran(service, _migrated if given.get("migrate") else _until_told)
+    _run_with_config(service, _migrate if given.get("migrate") else _serve_until_told)
 
 
 def run(service: Service[Config]) -> None:
-    """Returns when it was told to stop and has drained."""
-    _ran(service, _until_told)
+    """Returns when the process was told to stop and the service has drained."""
+    _run_with_config(service, _serve_until_told)
 
 
-def _ran(
+def _run_with_config(
     service: Service[Config], act: Callable[[Service[Config], Config], Coroutine[Any, Any, None]]
 ) -> None:
     config = read(service.config)
@@ -103,7 +107,7 @@ def _ran(
         sys.exit(f"{service.name}: {error}")
 
 
-async def _migrated(service: Service[Config], config: Config) -> None:
+async def _migrate(service: Service[Config], config: Config) -> None:
     assert service.store
     async with service.store(config):
         _log.info("the store has this release's schema", service=service.name)
@@ -123,7 +127,7 @@ def read(kind: type[Config]) -> Config:
         sys.exit("\n".join(lines))
 
 
-async def _until_told(service: Service[Config], config: Config) -> None:
+async def _serve_until_told(service: Service[Config], config: Config) -> None:
     async with running(service, config) as endpoint:
         _log.info("serving", address=endpoint.address, metrics=endpoint.metrics_url)
         await told_to_stop()

@@ -1,10 +1,10 @@
-"""Word that something has changed, for any number of listeners."""
+"""Tells any number of tasks that something has changed."""
 
 import asyncio
 
 
 class Signal:
-    """Wakes all who wait; whoever comes later waits for the next time."""
+    """`notify` wakes all who wait at that moment; who waits later is woken by the next one."""
 
     def __init__(self) -> None:
         self._waiting: list[asyncio.Future[None]] = []

@@ -1,4 +1,4 @@
-"""One SQLite file per service that keeps anything, schema-versioned from its first day."""
+"""The SQLite file of a service that keeps something, and the versions of its schema."""
 
 import asyncio
 import sqlite3
@@ -15,19 +15,22 @@ SCHEME = "sqlite:"
 _PRAGMAS = (
     "busy_timeout=30000",
     "journal_mode=WAL",
-    # A commit survives the process's death; a power cut may take the last ones, never the file.
+    # What is committed survives if the process dies. If the machine loses power, the last commits
+    # may be lost, but the file is not broken.
     "synchronous=NORMAL",
     "foreign_keys=ON",
-    # Erased means erased: freed pages are overwritten.
+    # What is deleted is overwritten in the file.
     "secure_delete=ON",
 )
 
-# How often something was erased, and how many of these times left no trace.
+# `noted` counts the erasures, and `scrubbed` those of them that are gone from the file's bytes too.
+# While they differ, a scrub is owed.
 _ERASURES = """
     CREATE TABLE IF NOT EXISTS erasures (noted INTEGER NOT NULL, scrubbed INTEGER NOT NULL);
     INSERT INTO erasures SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM erasures);
 """
-# What of the migrations a release must know to use the file: the number of the last breaking one.
+# `know` is how many of the migrations a release has to know to use the file: all up to the last one
+# that is `Breaking`. A release that knows fewer is refused.
 _READERS = """
     CREATE TABLE IF NOT EXISTS readers (know INTEGER NOT NULL);
     INSERT INTO readers SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM readers);
@@ -35,21 +38,23 @@ _READERS = """
 
 
 class NewerSchema(CannotStart):
-    """The file was written by a newer release, and this one cannot use it."""
+    """A newer release has written the file, and this one cannot use it."""
 
 
 class Breaking(str):
-    """A migration after which a release that does not know it can no longer use the file.
+    """A migration after which releases that do not know it can no longer use the file.
 
-    While an upgrade is under way, and after `helm rollback`, the release before works on with what
-    the newer one has migrated: a migration breaks unless it only adds what that one does not see.
+    An older release may meet a migrated file: while an upgrade is going on, and after
+    `helm rollback`. If the migration only adds what the older release does not look at, that works.
+    Any other migration has to be marked with this class, and the older release then refuses to
+    start.
     """
 
     __slots__ = ()
 
 
 class Database:
-    """One file: transactions one after the other, reads beside them on another connection."""
+    """One file. Transactions run one after the other; reads run at the same time as them."""
 
     def __init__(
         self, writer: aiosqlite.Connection, reader: aiosqlite.Connection, scrubber: "_Scrubber"
@@ -60,38 +65,46 @@ class Database:
         self._writing = asyncio.Lock()
 
     async def rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[sqlite3.Row]:
-        """Reads what is committed."""
+        """Reads what is committed, on a connection of its own."""
         return list(await self._reader.execute_fetchall(sql, parameters))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        """All that is executed within is kept, or nothing is."""
+        """Either everything that is executed within is kept, or nothing."""
         async with self._writing:
             try:
-                # Who is cancelled here has begun it all the same: statements are run in order.
+                # Inside `try`: if the caller is cancelled while it waits for this statement, it is
+                # executed all the same and has to be rolled back.
                 await self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
             except BaseException:
-                with suppress(sqlite3.OperationalError):  # it never began
+                # Raised if the transaction never began.
+                with suppress(sqlite3.OperationalError):
                     await self._writer.execute("ROLLBACK")
                 raise
             await self._writer.execute("COMMIT")
 
     async def note_erasure(self) -> None:
-        """Within a transaction that erases: the file owes a `scrub` from now on, even restarted."""
+        """To be called within a transaction that erases something.
+
+        From its commit on a `scrub` is owed. If the process ends before that, the next one scrubs.
+        """
         await self._writer.execute("UPDATE erasures SET noted = noted + 1")
 
     async def scrub(self) -> None:
-        """Returns when no byte is left of what was erased before; goes on if its caller leaves."""
+        """Returns when no byte is left of what was erased before.
+
+        If the caller is cancelled, the scrub goes on.
+        """
         await self._scrubber.scrub()
 
 
 class _Scrubber:
-    """Rewrites the file without what was erased, and empties the log where it would still be.
+    """Writes the file anew, without what was erased, and empties the write-ahead log.
 
-    `secure_delete` alone leaves now and then what a rebalanced page held before (measured: one word
-    of 9,000). It takes 0.02 s for 1,000 short rows and a second for 100,000; those who wait at once
-    share one.
+    `secure_delete` is not enough: when SQLite moves rows between pages, bytes of a deleted row are
+    sometimes left behind (measured: one word of 9,000). A scrub takes 0.02 s for 1,000 short rows
+    and a second for 100,000. Callers that wait at the same time share one.
     """
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
@@ -106,7 +119,7 @@ class _Scrubber:
         await asyncio.shield(task)
 
     async def ended(self) -> None:
-        """Returns when no scrub is under way."""
+        """Returns when no scrub is running."""
         await asyncio.gather(*self._begun)
 
     async def _scrub(self) -> None:
@@ -125,10 +138,10 @@ class _Scrubber:
 
 @asynccontextmanager
 async def open_sqlite(url: str, migrations: Sequence[str]) -> AsyncIterator[Database]:
-    """Opens `sqlite:<path>`, makes it if need be, and brings it to the newest schema.
+    """Opens `sqlite:<path>`, which is made if it is not there, and brings it to the newest schema.
 
-    Migration n brings version n to n + 1, in one transaction of its own; see `Breaking`.
-    Raises NewerSchema.
+    A migration is an SQL script. The first one makes version 1 of an empty file, and each of the
+    others the next version, each in a transaction of its own. See `Breaking`. Raises NewerSchema.
     """
     path = Path(url.removeprefix(SCHEME))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,7 +158,7 @@ async def open_sqlite(url: str, migrations: Sequence[str]) -> AsyncIterator[Data
         await writer.executescript(_ERASURES)
         scrubber = _Scrubber(scrubbing)
         stack.push_async_callback(scrubber.ended)
-        # What a process erased that did not live to scrub it.
+        # The last process may have ended between an erasure and its scrub.
         await scrubber.scrub()
         yield Database(writer, reader, scrubber)
 

@@ -1,4 +1,8 @@
-"""Request ids and W3C trace context: carried by metadata, read by logs, exported when asked."""
+"""Request ids and traces.
+
+Both travel in a call's metadata, and every line in the logs names them. Spans are exported only
+where an OTLP endpoint is configured.
+"""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -21,7 +25,7 @@ _propagator = TraceContextTextMapPropagator()
 
 
 class Tracer:
-    """Makes the spans of one service; they are exported only where an endpoint is configured."""
+    """Makes the spans of one service."""
 
     def __init__(self, service: str, *, otlp_endpoint: str, sample_ratio: float) -> None:
         sampler = ParentBased(TraceIdRatioBased(sample_ratio)) if otlp_endpoint else ALWAYS_OFF
@@ -35,7 +39,11 @@ class Tracer:
 
     @contextmanager
     def span(self, name: str, carrier: Mapping[str, str]) -> Iterator[Span]:
-        """A server's span, child of what `carrier` (lower-case metadata or headers) names."""
+        """The span of a served call, with its request id.
+
+        `carrier` is the call's metadata, or HTTP headers, with names in lower case. If it names a
+        span, this one becomes its child; if it names no request id, one is made.
+        """
         token = request_id.set(carrier.get(REQUEST_ID) or f"req_{secrets.token_hex(12)}")
         parent = _propagator.extract(carrier)
         try:
@@ -47,12 +55,12 @@ class Tracer:
             request_id.reset(token)
 
     def close(self) -> None:
-        """Sends what is still held."""
+        """Exports the spans that are still kept."""
         self._provider.shutdown()
 
 
 def outgoing() -> tuple[tuple[str, str], ...]:
-    """The metadata that makes the next hop part of this request."""
+    """The metadata that makes a call to another service part of this request."""
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     if current := request_id.get():

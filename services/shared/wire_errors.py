@@ -13,7 +13,7 @@ from services.shared.errors import GENERIC, InternalError, MeshError, Unavailabl
 
 _DETAILS = "grpc-status-details-bin"
 _DOMAIN = "chatmesh"
-# gRFC A6: a negative push-back.
+# A negative push-back tells a gRPC client not to retry (gRFC A6).
 _DO_NOT_RETRY = ("grpc-retry-pushback-ms", "-1")
 
 
@@ -24,8 +24,8 @@ def status_code(error: MeshError) -> grpc.StatusCode:
 def trailers(error: MeshError) -> tuple[tuple[str, str | bytes], ...]:
     """The metadata from which `mesh_errors` raises the same class again.
 
-    What a service says itself is final. Only one that cannot be reached is tried again, by whoever
-    calls it: retries at every layer would multiply.
+    They tell the caller's gRPC not to retry. Only a service that cannot be reached is called again,
+    and only by its direct caller: if every layer retried, the retries would multiply.
     """
     info = ErrorInfo(reason=error.reason(), domain=_DOMAIN, metadata=error.details)
     packed = Any()
@@ -36,7 +36,7 @@ def trailers(error: MeshError) -> tuple[tuple[str, str | bytes], ...]:
 
 @contextmanager
 def mesh_errors(service: str) -> Iterator[None]:
-    """Raises what `service` raised, or the closest general class when it said nothing."""
+    """Raises the class that `service` raised, or a general one if it did not say which."""
     try:
         yield
     except grpc.aio.AioRpcError as error:
@@ -44,7 +44,7 @@ def mesh_errors(service: str) -> Iterator[None]:
 
 
 def unreached(error: grpc.aio.AioRpcError) -> bool:
-    """Whether nobody answered; what a service says itself has details."""
+    """Whether the service was not reached. An error that it raised itself carries details."""
     details = (key for key, _ in error.trailing_metadata() or ())
     return error.code() is grpc.StatusCode.UNAVAILABLE and _DETAILS not in details
 

@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.shared.chat import Message, Tool
+from services.shared.conversation import Role
 from services.shared.errors import MeshError
+from services.shared.tools import Tool, ToolCall
 
 
-class UnknownModel(MeshError):
+class NoTokenizer(MeshError):
+    """The model is none of those whose texts are tokenized here."""
+
     status = "NOT_FOUND"
 
 
@@ -31,13 +34,26 @@ class UnknownToken(MeshError):
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateMessage:
+    """One message as a chat template reads it."""
+
+    role: Role
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    # Where pictures stand in the text: before which of its characters, in ascending order.
+    pictures: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A message that shall be read if it fits.
 
     Candidates of one unit are dropped together, the lowest unit first; unit 0 is never dropped.
     """
 
-    message: Message
+    message: TemplateMessage
     unit: int = 0
 
 
@@ -51,7 +67,7 @@ class FitRequest:
     # not where that would drop every unit.
     drop_step_tokens: int
     # Stands where the dropped units stood, unless the template takes no such message there.
-    left_out: Message | None = None
+    left_out: TemplateMessage | None = None
     # Further variables of the chat template, such as `enable_thinking`: JSON text by name.
     template_options: Mapping[str, str] | None = None
 

@@ -1,9 +1,10 @@
-"""How our types look on the wire; pure functions, both directions."""
+"""How the tokenizer's types look on the wire; pure functions, both directions."""
 
 from chatmesh.tokenizer.v1 import tokenizer_pb2 as pb
 
-from services.shared.codec import message_in, message_out, tool_in, tool_out
-from services.tokenizer.api import Candidate, FitRequest, Fitted
+from services.shared.codec import tool_call_in, tool_call_out, tool_in, tool_out
+from services.shared.conversation_codec import role_in, role_out
+from services.tokenizer.api import Candidate, FitRequest, Fitted, TemplateMessage
 
 
 def fit_request_in(request: pb.FitRequest) -> FitRequest:
@@ -29,6 +30,28 @@ def fit_request_out(request: FitRequest) -> pb.FitRequest:
         drop_step_tokens=request.drop_step_tokens,
         left_out=message_out(request.left_out) if request.left_out else None,
         template_options=request.template_options or {},
+    )
+
+
+def message_in(message: pb.TemplateMessage) -> TemplateMessage:
+    return TemplateMessage(
+        role=role_in(message.role),
+        text=message.text,
+        reasoning=message.reasoning,
+        tool_calls=tuple(map(tool_call_in, message.tool_calls)),
+        tool_call_id=message.tool_call_id,
+        pictures=tuple(message.pictures),
+    )
+
+
+def message_out(message: TemplateMessage) -> pb.TemplateMessage:
+    return pb.TemplateMessage(
+        role=role_out(message.role),
+        text=message.text,
+        reasoning=message.reasoning,
+        tool_calls=map(tool_call_out, message.tool_calls),
+        tool_call_id=message.tool_call_id,
+        pictures=message.pictures,
     )
 
 

@@ -20,7 +20,7 @@ class TokenizerConfig(ServiceConfig):
     address: str = "127.0.0.1:50052"
     # Each served model's name and where its tokenizer is: a directory or a Hugging Face hub id.
     models: dict[str, str] = Field(default={"chatmesh-demo": str(_DEMO_MODEL)}, min_length=1)
-    # Prompts made at the same time; more only where the process has more processors.
+    # How many prompts are made at the same time. More helps only a process with more processors.
     threads: int = Field(default=2, ge=1)
 
     @field_validator("models")

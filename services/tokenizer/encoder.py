@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
 
-from services.tokenizer.api import FitRequest, Fitted, UnknownModel
+from services.tokenizer.api import FitRequest, Fitted, NoTokenizer
 from services.tokenizer.fitter import Fitter
 from services.tokenizer.ports import Model
 
@@ -33,7 +33,7 @@ class Encoder:
         try:
             return self._models[name]
         except KeyError:
-            raise UnknownModel("no such model is served here", param="model") from None
+            raise NoTokenizer("no such model is served here", param="model") from None
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)

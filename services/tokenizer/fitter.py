@@ -1,9 +1,14 @@
-"""Which part of a conversation fits into a model's window."""
+"""Which part of a conversation fits into a model's context window."""
 
 from collections.abc import Iterator, Sequence
 
-from services.shared.chat import Message
-from services.tokenizer.api import ContextTooLong, FitRequest, Fitted, TemplateRefused
+from services.tokenizer.api import (
+    ContextTooLong,
+    FitRequest,
+    Fitted,
+    TemplateMessage,
+    TemplateRefused,
+)
 from services.tokenizer.ports import Model
 
 
@@ -18,8 +23,8 @@ class Fitter:
     def fit(self) -> Fitted:
         through = dropped = 0
         ids = self._prompt(through)
-        # What single messages count is only near to what the template makes of them. Where it
-        # misleads, each round drops twice as much more, so that there are few rounds.
+        # `Model.tokens` only estimates what a message adds to a prompt. Where its estimates are too
+        # high, each round drops twice as much as the one before, so that there are few rounds.
         weight = 1
         while (excess := len(ids) - self._request.max_tokens) > 0:
             if not self._units or through == self._units[-1]:
@@ -30,7 +35,7 @@ class Fitter:
         return Fitted(ids, through)
 
     def _prompt(self, through: int) -> Sequence[int]:
-        """Without `left_out` where the template takes no such message there."""
+        """Leaves `left_out` away where the template refuses a message in that place."""
         options = self._request.template_options or {}
         messages = list(self._kept(through, self._request.left_out))
         try:
@@ -41,7 +46,7 @@ class Fitter:
                 raise
             return self._model.prompt(bare, self._request.tools, options)
 
-    def _kept(self, through: int, left_out: Message | None) -> Iterator[Message]:
+    def _kept(self, through: int, left_out: TemplateMessage | None) -> Iterator[TemplateMessage]:
         for candidate in self._request.candidates:
             if not 0 < candidate.unit <= through:
                 yield candidate.message
@@ -50,10 +55,10 @@ class Fitter:
                 left_out = None
 
     def _cut(self, tokens: int) -> tuple[int, int]:
-        """The unit up to which `tokens` are dropped, and how many tokens that drops.
+        """Up to which unit to drop so that `tokens` go, and how many tokens go with it.
 
-        It goes on to the next multiple of the step, unless so little is there to drop that this
-        would drop it all: then it is just enough.
+        The cut is made at the next multiple of the step. Where that would drop every unit, it drops
+        only what is needed.
         """
         step = max(self._request.drop_step_tokens, 1)
         goal = -(-tokens // step) * step
@@ -66,8 +71,11 @@ class Fitter:
         return enough or (unit, total)
 
     def _totals(self) -> Iterator[tuple[int, int]]:
-        """Tokens in all units up to each. They depend on nothing later, so cuts stay put."""
-        messages: dict[int, list[Message]] = {unit: [] for unit in self._units}
+        """Each unit, and how many tokens it has together with all units before it.
+
+        The sums do not depend on later units, so a cut stays where it is as a conversation grows.
+        """
+        messages: dict[int, list[TemplateMessage]] = {unit: [] for unit in self._units}
         for candidate in self._request.candidates:
             if candidate.unit:
                 messages[candidate.unit].append(candidate.message)

@@ -1,26 +1,28 @@
-"""How what callers wrote is kept from being read as a model's control tokens."""
+"""Keeps a caller's text from being read as a model's control tokens."""
 
 import re
 from collections.abc import Collection, Iterable
 from itertools import groupby
 from typing import Any
 
-# Signs of ancient Greek editors: in nobody's message, caseless, and printable, so that templates
-# which write objects as Python does keep them. A mark stands inside what must stay text. The
-# tokenizer takes marks out after it has looked for control tokens, and makes `ESCAPED`, which
-# stands for a caller's own `ESCAPE`, that sign again.
+# Three signs of ancient Greek editors. Nobody writes them in a message, they have no upper case,
+# and Python prints them as they are, also inside an object. `MARK` stands inside what must stay
+# text: the tokenizer removes it, but only after it has looked for control tokens. `ESCAPED` stands
+# where the caller's text itself has an `ESCAPE`, and the tokenizer turns it back.
 ESCAPE = "\u2e10"
 MARK = ESCAPE + "\u2e11"
 ESCAPED = ESCAPE + "\u2e0f"
 
 
 class Shield:
-    """Marks callers' text wherever it spells a control token or could help to spell one.
+    """Puts a mark into a caller's text where it spells a control token, whole or in part.
 
-    A token may also arise where strings meet, so a mark stands at the end of a text that a token
-    could begin in, and at the start of a text that could finish what a literal of the chat
-    template began. Not covered: tokens of a single character, and what templates do to texts
-    (`upper` could make a token; JSON in pure ASCII shows the model a mark's escapes).
+    A token may also arise where two strings meet. So a text that ends like the beginning of a token
+    has a mark at its end. A text that starts like the rest of a token has a mark at its start, if a
+    literal of the chat template ends like the beginning.
+
+    Not covered: tokens of one character, and what a template does to a text. `upper` could make a
+    token of it, and JSON in pure ASCII shows the model the mark as an escape sequence.
     """
 
     def __init__(self, tokens: Iterable[str], literals: Iterable[str]) -> None:
@@ -46,7 +48,7 @@ class Shield:
         return marked
 
     def value(self, value: Any) -> Any:
-        """The same for every string, keys too, in a value read from JSON."""
+        """Marks every string of a value read from JSON, its keys too."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -67,7 +69,7 @@ class Shield:
         )
 
     def _after(self, literals: Iterable[str], words: Collection[str]) -> tuple[str, ...]:
-        """What would finish a token that one of `literals` begins at its end."""
+        """The rests of all tokens whose beginning stands at the end of a literal."""
         begun = {
             literal[-n:]
             for literal in literals
@@ -84,7 +86,7 @@ def _mark(letter: re.Match[str]) -> str:
 
 
 def _first_letters(words: Collection[str]) -> re.Pattern[str]:
-    """Matches the first letter of every occurrence, overlapping ones too."""
+    """Matches the first letter of every word in a text, also where words overlap."""
     return re.compile(
         "|".join(
             f"{re.escape(letter)}(?={_any_of({word[1:] for word in group})})"
@@ -95,7 +97,8 @@ def _first_letters(words: Collection[str]) -> re.Pattern[str]:
 
 
 def _any_of(words: Collection[str]) -> str:
-    """A pattern for any of `words`, tried letter by letter: some models have thousands."""
+    """A pattern for any of `words` that compares letter by letter, since a model may have thousands
+    of them."""
     if "" in words:
         return ""
     branches = [

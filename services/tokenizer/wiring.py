@@ -21,7 +21,8 @@ from services.tokenizer.server import TokenizerServer
 async def build(
     config: TokenizerConfig, registry: CollectorRegistry
 ) -> AsyncIterator[Sequence[Servable]]:
-    # A text at a time gains nothing from threads of its library's own, which complain of forks.
+    # The library's own threads gain nothing where each call encodes one text, and they print
+    # warnings when the process forks.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(config.threads, "tokenizer") as executor:

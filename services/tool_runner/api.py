@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from services.shared.chat import Scope, Tool, ToolCall
+from services.shared.conversation import Parts
 from services.shared.errors import MeshError
+from services.shared.scope import Scope
+from services.shared.tools import Tool, ToolCall
 
 
 class UnknownTool(MeshError):
@@ -27,7 +29,7 @@ class Failure(Enum):
 class Outcome:
     """What the model shall read of a call, and why the tool failed if it did."""
 
-    output: str
+    parts: Parts
     failure: Failure | None = None
 
 

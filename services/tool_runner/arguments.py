@@ -1,4 +1,4 @@
-"""A call's arguments: JSON text as a model wrote it, read and held against the tool's schema."""
+"""Reads the arguments of a call: a model's JSON text, which must fit the tool's schema."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,13 +23,13 @@ _KINDS = {
 
 
 class ArgumentReader:
-    """Reads the arguments of one tool.
+    """Reads the arguments of calls of one tool.
 
-    An argument that the schema does not name is refused: a misspelt one would be lost silently.
+    It refuses an argument that the schema does not name, because a misspelt one would be ignored.
     """
 
     def __init__(self, schema: Mapping[str, Any], *, max_chars: int) -> None:
-        # A registry of its own: the default one would fetch what a `$ref` points to.
+        # An empty registry: the default one would fetch what a `$ref` points to.
         self._validator = Draft202012Validator(
             {"additionalProperties": False} | dict(schema), registry=Registry()
         )
@@ -49,7 +49,7 @@ class ArgumentReader:
         return arguments
 
     def _said(self, error: ValidationError, arguments: Arguments) -> str:
-        """What is wrong, by the name of the argument."""
+        """A sentence that says what is wrong, with the name of the argument."""
         wanted: Any = error.validator_value
         if error.absolute_path:
             name = error.json_path.removeprefix("$.")

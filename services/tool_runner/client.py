@@ -7,7 +7,8 @@ from chatmesh.tool_runner.v1 import tool_runner_pb2 as pb
 from chatmesh.tool_runner.v1 import tool_runner_pb2_grpc as pb_grpc
 
 from services.shared.channel import MeshChannel, connect
-from services.shared.chat import Scope, Tool, ToolCall
+from services.shared.scope import Scope
+from services.shared.tools import Tool, ToolCall
 from services.shared.wire_errors import mesh_errors
 from services.tool_runner import codec
 from services.tool_runner.api import Outcome

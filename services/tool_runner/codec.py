@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from chatmesh.tool_runner.v1 import tool_runner_pb2 as pb
 
-from services.shared.chat import Scope, Tool, ToolCall
 from services.shared.codec import (
     known,
+    refuse_older,
     scope_in,
     scope_out,
     tool_call_in,
@@ -14,6 +14,9 @@ from services.shared.codec import (
     tool_in,
     tool_out,
 )
+from services.shared.conversation_codec import part_out, parts_in
+from services.shared.scope import Scope
+from services.shared.tools import Tool, ToolCall
 from services.tool_runner.api import Failure, Outcome
 
 _FAILURES: dict["pb.Failure.ValueType", Failure | None] = {
@@ -52,8 +55,10 @@ def run_request_out(scope: Scope, call: ToolCall) -> pb.RunRequest:
 
 
 def outcome_in(response: pb.RunResponse) -> Outcome:
-    return Outcome(response.output, known(_FAILURES, response.failure, "failure"))
+    refuse_older(response)
+    return Outcome(parts_in(response.parts), known(_FAILURES, response.failure, "failure"))
 
 
 def outcome_out(outcome: Outcome) -> pb.RunResponse:
-    return pb.RunResponse(output=outcome.output, failure=_FAILURES_OUT[outcome.failure])
+    parts = map(part_out, outcome.parts)
+    return pb.RunResponse(parts=parts, failure=_FAILURES_OUT[outcome.failure])

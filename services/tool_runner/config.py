@@ -18,18 +18,18 @@ class ToolRunnerConfig(ServiceConfig):
 
     address: str = "127.0.0.1:50054"
     memory_address: str = "127.0.0.1:50055"
-    # Which tools there are, with commas between their names; without `weather` nothing leaves the
-    # mesh.
+    # The names of the tools that are on, with commas between them. Without `weather` nothing leaves
+    # the mesh.
     tools: Annotated[frozenset[ToolName], NoDecode] = frozenset(get_args(ToolName))
-    # How long any tool may run.
+    # How long a tool may run, in seconds.
     timeout_seconds: float = Field(default=10, gt=0)
     max_arguments_chars: int = Field(default=16_000, gt=0)
     # How much of a tool's output the model reads.
     max_output_chars: int = Field(default=8_000, ge=100)
-    # Open-Meteo's own; whoever hosts it themselves has others.
+    # Open-Meteo's own servers; whoever runs it themselves sets others.
     weather_geocoding_url: str = Field(default="https://geocoding-api.open-meteo.com", pattern=_URL)
     weather_forecast_url: str = Field(default="https://api.open-meteo.com", pattern=_URL)
-    # How long to wait for each answer of the weather service's.
+    # How long to wait for each answer of the weather service, in seconds.
     weather_timeout_seconds: float = Field(default=4, gt=0)
 
     @field_validator("tools", mode="before")

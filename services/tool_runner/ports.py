@@ -1,4 +1,4 @@
-"""What the runner runs, and what its tools need from outside."""
+"""What a tool of the mesh is, and what the tools need from outside."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,18 @@ from enum import Enum
 from typing import Any, Protocol
 
 from services.memory.api import Fact, Remembered
-from services.shared.chat import Scope
+from services.shared.conversation import Parts
+from services.shared.scope import Scope
 from services.tool_runner.api import Failure
 
 Arguments = Mapping[str, Any]
 
 
 class ToolFailed(Exception):
-    """Why a tool could not do what was asked, in plain words that the model passes on.
+    """A tool could not do what was asked.
 
-    `sentence` may quote the call's own arguments, never another exception's text.
+    `sentence` says why in plain words, for the model to pass on. It may quote the call's own
+    arguments, and never the text of another exception.
     """
 
     def __init__(self, failure: Failure, sentence: str) -> None:
@@ -26,15 +28,15 @@ class ToolFailed(Exception):
 
 class Permission(Enum):
     EVERYBODY = "everybody"
-    USERS = "users"  # scopes that name a user
+    PEOPLE = "people"  # scopes that name a person
 
     def granted_to(self, scope: Scope) -> bool:
-        return self is Permission.EVERYBODY or bool(scope.user)
+        return self is Permission.EVERYBODY or bool(scope.person)
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What a tool says of itself; `parameters` is a JSON Schema of an object."""
+    """How a tool is shown to the model; `parameters` is a JSON Schema of an object."""
 
     name: str
     description: str
@@ -48,8 +50,8 @@ class RunnableTool(Protocol):
     @property
     def declaration(self) -> Declaration: ...
 
-    async def run(self, scope: Scope, arguments: Arguments) -> str:
-        """Gets arguments that follow the schema; raises `ToolFailed`."""
+    async def run(self, scope: Scope, arguments: Arguments) -> str | Parts:
+        """Gets arguments that follow the schema; raises `ToolFailed`. A `str` is one text part."""
 
 
 class Memory(Protocol):
@@ -62,7 +64,7 @@ class Memory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The weather at a place; `place` is how the service calls what it found."""
+    """The weather at a place; `place` is the name that the weather service has for it."""
 
     place: str
     celsius: float

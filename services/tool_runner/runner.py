@@ -5,7 +5,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.shared.chat import Scope, Tool, ToolCall
+from services.shared.conversation import Parts, Refusal, Text, text_of
+from services.shared.scope import Scope
+from services.shared.tools import Tool, ToolCall
 from services.tool_runner.api import Failure, Outcome, UnknownTool
 from services.tool_runner.arguments import ArgumentReader
 from services.tool_runner.ports import Declaration, RunnableTool, ToolFailed
@@ -14,17 +16,17 @@ _CUT = "\n[cut: the whole result has {} characters]"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ToolLimits:
     timeout_seconds: float
     max_arguments_chars: int
-    # At least what the note about the cut takes.
+    # Of all texts of an output together; not less than the note takes that says what was cut.
     max_output_chars: int
 
 
 class Runner:
     """The tools by name; they are listed in the order in which they were given."""
 
-    def __init__(self, tools: Sequence[tuple[RunnableTool, Limits]]) -> None:
+    def __init__(self, tools: Sequence[tuple[RunnableTool, ToolLimits]]) -> None:
         self._registered = {
             tool.declaration.name: _Registered(tool, limits) for tool, limits in tools
         }
@@ -40,9 +42,9 @@ class Runner:
 
 
 class _Registered:
-    """A tool with its limits, and what is made of its schema once."""
+    """A tool with its limits; what its schema is needed for is made of it once."""
 
-    def __init__(self, tool: RunnableTool, limits: Limits) -> None:
+    def __init__(self, tool: RunnableTool, limits: ToolLimits) -> None:
         self._tool = tool
         self._limits = limits
         self._reader = ArgumentReader(
@@ -57,21 +59,25 @@ class _Registered:
         try:
             output = await self._output(scope, arguments)
         except ToolFailed as error:
-            return Outcome(self._cut(f"error: {error.sentence}"), error.failure)
+            return Outcome(self._cut((Text(f"error: {error.sentence}"),)), error.failure)
         except TimeoutError:
-            return Outcome("error: the tool took too long", Failure.TIMED_OUT)
+            return Outcome((Text("error: the tool took too long"),), Failure.TIMED_OUT)
         return Outcome(self._cut(output))
 
-    async def _output(self, scope: Scope, arguments: str) -> str:
+    async def _output(self, scope: Scope, arguments: str) -> Parts:
         read = self._reader.read(arguments)
         async with asyncio.timeout(self._limits.timeout_seconds):
-            return await self._tool.run(scope, read)
+            output = await self._tool.run(scope, read)
+        return (Text(output),) if isinstance(output, str) else output
 
-    def _cut(self, output: str) -> str:
-        if len(output) <= self._limits.max_output_chars:
+    def _cut(self, output: Parts) -> Parts:
+        """The same, or, where its texts are too long, one cut text and then the other parts."""
+        text = text_of(output)
+        if len(text) <= self._limits.max_output_chars:
             return output
-        note = _CUT.format(len(output))
-        return output[: self._limits.max_output_chars - len(note)] + note
+        note = _CUT.format(len(text))
+        cut = text[: self._limits.max_output_chars - len(note)] + note
+        return (Text(cut), *(part for part in output if not isinstance(part, Text | Refusal)))
 
 
 def _described(declaration: Declaration) -> Tool:

@@ -14,14 +14,14 @@ from services.tool_runner.adapters.metered import MeteredToolRunner
 from services.tool_runner.adapters.open_meteo import OpenMeteo
 from services.tool_runner.config import ToolRunnerConfig
 from services.tool_runner.ports import RunnableTool
-from services.tool_runner.runner import Limits, Runner
+from services.tool_runner.runner import Runner, ToolLimits
 from services.tool_runner.server import ToolRunnerServer
 from services.tool_runner.tools.calculator import Calculator
 from services.tool_runner.tools.clock import Clock
 from services.tool_runner.tools.memory import Forget, Remember
 from services.tool_runner.tools.weather import Weather
 
-# Of the weather service's answers; a hundred times what they have.
+# The longest answer that is read from the weather service; real ones are a hundredth of it.
 _MAX_BYTES = 1024 * 1024
 
 
@@ -29,7 +29,7 @@ _MAX_BYTES = 1024 * 1024
 async def build(
     config: ToolRunnerConfig, registry: CollectorRegistry
 ) -> AsyncIterator[Sequence[Servable]]:
-    limits = Limits(config.timeout_seconds, config.max_arguments_chars, config.max_output_chars)
+    limits = ToolLimits(config.timeout_seconds, config.max_arguments_chars, config.max_output_chars)
     async with _tools(config) as tools:
         runner = Runner([(tool, limits) for tool in tools])
         names = [tool.declaration.name for tool in tools]
@@ -38,7 +38,7 @@ async def build(
 
 @asynccontextmanager
 async def _tools(config: ToolRunnerConfig) -> AsyncIterator[Sequence[RunnableTool]]:
-    """Those that are on. Their order is the one that the demo model has learnt."""
+    """The tools that are on, in the order in which the demo model has learnt them."""
     async with (
         httpx.AsyncClient(timeout=config.weather_timeout_seconds, trust_env=False) as http,
         connect_memory(config.memory_address, timeout=config.timeout_seconds) as memory,

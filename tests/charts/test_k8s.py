@@ -18,10 +18,10 @@ import yaml
 from hcl2.utils import SerializationOptions
 from prometheus_client import CollectorRegistry
 
-from services.gateway.adapters.metered import Moment
+from services.gateway.adapters.metered import GatewayGauges
 from services.gateway.admission import Admission
 from services.gateway.fleet import Fleet, Pool, Replica
-from services.gateway.http import chat_completions, responses
+from services.gateway.http.app import PROTOCOLS
 from services.inference import api as inference
 from services.inference.api import Load, Report
 from services.shared.errors import MeshError
@@ -245,7 +245,7 @@ def _moment() -> CollectorRegistry:
     fleet.pools["p"].replicas[peer] = replica = Replica(peer, unused)
     replica.report = Report((), Load(0, 0, 0, 1, 0.0, draining=False))
     registry = CollectorRegistry()
-    registry.register(Moment(Admission(max_turns=1, max_turns_per_tenant=1), fleet))
+    registry.register(GatewayGauges(Admission(max_turns=1, max_turns_per_organisation=1), fleet))
     return registry
 
 
@@ -281,8 +281,7 @@ def test_rules_ask_for_what_is_exported(rule: Manifest) -> None:
 
 
 def test_rules_name_routes_and_outcomes_that_there_are() -> None:
-    routers = (chat_completions.router, responses.router)
-    paths = {getattr(route, "path", "") for router in routers for route in router.routes}
+    paths = {protocol.path for protocol in PROTOCOLS}
     for rule in rules():
         for pattern in re.findall(r'route=~"([^"]+)"', rule["expr"]):
             matched = {path for path in paths if re.fullmatch(pattern, path)}

@@ -112,7 +112,7 @@ def test_another_model_or_key_is_another_job() -> None:
 
     assert name() == name("--set", "tokenizer.config.threads=3")
     others = {
-        name("--set", "images.tag=0.2.0"),
+        name("--set", "images.tag=another"),
         name("--set", "inference.weights.secret=other"),
         name("--set", "inference.pools[0].model.source.objectStorage=s3://models/qwen3/9b"),
     }

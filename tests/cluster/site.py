@@ -16,7 +16,7 @@ import yaml
 from kubernetes import client, config, watch
 
 from loadtest.traffic import Turn
-from services.cluster.view import Cluster, Replica
+from services.cluster.view import Cluster, Pod
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "chatmesh"
@@ -139,11 +139,11 @@ class Site:
         command = [str(ROOT / ".venv/bin/kubectl-chatmesh"), "-n", self.namespace, *arguments]
         return run(*command)
 
-    def replicas(self, component: str) -> Sequence[Replica]:
+    def replicas(self, component: str) -> Sequence[Pod]:
         """Those that are not leaving."""
         found = self.cluster.view().component(component)
         assert found is not None, component
-        return [replica for replica in found.replicas if replica.phase != "Terminating"]
+        return [pod for pod in found.pods if pod.phase != "Terminating"]
 
     def scale(self, component: str, replicas: int) -> None:
         self.kubectl("scale", f"deployment/{RELEASE}-{component}", f"--replicas={replicas}")

@@ -40,7 +40,7 @@ def test_the_printed_request_is_answered_by_real_vllm_and_a_tool(here: Site) -> 
         ).stdout
     assert answer.count("data: ") > 2
     assert "391" in spoken(answer)
-    ran = here.cluster.measured(here.replicas("tool-runner")[0].name)
+    ran = here.cluster.metrics(here.replicas("tool-runner")[0].name)
     assert ran.total("chatmesh_tool_runner_calls_total") >= 1
     here.tell(
         f"helm install with values-local.yaml to ready: {installed:.0f} s; to the answer "

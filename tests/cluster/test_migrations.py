@@ -40,14 +40,14 @@ def schema(known: int) -> str:
 
 async def test_a_store_that_is_too_new_stops_the_upgrade_and_nothing_else(mesh: Site) -> None:
     on_store(mesh, schema(99))
-    before = {one.name: {r.name for r in one.replicas} for one in mesh.cluster.view().components}
+    before = {one.name: {r.name for r in one.pods} for one in mesh.cluster.view().components}
     async with mesh.traffic(4, "say hello") as traffic:
         await traffic.finished(4)
         with pytest.raises(AssertionError, match="chatmesh-migrations"):
             mesh.helm("upgrade", "--wait", "--timeout=600s", values=values())
         await traffic.finished(4)
     assert traffic.failures() == []
-    after = {one.name: {r.name for r in one.replicas} for one in mesh.cluster.view().components}
+    after = {one.name: {r.name for r in one.pods} for one in mesh.cluster.view().components}
     assert after == before
     found = list(findings(mesh.cluster, mesh.cluster.view()))
     jobs = ("chatmesh-migrations", "chatmesh-migrate-memory-")

@@ -53,7 +53,7 @@ async def test_a_drained_node_loses_no_stream(mesh: Site) -> None:
     """The only node: it takes pods again as soon as it was told not to."""
     await asyncio.to_thread(mesh.settled, "inference-scripted")
     node = mesh.replicas("tokenizer")[0].node
-    before = {r.name for one in mesh.cluster.view().components for r in one.replicas}
+    before = {r.name for one in mesh.cluster.view().components for r in one.pods}
     async with mesh.traffic(6, ASK, patience=60) as traffic:
         await traffic.finished(6)
         drain = await asyncio.create_subprocess_exec(
@@ -68,7 +68,7 @@ async def test_a_drained_node_loses_no_stream(mesh: Site) -> None:
         await traffic.finished(6)
     assert traffic.failures() == []
     assert f"node {node} is free of {RELEASE}" in rest
-    assert not before & {r.name for one in mesh.cluster.view().components for r in one.replicas}
+    assert not before & {r.name for one in mesh.cluster.view().components for r in one.pods}
 
 
 async def test_a_pool_put_to_sleep_holds_who_asks_until_it_is_woken(mesh: Site) -> None:

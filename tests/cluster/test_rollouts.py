@@ -83,4 +83,4 @@ async def upgraded(mesh: Site, values: Values) -> None:
 
 
 def pods(mesh: Site) -> dict[str, set[str]]:
-    return {one.name: {replica.name for replica in one.replicas} for one in components(mesh)}
+    return {one.name: {replica.name for replica in one.pods} for one in components(mesh)}

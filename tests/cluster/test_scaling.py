@@ -80,7 +80,7 @@ def encoded(mesh: Site) -> list[float]:
     return [
         sum(
             calls
-            for labels, calls in replica.measured.samples.get(
+            for labels, calls in replica.metrics.samples.get(
                 "chatmesh_rpc_handled_total", {}
             ).items()
             if dict(labels)["method"].endswith("/Encode")
@@ -119,5 +119,5 @@ def served_after(mesh: Site, name: str) -> float:
 
 
 def worked(mesh: Site, name: str) -> bool:
-    methods = mesh.cluster.measured(name).samples.get("chatmesh_rpc_running", {})
+    methods = mesh.cluster.metrics(name).samples.get("chatmesh_rpc_running", {})
     return any(not dict(labels)["method"].endswith("/WatchLoad") for labels in methods)

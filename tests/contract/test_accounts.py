@@ -10,6 +10,7 @@ from services.gateway.adapters.remembering import BufferedLedger, CachedKeys, bu
 from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
 from services.gateway.ports import Account, AccountKind, LedgerEntry
 from services.inference.api import Usage
+from services.shared.scope import Scope
 
 Store = InMemoryAccounts | SqliteAccounts
 ADA = Account("acct_1", "Ada", AccountKind.PERSONAL, "Be brief.")
@@ -55,11 +56,12 @@ async def test_revoking_takes_all_keys_of_one_account(store: Store) -> None:
     assert [key.revoked for key in found if key] == [True, True, False]
 
 
-def entry(number: int, tenant: str = "acct_1") -> LedgerEntry:
-    return LedgerEntry(f"resp_{number}", tenant, "key1", "demo", number, Usage(10, 5, 3, 1))
+def entry(number: int, organisation: str = "acct_1") -> LedgerEntry:
+    scope = Scope(organisation, "main", "ada")
+    return LedgerEntry(f"resp_{number}", scope, "key1", "demo", number, Usage(10, 5, 3, 1))
 
 
-async def test_usage_is_counted_once_and_by_tenant(store: Store) -> None:
+async def test_usage_is_counted_once_and_by_organisation(store: Store) -> None:
     await store.add([entry(1), entry(2), entry(1, "acct_2")])
     await store.add([entry(2), entry(3)])
     assert await store.total("acct_1") == Usage(30, 15, 9, 3)

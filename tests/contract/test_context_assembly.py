@@ -1,31 +1,50 @@
-"""What every context-assembly does, the core and the client alike."""
+"""What every context-assembly does, the core and the client alike.
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+The cases with `keeper` do not depend on how a prompt is laid out. Stand-ins pass them, too.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path as File
+from pathlib import Path as Folder
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from services.context_assembly.adapters.sqlite import open_sqlite_turns
 from services.context_assembly.api import (
+    Context,
     ContextAssembly,
     InputTooLong,
-    Item,
-    Reasoning,
+    KeptIds,
     TurnNotFound,
 )
 from services.context_assembly.client import connect_context_assembly
 from services.context_assembly.server import ContextAssemblyServer
 from services.shared.boundary import Boundary
-from services.shared.chat import Message, Role, Scope, Tool, ToolCall
+from services.shared.conversation import (
+    Approval,
+    CallOutcome,
+    Compaction,
+    File,
+    Item,
+    Phase,
+    Picture,
+    Reasoning,
+    Role,
+    RunBy,
+)
 from services.shared.errors import Malformed
 from services.shared.metrics import RpcMetrics
+from services.shared.scope import Scope
 from services.shared.server import serving
+from services.shared.tools import Tool
 from services.shared.tracing import Tracer
 from tests.fakes.context_assembly import (
+    PICTURE,
+    PLAIN,
     SCOPE,
+    SEEING,
     Desk,
     FactMemory,
     WordTokenizer,
@@ -33,12 +52,15 @@ from tests.fakes.context_assembly import (
     assistant,
     call,
     developer,
+    made_of,
     recorded,
     result,
+    sent,
     user,
 )
+from tests.fakes.mesh import WordContext
 
-STRANGER = Scope("evil")
+STRANGERS = (Scope("evil", "main", "ann"), Scope("acme", "other", "ann"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +69,50 @@ class Subject:
     memory: FactMemory
     tokenizer: WordTokenizer
 
+    def messages(self, context: Context) -> list[str]:
+        return self.tokenizer.messages(context.prompt_ids)
 
-@pytest.fixture(params=["direct", "over gRPC"])
-async def subject(request: pytest.FixtureRequest, tmp_path: File) -> AsyncIterator[Subject]:
-    async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(
-            open_sqlite_turns(f"sqlite:{tmp_path}/turns.sqlite")
-        )
-        memory, tokenizer = FactMemory(), WordTokenizer()
-        core = Desk(store, memory, tokenizer).assembler()
-        if request.param == "direct":
-            yield Subject(core, memory, tokenizer)
-            return
-        tracer = Tracer("test", otlp_endpoint="", sample_ratio=1)
-        boundary = Boundary("context-assembly", tracer, RpcMetrics(CollectorRegistry()))
-        port = await stack.enter_async_context(
-            serving([ContextAssemblyServer(core)], "localhost:0", grace=0, interceptors=[boundary])
-        )
-        client = await stack.enter_async_context(
-            connect_context_assembly(f"localhost:{port}", timeout=10)
-        )
-        yield Subject(client, memory, tokenizer)
+
+@asynccontextmanager
+async def core(folder: Folder) -> AsyncIterator[Subject]:
+    memory, tokenizer = FactMemory(), WordTokenizer()
+    async with open_sqlite_turns(f"sqlite:{folder}/turns.sqlite") as store:
+        yield Subject(Desk(store, memory, tokenizer).assembler(), memory, tokenizer)
+
+
+@asynccontextmanager
+async def over_grpc(folder: Folder) -> AsyncIterator[Subject]:
+    tracer = Tracer("test", otlp_endpoint="", sample_ratio=1)
+    boundary = Boundary("context-assembly", tracer, RpcMetrics(CollectorRegistry()))
+    async with core(folder) as subject:
+        server = ContextAssemblyServer(subject.assembly)
+        async with (
+            serving([server], "localhost:0", grace=0, interceptors=[boundary]) as port,
+            connect_context_assembly(f"localhost:{port}", timeout=10) as client,
+        ):
+            yield replace(subject, assembly=client)
+
+
+SUBJECTS = {"direct": core, "over gRPC": over_grpc}
+# Fakes of `ContextAssembly` that other services are tested with.
+STAND_INS: dict[str, Callable[[], ContextAssembly]] = {"the gateway's stand-in": WordContext}
+
+
+@pytest.fixture(params=SUBJECTS)
+async def subject(request: pytest.FixtureRequest, tmp_path: Folder) -> AsyncIterator[Subject]:
+    async with SUBJECTS[request.param](tmp_path) as subject:
+        yield subject
+
+
+@pytest.fixture(params=[*SUBJECTS, *STAND_INS])
+async def keeper(
+    request: pytest.FixtureRequest, tmp_path: Folder
+) -> AsyncIterator[ContextAssembly]:
+    if request.param in STAND_INS:
+        yield STAND_INS[request.param]()
+        return
+    async with SUBJECTS[request.param](tmp_path) as subject:
+        yield subject.assembly
 
 
 async def test_lays_out_messages_and_ids(subject: Subject) -> None:
@@ -86,20 +131,15 @@ async def test_lays_out_messages_and_ids(subject: Subject) -> None:
             template_options={"enable_thinking": "false"},
         )
     )
-    assert list(context.messages) == [
-        Message(Role.SYSTEM, "Sell shoes.\n\n# Custom instructions\nCall me Ann."),
-        Message(Role.DEVELOPER, "Be brief."),
-        Message(Role.USER, "hi"),
-        Message(Role.ASSISTANT, "Hello."),
-        Message(Role.USER, "<memory>\n- rex is a dog\n</memory>\n\nwho is rex"),
-        Message(
-            Role.ASSISTANT,
-            "I look.",
-            reasoning="hm",
-            tool_calls=(ToolCall("c", "look_up", "{}"),),
-        ),
-        Message(Role.TOOL, "it is a dog", tool_call_id="c"),
+    assert subject.messages(context) == [
+        "system: Sell shoes. # Custom instructions Call me Ann.",
+        "developer: Be brief.",
+        *("user: hi", "assistant: Hello."),
+        "user: <memory> - rex is a dog </memory> who is rex",
+        "assistant: hm I look. c:look_up({})",
+        "tool: c it is a dog",
     ]
+    assert (context.fact_ids, context.inherited_ids) == (["m1"], 0)
     assert context.memory_ids == ["m1"]
     (request,) = subject.tokenizer.requests
     assert request.model == "plain"
@@ -123,55 +163,114 @@ async def test_assembling_again_gives_the_same(subject: Subject) -> None:
     assert list(first.prompt_ids) == list(again.prompt_ids)
 
 
-async def test_a_recorded_turn_is_found_again(subject: Subject) -> None:
+async def test_ids_that_a_turn_kept_are_found_in_the_next_prompt(subject: Subject) -> None:
+    first = await subject.assembly.assemble(asked("question a"))
+    kept = KeptIds("plain", 0, [*first.prompt_ids, 999])
+    await subject.assembly.record(recorded("a", kept_ids=kept))
+    context = await subject.assembly.assemble(asked("now", parent_id="a"))
+    assert context.inherited_ids == len(first.prompt_ids)
+
+
+async def test_a_model_that_sees_is_given_the_pictures(subject: Subject) -> None:
+    await subject.assembly.record(recorded("a", said=[sent(Role.USER, "see", PICTURE)]))
+    other = replace(PICTURE, content=b"\xff\xd8", detail="low")
+    saying: list[Item] = [sent(Role.USER, other, Picture(url="https://a.example/b.png"))]
+    asking = asked("", input=saying, parent_id="a", model=SEEING)
+    context = await subject.assembly.assemble(asking)
+    assert list(context.pictures) == [PICTURE, other]
+    assert subject.messages(context)[0] == "user: see <picture>"
+    blind = await subject.assembly.assemble(replace(asking, model=PLAIN))
+    assert not blind.pictures
+    assert subject.messages(blind)[1:] == [
+        *("user: see", "assistant: answer a"),
+        "system: [The user's next message comes with 2 pictures."
+        " This model reads text only and does not see them.]",
+        "user: ",
+    ]
+
+
+async def test_a_recorded_turn_is_found_again(keeper: ContextAssembly) -> None:
+    ran = CallOutcome(made_of("down", PICTURE), failed=True)
     output: list[Item] = [
-        Reasoning("r", "hm"),
-        replace(call("a", "1"), failed=True),
-        call("b", "", parallel=True),
+        Reasoning("r", "hm", ("short",), "opaque"),
+        replace(call("a", "1"), outcome=ran, run_by=RunBy.SERVER, server_label="docs"),
+        replace(call("b", "", parallel=True), approval=Approval.GRANTED),
         call("f"),
         assistant("Größe 🎉 \0"),
+        replace(assistant("Well."), phase=Phase.COMMENTARY),
     ]
-    turn = recorded("a", said=[user("hi"), developer("x")], answered=output, memory_ids=["m1"])
-    await subject.assembly.record(turn)
-    assert await subject.assembly.get_turn(SCOPE, "a") == turn
+    turn = recorded(
+        "a",
+        said=[sent(Role.USER, "hi", PICTURE, File("a.pdf")), Compaction("c", "They met.", "x")],
+        answered=output,
+        memory_ids=["m1"],
+        kept_ids=KeptIds("plain", 0, [1, 2, 3], ["m1", "p1"]),
+    )
+    await keeper.record(turn)
+    assert await keeper.get_turn(SCOPE, "a") == turn
 
 
-async def test_recording_again_changes_nothing(subject: Subject) -> None:
-    await subject.assembly.record(recorded("a"))
-    await subject.assembly.record(recorded("a", answered=[assistant("another")]))
-    assert await subject.assembly.get_turn(SCOPE, "a") == recorded("a")
+async def test_recording_again_changes_nothing(keeper: ContextAssembly) -> None:
+    await keeper.record(recorded("a"))
+    await keeper.record(recorded("a", answered=[assistant("another")]))
+    assert await keeper.get_turn(SCOPE, "a") == recorded("a")
 
 
-async def test_a_deleted_turn_is_gone(subject: Subject) -> None:
-    await subject.assembly.record(recorded("a"))
-    await subject.assembly.record(recorded("b", "a"))
-    await subject.assembly.delete_turn(SCOPE, "a")
+async def test_a_deleted_turn_is_gone(keeper: ContextAssembly) -> None:
+    await keeper.record(recorded("a"))
+    await keeper.record(recorded("b", "a"))
+    await keeper.delete_turn(SCOPE, "a")
     for asking in (
-        subject.assembly.get_turn(SCOPE, "a"),
-        subject.assembly.delete_turn(SCOPE, "a"),
-        subject.assembly.record(recorded("c", "a")),
-        subject.assembly.assemble(asked("now", parent_id="a")),
+        lambda: keeper.get_turn(SCOPE, "a"),
+        lambda: keeper.delete_turn(SCOPE, "a"),
+        lambda: keeper.record(recorded("c", "a")),
+        lambda: keeper.assemble(asked("now", parent_id="a")),
     ):
         with pytest.raises(TurnNotFound):
-            await asking
-    assert (await subject.assembly.get_turn(SCOPE, "b")).parent_id == "a"
+            await asking()
+    await keeper.record(recorded("a"))
+    with pytest.raises(TurnNotFound):
+        await keeper.get_turn(SCOPE, "a")
+    assert (await keeper.get_turn(SCOPE, "b")).parent_id == "a"
 
 
-async def test_what_is_anothers_is_not_found_in_the_same_words(subject: Subject) -> None:
-    await subject.assembly.record(recorded("a"))
+async def test_with_a_turn_go_the_ids_that_later_ones_have_kept(keeper: ContextAssembly) -> None:
+    kept, later = KeptIds("plain", 0, [1, 2], ["m1"]), KeptIds("plain", 2, [3], [])
+    await keeper.record(recorded("a", kept_ids=kept))
+    await keeper.record(recorded("b", "a", kept_ids=later))
+    await keeper.record(recorded("c", "b", kept_ids=replace(later, inherited=3)))
+    await keeper.record(recorded("other", kept_ids=kept))
+    await keeper.delete_turn(SCOPE, "a")
+    for turn_id, parent_id in (("b", "a"), ("c", "b")):
+        assert await keeper.get_turn(SCOPE, turn_id) == recorded(turn_id, parent_id)
+    assert (await keeper.get_turn(SCOPE, "other")).kept_ids == kept
+
+
+async def test_what_is_anothers_is_not_found_in_the_same_words(keeper: ContextAssembly) -> None:
+    await keeper.record(recorded("a"))
     messages = set()
-    for scope, turn_id in ((STRANGER, "a"), (SCOPE, "nowhere")):
+    for scope, turn_id in ((STRANGERS[0], "a"), (STRANGERS[1], "a"), (SCOPE, "nowhere")):
         for asking in (
-            subject.assembly.get_turn(scope, turn_id),
-            subject.assembly.delete_turn(scope, turn_id),
-            subject.assembly.record(replace(recorded("b", turn_id), scope=scope)),
-            subject.assembly.assemble(asked("now", parent_id=turn_id, scope=scope)),
+            keeper.get_turn(scope, turn_id),
+            keeper.delete_turn(scope, turn_id),
+            keeper.record(replace(recorded("b", turn_id), scope=scope)),
+            keeper.assemble(asked("now", parent_id=turn_id, scope=scope)),
         ):
             with pytest.raises(TurnNotFound) as caught:
                 await asking
             messages.add((caught.value.message, tuple(caught.value.details)))
     assert len(messages) == 1
-    assert await subject.assembly.get_turn(SCOPE, "a")
+    assert await keeper.get_turn(SCOPE, "a")
+
+
+async def test_another_person_of_the_project_finds_the_turn(keeper: ContextAssembly) -> None:
+    await keeper.record(recorded("a"))
+    assert await keeper.get_turn(replace(SCOPE, person="bob"), "a") == recorded("a")
+
+
+async def test_a_turn_without_an_id_is_refused(keeper: ContextAssembly) -> None:
+    with pytest.raises(Malformed):
+        await keeper.record(recorded(""))
 
 
 async def test_stored_turns_are_dropped_to_fit(subject: Subject) -> None:
@@ -180,8 +279,9 @@ async def test_stored_turns_are_dropped_to_fit(subject: Subject) -> None:
         await subject.assembly.record(recorded(f"t{number}", parent_id))
     context = await subject.assembly.assemble(asked("now", parent_id="t29"))
     assert len(context.prompt_ids) <= 180
-    assert context.messages[0].text.startswith("[Earlier turns")
-    assert context.messages[-2].text == "answer t29"
+    messages = subject.messages(context)
+    assert messages[0].startswith("system: [Earlier turns")
+    assert messages[-2] == "assistant: answer t29"
 
 
 async def test_a_request_that_is_too_long_says_by_how_much(subject: Subject) -> None:
@@ -191,8 +291,8 @@ async def test_a_request_that_is_too_long_says_by_how_much(subject: Subject) -> 
     assert int(caught.value.details["tokens"]) > 300
     said: list[Item] = [user("bla " * 300), assistant("yes"), user("now")]
     context = await subject.assembly.assemble(asked("", input=said, truncate_input=True))
-    assert context.messages[-1].text == "now"
-    assert len(context.messages) == 2
+    marker, last = subject.messages(context)
+    assert (marker.startswith("system: [Earlier turns"), last) == (True, "user: now")
 
 
 async def test_a_result_without_a_call_is_named(subject: Subject) -> None:

@@ -9,46 +9,48 @@ import pytest
 
 from services.memory.adapters.in_memory import InMemoryFactStore
 from services.memory.adapters.sqlite import open_fact_store
-from services.memory.api import Fact, Kind
-from services.memory.ports import FactStore, Holding, Kept, Outdated
-from services.shared.chat import Scope
-from tests.fakes.memory import WordEmbedder
+from services.memory.api import Erasure, Fact, Kind
+from services.memory.ports import EmbeddedFact, FactStore, Outdated, ScopeFacts
+from services.shared.scope import Scope
+from tests.fakes.memory import BusyStore, SlowStore, WordEmbedder
 
-ANN = Scope("acme", "ann")
-BOB = Scope("acme", "bob")
-OTHER_ANN = Scope("umbrella", "ann")
+ANN = Scope("acme", "main", "ann")
+BOB = Scope("acme", "main", "bob")
+OTHER_ANN = Scope("umbrella", "main", "ann")
+ANN_ELSEWHERE = Scope("acme", "other", "ann")
 
 
-@pytest.fixture(params=["in memory", "SQLite"])
+@pytest.fixture(params=["in memory", "SQLite", "slow", "busy"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FactStore]:
-    if request.param == "in memory":
-        yield InMemoryFactStore()
+    in_memory = {"in memory": InMemoryFactStore, "slow": SlowStore, "busy": BusyStore}
+    if request.param in in_memory:
+        yield in_memory[request.param]()
         return
     async with open_fact_store(f"sqlite:{tmp_path}/memory.sqlite") as opened:
         yield opened
 
 
-def kept(fact_id: str, text: str, kind: Kind = Kind.FACT) -> Kept:
+def kept(fact_id: str, text: str, kind: Kind = Kind.FACT) -> EmbeddedFact:
     (vector,) = WordEmbedder().embed_now([text])
-    return Kept(Fact(fact_id, text, kind, created_at_ms=1, updated_at_ms=2), vector)
+    return EmbeddedFact(Fact(fact_id, text, kind, created_at_ms=1, updated_at_ms=2), vector)
 
 
-def facts(holding: Holding) -> list[Fact]:
-    return [each.fact for each in holding.kept]
+def facts(held: ScopeFacts) -> list[Fact]:
+    return [each.fact for each in held.embedded]
 
 
 async def test_knows_nothing_of_a_stranger(store: FactStore) -> None:
     assert await store.revision(ANN) == 0
-    assert await store.read(ANN) == Holding()
+    assert await store.read(ANN) == ScopeFacts()
 
 
 async def test_gives_back_what_was_kept_by_id(store: FactStore) -> None:
     second, first = kept("b", "tea — 茶 🍵 '\"; --", Kind.PREFERENCE), kept("a", "Oslo")
     revision = await store.write(ANN, 0, keep=[second, first], drop=[])
-    holding = await store.read(ANN)
-    assert holding.revision == revision == await store.revision(ANN) != 0
-    assert facts(holding) == [first.fact, second.fact]
-    for read, written in zip(holding.kept, (first, second), strict=True):
+    held = await store.read(ANN)
+    assert held.revision == revision == await store.revision(ANN) != 0
+    assert facts(held) == [first.fact, second.fact]
+    for read, written in zip(held.embedded, (first, second), strict=True):
         assert read.vector.dtype == np.float32
         np.testing.assert_allclose(read.vector, written.vector, atol=1e-3)
 
@@ -79,7 +81,7 @@ async def test_of_writes_at_once_one_succeeds(store: FactStore) -> None:
     writes = (store.write(ANN, 0, keep=[kept(str(n), "Oslo")], drop=[]) for n in range(5))
     results = await asyncio.gather(*writes, return_exceptions=True)
     assert sum(isinstance(result, Outdated) for result in results) == 4
-    assert len((await store.read(ANN)).kept) == 1
+    assert len((await store.read(ANN)).embedded) == 1
 
 
 async def test_never_gives_a_revision_twice(store: FactStore) -> None:
@@ -96,14 +98,50 @@ async def test_who_has_no_facts_left_is_a_stranger_again(store: FactStore) -> No
     revision = await store.write(ANN, 0, keep=[kept("a", "Oslo")], drop=[])
     assert await store.write(ANN, revision, keep=[], drop=["a"]) == 0
     assert await store.revision(ANN) == 0
-    assert await store.read(ANN) == Holding()
+    assert await store.read(ANN) == ScopeFacts()
 
 
 async def test_erases_all_of_one_scope_and_nothing_of_another(store: FactStore) -> None:
-    for scope in (ANN, BOB, OTHER_ANN):
+    for scope in (ANN, BOB, OTHER_ANN, ANN_ELSEWHERE):
         await store.write(scope, 0, keep=[kept("a", "Oslo"), kept("b", "tea")], drop=[])
     assert await store.erase(ANN) == 2
     assert await store.erase(ANN) == 0
     assert await store.revision(ANN) == 0
-    for scope in (BOB, OTHER_ANN):
-        assert len((await store.read(scope)).kept) == 2
+    for scope in (BOB, OTHER_ANN, ANN_ELSEWHERE):
+        assert len((await store.read(scope)).embedded) == 2
+
+
+async def test_tells_in_order_what_was_erased_or_overwritten_and_nothing_else(
+    store: FactStore,
+) -> None:
+    revision = await store.write(ANN, 0, keep=[kept("a", "Oslo"), kept("b", "tea")], drop=[])
+    revision = await store.write(ANN, revision, keep=[kept("c", "maps")], drop=[])
+    assert await store.erasures(0, 10) == []
+    # In one write: one is erased, one was never there, one is overwritten, one says the same.
+    changed = [kept("b", "coffee"), kept("c", "maps", Kind.PREFERENCE)]
+    await store.write(ANN, revision, keep=changed, drop=["a", "never was"])
+    await store.write(ANN_ELSEWHERE, 0, keep=[kept("z", "Rome"), kept("y", "cakes")], drop=[])
+    await store.erase(ANN_ELSEWHERE)
+    assert await store.erase(BOB) == 0
+    assert list(await store.erasures(0, 10)) == [
+        Erasure(1, ANN, ("a", "b")),
+        Erasure(2, ANN_ELSEWHERE, ("y", "z")),
+    ]
+
+
+async def test_tells_no_erasure_of_a_write_that_was_refused(store: FactStore) -> None:
+    await store.write(ANN, 0, keep=[kept("a", "Oslo")], drop=[])
+    with pytest.raises(Outdated):
+        await store.write(ANN, 0, keep=[kept("a", "Bergen")], drop=[])
+    assert await store.erasures(0, 10) == []
+
+
+async def test_tells_erasures_by_number(store: FactStore) -> None:
+    for _ in range(5):
+        await store.write(ANN, 0, keep=[kept("a", "Oslo")], drop=[])
+        await store.erase(ANN)
+    numbers = [
+        [erasure.number for erasure in await store.erasures(after, limit)]
+        for after, limit in ((0, 2), (2, 10), (5, 10), (9, 10))
+    ]
+    assert numbers == [[1, 2], [3, 4, 5], [], []]

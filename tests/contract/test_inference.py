@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,17 +11,12 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.inference.admission import QueueLimits
 from services.inference.api import (
-    CallDelta,
     Calling,
-    Delta,
     EngineDead,
     FinishReason,
     Generation,
     Inference,
-    Parsed,
-    ParsedCall,
     Piece,
     QueueFull,
     Report,
@@ -33,14 +28,24 @@ from services.inference.api import (
 )
 from services.inference.client import connect_inference
 from services.inference.engine import Engine
+from services.inference.generation_queue import QueueLimits
 from services.inference.ports import Dialect
 from services.inference.server import InferenceServer
 from services.shared.boundary import Boundary
-from services.shared.chat import Tool, ToolChoice, ToolMode
+from services.shared.conversation import Picture
 from services.shared.metrics import RpcMetrics
 from services.shared.server import serving
+from services.shared.tools import Tool, ToolChoice, ToolMode
 from services.shared.tracing import Tracer
-from tests.fakes.inference import BOUNDS, CARD, Script, ScriptedBackend, ScriptedDialect
+from tests.fakes.inference import (
+    CARD,
+    LIMITS,
+    PICTURE_TOKENS,
+    Script,
+    ScriptedBackend,
+    ScriptedDialect,
+)
+from tests.fakes.inference_pieces import calls_of, deltas_of, ids_of, read_whole, text_of
 from tests.fakes.tiny_model import make_model
 from tests.fakes.vllm_dialect import needs_vllm, vllm_dialect
 
@@ -59,7 +64,7 @@ SCRIPTS = {
 
 
 @dataclass(slots=True)
-class Served:
+class ServedInference:
     """An inference, and what stands behind it."""
 
     inference: Inference
@@ -102,11 +107,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
 )
 async def serve(request: pytest.FixtureRequest, model: Path) -> AsyncIterator[Serve]:
-    """Makes an inference; keywords replace what is in its card or bounds."""
+    """Makes an inference; keywords replace what is in its card or limits."""
     kind: str = request.param
     async with AsyncExitStack() as stack:
 
-        async def made(*, limits: QueueLimits | None = None, calls_tools: bool = True) -> Served:
+        async def made(*, limits: QueueLimits | None = None, **card: Any) -> ServedInference:
             dialect: Dialect[Any] = ScriptedDialect(model)
             if "vLLM" in kind:
                 dialect = vllm_dialect(model)
@@ -114,12 +119,12 @@ async def serve(request: pytest.FixtureRequest, model: Path) -> AsyncIterator[Se
             engine = Engine(
                 backend,
                 dialect,
-                replace(CARD, calls_tools=calls_tools),
-                bounds=replace(BOUNDS, queue=limits or BOUNDS.queue),
+                replace(CARD, **card),
+                limits=replace(LIMITS, queue=limits or LIMITS.queue),
                 clock=asyncio.get_running_loop().time,
             )
             if kind.startswith("direct"):
-                return Served(engine, backend, engine)
+                return ServedInference(engine, backend, engine)
             tracer = Tracer("test", otlp_endpoint="", sample_ratio=1)
             boundary = Boundary("inference", tracer, RpcMetrics(CollectorRegistry()))
             port = await stack.enter_async_context(
@@ -128,39 +133,16 @@ async def serve(request: pytest.FixtureRequest, model: Path) -> AsyncIterator[Se
             client = await stack.enter_async_context(
                 connect_inference(f"localhost:{port}", timeout=10)
             )
-            return Served(client, backend, engine)
+            return ServedInference(client, backend, engine)
 
         yield made
-
-
-def text_of(pieces: Sequence[Piece], index: int = 0) -> str:
-    return "".join(delta.text for delta in deltas_of(pieces, index))
-
-
-def deltas_of(pieces: Sequence[Piece], index: int = 0) -> list[Delta]:
-    return [delta for piece in pieces for delta in piece.deltas if delta.index == index]
-
-
-def calls_of(pieces: Sequence[Piece]) -> list[CallDelta]:
-    return [call for delta in deltas_of(pieces) for call in delta.calls]
-
-
-def read_whole(pieces: Sequence[Piece]) -> Parsed:
-    """What a caller makes of a stream in the end."""
-    calls: dict[int, list[str]] = {}
-    for call in calls_of(pieces):
-        parts = calls.setdefault(call.index, ["", ""])
-        parts[0] += call.name
-        parts[1] += call.arguments
-    reasoning = "".join(delta.reasoning for delta in deltas_of(pieces))
-    return Parsed(text_of(pieces), reasoning, tuple(ParsedCall(*calls[n]) for n in sorted(calls)))
 
 
 async def test_the_pieces_are_the_reply_and_end_with_why_and_what_it_cost(serve: Serve) -> None:
     served = await serve()
     pieces = await served.collect(served.asks("hello"))
     assert text_of(pieces) == "Hello, the weather is sunny! 🌞"
-    ids = [id for delta in deltas_of(pieces) for id in delta.ids]
+    ids = ids_of(pieces)
     assert ids[:-1] == served.backend.ids("Hello, the weather is sunny! 🌞")
     assert [d.finish_reason for d in deltas_of(pieces) if d.finish_reason] == [FinishReason.STOP]
     assert [piece.usage for piece in pieces[:-1]] == [None] * (len(pieces) - 1)
@@ -176,11 +158,10 @@ async def test_the_first_token_comes_alone(serve: Serve) -> None:
 
 async def test_a_limit_ends_the_reply(serve: Serve) -> None:
     served = await serve()
-    pieces = await served.collect(served.asks("hello", Sampling(max_tokens=3)))
-    last = pieces[-1]
+    asked = served.asks("hello", Sampling(max_tokens=3))
+    last = (await served.collect(asked))[-1]
     assert last.deltas[-1].finish_reason is FinishReason.LENGTH
-    assert last.usage is not None
-    assert last.usage.completion_tokens == 3
+    assert last.usage == Usage(prompt_tokens=len(asked.prompt_ids), completion_tokens=3)
 
 
 async def test_a_stop_string_ends_the_reply_before_it(serve: Serve) -> None:
@@ -193,8 +174,7 @@ async def test_a_stop_string_ends_the_reply_before_it(serve: Serve) -> None:
 async def test_every_choice_is_told_apart_and_counted(serve: Serve) -> None:
     served = await serve()
     pieces = await served.collect(served.asks("hello", Sampling(n=3)))
-    texts = {text_of(pieces, index) for index in range(3)}
-    assert texts == {"Hello, the weather is sunny! 🌞"}
+    assert {text_of(pieces, index) for index in range(3)} == {"Hello, the weather is sunny! 🌞"}
     ends = [d for piece in pieces for d in piece.deltas if d.finish_reason is not None]
     assert sorted(delta.index for delta in ends) == [0, 1, 2]
     assert pieces[-1].usage is not None
@@ -240,7 +220,7 @@ async def test_a_log_probability_comes_with_every_token_when_asked_for(serve: Se
     served = await serve()
     pieces = await served.collect(served.asks("hello", Sampling(top_logprobs=1)))
     deltas = deltas_of(pieces)
-    ids = [id for delta in deltas for id in delta.ids]
+    ids = ids_of(pieces)
     assert [logprob.id for delta in deltas for logprob in delta.logprobs] == ids
     assert all(logprob.top for delta in deltas for logprob in delta.logprobs)
 
@@ -255,7 +235,7 @@ async def test_parsing_the_ids_gives_what_was_streamed(
     served = await serve()
     asked = served.asks(prompt, Sampling(stop=stop), calling=calling)
     pieces = await served.collect(asked)
-    ids = [id for delta in deltas_of(pieces) for id in delta.ids]
+    ids = ids_of(pieces)
     parsed = await served.inference.parse(CARD.id, asked.prompt_ids, ids, calling, stop)
     assert parsed == read_whole(pieces)
 
@@ -274,6 +254,41 @@ async def test_tools_are_refused_where_no_parser_is_known(serve: Serve) -> None:
     with pytest.raises(ToolsUnsupported) as caught:
         await served.collect(served.asks("call", calling=CALLING))
     assert caught.value.details == {"param": "tools"}
+
+
+async def test_pictures_come_to_the_engine_with_the_ids(serve: Serve) -> None:
+    served = await serve(sees=True)
+    pictures = (Picture("image/png", b"\x89PNG\0", detail="low"), Picture("image/jpeg", b"\xff"))
+    asked = served.asks("hello", pictures=pictures)
+    pieces = await served.collect(asked)
+    (arrived,) = served.backend.asked
+    assert arrived.pictures == pictures
+    assert arrived.prompt_ids == asked.prompt_ids
+    assert text_of(pieces) == "Hello, the weather is sunny! 🌞"
+
+
+async def test_what_pictures_take_of_the_window_is_counted(serve: Serve) -> None:
+    served = await serve(sees=True)
+    asked = served.asks("hello", pictures=(Picture("image/png", b"1"),))
+    last = (await served.collect(asked))[-1]
+    assert last.usage
+    assert last.usage.prompt_tokens == len(asked.prompt_ids) - 1 + PICTURE_TOKENS
+
+
+async def test_pictures_are_refused_where_the_model_does_not_see(serve: Serve) -> None:
+    served = await serve()
+    with pytest.raises(UnsupportedParameter) as caught:
+        await served.collect(served.asks("hello", pictures=(Picture("image/png", b"1"),)))
+    assert caught.value.details == {"param": "pictures"}
+    assert not served.backend.asked
+
+
+@pytest.mark.parametrize("sees", [True, False])
+async def test_the_card_tells_whether_the_model_sees(serve: Serve, sees: bool) -> None:
+    served = await serve(sees=sees)
+    async with aclosing(served.inference.watch_load()) as reports:
+        (card,) = (await anext(reports)).models
+    assert card == replace(CARD, sees=sees)
 
 
 @pytest.mark.parametrize("length", [0, CARD.context_tokens])
@@ -347,7 +362,7 @@ async def test_the_load_is_told_at_once_and_when_it_changes(serve: Serve) -> Non
     async with aclosing(served.inference.watch_load()) as reports:
         first = await anext(reports)
         assert [model.id for model in first.models] == [CARD.id]
-        assert (first.load.running, first.load.slots) == (0, BOUNDS.slots)
+        assert (first.load.running, first.load.slots) == (0, LIMITS.slots)
         await served.hold("hold")
         assert (await until(reports, running=1)).load.waiting == 0
         await served.let_go()
@@ -358,7 +373,8 @@ async def test_what_waits_is_in_the_load(serve: Serve) -> None:
     served = await serve()
     await served.hold("hold at once")
     async with aclosing(served.inference.watch_load()) as reports:
-        assert (await anext(reports)).load.waiting_tokens == len(served.backend.ids("hold at once"))
+        load = (await anext(reports)).load
+    assert load.waiting_tokens == len(served.backend.ids("hold at once"))
     await served.let_go()
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from services.shared.chat import Message, Role
+from services.shared.conversation import Role
 from services.tokenizer.adapters.hugging_face import HuggingFaceModel, load
-from services.tokenizer.api import TemplateRefused
+from services.tokenizer.api import TemplateMessage, TemplateRefused
 from services.tokenizer.config import TokenizerConfig
 from tests.fakes.tokenizer import MODELS, SHAPE
 from tests.fakes.tokenizer_chats import Chat, Writer
@@ -29,12 +29,16 @@ _CONTROLS = {
     "coder": "<tool_call>",
     "deepseek": "<\uff5cUser\uff5c>",
     "parts": "<|eot|>",
+    "vision": "<|image_pad|>",
+    "pictures-first": "<image>",
     "mistral": "[/INST]",
     "old-llama": "</s>",
     "unigram": "</s>",
 }
 # Its words end where a mark stands, so texts that end like the start of a token may differ.
 _CUT_WORDS = {"old-llama"}
+# Chats about pictures, after the others.
+_SEEING = {"vision": 100, "pictures-first": 100}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,11 @@ def _directory(name: str, path: Path) -> str:
 
 
 def _typed(words: str) -> Chat:
-    return Chat([Message(Role.USER, f"Write {words} for me")])
+    return Chat([TemplateMessage(Role.USER, f"Write {words} for me")])
+
+
+def _written(writer: Writer, name: str) -> list[Chat]:
+    return [*writer.chats(_CHATS), *writer.chats_with_pictures(_SEEING.get(name, 0))]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +82,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Case]:
     root = tmp_path_factory.mktemp("vllm")
     asked, answered = root / "asked.json", root / "answered.json"
     chats = {
-        name: [_typed(control), *Writer(7, near_misses=name not in _CUT_WORDS).chats(_CHATS)]
+        name: [_typed(control), *_written(Writer(7, near_misses=name not in _CUT_WORDS), name)]
         for name, control in _CONTROLS.items()
     }
     directories = {name: _directory(name, root / name) for name in chats}
@@ -104,6 +112,7 @@ def test_the_corpus_is_large(cases: Mapping[str, Case]) -> None:
     assert min(rendered[name] for name in ("bundled", "qwen", "coder", "deepseek", "parts")) >= 200
     # Their templates refuse all but speakers who take turns.
     assert min(rendered.values()) >= 100
+    assert min(rendered[name] for name in _SEEING) >= 300
 
 
 @pytest.mark.parametrize("name", _CONTROLS)

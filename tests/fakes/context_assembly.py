@@ -1,38 +1,56 @@
 """What context-assembly calls, small and working: a tokenizer of words, a memory, a writer."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from services.context_assembly.api import Assembly, Call, CallResult, Item, Model, Text, Turn
+from services.context_assembly.api import Assembly, KeptIds, Model, Turn
 from services.context_assembly.assembler import Assembler
 from services.context_assembly.memories import Recaller
 from services.context_assembly.ports import Memory, Tokenizer, TurnStore
 from services.context_assembly.summaries import Compactor, ModelSummariser
 from services.context_assembly.trimmer import Trimmer
 from services.inference.api import Delta, Generation, Piece
-from services.memory.api import Fact, Kind, Recollection
-from services.shared.chat import Message, Role, Scope, Tool
+from services.memory.api import Erasure, Fact, Kind, Recollection
+from services.shared.conversation import (
+    Call,
+    CallOutcome,
+    CallResult,
+    Item,
+    Message,
+    Part,
+    Parts,
+    Picture,
+    Role,
+    RunBy,
+    Text,
+    said,
+)
 from services.shared.errors import MeshError
-from services.tokenizer.api import FitRequest, Fitted, TemplateRefused
+from services.shared.scope import Scope
+from services.shared.tools import Tool
+from services.tokenizer.api import FitRequest, Fitted, TemplateMessage, TemplateRefused
 from services.tokenizer.fitter import Fitter
 
-SCOPE = Scope("acme", "ann")
+SCOPE = Scope("acme", "main", "ann")
 SUMMARISING = Model("clever", 200, summarises=True)
 PLAIN = Model("plain", 200, summarises=False)
+SEEING = Model("seeing", 200, summarises=False, sees=True)
+PICTURE = Picture("image/png", content=b"\x89PNG")
 
 
 class WordTokenizer:
     """A `Tokenizer` whose tokens are words: it drops as the real one does.
 
     `strict`: like some models' templates, it takes one system message, and first, and then user
-    and assistant by turns.
+    and assistant by turns. `systems`: how many system messages a strict one takes, one or none.
     """
 
-    def __init__(self, *, strict: bool = False) -> None:
+    def __init__(self, *, strict: bool = False, systems: int = 1) -> None:
         self.requests: list[FitRequest] = []
-        self._vocabulary = _Vocabulary(strict=strict)
+        self._vocabulary = _Vocabulary(strict=strict, systems=systems)
 
     async def fit(self, request: FitRequest) -> Fitted:
         self.requests.append(request)
@@ -41,24 +59,30 @@ class WordTokenizer:
     def text(self, ids: Sequence[int]) -> str:
         return self._vocabulary.decode(ids)
 
+    def messages(self, ids: Sequence[int]) -> list[str]:
+        """Role and text of each message of a prompt, white space made single."""
+        found = re.findall(r"<(\w+)> (.*?)</>", self.text(ids))
+        return [f"{role}: {text.strip()}" for role, text in found]
+
 
 class _Vocabulary:
     """The tokenizer's `Model`."""
 
-    def __init__(self, *, strict: bool) -> None:
+    def __init__(self, *, strict: bool, systems: int) -> None:
         self._strict = strict
+        self._systems = systems
         self._ids: dict[str, int] = {}
 
     def prompt(
-        self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, str]
+        self, messages: Sequence[TemplateMessage], tools: Sequence[Tool], options: Mapping[str, str]
     ) -> list[int]:
         if self._strict:
-            _refuse(messages)
+            _refuse(messages, self._systems)
         rendered = [f"<tool {tool.name}>" for tool in tools]
         rendered += [_rendered(message) for message in messages]
         return self.encode(" ".join([*rendered, "<assistant>"]))
 
-    def tokens(self, message: Message) -> int:
+    def tokens(self, message: TemplateMessage) -> int:
         return len(_rendered(message).split())
 
     def encode(self, text: str) -> list[int]:
@@ -69,42 +93,33 @@ class _Vocabulary:
         return " ".join(words[number] for number in ids)
 
 
-def _rendered(message: Message) -> str:
+def _rendered(message: TemplateMessage) -> str:
     calls = (f"{call.id}:{call.name}({call.arguments})" for call in message.tool_calls)
-    parts = (message.tool_call_id, message.reasoning, message.text, *calls)
+    text = message.text
+    for place in reversed(message.pictures):
+        text = f"{text[:place]} <picture> {text[place:]}"
+    parts = (message.tool_call_id, message.reasoning, text, *calls)
     return " ".join([f"<{message.role}>", *filter(None, parts), "</>"])
 
 
-def _refuse(messages: Sequence[Message]) -> None:
+def _refuse(messages: Sequence[TemplateMessage], systems: int) -> None:
     roles = [message.role for message in messages if message.role is not Role.TOOL]
     instructing = (Role.SYSTEM, Role.DEVELOPER)
-    if any(role in instructing for role in roles[1:]):
+    if any(role in instructing for role in roles[systems:]):
         raise TemplateRefused("the system speaks first")
     spoken = [role for role in roles if role not in instructing]
     if any(role is following for role, following in pairwise(spoken)):
         raise TemplateRefused("the roles do not alternate")
 
 
-class FirmTokenizer:
-    """Refuses a marker of some role, where `WordTokenizer` would leave it out."""
-
-    def __init__(self, tokenizer: WordTokenizer, refused: Role) -> None:
-        self._tokenizer = tokenizer
-        self._refused = refused
-
-    async def fit(self, request: FitRequest) -> Fitted:
-        fitted = await self._tokenizer.fit(request)
-        marker = request.left_out
-        if fitted.dropped_through_unit and marker and marker.role is self._refused:
-            raise TemplateRefused("no such message there")
-        return fitted
-
-
 class FactMemory:
-    """A `Memory` with one user's facts; a fact is found when it shares a word with the query."""
+    """A `Memory` with one person's facts; a fact is found when it shares a word with the query."""
 
     def __init__(self) -> None:
         self.facts: dict[str, Fact] = {}
+        self.erasures: list[Erasure] = []
+        # Set when whoever follows the erasures has taken all of them.
+        self.followed = asyncio.Event()
         self.asked: list[tuple[Scope, str, tuple[str, ...]]] = []
 
     def keep(self, fact_id: str, text: str, kind: Kind = Kind.FACT, at: int = 0) -> None:
@@ -122,9 +137,20 @@ class FactMemory:
             found=[fact for fact in facts if words & set(fact.text.lower().split())],
         )
 
+    async def watch_erased(self, after: int) -> AsyncGenerator[Erasure, None]:
+        """Only those that are over; then it waits for ever."""
+        for erasure in self.erasures:
+            if erasure.number > after:
+                yield erasure
+        self.followed.set()
+        await asyncio.Event().wait()
 
-class FailingMemory:
+
+class FailingMemory(FactMemory):
+    """Nobody is there to answer."""
+
     def __init__(self, error: MeshError) -> None:
+        super().__init__()
         self._error = error
 
     async def recall(
@@ -197,6 +223,8 @@ def recorded(
     said: Sequence[Item] = (),
     answered: Sequence[Item] = (),
     memory_ids: Sequence[str] = (),
+    *,
+    kept_ids: KeptIds | None = None,
 ) -> Turn:
     return Turn(
         id=turn_id,
@@ -207,33 +235,43 @@ def recorded(
         output=list(answered) or [assistant(f"answer {turn_id}")],
         memory_ids=list(memory_ids),
         document='{"model": "plain"}',
+        kept_ids=kept_ids,
     )
 
 
-def user(text: str) -> Text:
-    return Text(f"msg_{text[:8]}", Role.USER, text)
+def user(text: str) -> Message:
+    return said(f"msg_{text[:8]}", Role.USER, text)
 
 
-def assistant(text: str) -> Text:
-    return Text(f"msg_{text[:8]}", Role.ASSISTANT, text)
+def sent(role: Role, *parts: str | Part) -> Message:
+    return Message(f"msg_{role}", role, made_of(*parts))
 
 
-def developer(text: str) -> Text:
-    return Text(f"msg_{text[:8]}", Role.DEVELOPER, text)
+def made_of(*parts: str | Part) -> Parts:
+    """A string is a text."""
+    return tuple(Text(part) if isinstance(part, str) else part for part in parts)
+
+
+def assistant(text: str) -> Message:
+    return said(f"msg_{text[:8]}", Role.ASSISTANT, text)
+
+
+def developer(text: str) -> Message:
+    return said(f"msg_{text[:8]}", Role.DEVELOPER, text)
 
 
 def call(call_id: str, output: str | None = None, *, parallel: bool = False) -> Call:
-    """An own call when there is an output, else a caller's."""
+    """A call that the mesh ran when there is an output, else a caller's."""
     return Call(
         id=f"fc_{call_id}",
         call_id=call_id,
         name="look_up",
         arguments="{}",
-        own=output is not None,
-        output=output or "",
+        run_by=RunBy.CALLER if output is None else RunBy.MESH,
+        outcome=None if output is None else CallOutcome((Text(output),)),
         parallel=parallel,
     )
 
 
-def result(call_id: str, output: str = "found") -> CallResult:
-    return CallResult(f"fco_{call_id}", call_id, output)
+def result(call_id: str, *parts: str | Part) -> CallResult:
+    return CallResult(f"fco_{call_id}", call_id, made_of(*parts or ("found",)))

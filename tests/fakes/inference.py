@@ -5,22 +5,22 @@
 
     backend = ScriptedBackend(directory, rule)
 
-It generates token by token as fast as it is read, holds where a script says so, can be killed, and
-counts. Beside it stands `ScriptedDialect`, which reads Hermes' calls without vLLM, so that a mesh
-may be driven where neither vLLM nor torch is installed.
+It generates token by token as fast as it is read, stops where a script says so until it is
+released, can be killed, and counts generations. `ScriptedDialect` reads Hermes' calls without
+vLLM, so that a mesh can run where neither vLLM nor torch is installed.
 """
 
 import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
-from services.inference.admission import QueueLimits
 from services.inference.api import (
     CallDelta,
     Delta,
@@ -30,9 +30,10 @@ from services.inference.api import (
     ModelCard,
     TokenLogprob,
 )
-from services.inference.engine import Bounds, Engine
-from services.inference.ports import Occupancy, Output, Reader, Reading
-from services.shared.chat import ToolMode
+from services.inference.engine import Engine, EngineLimits
+from services.inference.generation_queue import QueueLimits
+from services.inference.ports import Occupancy, Output, OutputReader, ReadOutput
+from services.shared.tools import ToolMode
 from tests.fakes.tiny_model import END
 
 
@@ -47,6 +48,8 @@ class Script:
     failure: Exception | None = None
 
 
+# What one picture takes of the model's window.
+PICTURE_TOKENS = 16
 Rule = Callable[[str], Script]
 
 
@@ -115,7 +118,7 @@ class ScriptedBackend:
         try:
             for number, deltas in enumerate(self._steps(generation, script, stream_interval)):
                 await self._next_token(script, number)
-                yield Output(deltas, cached_tokens=0)
+                yield Output(deltas, prompt_tokens=_prompt_tokens(generation), cached_tokens=0)
             self.finished += 1
         except GeneratorExit:
             self.aborted += 1
@@ -198,6 +201,56 @@ class ScriptedBackend:
         return Delta(0, (id,), text, logprobs=logprobs, finish_reason=finish)
 
 
+class EagerBackend(ScriptedBackend):
+    """Generates on while nobody reads, and merges what has come meanwhile, as vLLM does."""
+
+    async def generate(
+        self, generation: Generation, request: object, *, stream_interval: int
+    ) -> AsyncGenerator[Output, None]:
+        ready: list[Output] = []
+        more = asyncio.Event()
+
+        async def run_ahead() -> None:
+            outputs = super(EagerBackend, self).generate(
+                generation, request, stream_interval=stream_interval
+            )
+            try:
+                async with aclosing(outputs):
+                    async for output in outputs:
+                        ready.append(output)
+                        more.set()
+            finally:
+                more.set()
+
+        running = asyncio.create_task(run_ahead())
+        try:
+            while not running.done() or ready:
+                await more.wait()
+                more.clear()
+                if ready:
+                    outputs, ready[:] = [*ready], []
+                    yield _merged_outputs(outputs)
+            await running
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+def _merged_outputs(outputs: Sequence[Output]) -> Output:
+    deltas: dict[int, list[Delta]] = {}
+    for output in outputs:
+        for delta in output.deltas:
+            deltas.setdefault(delta.index, []).append(delta)
+    merged = tuple(_merged(deltas[index], index) for index in sorted(deltas))
+    return replace(outputs[-1], deltas=merged)
+
+
+def _prompt_tokens(generation: Generation) -> int:
+    """Each picture has one place in the ids, and takes more of the window."""
+    more = PICTURE_TOKENS - 1
+    return len(generation.prompt_ids) + more * len(generation.pictures)
+
+
 def _id(tokenizer: Tokenizer, token: str) -> int:
     id: int | None = tokenizer.token_to_id(token)
     if id is None:
@@ -239,7 +292,7 @@ class ScriptedDialect:
     def request(self, generation: Generation) -> Generation:
         return generation
 
-    def reader(self, request: Generation, prompt_ids: Sequence[int]) -> Reader | None:
+    def reader(self, request: Generation, prompt_ids: Sequence[int]) -> OutputReader | None:
         calling = request.calling
         reads = calling.tools and calling.choice.mode is not ToolMode.NONE
         return _HermesReader() if reads else None
@@ -251,7 +304,7 @@ class ScriptedDialect:
 
 
 class _HermesReader:
-    """Says a call when its closing mark has come; text after a call is not said, as in vLLM."""
+    """Gives a call when its closing mark has come. As in vLLM, text after a call is left out."""
 
     _call = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
     _opening = "<tool_call>"
@@ -261,7 +314,7 @@ class _HermesReader:
         self._said = 0
         self._calls = 0
 
-    def read(self, text: str, ids: Sequence[int], *, finished: bool) -> Reading:
+    def read(self, text: str, ids: Sequence[int], *, finished: bool) -> ReadOutput:
         self._text += text
         calls = [json.loads(found) for found in self._call.findall(self._text)]
         new = calls[self._calls :]
@@ -270,7 +323,7 @@ class _HermesReader:
             for number, call in enumerate(new, self._calls)
         ]
         self._calls = len(calls)
-        return Reading(self._new_text(finished=finished), calls=tuple(deltas))
+        return ReadOutput(self._new_text(finished=finished), calls=tuple(deltas))
 
     def reasoning_tokens(self) -> int:
         return 0
@@ -299,7 +352,7 @@ CARD = ModelCard(
     summarises=False,
     created_at=0,
 )
-BOUNDS = Bounds(
+LIMITS = EngineLimits(
     queue=QueueLimits(max_waiting=64, max_waiting_tokens=100_000),
     slots=8,
     stall_seconds=60,
@@ -311,5 +364,5 @@ def scripted_engine(directory: Path, rule: Rule) -> tuple[Engine[Generation], Sc
     """An `Inference` that needs no vLLM, and what stands behind it."""
     backend = ScriptedBackend(directory, rule)
     clock = asyncio.get_running_loop().time
-    engine = Engine(backend, ScriptedDialect(directory), CARD, bounds=BOUNDS, clock=clock)
+    engine = Engine(backend, ScriptedDialect(directory), CARD, limits=LIMITS, clock=clock)
     return engine, backend

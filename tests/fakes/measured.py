@@ -1,11 +1,11 @@
-"""What pods expose for Prometheus, told by the product's own collectors."""
+"""What pods show to Prometheus, written by the product's own collectors."""
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from services.gateway.adapters.metered import Moment
+from services.gateway.adapters.metered import GatewayGauges
 from services.gateway.admission import Admission
 from services.gateway.fleet import Fleet, Pool, Replica
 from services.gateway.ports import Inference
@@ -34,9 +34,9 @@ def gateway_metrics(
             replica.report = Report((CARD,), load)
             replica.in_flight = (in_flight or {}).get(pod, 0)
             state.replicas[replica.peer] = replica
-    admission = Admission(max_turns=100, max_turns_per_tenant=100)
+    admission = Admission(max_turns=100, max_turns_per_organisation=100)
     registry = CollectorRegistry()
-    registry.register(Moment(admission, fleet))
+    registry.register(GatewayGauges(admission, fleet))
     with ExitStack() as under_way:
         for _ in range(turns):
             under_way.enter_context(admission.admitted("ada"))

@@ -1,7 +1,9 @@
-"""An embedder without a model, a memory to ask, and the sentences on which memory is measured."""
+"""An embedder without a model, stores that count, a memory to ask, and sentences to measure it."""
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -9,11 +11,15 @@ from zlib import crc32
 
 import numpy as np
 
-from services.memory.keeper import Bounds, Keeper
-from services.memory.ports import Embedder, FactStore, Vectors
-from services.memory.shelf import Shelf
+from services.memory.adapters.in_memory import InMemoryFactStore
+from services.memory.api import Erasure
+from services.memory.erasure_feed import ErasureFeed
+from services.memory.keeper import Keeper, MemoryLimits
+from services.memory.ports import EmbeddedFact, Embedder, FactStore, ScopeFacts, Vectors
+from services.memory.recent_indexes import RecentIndexes
+from services.shared.scope import Scope
 
-BOUNDS = Bounds(
+LIMITS = MemoryLimits(
     fact_chars=200,
     facts=1_000,
     query_chars=400,
@@ -48,27 +54,93 @@ def _unit(text: str) -> Vectors:
     return unit
 
 
+class SlowStore(InMemoryFactStore):
+    """Reading waits until `released`, with what it has read; tells whose facts were read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[Scope] = []
+        self.reading = asyncio.Event()
+        self.released = asyncio.Event()
+        self.released.set()
+
+    async def read(self, scope: Scope) -> ScopeFacts:
+        facts = await super().read(scope)
+        self.reads.append(scope)
+        await self._pause()
+        return facts
+
+    async def erasures(self, after: int, limit: int) -> Sequence[Erasure]:
+        erasures = await super().erasures(after, limit)
+        await self._pause()
+        return erasures
+
+    async def _pause(self) -> None:
+        self.reading.set()
+        await self.released.wait()
+
+
+class BusyStore(InMemoryFactStore):
+    """Right before the first write, somebody else writes `between`."""
+
+    def __init__(self, between: Sequence[EmbeddedFact] = ()) -> None:
+        super().__init__()
+        self._between = between
+
+    async def write(
+        self, scope: Scope, revision: int, *, keep: Sequence[EmbeddedFact], drop: Sequence[str]
+    ) -> int:
+        if between := self._between:
+            self._between = ()
+            await super().write(scope, await self.revision(scope), keep=between, drop=())
+        return await super().write(scope, revision, keep=keep, drop=drop)
+
+
+class CountedFeed(ErasureFeed):
+    """Counts its watchers; `left` is set whenever one has left."""
+
+    def __init__(self, store: FactStore, *, reread_seconds: float = 60) -> None:
+        super().__init__(store, reread_seconds=reread_seconds)
+        self.watchers = 0
+        self.left = asyncio.Event()
+
+    async def watch(self, after: int) -> AsyncGenerator[Erasure, None]:
+        self.watchers += 1
+        try:
+            async with aclosing(super().watch(after)) as erasures:
+                async for erasure in erasures:
+                    yield erasure
+        finally:
+            self.watchers -= 1
+            self.left.set()
+
+
 def keeper(
     store: FactStore,
     embedder: Embedder,
+    erasures: ErasureFeed | None = None,
     *,
     cached_facts: int = 10_000,
-    **bounds: float,
+    **limits: float,
 ) -> Keeper:
-    """With ids that count up and a clock that ticks a second whenever it is looked at."""
+    """Its ids count up, and its clock goes on by a second whenever it is read.
+
+    Only this keeper's own writes wake who watches its erasures, unless `erasures` is given.
+    """
     ids, ticks = count(1), count(1_000, 1_000)
     return Keeper(
         store,
-        Shelf(store, max_facts=cached_facts),
+        RecentIndexes(store, max_facts=cached_facts),
         embedder,
-        bounds=replace(BOUNDS, **bounds),  # type: ignore[arg-type]
+        erasures or CountedFeed(store),
+        limits=replace(LIMITS, **limits),  # type: ignore[arg-type]
         now_ms=lambda: next(ticks),
         make_id=lambda: f"mem_{next(ids)}",
     )
 
 
 def lines(name: str) -> list[str]:
-    """A file of cases without its remarks."""
+    """The lines of a file of cases, without its comments."""
     written = (_CASES / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     return [line for line in written if line and not line.startswith("#")]
 

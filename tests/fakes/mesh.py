@@ -6,16 +6,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from services.context_assembly.api import Assembly, Call, CallResult, Context, Text, Turn
+from services.context_assembly.adapters.in_memory import InMemoryTurns
+from services.context_assembly.api import Assembly, Context, Turn
 from services.context_assembly.api import TurnNotFound as TurnAbsent
 from services.gateway.adapters.in_memory import InMemoryAccounts
+from services.gateway.adapters.in_memory_journal import InMemoryJournal
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
 from services.gateway.fleet import Fleet, Pool
 from services.gateway.front import Front
 from services.gateway.guard import OutputModeration, guards
-from services.gateway.ids import make_id
-from services.gateway.ports import Account, AccountKind, Inference, Mesh
+from services.gateway.live_turns import LiveTurns, TurnBounds
+from services.gateway.ports import Account, AccountKind, Inference, LedgerEntry, Neighbours
 from services.gateway.turn import TurnLoop
 from services.inference.api import (
     CallDelta,
@@ -30,85 +32,80 @@ from services.inference.api import (
     Report,
     Usage,
 )
-from services.moderation.api import CATEGORIES, Action, Direction, Grown, Release, Verdict
 from services.shared.background import in_background
-from services.shared.chat import Message, Role, Scope, Tool, ToolCall
+from services.shared.conversation import Call, CallResult, Item, Message, Picture, Text
+from services.shared.errors import Malformed
+from services.shared.ids import make_id
 from services.shared.peers import Peer, followed
+from services.shared.scope import Scope
+from services.shared.tools import Tool, ToolCall
 from services.tool_runner.api import Outcome, UnknownTool
+from tests.fakes.moderation import WordModeration
 
 CARD = ModelCard("demo", 1000, calls_tools=True, reasons=True, summarises=False, created_at=1)
-SCORES = dict.fromkeys(CATEGORIES, 0.0)
-
-
-class WordModeration:
-    """Blocks texts with the word `forbidden`, rewrites `secret` to `[masked]`."""
-
-    def __init__(self, words_at_once: int = 4) -> None:
-        self.screened: list[str] = []
-        self.watching = 0
-        self._words = words_at_once
-
-    async def screen(self, texts: Sequence[str], direction: Direction) -> Sequence[Verdict]:
-        self.screened += texts
-        return [self._verdict(text) for text in texts]
-
-    async def watch(self, reply: AsyncIterator[Grown]) -> AsyncGenerator[Release, None]:
-        self.watching += 1
-        try:
-            async for grown in reply:
-                if "forbidden" in grown.text:
-                    yield Release("", blocked_by="violence")
-                    return
-                yield Release(grown.text.replace("secret", "[masked]"), next_words=self._words)
-                if grown.final:
-                    return
-        finally:
-            self.watching -= 1
-
-    def _verdict(self, text: str) -> Verdict:
-        if "forbidden" in text:
-            return Verdict(Action.BLOCK, SCORES, ("violence",), "violence")
-        if "secret" in text:
-            masked = text.replace("secret", "[masked]")
-            return Verdict(Action.REWRITE, SCORES, text=masked)
-        return Verdict(Action.PASS, SCORES)
+BOUNDS = TurnBounds(
+    turn_seconds=30,
+    joining_seconds=30,
+    lease_seconds=30,
+    kept_seconds=300,
+    event_bytes=1_000_000,
+)
 
 
 class WordContext:
-    """Keeps turns in a dict; a word is a token."""
+    """Keeps turns in memory; a word is a token."""
 
     def __init__(self) -> None:
-        self.turns: dict[tuple[str, str], Turn] = {}
+        self.store = InMemoryTurns()
+        self.recorded: list[Turn] = []
         self.assemblies: list[Assembly] = []
+        # What every context has.
+        self.inherited_ids = 0
+        self.pictures: Sequence[Picture] = ()
+        # What recording fails with.
+        self.failure: Exception | None = None
 
     async def assemble(self, assembly: Assembly) -> Context:
         self.assemblies.append(assembly)
+        await asyncio.sleep(0)  # as a call to another process
         if assembly.parent_id:
             await self.get_turn(assembly.scope, assembly.parent_id)
-        messages = [
-            Message(item.role, item.text) if isinstance(item, Text) else _told(item)
-            for item in (*assembly.input, *assembly.produced)
-            if isinstance(item, Text | Call | CallResult)
-        ]
-        words = " ".join(message.text for message in messages).split()
-        return Context(messages, tuple(range(len(words))), assembly.memory_ids or ("mem_1",))
+        words = " ".join(map(_words, (*assembly.input, *assembly.produced))).split()
+        facts = assembly.memory_ids or ("mem_1",)
+        return Context(
+            tuple(range(len(words))),
+            facts,
+            facts,
+            erasures_known=7,
+            inherited_ids=self.inherited_ids,
+            pictures=self.pictures,
+        )
 
     async def record(self, turn: Turn) -> None:
-        self.turns[turn.scope.tenant, turn.id] = turn
+        await asyncio.sleep(0)
+        if self.failure:
+            raise self.failure
+        if not turn.id:
+            raise Malformed("the turn has no id", param="turn.id")
+        if not await self.store.add(turn):
+            raise TurnAbsent("no such turn")
+        self.recorded.append(turn)
 
     async def get_turn(self, scope: Scope, turn_id: str) -> Turn:
-        try:
-            return self.turns[scope.tenant, turn_id]
-        except KeyError:
-            raise TurnAbsent("no such turn") from None
+        turn = await self.store.get(scope, turn_id)
+        if turn is None:
+            raise TurnAbsent("no such turn")
+        return turn
 
     async def delete_turn(self, scope: Scope, turn_id: str) -> None:
-        await self.get_turn(scope, turn_id)
-        del self.turns[scope.tenant, turn_id]
+        if not await self.store.erase(scope, turn_id):
+            raise TurnAbsent("no such turn")
 
 
-def _told(item: Call | CallResult) -> Message:
-    return Message(Role.TOOL, item.output)
+def _words(item: Item) -> str:
+    if isinstance(item, Call):
+        return item.outcome.text if item.outcome else ""
+    return item.text if isinstance(item, Message | CallResult) else ""
 
 
 @dataclass(slots=True)
@@ -214,10 +211,11 @@ class FewTools:
     async def run(self, scope: Scope, call: ToolCall) -> Outcome:
         self.ran.append(call)
         self.started.set()
+        await asyncio.sleep(0)
         if call.name == "double":
-            return Outcome(str(2 * json.loads(call.arguments)["n"]))
+            return Outcome((Text(str(2 * json.loads(call.arguments)["n"])),))
         if call.name == "leak":
-            return Outcome("a forbidden word")
+            return Outcome((Text("a forbidden word"),))
         if call.name != "wait":
             raise UnknownTool("no such tool")
         try:
@@ -228,16 +226,39 @@ class FewTools:
         raise AssertionError("waits until cancelled")
 
 
+class CountedLedger(InMemoryAccounts):
+    """Remembers every entry, also those that a store would take for a repetition."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: list[LedgerEntry] = []
+
+    async def add(self, entries: Sequence[LedgerEntry]) -> None:
+        self.entries += entries
+        await super().add(entries)
+
+
+class Clock:
+    """Of the journal, in seconds; stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @dataclass(slots=True)
 class Surroundings:
     """A gateway's core with all its stand-ins, and a key to it."""
 
     front: Front
     key: str
-    accounts: InMemoryAccounts
+    accounts: CountedLedger
     authenticator: Authenticator
     moderation: WordModeration
     context: WordContext
+    clock: Clock
     inference: ScriptedInference
     tools: FewTools
 
@@ -260,21 +281,27 @@ async def surroundings(
     *scripts: Script,
     mode: OutputModeration = OutputModeration.BLOCK,
     max_turns: int = 8,
-    turn_seconds: float = 30,
+    bounds: TurnBounds = BOUNDS,
     account: Account = PERSON,
 ) -> AsyncIterator[Surroundings]:
     moderation, context, tools = WordModeration(), WordContext(), FewTools()
     inference = ScriptedInference(*scripts)
-    accounts = InMemoryAccounts()
+    accounts = CountedLedger()
     authenticator = Authenticator(accounts, pepper=b"pepper")
     key = await authenticator.create_key(account)
     fleet = fleet_of(inference)
-    mesh = Mesh(moderation, context, inference, tools)
-    turns = TurnLoop(mesh, fleet, accounts, guards(moderation, mode), make_id, tool_rounds=3)
-    admission = Admission(max_turns=max_turns, max_turns_per_tenant=max(1, max_turns - 1))
-    front = Front(authenticator, admission, turns, fleet, context, turn_seconds=turn_seconds)
+    neighbours = Neighbours(moderation, context, inference, tools)
+    turns = TurnLoop(neighbours, fleet, guards(moderation, mode), make_id, tool_rounds=3)
+    admission = Admission(max_turns=max_turns, max_turns_per_organisation=max(1, max_turns - 1))
+    clock = Clock()
+    journal = InMemoryJournal(clock, max_bytes=1_000_000)
+    live_turns = LiveTurns(turns, journal, admission, accounts, bounds=bounds)
+    front = Front(authenticator, live_turns, fleet, context)
     async with in_background(fleet.follow):
         await asyncio.wait_for(fleet.wait_served(), 5)
-        yield Surroundings(
-            front, key, accounts, authenticator, moderation, context, inference, tools
-        )
+        try:
+            yield Surroundings(
+                front, key, accounts, authenticator, moderation, context, clock, inference, tools
+            )
+        finally:
+            await live_turns.stop(grace=0)

@@ -1,6 +1,7 @@
-"""A moderation whose scores are words in the text, so that tests say what is seen."""
+"""Moderations that judge a text by words in it, so that tests say what is found."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 
 import numpy as np
 
@@ -8,20 +9,33 @@ from services.moderation.adapters.hidden import HiddenFinder
 from services.moderation.adapters.injection import InjectionFinder
 from services.moderation.adapters.personal import PersonalFinder
 from services.moderation.adapters.secrets import open_secrets
-from services.moderation.api import CATEGORIES, Grown, Moderation, Release
+from services.moderation.api import (
+    CATEGORIES,
+    Direction,
+    Grown,
+    Moderation,
+    Release,
+    Span,
+    Verdict,
+)
+from services.moderation.inspector import TextInspector
 from services.moderation.policy import Policy
 from services.moderation.ports import Finder, Scores
-from services.moderation.reader import TextReader
 from services.moderation.screener import Screener
 
 FINDERS: Sequence[Finder] = (open_secrets(), PersonalFinder(), HiddenFinder(), InjectionFinder())
 
 
-class WordScorer:
-    """`vile` scores .9 in violence, `rude` .6 in harassment; `broken` breaks. Keeps what it saw."""
+# The score that a word has in a category.
+WORDS: Mapping[str, tuple[str, float]] = {"vile": ("violence", 0.9), "rude": ("harassment", 0.6)}
 
-    def __init__(self) -> None:
+
+class WordScorer:
+    """A `WindowScorer` that knows a few words. `broken` makes it fail. Keeps the windows it saw."""
+
+    def __init__(self, words: Mapping[str, tuple[str, float]] = WORDS) -> None:
         self.windows: list[str] = []
+        self._words = words
 
     async def score(self, windows: Sequence[str]) -> Scores:
         self.windows += windows
@@ -29,9 +43,32 @@ class WordScorer:
         for row, window in enumerate(windows):
             if "broken" in window:
                 raise RuntimeError("CANARY what the user said")
-            scores[row, CATEGORIES.index("violence")] = 0.9 if "vile" in window else 0.1
-            scores[row, CATEGORIES.index("harassment")] = 0.6 if "rude" in window else 0.1
+            for word, (category, score) in self._words.items():
+                scores[row, CATEGORIES.index(category)] = score if word in window else 0.1
         return scores
+
+
+class WordFinder:
+    """A `Finder` of one word, by a rule of the same family's name."""
+
+    def __init__(self, word: str, rule: str) -> None:
+        self._word = word
+        self.family = rule
+        self.rules = frozenset({rule})
+
+    def find(self, text: str) -> list[Span]:
+        spans = []
+        at = text.find(self._word)
+        while at >= 0:
+            end = at + len(self._word)
+            spans.append(Span(at, end, self.family))
+            at = text.find(self._word, end)
+        return spans
+
+    def settled(self, text: str) -> int:
+        """Before the beginning of the word, if the text ends with one."""
+        begun = (n for n in range(len(self._word) - 1, 0, -1) if text.endswith(self._word[:n]))
+        return len(text) - next(begun, 0)
 
 
 def policy(
@@ -58,7 +95,38 @@ def policy(
 
 def screener(kept: Policy, scorer: WordScorer | None = None) -> Screener:
     scorer = scorer or WordScorer()
-    return Screener(TextReader(scorer, FINDERS, kept.windowing), scorer, FINDERS, kept)
+    return Screener(TextInspector(scorer, FINDERS, kept.window_size), scorer, FINDERS, kept)
+
+
+class WordModeration:
+    """Blocks a text with the word `forbidden` as violence, and rewrites `secret` to `[masked]`.
+
+    It is moderation's own core with a classifier and a rule that know one word each. So it holds
+    back the end of a reply as every moderation does. It counts what it is asked.
+    """
+
+    def __init__(self, words_at_once: int = 4) -> None:
+        self.screened: list[str] = []
+        self.watching = 0
+        masked = {"masked": "mask"}
+        kept = policy(release_after_words=[words_at_once], input_rules=masked, output_rules=masked)
+        scorer = WordScorer({"forbidden": ("violence", 1.0)})
+        finders = [WordFinder("secret", "masked")]
+        inspector = TextInspector(scorer, finders, kept.window_size)
+        self._screener = Screener(inspector, scorer, finders, kept)
+
+    async def screen(self, texts: Sequence[str], direction: Direction) -> Sequence[Verdict]:
+        self.screened += texts
+        return await self._screener.screen(texts, direction)
+
+    async def watch(self, reply: AsyncIterator[Grown]) -> AsyncGenerator[Release, None]:
+        self.watching += 1
+        try:
+            async with aclosing(self._screener.watch(reply)) as releases:
+                async for release in releases:
+                    yield release
+        finally:
+            self.watching -= 1
 
 
 async def watched(moderation: Moderation, *chunks: str) -> list[Release]:

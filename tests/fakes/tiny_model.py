@@ -43,7 +43,7 @@ def make_tokenizer(directory: Path) -> Path:
 
 
 def make_model(directory: Path, *, weights: bool = False) -> Path:
-    """A Llama of a million parameters; without `weights` it can be read about, not run."""
+    """A Llama of a million parameters. Without `weights` there is nothing that could run."""
     tokenizer = Tokenizer.from_file(str(make_tokenizer(directory) / "tokenizer.json"))
     shape = {
         "architectures": ["LlamaForCausalLM"],

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,19 @@ from tokenizers import (
     trainers,
 )
 
-from services.shared.chat import Message, Tool
+from services.shared.errors import Malformed
+from services.shared.tools import Tool
 from services.tokenizer.adapters.hugging_face import HuggingFaceModel, model_from
-from services.tokenizer.api import TemplateRefused
-from tests.fakes.tokenizer_templates import CODER, DEEPSEEK, MISTRAL, PARTS, QWEN
+from services.tokenizer.api import TemplateMessage, TemplateRefused, UnknownToken
+from tests.fakes.tokenizer_templates import (
+    CODER,
+    DEEPSEEK,
+    MISTRAL,
+    PARTS,
+    PICTURES_FIRST,
+    QWEN,
+    VISION,
+)
 
 _WORDS = Regex(
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+"
@@ -49,9 +59,9 @@ SHAPE = {
 
 
 class WordModel:
-    """A `Model` whose tokens are words, with one more word around each message.
+    """A `Model` whose tokens are words; a message has one more for its role, a picture is a word.
 
-    It refuses what `refuses` names, and takes each message for `misjudged` tokens, if given.
+    It refuses a message whose text is `refuses`. If `misjudged` is given, `tokens` answers that.
     """
 
     def __init__(self, *, refuses: str = "", misjudged: int | None = None) -> None:
@@ -61,22 +71,33 @@ class WordModel:
         self._words: list[str] = []
 
     def prompt(
-        self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, str]
+        self, messages: Sequence[TemplateMessage], tools: Sequence[Tool], options: Mapping[str, str]
     ) -> list[int]:
         texts = [message.text for message in messages]
         if self._refuses and self._refuses in texts:
             raise TemplateRefused("not this one")
         self.prompts.append(texts)
-        return self.encode(" ".join(f"{message.role} {message.text}" for message in messages))
+        return [id for message in messages for id in self._message_ids(message)]
 
-    def tokens(self, message: Message) -> int:
-        return 1 + len(message.text.split()) if self._misjudged is None else self._misjudged
+    def tokens(self, message: TemplateMessage) -> int:
+        if self._misjudged is not None:
+            return self._misjudged
+        return 1 + len(message.text.split()) + len(message.pictures)
 
     def encode(self, text: str) -> list[int]:
         return [self._id(word) for word in text.split()]
 
     def decode(self, ids: Sequence[int]) -> str:
+        if not set(ids) <= set(range(len(self._words))):
+            raise UnknownToken("no such word", param="ids")
         return " ".join(self._words[id] for id in ids)
+
+    def _message_ids(self, message: TemplateMessage) -> list[int]:
+        bounds = [0, *message.pictures, len(message.text)]
+        if bounds != sorted(bounds):
+            raise Malformed("pictures stand outside the text or out of order", param="pictures")
+        texts = (message.text[begin:end] for begin, end in pairwise(bounds))
+        return self.encode(f"{message.role} {' <picture> '.join(texts)}")
 
     def _id(self, word: str) -> int:
         if word not in self._words:
@@ -190,6 +211,21 @@ def parts_like() -> ModelFiles:
     )
 
 
+def vision_like() -> ModelFiles:
+    """Sees: a picture stands among the texts as Qwen2-VL has it."""
+    specials = _added(
+        *("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+        *("<|vision_start|>", "<|image_pad|>", "<|vision_end|>"),
+    )
+    return ModelFiles(_byte_level(specials, []), VISION, {"eos_token": "<|im_end|>"})
+
+
+def pictures_first_like() -> ModelFiles:
+    """Sees: a message's pictures stand before its texts, which meet where a picture was."""
+    specials = _added("<s>", "</s>", "<image>")
+    return ModelFiles(_byte_level(specials, []), PICTURES_FIRST, {"eos_token": "</s>"})
+
+
 def _sentencepiece_like(specials: Sequence[str], tokens: Sequence[str]) -> Tokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=700,
@@ -260,6 +296,8 @@ MODELS = {
     "coder": coder_like,
     "deepseek": deepseek_like,
     "parts": parts_like,
+    "vision": vision_like,
+    "pictures-first": pictures_first_like,
     "mistral": mistral_like,
     "old-llama": old_llama_like,
     "unigram": unigram_like,

@@ -3,10 +3,13 @@
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
-from services.shared.chat import Message, Role, Tool, ToolCall
+from services.shared.conversation import Role
+from services.shared.tools import Tool, ToolCall
+from services.tokenizer.api import TemplateMessage
 
 _PIECES = (
     *("Hello", "what's the weather", "in Oslo", "1234567.89", "I'LL", "e.g.", "TAB\tTAB", "a\0b"),
@@ -26,7 +29,7 @@ _STARTS = ("im_end|>", "tool_call>", "User｜>", "/INST]", "/s>", ">", "]")
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    messages: Sequence[Message]
+    messages: Sequence[TemplateMessage]
     tools: Sequence[Tool] = ()
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -42,7 +45,7 @@ class Chat:
         return request
 
 
-def _openai_message(message: Message) -> dict[str, Any]:
+def _openai_message(message: TemplateMessage) -> dict[str, Any]:
     calls = [
         {
             "type": "function",
@@ -53,11 +56,24 @@ def _openai_message(message: Message) -> dict[str, Any]:
     ]
     return {
         "role": message.role.value,
-        "content": message.text or (None if calls else ""),
+        "content": _openai_content(message),
         **({"tool_calls": calls} if calls else {}),
         **({"reasoning": message.reasoning} if message.reasoning else {}),
         **({"tool_call_id": message.tool_call_id} if message.tool_call_id else {}),
     }
+
+
+def _openai_content(message: TemplateMessage) -> str | list[dict[str, Any]] | None:
+    if not message.pictures:
+        return message.text or (None if message.tool_calls else "")
+    # Nobody opens it.
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}
+    content: list[dict[str, Any]] = []
+    for begin, end in pairwise((0, *message.pictures, len(message.text))):
+        if begin < end:
+            content.append({"type": "text", "text": message.text[begin:end]})
+        content.append(picture)
+    return content[:-1]
 
 
 def _openai_tool(tool: Tool) -> dict[str, Any]:
@@ -82,26 +98,39 @@ class Writer:
     def chats(self, count: int) -> list[Chat]:
         return [self._taking_turns() if n % 3 else self._with_tools() for n in range(count)]
 
+    def chats_with_pictures(self, count: int) -> list[Chat]:
+        return [self._seeing(self._taking_turns()) for _ in range(count)]
+
+    def _seeing(self, chat: Chat) -> Chat:
+        """The chat with up to three pictures in its last message."""
+        *before, last = chat.messages
+        places = self._random.choices(range(len(last.text) + 1), k=self._random.randrange(1, 4))
+        return replace(chat, messages=[*before, replace(last, pictures=tuple(sorted(places)))])
+
     def _taking_turns(self) -> Chat:
-        first = self._random.choice([[], [Message(Role.SYSTEM, self._text())]])
+        first = self._random.choice([[], [TemplateMessage(Role.SYSTEM, self._text())]])
         turns = [self._turn() for _ in range(self._random.randrange(3))]
-        messages = [*first, *(m for turn in turns for m in turn), Message(Role.USER, self._text())]
+        messages = [
+            *first,
+            *(m for turn in turns for m in turn),
+            TemplateMessage(Role.USER, self._text()),
+        ]
         return Chat(messages, options=self._random.choice([{}, {"enable_thinking": "false"}]))
 
-    def _turn(self) -> list[Message]:
+    def _turn(self) -> list[TemplateMessage]:
         reasoning = self._random.choice(["", "", self._text()])
         return [
-            Message(Role.USER, self._text()),
-            Message(Role.ASSISTANT, self._text(), reasoning=reasoning),
+            TemplateMessage(Role.USER, self._text()),
+            TemplateMessage(Role.ASSISTANT, self._text(), reasoning=reasoning),
         ]
 
     def _with_tools(self) -> Chat:
         calls = tuple(self._call(n) for n in range(self._random.randrange(1, 4)))
-        results = [Message(Role.TOOL, self._text(), tool_call_id=call.id) for call in calls]
+        results = [TemplateMessage(Role.TOOL, self._text(), tool_call_id=call.id) for call in calls]
         speakers = [Role.SYSTEM, Role.DEVELOPER, Role.USER]
-        spoken = [Message(self._random.choice(speakers), self._text()) for _ in range(3)]
-        called = Message(Role.ASSISTANT, self._random.choice(["", self._text()]), "", calls)
-        told = [called, *results, Message(Role.USER, self._text())]
+        spoken = [TemplateMessage(self._random.choice(speakers), self._text()) for _ in range(3)]
+        called = TemplateMessage(Role.ASSISTANT, self._random.choice(["", self._text()]), "", calls)
+        told = [called, *results, TemplateMessage(Role.USER, self._text())]
         return Chat([*spoken, *told], [self._tool(n) for n in range(self._random.randrange(4))])
 
     def _call(self, number: int) -> ToolCall:

@@ -124,6 +124,42 @@ PARTS = """\
 {%- if add_generation_prompt %}{{- '<|start|>assistant<|end|>' }}{%- endif %}
 """
 
+VISION = """\
+{%- set pictures = namespace(count=0) %}
+{%- for message in messages %}
+    {{- '<|im_start|>' + message['role'] + '\\n' }}
+    {%- if message['content'] is string %}
+        {{- message['content'] }}
+    {%- else %}
+        {%- for content in message['content'] %}
+            {%- if content['type'] == 'image' or 'image_url' in content %}
+                {%- set pictures.count = pictures.count + 1 %}
+                {%- if add_vision_id %}{{- 'Picture ' ~ pictures.count ~ ': ' }}{%- endif %}
+                {{- '<|vision_start|><|image_pad|><|vision_end|>' }}
+            {%- elif 'text' in content %}
+                {{- content['text'] }}
+            {%- endif %}
+        {%- endfor %}
+    {%- endif %}
+    {{- '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}
+"""
+
+# As LLaVA's: the pictures of a message first, then all its texts.
+PICTURES_FIRST = """\
+{%- for message in messages %}
+    {{- message['role'].upper() + ': ' }}
+    {%- for content in message['content'] | selectattr('type', 'equalto', 'image') %}
+        {{- '<image>\\n' }}
+    {%- endfor %}
+    {%- for content in message['content'] | selectattr('type', 'equalto', 'text') %}
+        {{- content['text'] }}
+    {%- endfor %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- 'ASSISTANT:' }}{%- endif %}
+"""
+
 MISTRAL = """\
 {{- bos_token }}
 {%- set ns = namespace(system='', turns=0) %}

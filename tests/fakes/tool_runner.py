@@ -1,56 +1,44 @@
-"""Tools, a memory, and a loopback server that speaks Open-Meteo's format."""
+"""Tools, a weather service, and a loopback server that speaks Open-Meteo's format."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from services.memory.api import Fact, Kind, Remembered
-from services.shared.chat import Scope
-from services.shared.errors import MeshError
-from services.tool_runner.ports import Arguments, Declaration, Permission
+from services.shared.conversation import Text, text_of
+from services.shared.scope import Scope
+from services.tool_runner.api import Failure, Outcome
+from services.tool_runner.ports import Arguments, Conditions, Declaration, Permission
 
 SEARCH = "/v1/search"
 FORECAST = "/v1/forecast"
 
 
-class FakeMemory:
-    """Facts that say "A is B" replace each other by A; a query matches as a part of the text."""
-
-    def __init__(self) -> None:
-        self._texts: dict[Scope, list[str]] = {}
-
-    async def remember(self, scope: Scope, text: str) -> Remembered:
-        texts = self._texts.setdefault(scope, [])
-        subject = text.partition(" is ")[0]
-        old = next((one for one in texts if one.partition(" is ")[0] == subject), "")
-        if old:
-            texts.remove(old)
-        texts.append(text)
-        return Remembered(_fact(text), old)
-
-    async def forget(self, scope: Scope, *, query: str) -> Sequence[Fact]:
-        texts = self._texts.get(scope, [])
-        matching = [text for text in texts if query in text]
-        self._texts[scope] = [text for text in texts if text not in matching]
-        return list(map(_fact, matching))
+def said(text: str, failure: Failure | None = None) -> Outcome:
+    """An outcome of one text."""
+    return Outcome((Text(text),), failure)
 
 
-def _fact(text: str) -> Fact:
-    return Fact(f"mem_{text}", text, Kind.FACT, 0, 0)
+def words(outcome: Outcome) -> str:
+    return text_of(outcome.parts)
 
 
-class FailingMemory:
-    def __init__(self, error: MeshError) -> None:
-        self._error = error
+class FakeWeatherService:
+    """Knows two places called Paris, with the same weather; tells what it was asked."""
 
-    async def remember(self, scope: Scope, text: str) -> Remembered:
-        raise self._error
+    def __init__(
+        self, *, celsius: float = 12.3, sky: str = "light rain", wind_kmh: float = 14.4
+    ) -> None:
+        self.asked: list[str] = []
+        self._conditions = Conditions("", celsius, sky, wind_kmh)
 
-    async def forget(self, scope: Scope, *, query: str) -> Sequence[Fact]:
-        raise self._error
+    async def conditions(self, location: str) -> Conditions | None:
+        self.asked.append(location)
+        places = {"Paris": "Paris, France", "Paris, Texas": "Paris, Texas, United States"}
+        return replace(self._conditions, place=places[location]) if location in places else None
 
 
 class WaitingTool:

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from services.inference.adapters.vllm_start import Served, started
-from services.inference.admission import QueueLimits
+from services.inference.adapters.served_model import ServedModel
+from services.inference.adapters.vllm_start import started
 from services.inference.api import (
     CallDelta,
     Calling,
-    Delta,
     EngineDead,
     FinishReason,
     FormatKind,
@@ -32,8 +31,12 @@ from services.inference.api import (
     UnsupportedParameter,
 )
 from services.inference.config import InferenceConfig
-from services.inference.engine import Bounds, Engine
-from services.shared.chat import Tool, ToolChoice, ToolMode
+from services.inference.engine import Engine, EngineLimits
+from services.inference.generation_queue import QueueLimits
+from services.shared.conversation import Picture
+from services.shared.tools import Tool, ToolChoice, ToolMode
+from tests.contract.inference_backend import BackendAtWork, BackendPromises
+from tests.fakes.inference_pieces import deltas_of, finish_of, ids_of, text_of
 from tests.fakes.tiny_model import make_model
 from tests.fakes.vllm_dialect import needs_vllm
 
@@ -50,7 +53,7 @@ class Live:
     """An engine that runs, and what it is asked with."""
 
     engine: Engine[Any]
-    served: Served
+    served: ServedModel
     tokenizer: Tokenizer
     asked: int = 0
 
@@ -81,36 +84,37 @@ async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
         },
     )
     async with started(config) as served:
-        card = ModelCard(
-            id=config.name,
-            context_tokens=served.context_tokens,
-            calls_tools=True,
-            reasons=False,
-            summarises=False,
-            created_at=0,
-        )
-        bounds = Bounds(
-            QueueLimits(64, 100_000), served.slots, stall_seconds=60, check_seconds=0.05
-        )
-        engine = Engine(served.backend, served.dialect, card, bounds=bounds, clock=time.monotonic)
         tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
-        yield Live(engine, served, tokenizer)
+        yield Live(engine_of(served), served, tokenizer)
 
 
-def deltas(pieces: Sequence[Piece], index: int = 0) -> list[Delta]:
-    return [delta for piece in pieces for delta in piece.deltas if delta.index == index]
+def engine_of(served: ServedModel) -> Engine[Any]:
+    card = ModelCard(
+        id="noise",
+        context_tokens=served.context_tokens,
+        calls_tools=True,
+        reasons=False,
+        summarises=False,
+        created_at=0,
+        sees=served.sees,
+    )
+    limits = EngineLimits(
+        QueueLimits(64, 100_000), served.slots, stall_seconds=60, check_seconds=0.05
+    )
+    return Engine(served.backend, served.dialect, card, limits=limits, clock=time.monotonic)
 
 
-def text(pieces: Sequence[Piece], index: int = 0) -> str:
-    return "".join(delta.text for delta in deltas(pieces, index))
+@pytest.fixture
+def at_work(live: Live) -> Iterator[BackendAtWork]:
+    sampling = replace(HOT, logit_bias=never(live))
+    served = live.served
+    yield BackendAtWork(served.backend, served.dialect, live.asks().prompt_ids, sampling)
+    # A test may have taken the backend's steps for itself; an engine takes them back.
+    live.engine = engine_of(served)
 
 
-def ids(pieces: Sequence[Piece], index: int = 0) -> list[int]:
-    return [id for delta in deltas(pieces, index) for id in delta.ids]
-
-
-def finish(pieces: Sequence[Piece]) -> FinishReason | None:
-    return deltas(pieces)[-1].finish_reason
+class TestVllmBackend(BackendPromises):
+    """The promises of inference's port, kept by vLLM."""
 
 
 def never(live: Live, token: str = "<|im_end|>") -> dict[int, float]:
@@ -129,39 +133,39 @@ async def test_streams_its_tokens_and_their_text(live: Live) -> None:
     pieces = await live.collect(live.asks(sampling=sampling))
     assert len(pieces[0].deltas[0].ids) == 1
     assert len(pieces) > 1
-    whole = live.tokenizer.decode(ids(pieces), skip_special_tokens=True)
+    whole = live.tokenizer.decode(ids_of(pieces), skip_special_tokens=True)
     # Noise may end in half a character, which is not shown.
-    assert text(pieces).rstrip("\ufffd") == whole.rstrip("\ufffd")
-    assert finish(pieces) is FinishReason.LENGTH
+    assert text_of(pieces).rstrip("\ufffd") == whole.rstrip("\ufffd")
+    assert finish_of(pieces) is FinishReason.LENGTH
     usage = pieces[-1].usage
     assert usage is not None
     assert (usage.prompt_tokens, usage.completion_tokens) == (len(live.asks().prompt_ids), 24)
 
 
 async def test_the_same_seed_says_the_same(live: Live) -> None:
-    first = ids(await live.collect(live.asks()))
-    assert first == ids(await live.collect(live.asks()))
-    assert first != ids(await live.collect(live.asks(sampling=replace(HOT, seed=8))))
+    first = ids_of(await live.collect(live.asks()))
+    assert first == ids_of(await live.collect(live.asks()))
+    assert first != ids_of(await live.collect(live.asks(sampling=replace(HOT, seed=8))))
 
 
 async def test_a_stop_string_ends_the_text_before_it(live: Live) -> None:
     sampling = replace(HOT, logit_bias=never(live))
-    whole = text(await live.collect(live.asks(sampling=sampling)))
+    whole = text_of(await live.collect(live.asks(sampling=sampling)))
     stop = whole[len(whole) // 2 :][:3]
     stopped = await live.collect(live.asks(sampling=replace(sampling, stop=(stop,))))
-    assert text(stopped) == whole[: whole.index(stop)]
-    assert finish(stopped) is FinishReason.STOP
+    assert text_of(stopped) == whole[: whole.index(stop)]
+    assert finish_of(stopped) is FinishReason.STOP
 
 
 async def test_a_bias_decides(live: Live) -> None:
     token = id_of(live, "<think>")
     sampling = Sampling(max_tokens=5, temperature=1, logit_bias={token: 100.0})
-    assert ids(await live.collect(live.asks(sampling=sampling))) == [token] * 5
+    assert ids_of(await live.collect(live.asks(sampling=sampling))) == [token] * 5
 
 
 async def test_several_choices_differ_and_are_all_counted(live: Live) -> None:
     pieces = await live.collect(live.asks(sampling=replace(HOT, n=3)))
-    replies = [ids(pieces, index) for index in range(3)]
+    replies = [ids_of(pieces, index) for index in range(3)]
     assert len({tuple(reply) for reply in replies}) == 3
     assert pieces[-1].usage is not None
     assert pieces[-1].usage.completion_tokens == sum(map(len, replies))
@@ -174,8 +178,8 @@ async def test_a_schema_is_followed(live: Live) -> None:
         *(live.collect(live.asks(sampling=sampling, format=output)) for _ in range(4))
     )
     for pieces in replies:
-        assert finish(pieces) is FinishReason.STOP
-        said = json.loads(text(pieces))
+        assert finish_of(pieces) is FinishReason.STOP
+        said = json.loads(text_of(pieces))
         assert isinstance(said["sunny"], bool)
         assert said["city"] in {"Rome", "Paris"}
 
@@ -189,7 +193,7 @@ async def test_a_schema_is_followed(live: Live) -> None:
     ids=["regex", "grammar"],
 )
 async def test_a_pattern_is_followed(live: Live, output: OutputFormat) -> None:
-    said = text(await live.collect(live.asks(format=output))).split(" and ")
+    said = text_of(await live.collect(live.asks(format=output))).split(" and ")
     assert len(said) == 2
     assert set(said) <= {"sunny", "warm"}
 
@@ -200,14 +204,14 @@ async def test_any_object_is_json(live: Live) -> None:
     sampling = Sampling(max_tokens=300, temperature=1, logit_bias={quote: 20.0, brace: 20.0})
     output = OutputFormat(FormatKind.JSON_OBJECT)
     assert isinstance(
-        json.loads(text(await live.collect(live.asks(sampling=sampling, format=output)))), dict
+        json.loads(text_of(await live.collect(live.asks(sampling=sampling, format=output)))), dict
     )
 
 
 async def test_log_probabilities_belong_to_their_tokens(live: Live) -> None:
     pieces = await live.collect(live.asks(sampling=replace(HOT, top_logprobs=2)))
-    logprobs = [logprob for delta in deltas(pieces) for logprob in delta.logprobs]
-    assert [logprob.id for logprob in logprobs] == ids(pieces)
+    logprobs = [logprob for delta in deltas_of(pieces) for logprob in delta.logprobs]
+    assert [logprob.id for logprob in logprobs] == ids_of(pieces)
     for logprob in logprobs:
         first, second = logprob.top
         assert 0 >= first.logprob >= second.logprob
@@ -216,9 +220,9 @@ async def test_log_probabilities_belong_to_their_tokens(live: Live) -> None:
 
 async def test_no_more_log_probabilities_than_asked_for(live: Live) -> None:
     pieces = await live.collect(live.asks(sampling=replace(HOT, top_logprobs=0)))
-    assert all(logprob.top == () for delta in deltas(pieces) for logprob in delta.logprobs)
+    assert all(logprob.top == () for delta in deltas_of(pieces) for logprob in delta.logprobs)
     bare = await live.collect(live.asks())
-    assert not any(delta.logprobs for delta in deltas(bare))
+    assert not any(delta.logprobs for delta in deltas_of(bare))
 
 
 @pytest.mark.parametrize(
@@ -228,14 +232,14 @@ async def test_a_call_that_must_be_made_is_made(live: Live, choice: ToolChoice) 
     calling = Calling((WEATHER,), choice, parallel=False)
     asked = live.asks(sampling=Sampling(max_tokens=300, temperature=1), calling=calling)
     pieces = await live.collect(asked)
-    assert finish(pieces) is FinishReason.TOOL_CALLS
-    calls = [call for delta in deltas(pieces) for call in delta.calls]
+    assert finish_of(pieces) is FinishReason.TOOL_CALLS
+    calls = [call for delta in deltas_of(pieces) for call in delta.calls]
     assert calls[0] == CallDelta(0, "weather")
     said = json.loads("".join(call.arguments for call in calls))
     assert said["city"] in {"Rome", "Paris"}
-    parsed = await live.engine.parse("noise", asked.prompt_ids, ids(pieces), calling)
+    parsed = await live.engine.parse("noise", asked.prompt_ids, ids_of(pieces), calling)
     assert parsed.calls == (ParsedCall("weather", "".join(call.arguments for call in calls)),)
-    assert parsed.text == text(pieces)
+    assert parsed.text == text_of(pieces)
 
 
 @pytest.mark.parametrize("stop", [(), ("a",)])
@@ -243,8 +247,8 @@ async def test_parsing_the_ids_gives_what_was_streamed(live: Live, stop: tuple[s
     for seed in range(5):
         asked = live.asks(sampling=replace(HOT, seed=seed, stop=stop))
         pieces = await live.collect(asked)
-        parsed = await live.engine.parse("noise", asked.prompt_ids, ids(pieces), Calling(), stop)
-        assert parsed.text == text(pieces)
+        parsed = await live.engine.parse("noise", asked.prompt_ids, ids_of(pieces), Calling(), stop)
+        assert parsed.text == text_of(pieces)
 
 
 async def test_without_a_limit_the_window_ends_the_reply(live: Live) -> None:
@@ -253,15 +257,15 @@ async def test_without_a_limit_the_window_ends_the_reply(live: Live) -> None:
         live.asks(sampling=Sampling(temperature=1, logit_bias=never(live))), prompt_ids=prompt
     )
     pieces = await live.collect(asked)
-    assert len(ids(pieces)) == 9
-    assert finish(pieces) is FinishReason.LENGTH
+    assert len(ids_of(pieces)) == 9
+    assert finish_of(pieces) is FinishReason.LENGTH
 
 
 async def test_a_limit_beyond_the_window_is_the_window(live: Live) -> None:
     sampling = Sampling(max_tokens=10_000, temperature=1, logit_bias=never(live))
     prompt = [5] * (live.served.context_tokens - 9)
     pieces = await live.collect(replace(live.asks(sampling=sampling), prompt_ids=prompt))
-    assert len(ids(pieces)) == 9
+    assert len(ids_of(pieces)) == 9
 
 
 async def test_a_prefix_is_read_once_for_each_salt(live: Live) -> None:
@@ -298,6 +302,12 @@ async def test_what_the_engine_cannot_do_is_named(
     with pytest.raises(UnsupportedParameter) as caught:
         await live.collect(live.asks(sampling=sampling, **more))
     assert caught.value.details == {"param": param}
+
+
+async def test_a_model_that_does_not_see_takes_no_pictures(live: Live) -> None:
+    with pytest.raises(UnsupportedParameter) as caught:
+        await live.collect(live.asks(pictures=(Picture("image/png", b"1"),)))
+    assert caught.value.details == {"param": "pictures"}
 
 
 async def test_tokens_of_another_model_are_refused(live: Live) -> None:

@@ -1,7 +1,12 @@
 """What the mesh remembers of people, for whom, and that it forgets."""
 
-from services.gateway.ports import AccountKind
-from tests.mesh.conftest import Running, call
+import asyncio
+from collections.abc import Sequence
+
+from services.context_assembly.adapters.sqlite import open_sqlite_turns
+from services.gateway.ports import DEFAULT_PROJECT, AccountKind
+from services.shared.scope import Scope
+from tests.mesh.conftest import END, Running, call
 
 
 async def remember(running: Running, key: str, fact: str, person: str = "") -> None:
@@ -82,3 +87,35 @@ async def test_what_an_account_always_wants_is_in_every_turn(running: Running) -
     key = await running.make_key("pirate", AccountKind.PERSONAL, "Talk like a pirate.")
     prompt = await asked(running, key, "good day")
     assert "# Custom instructions\nTalk like a pirate." in prompt
+
+
+async def kept_ids(running: Running, response_id: str) -> Sequence[int] | None:
+    """Of a turn that begins a conversation, the ids that context-assembly keeps; None: none."""
+    folder = running.log.parent
+    async with open_sqlite_turns(f"sqlite:{folder}/context-assembly.sqlite") as turns:
+        turn = await turns.get(Scope("acct_parrot", DEFAULT_PROJECT), response_id)
+    return turn.kept_ids.ids if turn and turn.kept_ids else None
+
+
+async def test_what_the_engine_read_and_wrote_is_kept_until_a_fact_in_it_is_forgotten(
+    running: Running,
+) -> None:
+    key = await running.make_key("parrot", AccountKind.PERSONAL)
+    await remember(running, key, "my parrot is called Koko")
+    running.play.when("what is my parrot called?", "Koko.")
+    answer = await running.sdk(key).responses.create(
+        model=running.model, input="what is my parrot called?"
+    )
+    read = running.backend.asked[-1].prompt_ids
+    kept = await kept_ids(running, answer.id)
+    assert kept
+    assert list(kept) == [*read, *running.backend.ids(f"Koko.{END}")]
+    running.play.when("forget my parrot", call("forget", '{"fact": "my parrot is called Koko"}'))
+    running.play.when("Forgotten: my parrot is called Koko", "Gone.")
+    await running.sdk(key).responses.create(
+        model=running.model, input="forget my parrot", store=False
+    )
+    async with asyncio.timeout(30):
+        while await kept_ids(running, answer.id) is not None:
+            pass
+    assert (await running.sdk(key).responses.retrieve(answer.id)).output_text == "Koko."

@@ -12,10 +12,9 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.context_assembly.api import Text
 from services.gateway.api import Ask, Completed
 from services.gateway.client import GatewayClient
-from services.shared.chat import Role
+from services.shared.conversation import Role, said
 from tests.fakes.inference import Script
 from tests.mesh.conftest import Running, call
 
@@ -98,10 +97,10 @@ async def test_logs_are_json_with_the_requests_id(running: Running) -> None:
 
 async def test_a_turn_over_grpc_is_the_same_turn(running: Running) -> None:
     running.play.when("over gRPC?", "Over gRPC.")
-    ask = Ask(running.model, (Text("", Role.USER, "over gRPC?"),))
+    ask = Ask(running.model, (said("", Role.USER, "over gRPC?"),))
     async with grpc.aio.insecure_channel(running.grpc_address) as channel:
         session = GatewayClient(channel, running.key, timeout=10)
-        events = [event async for event in session.respond(ask)]
+        events = [each.event async for each in session.respond(ask)]
         assert isinstance(events[-1], Completed)
         response = events[-1].response
         assert (await session.get_response(response.id)).output == response.output

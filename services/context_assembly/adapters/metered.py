@@ -1,7 +1,7 @@
-"""What assembling a context consists of, counted and timed."""
+"""Metrics of what assembling a context consists of, one class around each port."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -16,20 +16,23 @@ from services.context_assembly.ports import (
     Tokenizer,
     TurnStore,
 )
-from services.memory.api import Recollection
-from services.shared.chat import Scope
+from services.memory.api import Erasure, Recollection
 from services.shared.errors import MeshError
 from services.shared.metrics import LATENCY_BUCKETS
+from services.shared.scope import Scope
 from services.tokenizer.api import FitRequest, Fitted
 
 
-class Steps:
-    """How long each step takes; the whole is `chatmesh_rpc_seconds` of Assemble."""
+class StepTimer:
+    """Measures how long each step of an assembly, a record or an erasure takes.
+
+    How long a whole assembly takes is told by `chatmesh_rpc_seconds`.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
             "chatmesh_context_assembly_step_seconds",
-            "Time that a step of an assembly or a record took, failed ones too.",
+            "Time that a step of an assembly, a record or an erasure took, failed ones too.",
             ["step"],
             buckets=LATENCY_BUCKETS,
             registry=registry,
@@ -45,37 +48,37 @@ class Steps:
 
 
 class MeteredTurns:
-    """A `TurnStore` that is watched."""
+    """A `TurnStore` that times what it does and counts reused summaries."""
 
-    def __init__(self, turns: TurnStore, steps: Steps, registry: CollectorRegistry) -> None:
+    def __init__(self, turns: TurnStore, timer: StepTimer, registry: CollectorRegistry) -> None:
         self._turns = turns
-        self._steps = steps
+        self._timer = timer
         self._reused = Counter(
             "chatmesh_context_assembly_summaries_reused",
             "Paths that began with a summary made earlier.",
             registry=registry,
         )
 
-    async def path(self, tenant: str, turn_id: str, model: str, max_chars: int) -> Path | None:
-        with self._steps.timed("read"):
-            path = await self._turns.path(tenant, turn_id, model, max_chars)
+    async def path(self, scope: Scope, turn_id: str, model: str, max_chars: int) -> Path | None:
+        with self._timer.timed("read"):
+            path = await self._turns.path(scope, turn_id, model, max_chars)
         if path and path.summary:
             self._reused.inc()
         return path
 
     async def add(self, turn: Turn) -> bool:
-        with self._steps.timed("write"):
+        with self._timer.timed("write"):
             return await self._turns.add(turn)
 
-    async def get(self, tenant: str, turn_id: str) -> Turn | None:
-        return await self._turns.get(tenant, turn_id)
+    async def get(self, scope: Scope, turn_id: str) -> Turn | None:
+        return await self._turns.get(scope, turn_id)
 
-    async def erase(self, tenant: str, turn_id: str) -> bool:
-        return await self._turns.erase(tenant, turn_id)
+    async def erase(self, scope: Scope, turn_id: str) -> bool:
+        return await self._turns.erase(scope, turn_id)
 
     async def keep_summary(
         self,
-        tenant: str,
+        scope: Scope,
         model: str,
         summary: Summary,
         *,
@@ -83,16 +86,23 @@ class MeteredTurns:
         grown_from: Summary | None,
     ) -> bool:
         return await self._turns.keep_summary(
-            tenant, model, summary, covers=covers, grown_from=grown_from
+            scope, model, summary, covers=covers, grown_from=grown_from
         )
+
+    async def forget_facts(self, erasure: Erasure) -> None:
+        with self._timer.timed("forget"):
+            await self._turns.forget_facts(erasure)
+
+    async def erasures_handled(self) -> int:
+        return await self._turns.erasures_handled()
 
 
 class MeteredMemory:
-    """A `Memory` that is watched."""
+    """A `Memory` that times recalls and counts those that failed."""
 
-    def __init__(self, memory: Memory, steps: Steps, registry: CollectorRegistry) -> None:
+    def __init__(self, memory: Memory, timer: StepTimer, registry: CollectorRegistry) -> None:
         self._memory = memory
-        self._steps = steps
+        self._timer = timer
         self._failures = Counter(
             "chatmesh_context_assembly_memory_failures",
             "Turns that went on without memories.",
@@ -102,20 +112,23 @@ class MeteredMemory:
     async def recall(
         self, scope: Scope, *, query: str = "", fact_ids: Sequence[str] = ()
     ) -> Recollection:
-        with self._steps.timed("recall"):
+        with self._timer.timed("recall"):
             try:
                 return await self._memory.recall(scope, query=query, fact_ids=fact_ids)
             except MeshError:
                 self._failures.inc()
                 raise
 
+    def watch_erased(self, after: int) -> AsyncGenerator[Erasure, None]:
+        return self._memory.watch_erased(after)
+
 
 class MeteredTokenizer:
-    """A `Tokenizer` that is watched."""
+    """A `Tokenizer` that times fitting and counts what did not fit."""
 
-    def __init__(self, tokenizer: Tokenizer, steps: Steps, registry: CollectorRegistry) -> None:
+    def __init__(self, tokenizer: Tokenizer, timer: StepTimer, registry: CollectorRegistry) -> None:
         self._tokenizer = tokenizer
-        self._steps = steps
+        self._timer = timer
         self._dropped = Counter(
             "chatmesh_context_assembly_dropped_exchanges",
             "Exchanges that did not fit into a window.",
@@ -123,18 +136,20 @@ class MeteredTokenizer:
         )
 
     async def fit(self, request: FitRequest) -> Fitted:
-        with self._steps.timed("fit"):
+        with self._timer.timed("fit"):
             fitted = await self._tokenizer.fit(request)
         self._dropped.inc(fitted.dropped_through_unit)
         return fitted
 
 
 class MeteredSummariser:
-    """A `Summariser` that is watched."""
+    """A `Summariser` that times and counts its summaries."""
 
-    def __init__(self, summariser: Summariser, steps: Steps, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, summariser: Summariser, timer: StepTimer, registry: CollectorRegistry
+    ) -> None:
         self._summariser = summariser
-        self._steps = steps
+        self._timer = timer
         self._summaries = Counter(
             "chatmesh_context_assembly_summaries",
             "Summaries asked of a model.",
@@ -142,10 +157,10 @@ class MeteredSummariser:
             registry=registry,
         )
 
-    async def summarise(self, model: Model, tenant: str, earlier: str, transcript: str) -> str:
-        with self._steps.timed("summarise"):
+    async def summarise(self, model: Model, scope: Scope, earlier: str, transcript: str) -> str:
+        with self._timer.timed("summarise"):
             try:
-                text = await self._summariser.summarise(model, tenant, earlier, transcript)
+                text = await self._summariser.summarise(model, scope, earlier, transcript)
             except SummaryFailed:
                 self._summaries.labels("failed").inc()
                 raise

@@ -2,100 +2,151 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
-from services.context_assembly.adapters.reach import STEPS, characters
-from services.context_assembly.adapters.records import ids_in, ids_out, items_in, items_out
-from services.context_assembly.api import Turn
+import aiosqlite
+
+from services.context_assembly.adapters.reach import block, characters
+from services.context_assembly.adapters.records import (
+    items_in,
+    items_out,
+    names_in,
+    names_out,
+    token_ids_in,
+    token_ids_out,
+)
+from services.context_assembly.adapters.sqlite_schema import MIGRATIONS
+from services.context_assembly.api import KeptIds, Turn
 from services.context_assembly.ports import PastTurn, Path, Summary
-from services.shared.chat import Scope
+from services.memory.api import Erasure
+from services.shared.scope import Scope
 from services.shared.sqlite import Database, open_sqlite
 
-MIGRATIONS = (
-    """
-    CREATE TABLE turn (
-        tenant TEXT NOT NULL,
-        id TEXT NOT NULL,
-        parent_id TEXT NOT NULL,
-        root_id TEXT NOT NULL,
-        chars INTEGER NOT NULL, -- of the path from the root through this turn
-        erased INTEGER NOT NULL DEFAULT 0,
-        created_at_ms INTEGER NOT NULL,
-        person TEXT NOT NULL,
-        memory_ids TEXT NOT NULL,
-        input TEXT NOT NULL,
-        output TEXT NOT NULL,
-        document TEXT NOT NULL, -- last, since a path is read without it
-        PRIMARY KEY (tenant, id)
-    );
-    CREATE INDEX turn_by_parent ON turn (tenant, parent_id);
-    CREATE TABLE summary (
-        tenant TEXT NOT NULL,
-        turn_id TEXT NOT NULL,
-        model TEXT NOT NULL,
-        items INTEGER NOT NULL,
-        text TEXT NOT NULL,
-        PRIMARY KEY (tenant, turn_id, model)
-    ) WITHOUT ROWID;
-    """,
-)
-
+_KEPT = """kept_ids.model AS kept_model, kept_ids.inherited AS kept_inherited,
+        kept_ids.ids AS kept_ids, kept_ids.fact_ids AS kept_fact_ids,
+        kept_ids.erasures_known AS kept_erasures_known"""
+_JOIN_KEPT = """LEFT JOIN kept_ids ON kept_ids.organisation = turn.organisation
+        AND kept_ids.project = turn.project AND kept_ids.turn_id = turn.id"""
+_SUMMARISED = """EXISTS (SELECT 1 FROM summary AS s WHERE s.organisation = :organisation
+                AND s.project = :project AND s.turn_id = turn.id AND s.model = :model)"""
 # `far` is reach.py's `unread`; division is whole, as there.
-_PATH = """
-    WITH RECURSIVE step (depth, place, parent_id, chars, far, summarised) AS (
-        SELECT 0, rowid, parent_id, chars, max(0, chars - :max_chars) / :step * :step,
-            EXISTS (SELECT 1 FROM summary AS s
-                WHERE s.tenant = :tenant AND s.turn_id = turn.id AND s.model = :model)
-        FROM turn WHERE tenant = :tenant AND id = :id AND NOT erased
+_PATH = f"""
+    WITH RECURSIVE walked (depth, place, parent_id, chars, far, summarised) AS (
+        SELECT 0, rowid, parent_id, chars, max(0, chars - :max_chars) / :block * :block,
+            {_SUMMARISED}
+        FROM turn
+        WHERE organisation = :organisation AND project = :project AND id = :id AND NOT erased
         UNION ALL
         SELECT depth + 1, turn.rowid, turn.parent_id, turn.chars, far,
-            EXISTS (SELECT 1 FROM summary AS s
-                WHERE s.tenant = :tenant AND s.turn_id = turn.id AND s.model = :model)
-        FROM step JOIN turn ON turn.tenant = :tenant AND turn.id = step.parent_id
+            {_SUMMARISED}
+        FROM walked JOIN turn ON turn.organisation = :organisation AND turn.project = :project
+            AND turn.id = walked.parent_id
         WHERE NOT summarised AND turn.chars > far
     )
     SELECT turn.id, turn.parent_id, root_id, erased, memory_ids, input, output,
-        items AS summary_items, text AS summary_text
-    FROM step JOIN turn ON turn.rowid = place
-    LEFT JOIN summary ON summarised
-        AND summary.tenant = turn.tenant AND turn_id = turn.id AND model = :model
+        items AS summary_items, text AS summary_text, {_KEPT}
+    FROM walked JOIN turn ON turn.rowid = place
+    LEFT JOIN summary ON summarised AND summary.organisation = turn.organisation
+        AND summary.project = turn.project AND summary.turn_id = turn.id
+        AND summary.model = :model
+    {_JOIN_KEPT}
     ORDER BY depth DESC
+"""  # noqa: S608
+_ROOT = """
+    SELECT id, memory_ids, input, output, NULL AS kept_ids FROM turn
+    WHERE organisation = :organisation AND project = :project AND id = :id AND NOT erased
 """
-_ROOT = "SELECT id, memory_ids, input, output FROM turn WHERE tenant = ? AND id = ? AND NOT erased"
-_COLUMNS = (
-    "tenant, id, parent_id, root_id, chars, created_at_ms, person,"
-    " memory_ids, input, output, document"
-)
-_ADD_ROOT = f"INSERT OR IGNORE INTO turn ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_GET = f"""
+    SELECT turn.*, {_KEPT} FROM turn {_JOIN_KEPT}
+    WHERE turn.organisation = :organisation AND turn.project = :project AND turn.id = :id
+        AND NOT erased
+"""  # noqa: S608
+_IS_THERE = """
+    SELECT 1 FROM turn WHERE organisation = :organisation AND project = :project AND id = :id
+"""
+_COLUMNS = """organisation, project, id, parent_id, root_id, chars, below_erased, created_at_ms,
+        person, memory_ids, input, output, document"""
+_VALUES = ":created_at_ms, :person, :memory_ids, :input, :output, :document"
+_ADD_ROOT = f"""
+    INSERT OR IGNORE INTO turn ({_COLUMNS})
+    VALUES (:organisation, :project, :id, '', :id, :chars, 0, {_VALUES})
+"""  # noqa: S608
 _ADD_CHILD = f"""
     INSERT OR IGNORE INTO turn ({_COLUMNS})
-    SELECT tenant, ?, id, root_id, chars + ?, ?, ?, ?, ?, ?, ? FROM turn
-    WHERE tenant = ? AND id = ? AND NOT erased
+    SELECT organisation, project, :id, id, root_id, chars + :chars, below_erased, {_VALUES}
+    FROM turn
+    WHERE organisation = :organisation AND project = :project AND id = :parent_id AND NOT erased
 """  # noqa: S608
+# The conditions are those of `TurnStore.add`.
+_KEEP_IDS = """
+    INSERT INTO kept_ids
+        (organisation, project, turn_id, model, inherited, fact_ids, erasures_known, ids)
+    SELECT organisation, project, id, :model, :inherited, :fact_ids, :erasures_known, :ids
+    FROM turn
+    WHERE organisation = :organisation AND project = :project AND id = :id AND NOT below_erased
+    AND NOT EXISTS (
+        SELECT 1 FROM erased_fact AS erased
+        WHERE erased.organisation = :organisation AND erased.project = :project
+            AND erased.fact_id IN (SELECT value FROM json_each(:fact_ids))
+            AND erased.number > :erasures_known
+    ) AND (:inherited = 0 OR EXISTS (
+        SELECT 1 FROM kept_ids AS above
+        WHERE above.organisation = :organisation AND above.project = :project
+            AND above.turn_id = turn.parent_id AND above.model = :model
+    ))
+"""
+_NOTE_FACTS = """
+    INSERT OR IGNORE INTO fact_read (organisation, project, turn_id, fact_id)
+    SELECT :organisation, :project, :id, value FROM json_each(:fact_ids)
+"""
 _ERASE = """
     UPDATE turn
     SET erased = 1, person = '', memory_ids = '', input = '', output = '', document = ''
-    WHERE tenant = ? AND id = ? AND NOT erased
+    WHERE organisation = :organisation AND project = :project AND id = :id AND NOT erased
 """
-_ERASE_SUMMARIES = """
+# The turns that `turn_ids` lists in JSON, and all below them.
+_BELOW = """(
     WITH RECURSIVE below (id) AS (
-        SELECT :id
-        UNION ALL
-        SELECT turn.id FROM below JOIN turn ON turn.tenant = :tenant AND parent_id = below.id
+        SELECT value FROM json_each(:turn_ids)
+        UNION
+        SELECT turn.id FROM below JOIN turn ON turn.organisation = :organisation
+            AND turn.project = :project AND turn.parent_id = below.id
     )
-    DELETE FROM summary WHERE tenant = :tenant AND turn_id IN (SELECT id FROM below)
+    SELECT id FROM below
+)"""
+_OF_THOSE_BELOW = f"organisation = :organisation AND project = :project AND turn_id IN {_BELOW}"
+_ERASE_SUMMARIES = f"DELETE FROM summary WHERE {_OF_THOSE_BELOW}"  # noqa: S608
+_ERASE_KEPT_IDS = f"DELETE FROM kept_ids WHERE {_OF_THOSE_BELOW}"  # noqa: S608
+_ERASE_FACTS_READ = f"DELETE FROM fact_read WHERE {_OF_THOSE_BELOW}"  # noqa: S608
+_MARK_BELOW = f"""
+    UPDATE turn SET below_erased = 1
+    WHERE organisation = :organisation AND project = :project AND id IN {_BELOW}
+"""  # noqa: S608
+_READERS = """
+    SELECT turn_id FROM fact_read
+    WHERE organisation = :organisation AND project = :project
+        AND fact_id IN (SELECT value FROM json_each(:fact_ids))
+"""
+_REMEMBER_ERASED = """
+    INSERT INTO erased_fact (organisation, project, fact_id, number)
+    SELECT :organisation, :project, value, :number FROM json_each(:fact_ids) WHERE true
+    ON CONFLICT (organisation, project, fact_id)
+        DO UPDATE SET number = max(number, excluded.number)
 """
 _KEEP_SUMMARY = """
-    INSERT OR REPLACE INTO summary (tenant, turn_id, model, items, text)
-    SELECT :tenant, :turn_id, :model, :items, :text
+    INSERT OR REPLACE INTO summary (organisation, project, turn_id, model, items, text)
+    SELECT :organisation, :project, :turn_id, :model, :items, :text
     WHERE NOT EXISTS (
         SELECT 1 FROM json_each(:covers)
-        LEFT JOIN turn ON turn.tenant = :tenant AND turn.id = json_each.value AND NOT erased
+        LEFT JOIN turn ON turn.organisation = :organisation AND turn.project = :project
+            AND turn.id = json_each.value AND NOT erased
         WHERE turn.id IS NULL
     ) AND (:from_turn IS NULL OR EXISTS (
         SELECT 1 FROM summary
-        WHERE tenant = :tenant AND turn_id = :from_turn AND model = :model
+        WHERE organisation = :organisation AND project = :project
+            AND turn_id = :from_turn AND model = :model
             AND items = :from_items AND text = :from_text
     ))
 """
@@ -112,11 +163,12 @@ class SqliteTurns:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # What `erasures_handled` says; None: not read yet.
+        self._handled: int | None = None
 
-    async def path(self, tenant: str, turn_id: str, model: str, max_chars: int) -> Path | None:
-        step = max(1, max_chars // STEPS)
-        wanted = {"tenant": tenant, "id": turn_id, "model": model}
-        rows = await self._database.rows(_PATH, wanted | {"max_chars": max_chars, "step": step})
+    async def path(self, scope: Scope, turn_id: str, model: str, max_chars: int) -> Path | None:
+        reach = {"model": model, "max_chars": max_chars, "block": block(max_chars)}
+        rows = await self._database.rows(_PATH, _named(scope, turn_id) | reach)
         if not rows:
             return None
         first = rows[0]
@@ -125,59 +177,56 @@ class SqliteTurns:
         return Path(
             turns=turns,
             summary=_summary(first) if covered else None,
-            root=await self._root(tenant, first, turns),
+            root=await self._root(scope, first, turns),
             cut=bool(first["parent_id"]) and not covered,
         )
 
     async def _root(
-        self, tenant: str, first: sqlite3.Row, turns: Sequence[PastTurn]
+        self, scope: Scope, first: sqlite3.Row, turns: Sequence[PastTurn]
     ) -> PastTurn | None:
         if not first["parent_id"]:
             return None if first["erased"] else turns[0]
-        rows = await self._database.rows(_ROOT, (tenant, first["root_id"]))
+        rows = await self._database.rows(_ROOT, _named(scope, first["root_id"]))
         return _past(rows[0]) if rows else None
 
     async def add(self, turn: Turn) -> bool:
-        tenant = turn.scope.tenant
-        said = (
-            characters(turn),
-            turn.created_at_ms,
-            turn.scope.user,
-            ids_out(turn.memory_ids),
-            items_out(turn.input),
-            items_out(turn.output),
-            turn.document,
-        )
+        named = _named(turn.scope, turn.id)
+        said = {
+            "parent_id": turn.parent_id,
+            "chars": characters(turn),
+            "created_at_ms": turn.created_at_ms,
+            "person": turn.scope.person,
+            "memory_ids": names_out(turn.memory_ids),
+            "input": items_out(turn.input),
+            "output": items_out(turn.output),
+            "document": turn.document,
+        }
         async with self._database.transaction() as writing:
-            if turn.parent_id:
-                row = (turn.id, *said, tenant, turn.parent_id)
-                added = await writing.execute(_ADD_CHILD, row)
-            else:
-                added = await writing.execute(_ADD_ROOT, (tenant, turn.id, "", turn.id, *said))
-            if added.rowcount:
-                return True
-            query = "SELECT 1 FROM turn WHERE tenant = ? AND id = ?"
-            return bool(await writing.execute_fetchall(query, (tenant, turn.id)))
+            add = _ADD_CHILD if turn.parent_id else _ADD_ROOT
+            if not (await writing.execute(add, named | said)).rowcount:
+                return bool(await writing.execute_fetchall(_IS_THERE, named))
+            if turn.kept_ids:
+                await _keep_ids(writing, named, turn.kept_ids)
+            return True
 
-    async def get(self, tenant: str, turn_id: str) -> Turn | None:
-        rows = await self._database.rows(
-            "SELECT * FROM turn WHERE tenant = ? AND id = ? AND NOT erased", (tenant, turn_id)
-        )
+    async def get(self, scope: Scope, turn_id: str) -> Turn | None:
+        rows = await self._database.rows(_GET, _named(scope, turn_id))
         return _turn(rows[0]) if rows else None
 
-    async def erase(self, tenant: str, turn_id: str) -> bool:
+    async def erase(self, scope: Scope, turn_id: str) -> bool:
+        erased = _named(scope, turn_id) | {"turn_ids": json.dumps([turn_id])}
         async with self._database.transaction() as writing:
-            erased = await writing.execute(_ERASE, (tenant, turn_id))
-            if not erased.rowcount:
+            if not (await writing.execute(_ERASE, erased)).rowcount:
                 return False
-            await writing.execute(_ERASE_SUMMARIES, {"tenant": tenant, "id": turn_id})
+            for erase in (_ERASE_SUMMARIES, _ERASE_KEPT_IDS, _ERASE_FACTS_READ, _MARK_BELOW):
+                await writing.execute(erase, erased)
             await self._database.note_erasure()
         await self._database.scrub()
         return True
 
     async def keep_summary(
         self,
-        tenant: str,
+        scope: Scope,
         model: str,
         summary: Summary,
         *,
@@ -185,7 +234,7 @@ class SqliteTurns:
         grown_from: Summary | None,
     ) -> bool:
         values = {
-            "tenant": tenant,
+            **_place(scope),
             "model": model,
             "turn_id": summary.turn_id,
             "items": summary.items,
@@ -199,10 +248,67 @@ class SqliteTurns:
             kept = await writing.execute(_KEEP_SUMMARY, values)
             return bool(kept.rowcount)
 
+    async def forget_facts(self, erasure: Erasure) -> None:
+        erased = {"fact_ids": names_out(erasure.fact_ids), "number": erasure.number}
+        values = _place(erasure.scope) | erased
+        async with self._database.transaction() as writing:
+            await writing.execute(_REMEMBER_ERASED, values)
+            readers = await writing.execute_fetchall(_READERS, values)
+            values["turn_ids"] = json.dumps([row["turn_id"] for row in readers])
+            if (await writing.execute(_ERASE_KEPT_IDS, values)).rowcount:
+                await writing.execute(_ERASE_FACTS_READ, values)
+                await self._database.note_erasure()
+        # Before the number is kept: were the process to end here, all this is done once more.
+        await self._database.scrub()
+        async with self._database.transaction() as writing:
+            handled = "UPDATE erasures_handled SET number = max(number, ?)"
+            await writing.execute(handled, (erasure.number,))
+        self._handled = max(self._handled or 0, erasure.number)
+
+    async def erasures_handled(self) -> int:
+        if self._handled is None:
+            ((number,),) = await self._database.rows("SELECT number FROM erasures_handled")
+            self._handled = max(self._handled or 0, number)
+        return self._handled
+
+
+async def _keep_ids(writing: aiosqlite.Connection, named: Mapping[str, Any], kept: KeptIds) -> None:
+    values = {
+        **named,
+        "model": kept.model,
+        "inherited": kept.inherited,
+        "fact_ids": names_out(kept.fact_ids),
+        "erasures_known": kept.erasures_known,
+        "ids": token_ids_out(kept.ids),
+    }
+    if (await writing.execute(_KEEP_IDS, values)).rowcount:
+        await writing.execute(_NOTE_FACTS, values)
+
+
+def _place(scope: Scope) -> dict[str, Any]:
+    return {"organisation": scope.organisation, "project": scope.project}
+
+
+def _named(scope: Scope, turn_id: str) -> dict[str, Any]:
+    return _place(scope) | {"id": turn_id}
+
 
 def _past(row: sqlite3.Row) -> PastTurn:
     return PastTurn(
-        row["id"], items_in(row["input"]), items_in(row["output"]), ids_in(row["memory_ids"])
+        *(row["id"], items_in(row["input"]), items_in(row["output"])),
+        *(names_in(row["memory_ids"]), _kept_ids(row)),
+    )
+
+
+def _kept_ids(row: sqlite3.Row) -> KeptIds | None:
+    if row["kept_ids"] is None:
+        return None
+    return KeptIds(
+        row["kept_model"],
+        row["kept_inherited"],
+        token_ids_in(row["kept_ids"]),
+        names_in(row["kept_fact_ids"]),
+        row["kept_erasures_known"],
     )
 
 
@@ -213,11 +319,12 @@ def _summary(row: sqlite3.Row) -> Summary:
 def _turn(row: sqlite3.Row) -> Turn:
     return Turn(
         id=row["id"],
-        scope=Scope(row["tenant"], row["person"]),
+        scope=Scope(row["organisation"], row["project"], row["person"]),
         parent_id=row["parent_id"],
         created_at_ms=row["created_at_ms"],
         input=items_in(row["input"]),
         output=items_in(row["output"]),
-        memory_ids=ids_in(row["memory_ids"]),
+        memory_ids=names_in(row["memory_ids"]),
         document=row["document"],
+        kept_ids=_kept_ids(row),
     )

@@ -6,7 +6,8 @@ from contextlib import aclosing
 from services.context_assembly.api import Assembly, Context, ContextAssembly, Turn
 from services.gateway.activity import Activity
 from services.moderation.api import Direction, Grown, Moderation, Release, Verdict
-from services.shared.chat import Scope, Tool, ToolCall
+from services.shared.scope import Scope
+from services.shared.tools import Tool, ToolCall
 from services.tool_runner.api import Outcome, ToolRunner
 
 

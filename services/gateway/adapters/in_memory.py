@@ -39,8 +39,9 @@ class InMemoryAccounts:
 
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
         for entry in entries:
-            self._entries.setdefault((entry.tenant, entry.response_id), replace(entry))
+            organisation = entry.scope.organisation
+            self._entries.setdefault((organisation, entry.response_id), replace(entry))
 
-    async def total(self, tenant: str) -> Usage:
-        used = [entry.usage for (owner, _), entry in self._entries.items() if owner == tenant]
+    async def total(self, organisation: str) -> Usage:
+        used = [entry.usage for (owner, _), entry in self._entries.items() if owner == organisation]
         return Usage(*(sum(getattr(usage, part.name) for usage in used) for part in fields(Usage)))

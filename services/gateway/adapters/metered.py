@@ -1,4 +1,4 @@
-"""The gateway's metrics: how turns end, and what it knows at the moment of pools and replicas."""
+"""The gateway's metrics: how turns end, and what it knows of pools and replicas when asked."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
@@ -12,7 +12,8 @@ from services.gateway.admission import Admission
 from services.gateway.api import Ask, TurnEvent
 from services.gateway.authenticator import Principal
 from services.gateway.fleet import Fleet, Replica
-from services.gateway.front import Turns
+from services.gateway.live_turns import Turns
+from services.gateway.reply import TurnProgress
 from services.shared.errors import MeshError
 
 _OF_REPLICAS: Mapping[str, tuple[str, Callable[[Replica], float]]] = {
@@ -25,8 +26,8 @@ _OF_REPLICAS: Mapping[str, tuple[str, Callable[[Replica], float]]] = {
 }
 
 
-class Moment(Collector):
-    """Read when Prometheus asks; nothing is counted on the way."""
+class GatewayGauges(Collector):
+    """What the gateway knows now of turns, pools and replicas; read only when Prometheus asks."""
 
     def __init__(self, admission: Admission, fleet: Fleet) -> None:
         self._admission = admission
@@ -74,9 +75,11 @@ class MeteredTurns:
             registry=registry,
         )
 
-    async def run(self, principal: Principal, ask: Ask) -> AsyncGenerator[TurnEvent, None]:
+    async def run(
+        self, principal: Principal, ask: Ask, progress: TurnProgress
+    ) -> AsyncGenerator[TurnEvent, None]:
         with self._watched():
-            async with aclosing(self._turns.run(principal, ask)) as events:
+            async with aclosing(self._turns.run(principal, ask, progress)) as events:
                 async for event in events:
                     yield event
 

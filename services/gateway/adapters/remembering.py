@@ -8,7 +8,8 @@ from cachetools import TTLCache
 from services.gateway.ports import Account, Accounts, Ledger, LedgerEntry, StoredKey
 from services.inference.api import Usage
 from services.shared.background import every, in_background
-from services.shared.chat import Scope, Tool, ToolCall
+from services.shared.scope import Scope
+from services.shared.tools import Tool, ToolCall
 from services.tool_runner.api import Outcome, ToolRunner
 
 _MOST = 10_000
@@ -71,9 +72,9 @@ class BufferedLedger:
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
         self._pending += entries
 
-    async def total(self, tenant: str) -> Usage:
+    async def total(self, organisation: str) -> Usage:
         await self.flush()
-        return await self._ledger.total(tenant)
+        return await self._ledger.total(organisation)
 
     async def flush(self) -> None:
         """Entries that cannot be written now are kept for the next time."""

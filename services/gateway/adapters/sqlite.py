@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from services.gateway.ports import Account, AccountKind, LedgerEntry, StoredKey
 from services.inference.api import Usage
-from services.shared.sqlite import Database, open_sqlite
+from services.shared.sqlite import Breaking, Database, open_sqlite
 
 MIGRATIONS = (
     """
@@ -37,6 +37,30 @@ MIGRATIONS = (
         PRIMARY KEY (tenant, response_id)
     ) WITHOUT ROWID;
     """,
+    # Release 0.1.0 writes `tenant`: it cannot go on with this.
+    Breaking(
+        """
+        CREATE TABLE ledger (
+            organisation TEXT NOT NULL,
+            project TEXT NOT NULL,
+            person TEXT NOT NULL,
+            response_id TEXT NOT NULL,
+            key_id TEXT NOT NULL,
+            model TEXT NOT NULL,
+            at_ms INTEGER NOT NULL,
+            prompt_tokens INTEGER NOT NULL,
+            cached_tokens INTEGER NOT NULL,
+            completion_tokens INTEGER NOT NULL,
+            reasoning_tokens INTEGER NOT NULL,
+            PRIMARY KEY (organisation, response_id)
+        ) WITHOUT ROWID;
+        INSERT INTO ledger
+        SELECT tenant, 'default', '', response_id, key_id, model, at_ms,
+            prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens
+        FROM usage;
+        DROP TABLE usage;
+        """
+    ),
 )
 
 
@@ -95,33 +119,30 @@ class SqliteAccounts:
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
         async with self._database.transaction() as writing:
             await writing.executemany(
-                "INSERT OR IGNORE INTO usage (tenant, response_id, key_id, model, at_ms,"
-                " prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        entry.tenant,
-                        entry.response_id,
-                        entry.key_id,
-                        entry.model,
-                        entry.at_ms,
-                        entry.usage.prompt_tokens,
-                        entry.usage.cached_tokens,
-                        entry.usage.completion_tokens,
-                        entry.usage.reasoning_tokens,
-                    )
-                    for entry in entries
-                ],
+                "INSERT OR IGNORE INTO ledger (organisation, project, person, response_id, key_id,"
+                " model, at_ms, prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [_row(entry) for entry in entries],
             )
 
-    async def total(self, tenant: str) -> Usage:
+    async def total(self, organisation: str) -> Usage:
         (row,) = await self._database.rows(
             "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(cached_tokens), 0),"
             " coalesce(sum(completion_tokens), 0), coalesce(sum(reasoning_tokens), 0)"
-            " FROM usage WHERE tenant = ?",
-            (tenant,),
+            " FROM ledger WHERE organisation = ?",
+            (organisation,),
         )
         return Usage(*row)
+
+
+def _row(entry: LedgerEntry) -> tuple[str | int, ...]:
+    scope, usage = entry.scope, entry.usage
+    return (
+        *(scope.organisation, scope.project, scope.person),
+        *(entry.response_id, entry.key_id, entry.model, entry.at_ms),
+        *(usage.prompt_tokens, usage.cached_tokens),
+        *(usage.completion_tokens, usage.reasoning_tokens),
+    )
 
 
 def _now_ms() -> int:

@@ -1,5 +1,7 @@
 """The public HTTP application: its routes, and who may reach them."""
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -9,13 +11,24 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from services.gateway.front import Front
-from services.gateway.http import chat_completions, responses
 from services.gateway.http.boundary import HttpBoundary, HttpMetrics
+from services.gateway.http.chat.events import ChatPresenter
+from services.gateway.http.chat.request import ChatCompletionRequest
 from services.gateway.http.errors import on_http_error, on_invalid_body, on_mesh_error
 from services.gateway.http.guarded import GuardedRoute, session_of
+from services.gateway.http.responses import stored
+from services.gateway.http.responses.events import ResponsesPresenter
+from services.gateway.http.responses.request import ResponseRequest
+from services.gateway.http.turns import TurnProtocol, turn_routes
 from services.inference.api import ModelCard
 from services.shared.errors import MeshError
 from services.shared.tracing import Tracer
+
+# The protocols that a turn can be asked for in.
+PROTOCOLS = (
+    TurnProtocol("/v1/chat/completions", ChatCompletionRequest, ChatPresenter),
+    TurnProtocol("/v1/responses", ResponseRequest, ResponsesPresenter),
+)
 
 models = APIRouter(route_class=GuardedRoute)
 # The only routes that ask for no key.
@@ -37,7 +50,7 @@ async def get_model(model: str, request: Request) -> dict[str, object]:
 
 @public.get("/healthz", response_model=None)
 async def healthz() -> dict[str, str]:
-    """Whether this process turns; asks nobody."""
+    """Answers as long as this process runs; no other service is asked."""
     return {"status": "ok"}
 
 
@@ -64,6 +77,7 @@ def application(
     version: str,
     max_body_bytes: int,
     body_seconds: float,
+    protocols: Sequence[TurnProtocol] = PROTOCOLS,
 ) -> FastAPI:
     app = FastAPI(
         title="chatmesh",
@@ -81,7 +95,7 @@ def application(
     )
     app.state.front = front
     app.state.registry = registry
-    for router in (chat_completions.router, responses.router, models, public):
+    for router in (turn_routes(protocols), stored.router, models, public):
         app.include_router(router)
     app.add_middleware(
         HttpBoundary,
@@ -94,7 +108,7 @@ def application(
 
 
 async def _on_left(_: Request, __: Exception) -> Response:
-    """Nobody reads it; the number is for the metrics."""
+    """Nobody reads this answer any more. Its status, which is nginx's, is for the metrics."""
     return Response(status_code=499)
 
 

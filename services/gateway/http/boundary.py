@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway.http.errors import Failure
+from services.gateway.http.errors import HttpFailure
 from services.shared.metrics import LATENCY_BUCKETS
 from services.shared.tracing import REQUEST_ID, Tracer, request_id
 
@@ -15,7 +15,7 @@ _TRACE_HEADERS = ("traceparent", "tracestate")
 
 
 class HttpMetrics:
-    """Rate, errors and duration by route; and when the first byte of a stream left."""
+    """Requests, errors and durations by route; also how long the first byte of an answer takes."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._handled = Counter(
@@ -88,20 +88,20 @@ class HttpBoundary:
         body = _BoundedBody(receive, self._max_body_bytes, self._body_seconds)
         await self._app(scope, body.receive, exchange.send)
 
-    def _too_large(self) -> Failure:
+    def _too_large(self) -> HttpFailure:
         limit = self._max_body_bytes
-        return Failure(413, f"the body has more than {limit} bytes", "invalid_request_error")
+        return HttpFailure(413, f"the body has more than {limit} bytes", "invalid_request_error")
 
 
 class _Exchange:
-    """One answer as it leaves: gets its request id, and remembers when and what."""
+    """One answer on its way out. It gets the request's id; its status and times are noted."""
 
     def __init__(self, send: Send, ident: str) -> None:
         self._send = send
         self._ident = ident.encode()
         self.began = time.perf_counter()
         self.first_byte = 0.0
-        # What is logged of a caller who left before there was an answer.
+        # Stays so when the caller leaves before there is an answer.
         self.status = 499
 
     async def send(self, message: Message) -> None:
@@ -114,7 +114,7 @@ class _Exchange:
 
 
 class _BoundedBody:
-    """A body that is neither too long nor too slow."""
+    """A body as it arrives. A longer one is refused, and so is one that takes more `seconds`."""
 
     def __init__(self, receive: Receive, max_bytes: int, seconds: float) -> None:
         self._receive = receive

@@ -1,7 +1,7 @@
 """Failures in OpenAI's envelope: {"error": {"message", "type", "param", "code"}}."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -12,13 +12,14 @@ from starlette.exceptions import HTTPException
 
 from services.context_assembly.api import InputTooLong
 from services.gateway.api import (
+    EventsGone,
     InputBlocked,
     InvalidKey,
     ModelNotFound,
     ResponseNotFound,
     TooManyTurns,
 )
-from services.shared.errors import InternalError, MeshError
+from services.shared.errors import InternalError, MeshError, OlderRelease
 
 _log = structlog.get_logger()
 
@@ -31,26 +32,30 @@ _STATUS = {
     "RESOURCE_EXHAUSTED": (503, "server_error", "overloaded"),
     "UNAVAILABLE": (503, "server_error", "service_unavailable"),
     "DEADLINE_EXCEEDED": (504, "server_error", "timeout"),
+    # The turn was stopped by another of its callers, or because the gateway is shutting down.
+    "CANCELLED": (409, "invalid_request_error", "turn_stopped"),
+    # Another process has taken the turn over; the caller did nothing wrong.
+    "ABORTED": (503, "server_error", "service_unavailable"),
 }
 _BUG = (500, "server_error", "internal_error")
+# OpenAI's SDKs ask again after this status, unless they are told not to.
+_CONFLICT = 409
 _CLASSES: dict[type[MeshError], tuple[int, str, str | None]] = {
     InvalidKey: (401, "invalid_request_error", "invalid_api_key"),
     ModelNotFound: (404, "invalid_request_error", "model_not_found"),
     InputBlocked: (400, "invalid_request_error", "content_policy_violation"),
     InputTooLong: (400, "invalid_request_error", "context_length_exceeded"),
     TooManyTurns: (429, "rate_limit_error", "rate_limit_exceeded"),
+    EventsGone: (410, "invalid_request_error", "events_gone"),
+    # JSON has no older release: two services of this mesh are of different ones.
+    OlderRelease: (503, "server_error", "service_unavailable"),
 }
-# Where a protocol's field is not called as in `Ask`.
-_FIELDS = {
-    "/v1/chat/completions": {"input": "messages"},
-    "/v1/responses": {"max_tokens": "max_output_tokens"},
-}
-# Pydantic's names for where in a body something is wrong, which are not names in the body.
+# With these Pydantic says in which piece of the request something is wrong.
 _PLACES = ("body", "query", "path")
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class HttpFailure:
     """What a caller is told."""
 
     status: int
@@ -72,10 +77,12 @@ class Failure:
 
     def response(self) -> JSONResponse:
         headers = {"retry-after": self.retry_after} if self.retry_after else {}
+        if self.status == _CONFLICT:
+            headers["x-should-retry"] = "false"
         return JSONResponse(self.envelope, self.status, headers)
 
 
-def failure(error: Exception) -> Failure:
+def failure(error: Exception) -> HttpFailure:
     """What to say of any failure; a bug is logged whole and told without its words."""
     if not isinstance(error, MeshError):
         _log.error("bug", exc_info=error)
@@ -83,7 +90,7 @@ def failure(error: Exception) -> Failure:
     status, kind, code = _CLASSES.get(type(error), _STATUS.get(error.status, _BUG))
     if isinstance(error, ResponseNotFound) and error.details.get("param", "").startswith("prev"):
         code = "previous_response_not_found"
-    return Failure(
+    return HttpFailure(
         status,
         error.message,
         kind,
@@ -93,20 +100,18 @@ def failure(error: Exception) -> Failure:
     )
 
 
-async def on_mesh_error(request: Request, error: Exception) -> JSONResponse:
-    told = failure(error)
-    fields = _FIELDS.get(request.url.path, {})
-    return replace(told, param=fields.get(told.param or "", told.param)).response()
+async def on_mesh_error(_: Request, error: Exception) -> JSONResponse:
+    return failure(error).response()
 
 
 async def on_http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    told = Failure(error.status_code, error.detail, "invalid_request_error")
+    told = HttpFailure(error.status_code, error.detail, "invalid_request_error")
     return told.response()
 
 
 async def on_invalid_body(_: Request, error: Exception) -> JSONResponse:
-    """Names the first field that is wrong; never repeats what was in it."""
+    """Names the first field that is wrong, and never repeats what the caller wrote in it."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     param = field_path(first["loc"])
@@ -114,14 +119,15 @@ async def on_invalid_body(_: Request, error: Exception) -> JSONResponse:
     message = f"{param}: {said}" if param else said
     if first["type"] == "json_invalid":
         param, message = None, "the body is not valid JSON"
-    told = Failure(400, message, "invalid_request_error", "invalid_value", param)
+    told = HttpFailure(400, message, "invalid_request_error", "invalid_value", param)
     return told.response()
 
 
 def field_path(loc: Sequence[Any]) -> str | None:
     """`("body", "messages", 0, "user", "content")` as `messages[0].content`.
 
-    Pydantic names the branch of a union after the place where it stands; such names are left out.
+    After a field whose value may be of several kinds, Pydantic adds the name of the kind that it
+    tried. Ours begin with @ and are left out.
     """
     path = ""
     for part in loc[1:] if loc and loc[0] in _PLACES else loc:

@@ -1,23 +1,20 @@
-"""Fields that both chat protocols have."""
+"""What the bodies of all protocols have in common; `parts.py` has what stands in a message."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from services.inference.api import FormatKind, OutputFormat
-from services.shared.chat import Tool
-
-# What a model without eyes or ears reads in the place of a picture, sound or file.
-_UNREADABLE = "[{}: left out, this model reads text only]"
+from services.shared.tools import Tool, ToolChoice, ToolMode
 
 
 class Body(BaseModel):
-    """A part of a request. Unknown fields are tolerated, as OpenAI does: clients send new ones."""
+    """A piece of a request. Unknown fields are tolerated, as OpenAI does: clients send new ones."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -31,30 +28,9 @@ def tagged(choose: Callable[[Any], str | None], expected: str) -> Discriminator:
     )
 
 
-def member(name: str) -> Callable[[Any], str | None]:
-    """What a value says of itself under `name`, whether it was parsed yet or not."""
+def member(name: str) -> Callable[[Any], Any]:
+    """What a value has under `name`, whether it was parsed already or not."""
     return lambda value: value.get(name) if isinstance(value, dict) else getattr(value, name, None)
-
-
-class Part(Body):
-    """A piece of a message's content; only text is read."""
-
-    type: str
-    text: str | None = None
-    refusal: str | None = None
-
-    @property
-    def readable(self) -> str:
-        if self.text is None and self.refusal is None:
-            return _UNREADABLE.format(self.type.removeprefix("input_"))
-        return self.text or self.refusal or ""
-
-
-def joined(content: str | Sequence[Part] | None) -> str:
-    """The text of a message's content."""
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "\n".join(part.readable for part in content)
 
 
 @lru_cache(maxsize=4096)
@@ -69,7 +45,7 @@ def _checked_schema(text: str) -> str:
     return text
 
 
-def _schema_text(schema: dict[str, Any]) -> dict[str, Any]:
+def _schema(schema: dict[str, Any]) -> dict[str, Any]:
     try:
         text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
         text.encode()
@@ -79,8 +55,11 @@ def _schema_text(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-JsonSchema = Annotated[dict[str, Any], AfterValidator(_schema_text)]
+JsonSchema = Annotated[dict[str, Any], AfterValidator(_schema)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
+Effort = Annotated[str, Field(max_length=32)]
+# The person behind the request, as the application knows them.
+SafetyIdentifier = Annotated[str, Field(max_length=256)]
 
 
 class Function(Body):
@@ -97,6 +76,39 @@ class Function(Body):
         return Tool(self.name, self.description or "", text, strict=bool(self.strict))
 
 
+class NamedChoice(Body):
+    """The choice of one function. Where its name stands, each protocol says."""
+
+    type: Literal["function"]
+
+    @property
+    def chosen(self) -> str:
+        raise NotImplementedError
+
+
+Named = TypeVar("Named", bound=NamedChoice)
+ToolChoiceField = Annotated[
+    Annotated[Literal["auto", "none", "required"], Tag("@mode")] | Annotated[Named, Tag("@named")],
+    tagged(
+        lambda value: "mode" if isinstance(value, str) else "named",
+        "auto, none, required or a function",
+    ),
+]
+
+
+def tool_choice(choice: str | NamedChoice | None) -> ToolChoice:
+    if isinstance(choice, NamedChoice):
+        return ToolChoice(ToolMode.NAMED, choice.chosen)
+    return ToolChoice(ToolMode(choice or "auto"))
+
+
+class PlainFormat(Body):
+    type: Literal["text", "json_object"]
+
+    def output_format(self) -> OutputFormat | None:
+        return OutputFormat(FormatKind.JSON_OBJECT) if self.type == "json_object" else None
+
+
 class SchemaFormat(Body):
     name: str | None = None
     schema_: JsonSchema = Field(alias="schema")
@@ -104,3 +116,21 @@ class SchemaFormat(Body):
 
     def output_format(self) -> OutputFormat:
         return OutputFormat(FormatKind.JSON_SCHEMA, json.dumps(self.schema_, ensure_ascii=False))
+
+
+# The format that follows a schema; where the schema stands, each protocol says.
+Following = TypeVar("Following", bound=Body)
+FormatField = Annotated[
+    Annotated[PlainFormat, Tag("@plain")] | Annotated[Following, Tag("@json_schema")],
+    tagged(
+        lambda value: "json_schema" if member("type")(value) == "json_schema" else "plain",
+        "a format whose `type` is text, json_object or json_schema",
+    ),
+]
+
+
+def template_options(options: dict[str, Any], effort: str | None) -> dict[str, str]:
+    """Variables of the chat template as JSON text, the wanted effort of reasoning among them."""
+    if effort:
+        options = {"reasoning_effort": effort, **options}
+    return {name: json.dumps(value) for name, value in options.items()}

@@ -10,6 +10,9 @@ from starlette.types import ASGIApp
 
 from services.shared.server import PortTaken
 
+# What requests have to end where nobody has called `stop` before.
+_GRACE_SECONDS = 1
+
 
 class _Server(uvicorn.Server):
     """Leaves signals to the process that it runs in."""
@@ -19,9 +22,31 @@ class _Server(uvicorn.Server):
         yield
 
 
+class HttpServer:
+    """An application that is being served."""
+
+    def __init__(self, server: uvicorn.Server, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        self.url = f"http://{host}:{port}"
+        self._server = server
+        self._serving = asyncio.create_task(server.serve([listener]))
+
+    async def stop(self, grace: float) -> None:
+        """Accepts nothing more and returns when all requests have ended.
+
+        Those that still run after `grace` seconds are cancelled.
+        """
+        # It is declared as whole seconds, and read by `asyncio.wait_for`.
+        self._server.config.timeout_graceful_shutdown = grace  # type: ignore[assignment]
+        self._server.should_exit = True
+        await self._serving
+        if running := self._server.server_state.tasks:
+            await asyncio.wait(running)
+
+
 @asynccontextmanager
-async def serving_http(app: ASGIApp, address: str, *, grace: float) -> AsyncIterator[str]:
-    """Serves `app` until left; yields the base URL. Running requests get `grace` seconds to end."""
+async def serving_http(app: ASGIApp, address: str) -> AsyncIterator[HttpServer]:
+    """Serves `app` until left. Raises PortTaken."""
     with _bound(address) as listener:
         config = uvicorn.Config(
             app,
@@ -31,18 +56,14 @@ async def serving_http(app: ASGIApp, address: str, *, grace: float) -> AsyncIter
             http="httptools",
             ws="none",
             server_header=False,
-            timeout_graceful_shutdown=max(1, round(grace)),
             timeout_keep_alive=75,
             h11_max_incomplete_event_size=65536,
         )
-        server = _Server(config)
-        task = asyncio.create_task(server.serve([listener]))
-        host, port = listener.getsockname()[:2]
+        server = HttpServer(_Server(config), listener)
         try:
-            yield f"http://{host}:{port}"
+            yield server
         finally:
-            server.should_exit = True
-            await task
+            await server.stop(_GRACE_SECONDS)
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.inference.api import Calling, Generation, Inference, Parsed, Piece, Report, Usage
+from services.inference.pace import GenerationTimer
 from services.shared.errors import MeshError
 
 # Seconds.
@@ -31,13 +32,13 @@ class _Meters:
         )
         self.first_token = Histogram(
             "chatmesh_inference_first_token_seconds",
-            "From admission to the first token.",
+            "From the call to the first token.",
             buckets=_FIRST_TOKEN_BUCKETS,
             registry=registry,
         )
         self.next_token = Histogram(
             "chatmesh_inference_next_token_seconds",
-            "A generation's mean time between tokens.",
+            "The engine's mean time between tokens, in a finished generation.",
             buckets=_NEXT_TOKEN_BUCKETS,
             registry=registry,
         )
@@ -50,17 +51,23 @@ class _Meters:
 
 
 class MeteredInference:
-    """An `Inference` that is watched."""
+    """An `Inference` whose generations are measured."""
 
-    def __init__(self, inference: Inference, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        inference: Inference,
+        registry: CollectorRegistry,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._inference = inference
         self._meters = _Meters(registry)
+        self._clock = clock
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Piece, None]:
-        with self._watched() as watched:
+        with self._measured(generation.sampling.n) as measured:
             async with aclosing(self._inference.generate(generation)) as pieces:
                 async for piece in pieces:
-                    watched.grown(piece)
+                    measured.piece_came(piece)
                     yield piece
 
     async def parse(
@@ -77,11 +84,11 @@ class MeteredInference:
         return self._inference.watch_load()
 
     @contextmanager
-    def _watched(self) -> Iterator["_Watched"]:
-        watched = _Watched(self._meters)
+    def _measured(self, choices: int) -> Iterator["_MeasuredGeneration"]:
+        measured = _MeasuredGeneration(self._meters, choices, self._clock)
         outcome = "bug"
         try:
-            yield watched
+            yield measured
             outcome = "finished"
         except MeshError as error:
             outcome = type(error).__name__
@@ -90,22 +97,23 @@ class MeteredInference:
             outcome = "aborted"
             raise
         finally:
-            watched.ended()
+            measured.ended()
             self._meters.ended.labels(outcome).inc()
 
 
-class _Watched:
-    """One generation."""
-
-    def __init__(self, meters: _Meters) -> None:
+class _MeasuredGeneration:
+    def __init__(self, meters: _Meters, choices: int, clock: Callable[[], float]) -> None:
         self._meters = meters
-        self._started = time.perf_counter()
+        self._clock = clock
+        self._timer = GenerationTimer(choices, clock)
+        self._started = clock()
         self._first = 0.0
         meters.waiting.inc()
 
-    def grown(self, piece: Piece) -> None:
+    def piece_came(self, piece: Piece) -> None:
+        self._timer.output_came(piece.deltas)
         if not self._first:
-            self._first = time.perf_counter()
+            self._first = self._clock()
             self._meters.waiting.dec()
             self._meters.running.inc()
             self._meters.first_token.observe(self._first - self._started)
@@ -116,9 +124,8 @@ class _Watched:
         self._meters.tokens.labels("prompt").inc(usage.prompt_tokens)
         self._meters.tokens.labels("cached").inc(usage.cached_tokens)
         self._meters.tokens.labels("generated").inc(usage.completion_tokens)
-        if usage.completion_tokens > 1:
-            seconds = time.perf_counter() - self._first
-            self._meters.next_token.observe(seconds / (usage.completion_tokens - 1))
+        if (seconds := self._timer.seconds_per_token) is not None:
+            self._meters.next_token.observe(seconds)
 
     def ended(self) -> None:
         (self._meters.running if self._first else self._meters.waiting).dec()

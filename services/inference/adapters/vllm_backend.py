@@ -7,7 +7,7 @@ from contextlib import aclosing, contextmanager
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.entrypoints.serve.utils.api_utils import get_max_tokens
 from vllm.exceptions import GracefulHTTPError
-from vllm.inputs import tokens_input
+from vllm.inputs import MultiModalInput, TokensInput, tokens_input
 from vllm.logprobs import Logprob
 from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.sampling_params import SamplingParams
@@ -17,6 +17,7 @@ from vllm.v1.metrics.loggers import PrometheusStatLogger
 from vllm.v1.metrics.stats import SchedulerStats
 
 from services.inference.adapters.vllm_parsers import VllmParsers
+from services.inference.adapters.vllm_pictures import prompt_with_pictures
 from services.inference.adapters.vllm_requests import refusals
 from services.inference.api import (
     Delta,
@@ -33,15 +34,15 @@ _FINISH = {
     "stop": FinishReason.STOP,
     "repetition": FinishReason.STOP,
 }
-# JSON has no infinity; OpenAI's lowest.
+# The lowest that OpenAI reports. It stands for minus infinity, which JSON cannot write.
 _LEAST_LOGPROB = -9999.0
 
 
-class Steps(PrometheusStatLogger):
+class EngineSteps(PrometheusStatLogger):
     """Hears of every step of the engine.
 
-    It takes the place of vLLM's own Prometheus metrics, which would cost as much as they tell and
-    sit in a registry that nobody reads.
+    It stands in for vLLM's own Prometheus metrics. Those cost time at every token, and nobody reads
+    the registry in which they are.
     """
 
     def __init__(self, *_: object, **__: object) -> None:
@@ -66,13 +67,14 @@ class Steps(PrometheusStatLogger):
 
 
 class VllmBackend:
-    """The `Backend` that runs."""
+    """The `Backend` of a running vLLM engine."""
 
     def __init__(self, engine: AsyncLLM, parsers: VllmParsers) -> None:
         self._engine = engine
         self._parsers = parsers
         assert engine.logger_manager is not None
-        (self._steps,) = (s for s in engine.logger_manager.stat_loggers if isinstance(s, Steps))
+        loggers = engine.logger_manager.stat_loggers
+        (self._steps,) = (logger for logger in loggers if isinstance(logger, EngineSteps))
 
     @property
     def alive(self) -> bool:
@@ -89,10 +91,10 @@ class VllmBackend:
     ) -> AsyncGenerator[Output, None]:
         with refusals(generation), _failures():
             request.stream_interval = stream_interval
-            params = self._sampling_params(generation, request)
+            prompt = await self._prompt(generation, request.cache_salt)
             outputs = self._engine.generate(
-                tokens_input(list(generation.prompt_ids), cache_salt=request.cache_salt),
-                params,
+                prompt,
+                self._sampling_params(request, len(prompt["prompt_token_ids"])),
                 generation.request_id,
                 priority=generation.priority,
                 reasoning_ended=request.resolve_reasoning_ended(None, []),
@@ -102,16 +104,28 @@ class VllmBackend:
                     yield _output(output, generation.sampling.top_logprobs or 0)
 
     async def kill(self) -> None:
-        # Not the engine's own `shutdown`: that would leave whoever waits for an output waiting.
+        # The engine's own `shutdown` would leave those waiting who wait for an output.
         await asyncio.to_thread(self._engine.engine_core.shutdown, 0)
 
+    async def _prompt(
+        self, generation: Generation, cache_salt: str | None
+    ) -> TokensInput | MultiModalInput:
+        if not generation.pictures:
+            return tokens_input(list(generation.prompt_ids), cache_salt=cache_salt)
+        return await prompt_with_pictures(
+            self._engine.renderer,
+            generation,
+            cache_salt=cache_salt,
+            window_tokens=self._engine.model_config.max_model_len,
+        )
+
     def _sampling_params(
-        self, generation: Generation, request: ChatCompletionRequest
+        self, request: ChatCompletionRequest, prompt_tokens: int
     ) -> SamplingParams:
         max_tokens = get_max_tokens(
             self._engine.model_config.max_model_len,
             request.max_completion_tokens,
-            len(generation.prompt_ids),
+            prompt_tokens,
             self._parsers.defaults,
         )
         return self._parsers.sampling_params(request, max_tokens=max_tokens)
@@ -129,7 +143,11 @@ def _failures() -> Iterator[None]:
 
 def _output(output: RequestOutput, top_logprobs: int) -> Output:
     deltas = tuple(_delta(choice, top_logprobs) for choice in output.outputs)
-    return Output(deltas, output.num_cached_tokens or 0)
+    return Output(
+        deltas,
+        prompt_tokens=len(output.prompt_token_ids or ()),
+        cached_tokens=output.num_cached_tokens or 0,
+    )
 
 
 def _delta(output: CompletionOutput, top_logprobs: int) -> Delta:
@@ -144,7 +162,7 @@ def _delta(output: CompletionOutput, top_logprobs: int) -> Delta:
 
 def _finish(reason: str) -> FinishReason:
     if reason not in _FINISH:
-        # "abort" and "error": the engine's doing, not the caller's.
+        # "abort" and "error": the engine ended it, not the caller.
         raise EngineDead("the engine gave the generation up")
     return _FINISH[reason]
 

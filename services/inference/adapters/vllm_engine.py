@@ -25,23 +25,23 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.core_client import MPClient
 
 from services.inference.adapters import vllm_environment
-from services.inference.adapters.vllm_backend import Steps, VllmBackend
+from services.inference.adapters.served_model import ServedModel
+from services.inference.adapters.vllm_backend import EngineSteps, VllmBackend
 from services.inference.adapters.vllm_parsers import UnfitParser, VllmParsers
-from services.inference.adapters.vllm_start import Served
 from services.inference.config import InferenceConfig
-from services.inference.models import Family, Traits, family_of
+from services.inference.models import ModelFamily, Traits, family_of
 from services.shared.errors import CannotStart
 
 _log = structlog.get_logger()
 Known = TypeVar("Known", str, bool)
 _GIB = 1024**3
-# What the engine's processes take beside weights and KV cache.
+# The memory that the engine's processes take beside weights and KV cache.
 _OVERHEAD_BYTES = 2 * _GIB
 # The defaults of `vllm serve`.
 _LIKE_THE_SERVER = UsageContext.OPENAI_API_SERVER
 
 
-def start(config: InferenceConfig, cancelled: Event) -> Served:
+def start(config: InferenceConfig, cancelled: Event) -> ServedModel:
     """Blocks until the engine serves. Raises `CannotStart`."""
     args = _engine_args(config)
     model, tokenizer = _read_model(args)
@@ -57,13 +57,14 @@ def start(config: InferenceConfig, cancelled: Event) -> Served:
     with vllm_environment.reasons() as reasons:
         engine = _launch(args, reasons)
     _lighten(engine)
-    return Served(
+    return ServedModel(
         backend=VllmBackend(engine, parsers),
         dialect=parsers,
         family=family,
-        # Known only now: the engine may have fitted it to its memory.
+        # Read from the running engine, which may have fitted it to its memory.
         context_tokens=engine.model_config.max_model_len,
         slots=engine.vllm_config.scheduler_config.max_num_seqs,
+        sees=_sees(engine),
         stop=partial(_stop, engine),
     )
 
@@ -78,7 +79,7 @@ def _engine_args(config: InferenceConfig) -> AsyncEngineArgs:
         "gpu_memory_utilization": config.gpu_memory_utilization,
         "block_size": config.block_size,
         "scheduling_policy": "priority",
-        # A grammar that allows blanks between JSON's tokens lets a small model write them for ever.
+        # Were blanks allowed between JSON's tokens, a small model might write them for ever.
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
@@ -102,7 +103,7 @@ def _read_model(args: AsyncEngineArgs) -> tuple[ModelConfig, TokenizerLike]:
         raise CannotStart(f"{args.model} cannot be read: {_first_line(error)}") from error
 
 
-def _family(config: InferenceConfig, model: ModelConfig, tokenizer: TokenizerLike) -> Family:
+def _family(config: InferenceConfig, model: ModelConfig, tokenizer: TokenizerLike) -> ModelFamily:
     template = getattr(tokenizer, "chat_template", None)
     found = family_of(
         Traits(config.name, model.architecture, template if isinstance(template, str) else "")
@@ -119,7 +120,7 @@ def _said(said: Known | None, found: Known) -> Known:
     return found if said is None else said
 
 
-def _parsers(model: ModelConfig, tokenizer: TokenizerLike, family: Family) -> VllmParsers:
+def _parsers(model: ModelConfig, tokenizer: TokenizerLike, family: ModelFamily) -> VllmParsers:
     try:
         return VllmParsers(
             model,
@@ -134,7 +135,10 @@ def _parsers(model: ModelConfig, tokenizer: TokenizerLike, family: Family) -> Vl
 
 
 def _check_kernels() -> None:
-    """vLLM only warns where it cannot load them, and dies of that later and in riddles."""
+    """Raises `CannotStart` where vLLM's kernels cannot be loaded.
+
+    vLLM itself only warns then, and fails later for reasons that are hard to understand.
+    """
     if hasattr(torch.ops._C, "init_cpu_threads_env"):
         return
     try:
@@ -146,7 +150,10 @@ def _check_kernels() -> None:
 
 
 def _check_memory(config: InferenceConfig) -> None:
-    """A machine without an accelerator would find out by killing something."""
+    """Raises `CannotStart` where the model does not fit into the machine's memory.
+
+    Without an accelerator the system would otherwise kill some process when memory runs out.
+    """
     weights = sum(path.stat().st_size for path in Path(config.model).glob("*.safetensors"))
     needed = weights + config.cpu_kv_cache_gib * _GIB + _OVERHEAD_BYTES
     available = get_memory_node_info().available_memory
@@ -161,7 +168,7 @@ def _launch(args: AsyncEngineArgs, reasons: Path) -> AsyncLLM:
     try:
         with _without_interrupts(), vllm_environment.errors_to_log():
             return AsyncLLM.from_engine_args(
-                args, usage_context=_LIKE_THE_SERVER, stat_loggers=[Steps]
+                args, usage_context=_LIKE_THE_SERVER, stat_loggers=[EngineSteps]
             )
     except (OSError, ValueError, RuntimeError) as error:
         reason = reasons.read_text().partition("\n")[0] or _first_line(error)
@@ -169,25 +176,33 @@ def _launch(args: AsyncEngineArgs, reasons: Path) -> AsyncLLM:
 
 
 def _lighten(engine: AsyncLLM) -> None:
-    """A third less work for each token in this process."""
-    # As vLLM's other processes do: each token asks the environment several times.
+    """Saves a third of the work that each token costs in this process."""
+    # For each token vLLM reads several environment variables. Its other processes cache them, too.
     envs.enable_envs_cache()
-    # Statistics of every token are for metrics that nobody reads; those of a step still come.
+    # Nobody reads vLLM's statistics of every token. Those of every step still come.
     engine.log_stats = False
+
+
+def _sees(engine: AsyncLLM) -> bool:
+    if not engine.model_config.supports_multimodal_inputs:
+        return False
+    limits = engine.renderer.get_mm_processor().info.allowed_mm_limits
+    return bool(limits.get("image", 0))
 
 
 async def _stop(engine: AsyncLLM) -> None:
     await asyncio.to_thread(engine.shutdown)
-    # Left to the garbage collector by vLLM, which is a warning.
+    # vLLM leaves this to the garbage collector, and Python then warns.
     assert isinstance(engine.engine_core, MPClient)
     engine.engine_core.resources.ctx.destroy(linger=0)
 
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Ctrl-C reaches every process of a terminal; the engine's must outlive our draining.
+    """Processes that are started within do not hear Ctrl-C.
 
-    A process inherits the signals that its starter blocks.
+    Ctrl-C reaches every process of a terminal, but the engine must live on while we drain. A
+    process inherits which signals are blocked in the one that starts it.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -26,7 +26,7 @@ _VARIABLES = {
 # Names the file of `reasons` to the engine's processes.
 _REASONS = "CHATMESH_ENGINE_REASONS"
 _STDERR = 2
-# An engine whose service is gone may clean up for so long.
+# So long an engine whose service is gone may take to end by itself.
 _LAST_SECONDS = 10
 
 
@@ -37,16 +37,16 @@ def prepare() -> None:
 
 
 def prepare_for_cpu() -> None:
-    """Where vLLM has found no accelerator."""
-    # It cannot load what it compiled ahead of time again, and every start would compile anew.
+    """To be called where vLLM has found no accelerator."""
+    # On a CPU vLLM cannot load again what it has compiled ahead of time: every start would compile.
     os.environ.setdefault("VLLM_USE_AOT_COMPILE", "0")
 
 
 def log_output() -> logging.Handler:
-    """Writes vLLM's logs, from whatever level it wants, as the mesh's and to the same place.
+    """Writes vLLM's logs in the mesh's format and to the same place.
 
-    `vllm_logging.json` has it called first thing in each of the engine's processes: the one place
-    where they run code of ours.
+    `vllm_logging.json` names this function, so each of the engine's processes calls it when it
+    starts. It is the only code of ours that runs in them.
     """
     if not logging.getLogger().handlers:
         logs.configure("INFO")
@@ -60,7 +60,10 @@ def log_output() -> logging.Handler:
 
 
 class _Output(logging.StreamHandler[TextIO]):
-    """Tells `reasons` what broke a start, in its own words: no user has said anything by then."""
+    """Also writes to the file of `reasons` what broke a start.
+
+    vLLM's own words may be used there, as no user has said anything yet.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         super().emit(record)
@@ -74,9 +77,10 @@ class _Output(logging.StreamHandler[TextIO]):
 
 @contextmanager
 def reasons() -> Iterator[Path]:
-    """A file to which processes started within write why they cannot start, the root cause first.
+    """A file in which processes that are started within say why they cannot start.
 
-    vLLM tells the process that starts an engine only that it did not start.
+    The root cause comes first. The process that starts an engine hears from vLLM only that it did
+    not start.
     """
     with tempfile.NamedTemporaryFile() as file:
         os.environ[_REASONS] = file.name
@@ -88,7 +92,7 @@ def reasons() -> Iterator[Path]:
 
 @contextmanager
 def errors_to_log() -> Iterator[None]:
-    """Processes started within write what they have to say where this one keeps its log."""
+    """The standard error of processes that are started within goes to this process's log."""
     try:
         log = _our_output().stream.fileno()
     except (OSError, ValueError):  # not a file: a test's
@@ -108,7 +112,10 @@ def _our_output() -> "logging.StreamHandler[TextIO]":
 
 
 def _end_with_parent() -> None:
-    """A killed service would leave an engine that holds its memory and serves nobody."""
+    """Ends this process when its parent, the service, is gone.
+
+    Otherwise a killed service would leave an engine that holds its memory and serves nobody.
+    """
     parent = multiprocessing.parent_process()
     if parent is None:
         return

@@ -14,7 +14,7 @@ from vllm.v1.engine.detokenizer import IncrementalDetokenizer
 
 from services.inference.adapters.vllm_requests import chat_request, refusals
 from services.inference.api import CallDelta, Generation
-from services.inference.ports import Reader, Reading
+from services.inference.ports import OutputReader, ReadOutput
 
 
 class UnfitParser(Exception):
@@ -58,7 +58,9 @@ class VllmParsers:
         assert isinstance(adjusted, ChatCompletionRequest)
         return adjusted
 
-    def reader(self, request: ChatCompletionRequest, prompt_ids: Sequence[int]) -> Reader | None:
+    def reader(
+        self, request: ChatCompletionRequest, prompt_ids: Sequence[int]
+    ) -> OutputReader | None:
         parser = self._made(request)
         if parser is None:
             return None
@@ -67,7 +69,7 @@ class VllmParsers:
             return _VllmReader(parser, request, prompt_ids)
         params = SamplingParams(skip_special_tokens=request.skip_special_tokens)
         detokenizer = _detokenizer(self._tokenizer, prompt_ids, params)
-        return _SteppingReader(parser, request, prompt_ids, detokenizer)
+        return _TokenwiseReader(parser, request, prompt_ids, detokenizer)
 
     def decode(
         self, request: ChatCompletionRequest, prompt_ids: Sequence[int], ids: Sequence[int]
@@ -84,11 +86,11 @@ class VllmParsers:
         return detokenizer.get_next_output_text(finished=True, delta=False)
 
     def sampling_params(self, request: ChatCompletionRequest, *, max_tokens: int) -> SamplingParams:
-        """The model's defaults under what was asked for."""
+        """What was asked for, and the model's defaults for the rest."""
         return request.to_sampling_params(max_tokens, self.defaults)
 
     def _made(self, request: ChatCompletionRequest) -> Parser | None:
-        """No parser where all output is text, tools or none."""
+        """None where all output is text."""
         if self._parser is None or not (self._reasons or request.tools):
             return None
         tools: list[Tool] | None = [*request.tools] if request.tools else None
@@ -107,39 +109,39 @@ class _VllmReader:
         self._reasons = parser.reasoning_parser is not None
         self._ids: list[int] = []
 
-    def read(self, text: str, ids: Sequence[int], *, finished: bool) -> Reading:
+    def read(self, text: str, ids: Sequence[int], *, finished: bool) -> ReadOutput:
         if self._reasons:
             self._ids.extend(ids)
-        reading = self._parsed(text, list(ids), finished=False)
+        grown = self._parsed(text, list(ids), finished=False)
         if not finished:
-            return reading
-        # The end comes as it does from an engine that sends every token: alone. Beside text, vLLM
-        # adds what it takes for missing arguments to whatever call stands last.
+            return grown
+        # The parser hears of the end alone, as from an engine that sends every token by itself. If
+        # text came with it, vLLM would add to the last call what it takes for missing arguments.
         end = self._parsed("", [], finished=True)
-        return _joined([reading, end])
+        return _joined([grown, end])
 
     def reasoning_tokens(self) -> int:
         return self._parser.count_reasoning_tokens(self._ids) if self._reasons else 0
 
-    def _parsed(self, text: str, ids: list[int], *, finished: bool) -> Reading:
+    def _parsed(self, text: str, ids: list[int], *, finished: bool) -> ReadOutput:
         message = self._parser.parse_delta(
             text, ids, self._request, self._prompt_ids, finished=finished
         )
-        return Reading() if message is None else self._reading(message)
+        return ReadOutput() if message is None else self._told_apart(message)
 
-    def _reading(self, message: DeltaMessage) -> Reading:
+    def _told_apart(self, message: DeltaMessage) -> ReadOutput:
         calls = message.tool_calls
         if calls and not self._request.parallel_tool_calls:
             calls = [call for call in calls if call.index == 0]
         read = tuple(map(_call, calls)) if calls else ()
-        return Reading(message.content or "", message.reasoning or "", read)
+        return ReadOutput(message.content or "", message.reasoning or "", read)
 
 
-class _SteppingReader(_VllmReader):
+class _TokenwiseReader(_VllmReader):
     """Hands the parser one token at a time.
 
-    vLLM's older reasoning parsers know their markers only where a token brings one alone; in a
-    merged output, `<think>` would be read as a thought.
+    vLLM's older reasoning parsers know a marker only when its token comes alone. In an output of
+    several tokens they would take `<think>` itself for a thought.
     """
 
     def __init__(
@@ -152,17 +154,19 @@ class _SteppingReader(_VllmReader):
         super().__init__(parser, request, prompt_ids)
         self._detokenizer = detokenizer
 
-    def read(self, text: str, ids: Sequence[int], *, finished: bool) -> Reading:
-        steps = list(self._steps(text, ids))
-        last = len(steps) - 1
-        readings = [
-            super(_SteppingReader, self).read(piece, step, finished=finished and number == last)
-            for number, (piece, step) in enumerate(steps)
+    def read(self, text: str, ids: Sequence[int], *, finished: bool) -> ReadOutput:
+        tokens = list(self._tokens(text, ids))
+        last = len(tokens) - 1
+        parts = [
+            super(_TokenwiseReader, self).read(piece, token, finished=finished and number == last)
+            for number, (piece, token) in enumerate(tokens)
         ]
-        return _joined(readings)
+        return _joined(parts)
 
-    def _steps(self, text: str, ids: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
-        """The text that each token brought; what the engine decoded otherwise goes to the last."""
+    def _tokens(self, text: str, ids: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
+        """Each token with the text that it brought. The last has all that then remains of the text,
+        also where the engine decoded it otherwise than here.
+        """
         start = 0
         for id in ids[:-1]:
             end = start + len(self._decoded(id))
@@ -177,18 +181,18 @@ class _SteppingReader(_VllmReader):
         return self._detokenizer.get_next_output_text(finished=False, delta=True)
 
 
-def _joined(readings: Sequence[Reading]) -> Reading:
-    return Reading(
-        "".join(reading.text for reading in readings),
-        "".join(reading.reasoning for reading in readings),
-        tuple(call for reading in readings for call in reading.calls),
+def _joined(parts: Sequence[ReadOutput]) -> ReadOutput:
+    return ReadOutput(
+        "".join(part.text for part in parts),
+        "".join(part.reasoning for part in parts),
+        tuple(call for part in parts for call in part.calls),
     )
 
 
 def _detokenizer(
     tokenizer: TokenizerLike, prompt_ids: Sequence[int], params: SamplingParams
 ) -> IncrementalDetokenizer:
-    """vLLM's own, which wants a whole request."""
+    """vLLM's own. It can be made only of a whole request."""
     request = EngineCoreRequest(
         request_id="",
         prompt_token_ids=list(prompt_ids),
@@ -210,5 +214,5 @@ def _call(call: DeltaToolCall) -> CallDelta:
 
 
 def _sound(text: str) -> str:
-    """JSON's escapes can make half a character, which no wire carries."""
+    """Replaces halves of characters, which JSON's escapes can make and gRPC cannot carry."""
     return text if text.isascii() else text.encode(errors="replace").decode()

@@ -18,11 +18,11 @@ from services.inference.api import (
     Sampling,
     UnsupportedParameter,
 )
-from services.shared.chat import Tool, ToolChoice, ToolMode
+from services.shared.tools import Tool, ToolChoice, ToolMode
 
-# vLLM makes a grammar of it while everybody else waits: this takes it some 20 ms.
+# vLLM turns a format into a grammar while all others wait. For one of this length it needs 20 ms.
 _MAX_FORMAT_CHARS = 65_536
-# What the engine accepts, in our words: its own may repeat a user's.
+# What the engine accepts, in our words. Its own sentences may repeat what a user wrote.
 _RULES = {
     "temperature": "must be between 0 and 2",
     "top_p": "must be above 0 and at most 1",
@@ -43,8 +43,9 @@ _RULES = {
     "tools": "must be functions with a JSON Schema each",
     "tool_choice": "must name one of the tools",
     "priority": "is not accepted by this engine",
+    "pictures": "are more than the model takes at once",
 }
-# Where vLLM calls a thing differently; "Token" begins its word on ids that it does not know.
+# Our names for what vLLM calls otherwise. "Token" is the first word of its sentence on unknown ids.
 _OURS = {
     "Token": "prompt_ids",
     "max_completion_tokens": "max_tokens",
@@ -53,11 +54,12 @@ _OURS = {
     "structured_outputs": "format",
     "parallel_tool_calls": "tools",
     "prompt_token_ids": "prompt_ids",
+    "image": "pictures",
 }
 
 
 def chat_request(generation: Generation) -> ChatCompletionRequest:
-    """Raises `UnsupportedParameter`. The prompt is not in it: it is ids already."""
+    """Raises `UnsupportedParameter`. It holds no prompt, which goes to the engine as ids."""
     with refusals(generation):
         return ChatCompletionRequest(
             messages=[],
@@ -74,7 +76,7 @@ def chat_request(generation: Generation) -> ChatCompletionRequest:
 
 @contextmanager
 def refusals(generation: Generation) -> Iterator[None]:
-    """What vLLM refuses, as `UnsupportedParameter` that names the parameter."""
+    """Turns what vLLM refuses into an `UnsupportedParameter` that names the parameter."""
     try:
         yield
     except ValidationError as error:
@@ -89,11 +91,19 @@ def _refused(named: str, generation: Generation) -> UnsupportedParameter:
     param = named.partition(".")[0].strip("`")
     param = _OURS.get(param, param)
     if param not in _RULES:
-        # vLLM names no parameter where it refuses a schema or a prompt.
-        param = "format" if generation.format else "tools" if generation.calling.tools else ""
+        param = _likely(generation)
     if not param:
         return UnsupportedParameter("the engine does not accept this request")
     return UnsupportedParameter(f"{param} {_RULES[param]}", param=param)
+
+
+def _likely(generation: Generation) -> str:
+    """The parameter that vLLM has refused, where it names none: a schema, a tool or a picture."""
+    if generation.format:
+        return "format"
+    if generation.calling.tools:
+        return "tools"
+    return "pictures" if generation.pictures else ""
 
 
 def _sampling(sampling: Sampling) -> dict[str, Any]:

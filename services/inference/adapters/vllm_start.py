@@ -5,19 +5,16 @@ import multiprocessing
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from services.inference.adapters import vllm_environment
+from services.inference.adapters.served_model import ServedModel
 from services.inference.api import Generation, Sampling
 from services.inference.config import InferenceConfig
-from services.inference.models import Family
-from services.inference.ports import Backend, Dialect
 from services.shared.errors import CannotStart
 
 _log = structlog.get_logger()
@@ -26,21 +23,9 @@ _WARM_UP_TOKENS = 256
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A model that runs."""
-
-    backend: Backend[Any]
-    dialect: Dialect[Any]
-    family: Family
-    context_tokens: int
-    slots: int
-    stop: Callable[[], Awaitable[None]]
-
-
 @asynccontextmanager
-async def started(config: InferenceConfig) -> AsyncIterator[Served]:
-    """The engine from its start to its end. Raises `CannotStart`."""
+async def started(config: InferenceConfig) -> AsyncIterator[ServedModel]:
+    """Starts the model's engine, and ends it on leaving. Raises `CannotStart`."""
     check_model(config.model)
     begun = time.monotonic()
     _log.info("engine starting", model=config.name)
@@ -59,7 +44,7 @@ async def started(config: InferenceConfig) -> AsyncIterator[Served]:
         await served.stop()
 
 
-async def _started_aside(config: InferenceConfig) -> Served:
+async def _started_aside(config: InferenceConfig) -> ServedModel:
     cancelled = threading.Event()
     try:
         return await asyncio.to_thread(_start, config, cancelled)
@@ -69,20 +54,20 @@ async def _started_aside(config: InferenceConfig) -> Served:
         raise
 
 
-def _start(config: InferenceConfig, cancelled: threading.Event) -> Served:
+def _start(config: InferenceConfig, cancelled: threading.Event) -> ServedModel:
     vllm_environment.prepare()
-    # Here, for it takes seconds and vLLM reads the environment while it is imported.
+    # Imported here: it takes seconds, and vLLM reads the environment that was just prepared.
     from services.inference.adapters import vllm_engine  # noqa: PLC0415
 
     _log.info("engine imported", model=config.name)
     return vllm_engine.start(config, cancelled)
 
 
-async def _warm_up(model: str, served: Served) -> None:
-    """A first token, before anybody hears that the engine serves.
+async def _warm_up(model: str, served: ServedModel) -> None:
+    """Generates a token before anybody hears that the engine serves.
 
-    What is made on first use is made here; on processors with AMX, vLLM's kernels even die of a
-    first prompt of a few tokens, when nothing larger has come before.
+    vLLM makes some things only when they are first used, which would slow the first caller. On
+    processors with AMX its kernels even crash when the very first prompt has only a few tokens.
     """
     prompt = [1] * min(_WARM_UP_TOKENS, served.context_tokens - 1)
     first = Generation(model, "warm-up", prompt, Sampling(max_tokens=1), cache_salt="warm-up")
@@ -94,14 +79,17 @@ async def _warm_up(model: str, served: Served) -> None:
 
 
 def _give_up() -> None:
-    """The thread that starts an engine cannot be stopped; without its engine it fails at once."""
+    """Kills the engine that is being started.
+
+    The thread that starts it cannot be stopped, but it fails at once when its engine is gone.
+    """
     for process in multiprocessing.active_children():
         if process.name.startswith("EngineCore"):
             process.kill()
 
 
 def check_model(model: str) -> None:
-    """Says at once what the engine would say late and at length."""
+    """Raises `CannotStart` for what is no model. The engine would say so late and at length."""
     directory = Path(model)
     if not directory.is_dir():
         if directory.exists() or directory.is_absolute() or not _HUB_NAME.fullmatch(model):

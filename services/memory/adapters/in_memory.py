@@ -1,36 +1,52 @@
-"""Facts in this process alone; what is kept ends with it."""
+"""Facts in this process alone; they end with it."""
 
 from collections.abc import Sequence
 from itertools import count
 
-from services.memory.ports import Holding, Kept, Outdated
-from services.shared.chat import Scope
+from services.memory.api import Erasure
+from services.memory.ports import EmbeddedFact, Outdated, ScopeFacts
+from services.shared.scope import Scope
 
 
 class InMemoryFactStore:
     def __init__(self) -> None:
-        self._holdings: dict[Scope, Holding] = {}
+        self._scopes: dict[Scope, ScopeFacts] = {}
         self._revisions = count(1)
+        self._log: list[Erasure] = []
 
     async def revision(self, scope: Scope) -> int:
-        return self._holdings.get(scope, Holding()).revision
+        return self._scopes.get(scope, ScopeFacts()).revision
 
-    async def read(self, scope: Scope) -> Holding:
-        return self._holdings.get(scope, Holding())
+    async def read(self, scope: Scope) -> ScopeFacts:
+        return self._scopes.get(scope, ScopeFacts())
 
     async def write(
-        self, scope: Scope, revision: int, *, keep: Sequence[Kept], drop: Sequence[str]
+        self, scope: Scope, revision: int, *, keep: Sequence[EmbeddedFact], drop: Sequence[str]
     ) -> int:
-        holding = self._holdings.pop(scope, Holding())
-        if holding.revision != revision:
-            self._holdings[scope] = holding
+        before = self._scopes.get(scope, ScopeFacts())
+        if before.revision != revision:
             raise Outdated
-        kept = {each.fact.id: each for each in (*holding.kept, *keep)}
-        remaining = [kept[fact_id] for fact_id in sorted(kept) if fact_id not in drop]
-        if not remaining:
+        after = {each.fact.id: each for each in before.embedded if each.fact.id not in drop}
+        after |= {each.fact.id: each for each in keep}
+        texts = {fact_id: each.fact.text for fact_id, each in after.items()}
+        self._note(
+            scope, [e.fact.id for e in before.embedded if texts.get(e.fact.id) != e.fact.text]
+        )
+        if not after:
+            self._scopes.pop(scope, None)
             return 0
-        self._holdings[scope] = Holding(next(self._revisions), remaining)
-        return self._holdings[scope].revision
+        written = ScopeFacts(next(self._revisions), [after[fact_id] for fact_id in sorted(after)])
+        self._scopes[scope] = written
+        return written.revision
 
     async def erase(self, scope: Scope) -> int:
-        return len(self._holdings.pop(scope, Holding()).kept)
+        erased = [each.fact.id for each in self._scopes.pop(scope, ScopeFacts()).embedded]
+        self._note(scope, erased)
+        return len(erased)
+
+    async def erasures(self, after: int, limit: int) -> Sequence[Erasure]:
+        return self._log[after : after + limit]
+
+    def _note(self, scope: Scope, fact_ids: Sequence[str]) -> None:
+        if fact_ids:
+            self._log.append(Erasure(len(self._log) + 1, scope, tuple(fact_ids)))

@@ -1,18 +1,19 @@
-"""Counts what is remembered, found and forgotten, and what embedding takes."""
+"""Counts what is remembered, found and forgotten, and measures how long embedding takes."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from services.memory.api import Fact, Kind, Match, Memory, Recollection, Remembered
+from services.memory.api import Erasure, Fact, Kind, Match, Memory, Recollection, Remembered
 from services.memory.ports import Embedder, Vectors
-from services.shared.chat import Scope
 from services.shared.metrics import LATENCY_BUCKETS
+from services.shared.scope import Scope
 
 
 class MeteredMemory:
-    """A `Memory` that is watched."""
+    """A `Memory` with metrics."""
 
     def __init__(self, memory: Memory, registry: CollectorRegistry) -> None:
         self._memory = memory
@@ -29,6 +30,11 @@ class MeteredMemory:
             "chatmesh_memory_found",
             "Facts that a recall found to bear on its query.",
             buckets=(0, 1, 2, 3, 5, 8, 13, 21),
+            registry=registry,
+        )
+        self._watchers = Gauge(
+            "chatmesh_memory_erasure_watchers",
+            "How many watch for erasures now; without context-assembly's, erased words stay there.",
             registry=registry,
         )
 
@@ -63,9 +69,15 @@ class MeteredMemory:
         self._forgotten.labels("erase").inc(erased)
         return erased
 
+    async def watch_erased(self, after: int) -> AsyncGenerator[Erasure, None]:
+        with self._watchers.track_inprogress():
+            async with aclosing(self._memory.watch_erased(after)) as erasures:
+                async for erasure in erasures:
+                    yield erasure
+
 
 class MeteredEmbedder:
-    """An `Embedder` that is watched."""
+    """An `Embedder` with metrics."""
 
     def __init__(self, embedder: Embedder, registry: CollectorRegistry) -> None:
         self._embedder = embedder

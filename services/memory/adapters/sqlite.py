@@ -1,6 +1,7 @@
 """Facts in an SQLite file."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -9,14 +10,15 @@ from typing import Any
 import aiosqlite
 import numpy as np
 
-from services.memory.api import Fact, Kind
-from services.memory.ports import Holding, Kept, Outdated, Vectors
-from services.shared.chat import Scope
-from services.shared.sqlite import Database, open_sqlite
+from services.memory.api import Erasure, Fact, Kind
+from services.memory.ports import EmbeddedFact, Outdated, ScopeFacts, Vectors
+from services.shared.scope import Scope
+from services.shared.sqlite import Breaking, Database, open_sqlite
 
-# Vectors take half the room with half the digits; scores differ by less than a thousandth.
+# Two bytes a number instead of four: vectors take half the room, and scores differ by less than a
+# thousandth.
 _STORED = np.dtype("<f2")
-_MIGRATIONS = (
+MIGRATIONS = (
     """
     CREATE TABLE ledger (
         revision INTEGER NOT NULL -- the last that was given
@@ -40,21 +42,75 @@ _MIGRATIONS = (
         PRIMARY KEY (tenant, user, id)
     );
     """,
+    # Release 0.1.0 knew tenants and users; a tenant had no projects.
+    Breaking(
+        """
+        CREATE TABLE scope (
+            organisation TEXT NOT NULL,
+            project TEXT NOT NULL,
+            person TEXT NOT NULL,
+            revision INTEGER NOT NULL,
+            PRIMARY KEY (organisation, project, person)
+        ) WITHOUT ROWID;
+        INSERT INTO scope SELECT tenant, 'default', user, revision FROM owner;
+        DROP TABLE owner;
+        ALTER TABLE fact RENAME TO older_fact;
+        CREATE TABLE fact (
+            organisation TEXT NOT NULL,
+            project TEXT NOT NULL,
+            person TEXT NOT NULL,
+            id TEXT NOT NULL,
+            text TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            created_at_ms INTEGER NOT NULL,
+            updated_at_ms INTEGER NOT NULL,
+            vector BLOB NOT NULL,
+            PRIMARY KEY (organisation, project, person, id)
+        );
+        INSERT INTO fact
+            SELECT tenant, 'default', user, id, text, kind, created_at_ms, updated_at_ms, vector
+            FROM older_fact;
+        DROP TABLE older_fact;
+        CREATE TABLE erasure_log (
+            -- AUTOINCREMENT: no number is ever used twice.
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            organisation TEXT NOT NULL,
+            project TEXT NOT NULL,
+            person TEXT NOT NULL,
+            fact_ids TEXT NOT NULL -- a JSON list
+        );
+        """
+    ),
 )
-_REVISION = "SELECT revision FROM owner WHERE tenant = ? AND user = ?"
-_OWN = "INSERT OR REPLACE INTO owner (tenant, user, revision) VALUES (?, ?, ?)"
-_DISOWN = "DELETE FROM owner WHERE tenant = ? AND user = ?"
+_REVISION = "SELECT revision FROM scope WHERE (organisation, project, person) = (?, ?, ?)"
+_KEEP_SCOPE = """
+    INSERT OR REPLACE INTO scope (organisation, project, person, revision) VALUES (?, ?, ?, ?)
+"""
+_DROP_SCOPE = "DELETE FROM scope WHERE (organisation, project, person) = (?, ?, ?)"
 _READ = """
-    SELECT owner.revision, fact.* FROM owner JOIN fact USING (tenant, user)
-    WHERE tenant = ? AND user = ? ORDER BY fact.id
+    SELECT scope.revision, fact.* FROM scope JOIN fact USING (organisation, project, person)
+    WHERE (organisation, project, person) = (?, ?, ?) ORDER BY fact.id
 """
-_COUNT = "SELECT count(*) FROM fact WHERE tenant = ? AND user = ?"
+_COUNT = "SELECT count(*) FROM fact WHERE (organisation, project, person) = (?, ?, ?)"
+_TEXTS = """
+    SELECT id, text FROM fact
+    WHERE (organisation, project, person) = (?, ?, ?) AND id IN (SELECT value FROM json_each(?))
+    ORDER BY id
+"""
 _KEEP = """
-    INSERT INTO fact (tenant, user, id, text, kind, created_at_ms, updated_at_ms, vector)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT OR REPLACE INTO fact
+        (organisation, project, person, id, text, kind, created_at_ms, updated_at_ms, vector)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_DROP = "DELETE FROM fact WHERE tenant = ? AND user = ? AND id = ?"
-_DROP_ALL = "DELETE FROM fact WHERE tenant = ? AND user = ?"
+_DROP = """
+    DELETE FROM fact
+    WHERE (organisation, project, person) = (?, ?, ?) AND id IN (SELECT value FROM json_each(?))
+"""
+_IDS = "SELECT id FROM fact WHERE (organisation, project, person) = (?, ?, ?) ORDER BY id"
+_DROP_ALL = "DELETE FROM fact WHERE (organisation, project, person) = (?, ?, ?)"
+_LOG = "INSERT INTO erasure_log (organisation, project, person, fact_ids) VALUES (?, ?, ?, ?)"
+_LOGGED = "SELECT * FROM erasure_log WHERE number > ? ORDER BY number LIMIT ?"
+ScopeKey = tuple[str, str, str]
 
 
 class SqliteFactStore:
@@ -62,77 +118,109 @@ class SqliteFactStore:
         self._database = database
 
     async def revision(self, scope: Scope) -> int:
-        return _only(await self._database.rows(_REVISION, (scope.tenant, scope.user)))
+        return _number(await self._database.rows(_REVISION, _key(scope)))
 
-    async def read(self, scope: Scope) -> Holding:
-        rows = await self._database.rows(_READ, (scope.tenant, scope.user))
-        return await asyncio.to_thread(_holding, rows)
+    async def read(self, scope: Scope) -> ScopeFacts:
+        rows = await self._database.rows(_READ, _key(scope))
+        return await asyncio.to_thread(_scope_facts, rows)
 
     async def write(
-        self, scope: Scope, revision: int, *, keep: Sequence[Kept], drop: Sequence[str]
+        self, scope: Scope, revision: int, *, keep: Sequence[EmbeddedFact], drop: Sequence[str]
     ) -> int:
-        theirs = (scope.tenant, scope.user)
+        key = _key(scope)
         async with self._database.transaction() as writing:
-            if _only(await writing.execute_fetchall(_REVISION, theirs)) != revision:
+            if _number(await writing.execute_fetchall(_REVISION, key)) != revision:
                 raise Outdated
-            old = [(*theirs, fact_id) for fact_id in (*drop, *(kept.fact.id for kept in keep))]
-            gone = (await writing.executemany(_DROP, old)).rowcount
-            if gone:
-                await self._database.note_erasure()
-            await writing.executemany(_KEEP, [(*theirs, *_columns(kept)) for kept in keep])
-            written = await _revise(writing, theirs)
-        if gone:
+            erased = await _erased_by(writing, key, keep, drop)
+            await writing.execute(_DROP, (*key, json.dumps(list(drop))))
+            await writing.executemany(_KEEP, [(*key, *_columns(each)) for each in keep])
+            written = await _revise(writing, key)
+            await self._note(writing, key, erased)
+        if erased:
             await self._database.scrub()
         return written
 
     async def erase(self, scope: Scope) -> int:
-        theirs = (scope.tenant, scope.user)
+        key = _key(scope)
         async with self._database.transaction() as writing:
-            erased = (await writing.execute(_DROP_ALL, theirs)).rowcount
-            await writing.execute(_DISOWN, theirs)
-            await self._database.note_erasure()
+            erased = [row["id"] for row in await writing.execute_fetchall(_IDS, key)]
+            await writing.execute(_DROP_ALL, key)
+            await writing.execute(_DROP_SCOPE, key)
+            await self._note(writing, key, erased)
+        # Even if nothing was erased now: an erasure whose caller left may still be in the file.
         await self._database.scrub()
-        return erased
+        return len(erased)
+
+    async def erasures(self, after: int, limit: int) -> Sequence[Erasure]:
+        return [_erasure(row) for row in await self._database.rows(_LOGGED, (after, limit))]
+
+    async def _note(
+        self, writing: aiosqlite.Connection, key: ScopeKey, erased: Sequence[str]
+    ) -> None:
+        if erased:
+            await writing.execute(_LOG, (*key, json.dumps(erased)))
+            await self._database.note_erasure()
 
 
 @asynccontextmanager
 async def open_fact_store(url: str) -> AsyncIterator[SqliteFactStore]:
-    async with open_sqlite(url, _MIGRATIONS) as database:
+    async with open_sqlite(url, MIGRATIONS) as database:
         yield SqliteFactStore(database)
 
 
-async def _revise(writing: aiosqlite.Connection, theirs: tuple[str, str]) -> int:
-    """The scope's next revision; none, and no owner, where no facts are left."""
-    if not _only(await writing.execute_fetchall(_COUNT, theirs)):
-        await writing.execute(_DISOWN, theirs)
+def _key(scope: Scope) -> ScopeKey:
+    return scope.organisation, scope.project, scope.person
+
+
+async def _erased_by(
+    writing: aiosqlite.Connection,
+    key: ScopeKey,
+    keep: Sequence[EmbeddedFact],
+    drop: Sequence[str],
+) -> list[str]:
+    """The ids whose text will be gone after the write."""
+    texts = dict.fromkeys(drop, "") | {each.fact.id: each.fact.text for each in keep}
+    rows = await writing.execute_fetchall(_TEXTS, (*key, json.dumps(list(texts))))
+    return [row["id"] for row in rows if row["text"] != texts[row["id"]]]
+
+
+async def _revise(writing: aiosqlite.Connection, key: ScopeKey) -> int:
+    """Gives the scope its next revision; one that has no facts left has no row either."""
+    if not _number(await writing.execute_fetchall(_COUNT, key)):
+        await writing.execute(_DROP_SCOPE, key)
         return 0
     await writing.execute("UPDATE ledger SET revision = revision + 1")
-    revision = _only(await writing.execute_fetchall("SELECT revision FROM ledger"))
-    await writing.execute(_OWN, (*theirs, revision))
+    revision = _number(await writing.execute_fetchall("SELECT revision FROM ledger"))
+    await writing.execute(_KEEP_SCOPE, (*key, revision))
     return revision
 
 
-def _only(rows: Iterable[sqlite3.Row]) -> int:
-    """The first number of the first row, or 0."""
+def _number(rows: Iterable[sqlite3.Row]) -> int:
+    """The number in the only row, or 0 where there is none."""
     for row in rows:
         number: int = row[0]
         return number
     return 0
 
 
-def _holding(rows: Sequence[sqlite3.Row]) -> Holding:
-    return Holding(rows[0]["revision"], tuple(map(_kept, rows))) if rows else Holding()
+def _scope_facts(rows: Sequence[sqlite3.Row]) -> ScopeFacts:
+    return ScopeFacts(rows[0]["revision"], tuple(map(_embedded, rows))) if rows else ScopeFacts()
 
 
-def _columns(kept: Kept) -> tuple[Any, ...]:
-    fact = kept.fact
-    vector = kept.vector.astype(_STORED).tobytes()
+def _columns(embedded: EmbeddedFact) -> tuple[Any, ...]:
+    fact = embedded.fact
+    vector = embedded.vector.astype(_STORED).tobytes()
     return fact.id, fact.text, fact.kind.value, fact.created_at_ms, fact.updated_at_ms, vector
 
 
-def _kept(row: sqlite3.Row) -> Kept:
+def _embedded(row: sqlite3.Row) -> EmbeddedFact:
     fact = Fact(
         row["id"], row["text"], Kind(row["kind"]), row["created_at_ms"], row["updated_at_ms"]
     )
     vector: Vectors = np.frombuffer(row["vector"], dtype=_STORED).astype(np.float32)
-    return Kept(fact, vector)
+    return EmbeddedFact(fact, vector)
+
+
+def _erasure(row: sqlite3.Row) -> Erasure:
+    scope = Scope(row["organisation"], row["project"], row["person"])
+    return Erasure(row["number"], scope, tuple(json.loads(row["fact_ids"])))

@@ -1,4 +1,7 @@
-"""The second stage: one kernel machine per category on the bundled embedder's vectors."""
+"""The second stage: on top of the bundled embedder, one head for each category.
+
+A head is a kernel machine: it compares a text's vector with those of known passages.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +22,10 @@ class TextEmbedder(Protocol):
 
 
 class Heads:
-    """Compares a vector with those of known passages, and weighs how near each is.
+    """Scores a vector by how near it is to each known passage, and what that passage counts.
 
-    `passages` holds a row for each, `weights` a column for each category.
+    `passages` has a row for each passage, `weights` a row for each passage and a column for each
+    category.
     """
 
     def __init__(self, passages: Vectors, weights: Vectors, bias: Vectors, gamma: float) -> None:
@@ -31,13 +35,15 @@ class Heads:
         self._gamma = gamma
 
     def scores(self, vectors: Vectors) -> Scores:
-        # Of vectors of length 1 the squared distance is 2 - 2 cos.
+        # The squared distance of two vectors of length 1 is 2 - 2 cos.
         near = np.exp(2 * self._gamma * (vectors @ self._passages.T - 1))
         scores: Scores = 1 / (1 + np.exp(-(near @ self._weights + self._bias)))
         return scores
 
 
 class HeadStage:
+    """Embeds windows and lets the heads score them."""
+
     def __init__(self, embedder: TextEmbedder, heads: Heads) -> None:
         self._embedder = embedder
         self._heads = heads

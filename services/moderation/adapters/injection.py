@@ -1,4 +1,4 @@
-"""Phrases by which prompts are known to try to overrule their reader."""
+"""Phrases that are known from attempts to overrule a model's instructions."""
 
 import re2  # type: ignore[import-untyped]
 
@@ -35,9 +35,9 @@ _PATTERN = re2.compile("(?is)" + "|".join(f"(?P<{g}>{_RULES[n]})" for g, n in _N
 
 
 class InjectionFinder:
-    """Known phrases, to be reported.
+    """Finds known phrases, so that they can be reported.
 
-    Quoting one is no attack, and an attack needs none: it is a sign and no more.
+    A find is only a sign: harmless texts quote such phrases, and an attack can do without them.
     """
 
     family = "injection"
@@ -50,5 +50,8 @@ class InjectionFinder:
         ]
 
     def settled(self, text: str) -> int:  # noqa: ARG002
-        """Nothing is, since phrases span lines: a policy that acts on them holds replies whole."""
+        """Always 0, since a phrase may span lines.
+
+        So a policy that acts on phrases holds a reply back until its end.
+        """
         return 0

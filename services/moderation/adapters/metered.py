@@ -1,4 +1,4 @@
-"""Counts what is screened, what comes of it, and what it takes."""
+"""Counts what is screened, with which result, and how long the second stage takes."""
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -7,12 +7,12 @@ from contextlib import aclosing
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from services.moderation.api import Direction, Grown, Moderation, Release, Verdict
-from services.moderation.ports import FirstStage, Scorer, Scores
+from services.moderation.ports import FirstStage, Scores, WindowScorer
 from services.shared.metrics import LATENCY_BUCKETS
 
 
 class MeteredModeration:
-    """A `Moderation` that is watched."""
+    """A `Moderation` that counts what another one does."""
 
     def __init__(self, moderation: Moderation, registry: CollectorRegistry) -> None:
         self._moderation = moderation
@@ -43,6 +43,8 @@ class MeteredModeration:
 
 
 class MeteredFirstStage:
+    """A `FirstStage` that counts the windows of another one."""
+
     def __init__(self, stage: FirstStage, registry: CollectorRegistry) -> None:
         self._stage = stage
         self._windows = Counter(
@@ -55,7 +57,9 @@ class MeteredFirstStage:
 
 
 class MeteredSecondStage:
-    def __init__(self, stage: Scorer, registry: CollectorRegistry) -> None:
+    """A `WindowScorer` that counts and times another one."""
+
+    def __init__(self, stage: WindowScorer, registry: CollectorRegistry) -> None:
         self._stage = stage
         self._windows = Counter(
             "chatmesh_moderation_doubtful_windows",

@@ -1,4 +1,4 @@
-"""The cheap first stage: a linear model over hashed characters and words, in numpy."""
+"""The first stage: a linear model over hashed runs of characters and words, in numpy."""
 
 import re
 import unicodedata
@@ -13,28 +13,30 @@ from numpy.typing import NDArray
 from services.moderation.ports import Scores
 
 WEIGHTS = Path(__file__).with_suffix(".npz")
-# A window all of whose scores are below this is not looked at again.
+# A window whose scores are all below this needs no second stage.
 CLEAR_BELOW = 0.1
 BUCKETS = 1 << 18
 _SHORTEST, _LONGEST = 3, 5
 _BASE = np.uint32(0x01000193)
 _MIX = np.uint32(0x9E3779B1)
 _SHIFT = np.uint32(32 - BUCKETS.bit_length() + 1)
-# Stands between windows; n-grams that hold it are dropped.
+# Stands between two windows. Runs of characters that hold it are left out.
 _BREAK = "\0"
 _WORD = re.compile(r"\w+")
 _SPACE = re.compile(r"[^\w!?*@$<>'-]+")
 
 
 def fold(window: str) -> str:
-    """The text as the model reads it: one case, one form of each character, no layout."""
+    """The text as the model reads it: in lower case, in Unicode's NFKC form, without layout."""
     if not window.isascii():
         window = unicodedata.normalize("NFKC", window)
-    return f" {_SPACE.sub(' ', window.replace(_BREAK, ' ').lower())} "
+    folded = _SPACE.sub(" ", window.replace(_BREAK, " ").lower())
+    # An empty window counts as a space: without a single run of characters it has no score.
+    return f" {folded or ' '} "
 
 
 def features(windows: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The buckets that each window falls into, one after the other, and where each one's begin."""
+    """The buckets of all windows, one window after the other, and where each window's begin."""
     folded = [fold(window) for window in windows]
     hashed, owners = _characters(folded)
     words = [_words(text) for text in folded]
@@ -74,8 +76,8 @@ def _words(text: str) -> list[int]:
 class NgramStage:
     """Sums a row of weights for each bucket: about 0.1 ms for a window of 30 words.
 
-    Its scores are set so that what the second stage would flag scores at least `CLEAR_BELOW` here;
-    they say little else.
+    Nearly every window that the second stage would flag scores at least `CLEAR_BELOW` here. The
+    scores say little else.
     """
 
     def __init__(self, table: NDArray[np.int8], scale: Scores, bias: Scores) -> None:

@@ -1,4 +1,4 @@
-"""Personal data by form and checksum: addresses, accounts, cards, numbers."""
+"""Finds personal data by its form and its checksum: addresses, accounts, cards, numbers."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ _IBAN_LENGTHS = {
         "TN24 TR26 UA29 VA22 VG24 XK20"
     ).split()
 }
-# Digits with at most a few signs between them, on one line: the unit in which numbers are judged.
+# Digits on one line with at most a few signs between them; each run is judged by itself.
 _RUN = re.compile(
     r"(?<![\w@#$€£+-])(?<!\d[.,·])"
     r"(?:\+\s?)?(?:\(\+?\d{1,5}\)[ .-]?)?\d++"
@@ -33,7 +33,7 @@ _RUN = re.compile(
     r"(?![\w@%])",
     re.ASCII,
 )
-# A number may be read by the word that follows it, so it stays open until that word has come.
+# The word after a number may say what it is. So a number is open until that word has come.
 _OPEN_RUN = re.compile(
     r"(?:(?:\+\s?)?\(?\+?\d[\d ().\-/x]*(?:ext\.? ?)?)(?:\s+\w*|[^\w\s]+\s*\w*)?\Z"
 )
@@ -48,7 +48,7 @@ _PIECES = 8
 
 
 class PersonalFinder:
-    """E-mail and IP addresses, IBANs, payment cards, US social security numbers and phone numbers.
+    """Finds e-mail and IP addresses, IBANs, payment cards, US social security and phone numbers.
 
     Names and postal addresses are not found: that takes a model of names.
     """
@@ -100,7 +100,7 @@ def _numbers(text: str, known: Sequence[Span]) -> Iterator[Span]:
 
 
 def _judged(text: str, begin: int, end: int) -> Iterator[Span]:
-    """What a run of digits is, as a whole or, where spaces part it, in its longest parts."""
+    """What a run of digits is as a whole or, where it has spaces, what its longest parts are."""
     if not 4 <= sum(map(str.isdigit, text[begin:end])) <= _LONGEST_RUN:
         return
     # Its own line and the one above say what it is.

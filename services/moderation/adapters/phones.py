@@ -1,4 +1,4 @@
-"""Whether a number is a phone number: by its form, by the words around it, by libphonenumber."""
+"""Tells phone numbers by their form, by the words around them, and by libphonenumber."""
 
 import re
 
@@ -10,7 +10,7 @@ _SAID_BEFORE = re.compile(
     r"[^\d\n]{0,32}\n?[^\w\n]{0,8}$"
 )
 _SAID_AFTER = re.compile(r"(?i)^[\s(-]*(?:office|fax|mobile|cell|home|work|desk|phone)\b")
-# Numbers that are called something else.
+# Words that name another kind of number.
 _NOT_A_PHONE = re.compile(
     r"(?i)\b(?:card|account|iban|ssn|social security|order|invoice|ticket|case|id|isbn|serial|model"
     r"|version|tracking|zip|po box|pin|code|year|price|total|licen[cs]e)\b[^\d\n]{0,24}$"
@@ -26,7 +26,7 @@ _DECIMAL = re.compile(r"\d+\.\d+")
 _CLOCK_BEFORE, _CLOCK_AFTER = re.compile(r"\d:$"), re.compile(r"^:\d")
 _SEPARATED = re.compile(r"[ ()./-]")
 _EXTENSION = re.compile(r" ?(?:x|ext\.?) ?\d{1,6}$")
-# Where people most often write a number without its country.
+# The countries whose numbers are tried where a number has no country code.
 _REGIONS = ("US", "GB", "DE", "FR", "IT", "ES", "AU", "IN", "BR", "PL", "NL", "SE", "CH", "JP")
 
 

@@ -1,4 +1,4 @@
-"""Secrets by gitleaks' rules, on RE2: linear in the text whatever it holds."""
+"""Finds secrets by gitleaks' rules. RE2 runs them: its time grows no faster than the text."""
 
 import math
 import re
@@ -15,9 +15,10 @@ from services.moderation.api import Span
 
 _RULES = Path(__file__).parent / "gitleaks.toml"
 _UTF8 = ("utf-8", "surrogatepass")
-# gitleaks expects a quote, a space or the end after most secrets; in prose a full stop may follow.
+# gitleaks expects a quote, a space or the end after most secrets. In prose, a full stop may follow.
 _AFTER = re2.compile(rb"[.,!?)\]}]+(?:\s|$)")
-# Ours: gitleaks' own needs an end, which a cut-off reply lacks, and runs across prose to find it.
+# A rule of our own. gitleaks' rule for private keys needs an end line, which a cut-off reply lacks,
+# and takes the prose up to the next one for a part of the key.
 _KEY_HEADER = re2.compile(rb"-----BEGIN[ A-Z0-9_]{0,100}PRIVATE KEY(?: BLOCK)?-----")
 _KEY = re2.compile(
     _KEY_HEADER.pattern
@@ -47,16 +48,16 @@ class _Rule:
     keywords: tuple[bytes, ...]
     entropy: float
     group: int
-    # What makes it look like none: patterns against the secret, the whole match, the whole line.
+    # Patterns that tell a find to be none: of the secret, of the whole match, of the whole line.
     allowed: tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]
     stopwords: tuple[bytes, ...]
 
 
 class SecretFinder:
-    """gitleaks' rules for text, those for files of certain names left out, and credentials in URLs.
+    """Runs gitleaks' rules, except those for files of certain names, and finds credentials in URLs.
 
-    A rule sees one line at a time, with those that a backslash joins to it; private keys are
-    blocks.
+    A rule sees one line at a time, where a backslash joins a line to the next. Private keys are
+    found across lines.
     """
 
     family = "secrets"
@@ -86,7 +87,7 @@ class SecretFinder:
 
 
 class _Keywords:
-    """Which rules a text needs at all: one pass over it for all their keywords."""
+    """Chooses the rules that a text needs, in one pass over it for the keywords of all rules."""
 
     def __init__(self, rules: Sequence[_Rule]) -> None:
         self._rules: dict[bytes, list[_Rule]] = {}
@@ -102,7 +103,7 @@ class _Keywords:
     def rules_for(self, lowered: bytes) -> list[_Rule]:
         matched = sorted(self._set.Match(lowered) or ())
         rules = (rule for index in matched for rule in self._rules[self._sought[index]])
-        # What a generic rule finds as well is named by the other.
+        # Generic rules come last: where two rules find the same, the first one names it.
         once = {rule.id: rule for rule in rules}.values()
         return sorted(once, key=lambda rule: rule.id.startswith("generic"))
 
@@ -154,7 +155,7 @@ def _secrets(rule: _Rule, line: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _allowed(rule: _Rule, secret: bytes, match: bytes, line: bytes) -> bool:
-    """Whether it only looks like a secret."""
+    """Whether the find only looks like a secret."""
     if rule.entropy and _entropy(secret) <= rule.entropy:
         return True
     # gitleaks asks this of its generic rules.
@@ -185,7 +186,7 @@ def _lines_with(lowered: bytes, keywords: Sequence[bytes]) -> list[tuple[int, in
 
 
 def _line(raw: bytes, at: int) -> tuple[int, int]:
-    """The line around a place, and those that a backslash joins to it."""
+    """The line around a place, together with those that a backslash joins to it."""
     begin = raw.rfind(b"\n", 0, at)
     while begin > 0 and raw[begin - 1 : begin] == b"\\":
         begin = raw.rfind(b"\n", 0, begin)
@@ -209,7 +210,7 @@ def _url_credentials(raw: bytes) -> Iterator[tuple[int, int, str]]:
 
 
 def _open_key(raw: bytes) -> int:
-    """Where a private key begins that what follows may lengthen."""
+    """Where a private key begins that has not ended; the length of the text if there is none."""
     begin = raw.rfind(_KEY_BEGIN)
     if begin < 0:
         return len(raw)
@@ -222,7 +223,10 @@ def _open_key(raw: bytes) -> int:
 
 
 def _open_curl(raw: bytes) -> int:
-    """Where a curl command begins that has not ended: its credentials may hold spaces."""
+    """Where a curl command begins in the last line; the length of the text if there is none.
+
+    It is open until its line ends, since its credentials may hold spaces.
+    """
     begin, _ = _line(raw, len(raw))
     match = _CURL.search(raw[begin:])
     return begin + match.start() if match else len(raw)

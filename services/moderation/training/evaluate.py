@@ -63,7 +63,7 @@ class _Measured:
         return bool(side.flagged(scores.tolist())), bool(side.blocking(scores.tolist()))
 
     def _windows(self, text: str) -> list[str]:
-        return windows(text, self._policy.windowing)
+        return windows(text, self._policy.window_size)
 
 
 async def main() -> None:

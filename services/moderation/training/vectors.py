@@ -35,5 +35,5 @@ class Vectors:
 
 
 def windows_of(texts: Sequence[str]) -> list[str]:
-    windowing = read_policy(BUNDLED).windowing
-    return [window for text in texts for window in windows(text, windowing)]
+    window_size = read_policy(BUNDLED).window_size
+    return [window for text in texts for window in windows(text, window_size)]

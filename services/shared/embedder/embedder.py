@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 as int8 ONNX: one text at a time, on threads of its own."""
+"""all-MiniLM-L6-v2 as int8 ONNX, run on threads of its own, one text at a time."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -16,9 +16,10 @@ Vectors = NDArray[np.float32]
 
 DIMENSIONS = 384
 _MAX_TOKENS = 256
-# More than 256 tokens of any usual text; the tokenizer would read a whole book to drop it.
+# Usual text of this length has more than 256 tokens. Without the limit the tokenizer would read a
+# whole book only to drop most of it.
 _MAX_CHARS = 8_192
-# After so many texts of one call others get their turn.
+# After so many texts of one call, other calls get their turn.
 _TEXTS_PER_TURN = 8
 _HERE = Path(__file__).parent
 
@@ -26,9 +27,9 @@ _HERE = Path(__file__).parent
 class Embedder:
     """Vectors of unit length: the closer two texts are in meaning, the nearer 1 their product.
 
-    Only the first 256 tokens of a text count. A text's vector does not depend on its company: texts
-    are run one by one, since quantisation scales would be shared within a batch, and since on a CPU
-    a batch is hardly faster.
+    Only the first 256 tokens of a text count. Texts are run one by one: in a batch they would share
+    the scales of quantisation, so that a text's vector would depend on the others, and on a CPU a
+    batch is hardly faster.
     """
 
     def __init__(
@@ -67,14 +68,14 @@ class Embedder:
 
 @contextmanager
 def open_embedder(threads: int = 1) -> Iterator[Embedder]:
-    """Loads the bundled model, ready to work; `threads` texts are embedded at once."""
+    """Loads the bundled model. Up to `threads` texts are embedded at the same time."""
     tokenizer = Tokenizer.from_file(str(_HERE / "tokenizer.json"))
     tokenizer.enable_truncation(_MAX_TOKENS)
     tokenizer.no_padding()
     with (
         ThreadPoolExecutor(threads, thread_name_prefix="embedder") as pool,
-        # What compares vectors afterwards takes microseconds; numpy's own threads would spin for
-        # 20 ms after each such moment.
+        # Comparing vectors afterwards takes microseconds. Were numpy to use threads for it, these
+        # would keep their cores busy for 20 ms after each comparison.
         threadpool_limits(1, user_api="blas"),
     ):
         embedder = Embedder(tokenizer, _session(), pool)
@@ -84,7 +85,7 @@ def open_embedder(threads: int = 1) -> Iterator[Embedder]:
 
 def _session() -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    # Two threads make one text no faster (measured); texts run beside each other instead.
+    # A second thread makes one text no faster (measured). Several texts run at once instead.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(

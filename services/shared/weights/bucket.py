@@ -59,7 +59,7 @@ class Bucket:
 
 
 def _is_copy(target: Path, size: int, modified: float) -> bool:
-    """A file of this size and age is this one: it was put there whole."""
+    """`fetch` puts files there whole, so one of the same size and age is a copy of it."""
     if not target.exists():
         return False
     found = target.stat()

@@ -9,11 +9,11 @@ from filelock import FileLock
 
 from services.shared.weights.bucket import Bucket
 from services.shared.weights.hub import SCHEME, Hub
-from services.shared.weights.ports import WEIGHTS, Source, StoredFile, Unreadable
+from services.shared.weights.ports import WEIGHTS, ModelSource, StoredFile, Unreadable
 
 _log = structlog.get_logger()
 _AT_ONCE = 8
-# What is in a folder that was once complete: everything, or everything but the weights.
+# Empty files that say that a folder was complete once: with everything, or all but the weights.
 _COMPLETE, _WITHOUT_WEIGHTS = Path(".complete"), Path(".complete-without-weights")
 
 
@@ -24,8 +24,8 @@ class NotFetched(Exception):
 def fetch(url: str, folder: Path, *, weights: bool = True) -> Iterator[StoredFile]:
     """Brings `folder` up to date with hf://, s3://, gs:// or az://; yields each file it wrote.
 
-    Several may do so at once: one fetches, the others wait for it and find everything there. A
-    source that does not answer is no reason to fail where everything was fetched before.
+    Several processes may call this at once for one folder: one fetches, and the others wait until
+    it is done. If the source does not answer, a folder that was complete once is left as it is.
     Raises NotFetched.
     """
     try:
@@ -41,7 +41,7 @@ def fetch(url: str, folder: Path, *, weights: bool = True) -> Iterator[StoredFil
 def _fetched(url: str, folder: Path, *, weights: bool) -> Iterator[StoredFile]:
     marks = [_WITHOUT_WEIGHTS, _COMPLETE] if weights else [_WITHOUT_WEIGHTS]
     try:
-        source: Source = Hub(url) if url.startswith(SCHEME) else Bucket(url)
+        source: ModelSource = Hub(url) if url.startswith(SCHEME) else Bucket(url)
         stored = source.stored(folder)
     except Unreadable as error:
         if not (folder / marks[-1]).exists():

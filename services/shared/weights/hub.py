@@ -31,7 +31,7 @@ class Hub:
                 self._name, revision=self._revision, local_dir=folder, dry_run=True
             )
         if found:
-            # All that follows is of one commit.
+            # From now on everything is of this commit, also if the branch moves.
             self._revision = found[0].commit_hash
         return [
             StoredFile(each.filename, each.file_size or 0, not each.will_download) for each in found
@@ -47,7 +47,7 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except (DryRunError, HfHubHTTPError, LocalEntryNotFoundError, ValueError) as error:
-        # The first says only that it failed; why is what it was raised from.
+        # A DryRunError says only that it failed; the reason is in what it was raised from.
         told = error.__cause__ if isinstance(error, DryRunError) and error.__cause__ else error
         reason = " ".join(str(told).split())
         raise Unreadable(f"{reason} ({_REMEDY})") from error

@@ -9,7 +9,7 @@ WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """`path` is within the model's folder; `here`: a whole and current copy is there already."""
+    """`path` is within the model's folder. `here`: a whole and current copy is there already."""
 
     path: str
     size: int
@@ -17,14 +17,14 @@ class StoredFile:
 
 
 class Unreadable(Exception):
-    """The source does not answer, or not to us; the sentence says what it said and what helps."""
+    """The source does not answer, or refuses. The sentence says what it said and what helps."""
 
 
-class Source(Protocol):
+class ModelSource(Protocol):
     """A model's files, where they are kept."""
 
     def stored(self, folder: Path) -> list[StoredFile]:
         """All of them, compared with what is in `folder`. Raises Unreadable."""
 
     def fetch(self, file: StoredFile, folder: Path) -> None:
-        """Writes it there, whole or not at all. Raises Unreadable, OSError."""
+        """Writes the file there, whole or not at all. Raises Unreadable, OSError."""

@@ -1,4 +1,4 @@
-"""A chat template, read and rendered as transformers does."""
+"""A model's chat template, rendered as transformers renders it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,17 +7,23 @@ from jinja2 import TemplateError, nodes
 from jinja2.meta import find_undeclared_variables
 from transformers.utils.chat_template_utils import _compile_jinja_template, render_jinja_template
 
-from services.shared.chat import Message, Tool
-from services.tokenizer.api import TemplateRefused
-from services.tokenizer.conversation import template_messages, template_options, template_tools
+from services.shared.tools import Tool
+from services.tokenizer.api import TemplateMessage, TemplateRefused
 from services.tokenizer.shield import Shield
+from services.tokenizer.template_input import (
+    TemplateAbilities,
+    template_messages,
+    template_options,
+    template_tools,
+)
 
-# What rendering passes itself, and callers therefore may not.
+# Variables that this module passes to the template, so that no caller may set them.
 _OURS = frozenset(
     "messages tools add_generation_prompt conversations chat_template"
     " return_assistant_tokens_mask continue_final_message".split()
 )
-# What templates raise on purpose, and what happens to them on messages they did not foresee.
+# What templates raise on purpose, and what Python raises in them on messages that their authors
+# did not expect.
 _REFUSALS = (
     *(TemplateError, RecursionError),
     *(TypeError, ValueError, LookupError, AttributeError, ArithmeticError),
@@ -25,7 +31,7 @@ _REFUSALS = (
 
 
 class ChatTemplate:
-    """Renders conversations. `literals` are the texts that the template itself may write."""
+    """Renders conversations. `literals` are the strings that stand in the template's own source."""
 
     def __init__(self, source: str, special_tokens: Mapping[str, Any]) -> None:
         self._source = source
@@ -34,28 +40,31 @@ class ChatTemplate:
         tree = environment.parse(source)
         taken = _OURS | special_tokens.keys() | environment.globals.keys()
         self._options = find_undeclared_variables(tree) - taken
-        self._as_parts = _loops_over_content(tree)
-        self._developers = any(quoted in source for quoted in ('"developer"', "'developer'"))
         self.literals = frozenset(_literals(tree))
+        parts = _loops_over_content(tree)
+        self._abilities = TemplateAbilities(
+            parts=parts,
+            # It asks of a part whether it is one, as in `part.type == 'image'`.
+            pictures=parts and "image" in self.literals,
+            developers=any(quoted in source for quoted in ('"developer"', "'developer'")),
+        )
 
     def render(
         self,
-        messages: Sequence[Message],
+        messages: Sequence[TemplateMessage],
         tools: Sequence[Tool],
         options: Mapping[str, str],
         shield: Shield,
     ) -> str:
-        """Options that the template does not ask for change nothing."""
+        """Leaves out options that the template does not use; raises `TemplateRefused`."""
         if not messages:
             raise TemplateRefused("a conversation needs a message")
         asked = {name: text for name, text in options.items() if name in self._options}
-        entries = template_messages(
-            messages, shield, as_parts=self._as_parts, developers=self._developers
-        )
+        entries = template_messages(messages, shield, self._abilities)
         variables = {**self._special_tokens, **template_options(asked, shield)}
         schemas: list[Any] | None = template_tools(tools, shield)
         try:
-            # The prompts and where assistants speak in them, whatever its annotation says.
+            # A pair: the prompts, and where assistants speak in them. Its annotation is wrong.
             rendered: Any = render_jinja_template(
                 conversations=[entries],
                 tools=schemas,
@@ -68,7 +77,7 @@ class ChatTemplate:
         return str(rendered[0][0])
 
     def _refused(self, error: Exception) -> TemplateRefused:
-        """Quotes the reason only where it is the template's words and not a caller's."""
+        """Quotes only a reason that stands in the template: any other may be a caller's words."""
         reason = str(error)
         if isinstance(error, TemplateError) and reason and reason in self._source:
             return TemplateRefused(f"the model's chat template refuses: {reason}")
@@ -84,7 +93,10 @@ def _literals(tree: nodes.Template) -> Iterator[str]:
 
 
 def _loops_over_content(tree: nodes.Template) -> bool:
-    """Whether messages' contents are lists of parts to it, by the signs that vLLM looks for too."""
+    """Whether the template loops over a message's content, and so wants it as a list of parts.
+
+    vLLM decides it in the same way.
+    """
     inside_macros = set()
     for macro in tree.find_all(nodes.Macro):
         given = _parameters_given_content(tree, macro)

@@ -8,20 +8,22 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from services.shared.chat import Message, Role, Tool
-from services.tokenizer.adapters import reader
+from services.shared.conversation import Role
+from services.shared.tools import Tool
+from services.tokenizer.adapters import read_with_transformers
 from services.tokenizer.adapters.chat_template import ChatTemplate
 from services.tokenizer.adapters.shielded_tokenizer import (
     UnusableModel,
     control_tokens,
     shielded_tokenizer,
 )
-from services.tokenizer.api import TemplateRefused, UnknownToken
+from services.tokenizer.api import TemplateMessage, TemplateRefused, UnknownToken
 from services.tokenizer.shield import Shield
 
 
 class HuggingFaceModel:
-    """Ids equal transformers' and vLLM's, but that callers' texts hold no control tokens."""
+    """Makes the ids that transformers and vLLM make, except that control tokens which a caller
+    typed stay text."""
 
     def __init__(
         self, tokenizer: Tokenizer, shield: Shield, templates: Mapping[str, ChatTemplate]
@@ -31,9 +33,10 @@ class HuggingFaceModel:
         self._templates = templates
         self._known = frozenset(tokenizer.get_vocab().values())
         self._frame_tokens = self._measured_frame()
+        self._picture_tokens = self._measured_picture()
 
     def prompt(
-        self, messages: Sequence[Message], tools: Sequence[Tool], options: Mapping[str, str]
+        self, messages: Sequence[TemplateMessage], tools: Sequence[Tool], options: Mapping[str, str]
     ) -> list[int]:
         template = self._templates.get("tool_use") if tools else None
         template = template or self._templates.get("default")
@@ -41,11 +44,15 @@ class HuggingFaceModel:
             raise TemplateRefused("the model has no chat template")
         return self._ids(template.render(messages, tools, options, self._shield))
 
-    def tokens(self, message: Message) -> int:
-        """Without reasoning: most templates leave it out once it is history."""
+    def tokens(self, message: TemplateMessage) -> int:
+        """Counts no reasoning: most templates leave it out of earlier turns.
+
+        A picture counts as what the template writes for it. The engine puts more in its place, as
+        many tokens as the picture is large, and these are not counted.
+        """
         calls = (f"{call.name}{call.arguments}" for call in message.tool_calls)
         written = sum(len(self.encode(text)) for text in (message.text, *calls))
-        return self._frame_tokens + written
+        return self._frame_tokens + written + self._picture_tokens * len(message.pictures)
 
     def encode(self, text: str) -> list[int]:
         return self._ids(self._shield.text(text))
@@ -56,13 +63,13 @@ class HuggingFaceModel:
         return self._tokenizer.decode(ids, skip_special_tokens=False)
 
     def _ids(self, marked: str) -> list[int]:
-        # Of all ways to encode, this one lets other threads run, and it counts no letters.
+        # This call lets other threads run while it works, and leaves out the letters' offsets.
         batch = [_whole(marked)]
         return self._tokenizer.encode_batch_fast(batch, add_special_tokens=False)[0].ids
 
     def _measured_frame(self) -> int:
-        """How many tokens the template puts around a message; some where it does not say."""
-        user, assistant = Message(Role.USER, "a"), Message(Role.ASSISTANT, "a")
+        """How many tokens the template puts around a message; 4 where it refuses to show it."""
+        user, assistant = TemplateMessage(Role.USER, "a"), TemplateMessage(Role.ASSISTANT, "a")
         try:
             short = self.prompt([user], [], {})
             long = self.prompt([user, assistant, user], [], {})
@@ -70,11 +77,22 @@ class HuggingFaceModel:
             return 4
         return max((len(long) - len(short)) // 2 - len(self.encode("a")), 0)
 
+    def _measured_picture(self) -> int:
+        """How many tokens the template writes for a picture; 0 where it takes none."""
+        bare, seen = (TemplateMessage(Role.USER, "a", pictures=places) for places in ((), (1,)))
+        try:
+            return len(self.prompt([seen], [], {})) - len(self.prompt([bare], [], {}))
+        except TemplateRefused:
+            return 0
+
 
 def load(source: str) -> HuggingFaceModel:
-    """From a model directory or a hub id; of the latter, what is missing is downloaded."""
-    # -P: the script's neighbours are no modules to it.
-    command = [sys.executable, "-P", reader.__file__, source]
+    """Reads a model directory, or a hub id, whose missing files are downloaded.
+
+    Raises `UnusableModel`.
+    """
+    # -P: the script shall not import the modules that lie beside it.
+    command = [sys.executable, "-P", read_with_transformers.__file__, source]
     done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8")
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
@@ -83,7 +101,7 @@ def load(source: str) -> HuggingFaceModel:
 
 
 def model_from(written: Mapping[str, Any]) -> HuggingFaceModel:
-    """From what the reader writes."""
+    """Takes what read_with_transformers.py writes."""
     variants = written["chat_template"] or {}
     if isinstance(variants, str):
         variants = {"default": variants}

@@ -1,4 +1,4 @@
-"""How long prompts are and how often they are cut."""
+"""Counts how long prompts are and how often one is cut."""
 
 from collections.abc import Sequence
 

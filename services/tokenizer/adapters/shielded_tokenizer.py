@@ -11,19 +11,19 @@ from services.shared.errors import CannotStart
 from services.tokenizer.shield import ESCAPE, ESCAPED, MARK, Shield
 
 Document = dict[str, Any]  # a tokenizer.json
-# Letters that some normalizers take for the ASCII ones.
+# The full-width form of each ASCII letter: some normalizers make the ASCII letter of it.
 _FULL_WIDTH = {letter: letter + 0xFEE0 for letter in range(0x21, 0x7F)}
 
 
 class UnusableModel(CannotStart):
-    """The tokenizer cannot be read, or it would take what callers write for control tokens."""
+    """The tokenizer cannot be read, or callers could type its control tokens."""
 
 
 def control_tokens(document: Document, template: str) -> dict[int, str]:
-    """The added tokens that steer a model, by id; the others are pieces of text.
+    """The added tokens that steer a model, by id. All other added tokens are text.
 
-    Special ones steer, those shaped like it, and those that the template writes. A tag such as
-    `<table>` that is none of these is text.
+    A token steers if it is marked as special, if it looks like `<|this|>` or `[THIS]`, or if the
+    template writes it. Any other one, such as `<table>`, is text.
     """
     shaped = re.compile(r"<[|\uff5c].*[|\uff5c]>|\[/?[A-Z_]+\]", re.DOTALL)
     return {
@@ -41,7 +41,7 @@ def control_tokens(document: Document, template: str) -> dict[int, str]:
 def shielded_tokenizer(
     document: Document, controls: Mapping[int, str], shield: Shield
 ) -> Tokenizer:
-    """The tokenizer that takes the shield's marks out again."""
+    """A tokenizer that removes the shield's marks. Raises `UnusableModel`."""
     document |= {"truncation": None, "padding": None}
     _match_as_written(document, controls)
     _never_spell(document, controls)
@@ -53,7 +53,7 @@ def shielded_tokenizer(
 
 
 def _match_as_written(document: Document, controls: Mapping[int, str]) -> None:
-    """Control tokens shall not arise by normalizing, such as from full-width letters."""
+    """Looks for control tokens before normalizing, which could make one of full-width letters."""
     empty = {"model": {"type": "BPE", "vocab": {}, "merges": []}, "added_tokens": []}
     normalizer = Tokenizer.from_str(json.dumps(document | empty)).normalizer
     for token in document["added_tokens"]:
@@ -65,7 +65,10 @@ def _match_as_written(document: Document, controls: Mapping[int, str]) -> None:
 
 
 def _never_spell(document: Document, controls: Mapping[int, str]) -> None:
-    """Unigram models hold control tokens among their pieces, as the likeliest for their letters."""
+    """Makes control tokens the least likely pieces of a Unigram model.
+
+    Such a model has them among its pieces, and would choose them for their letters.
+    """
     if document["model"]["type"] != "Unigram":
         return
     unlikely = dict.fromkeys(controls.values(), -1e6)
@@ -74,13 +77,16 @@ def _never_spell(document: Document, controls: Mapping[int, str]) -> None:
 
 
 def _before_normalizing(document: Document) -> Document:
-    """The words are those of the plain text."""
+    """Removes marks before all normalizing, so that the text is cut into words as without marks."""
     steps = [_replaced(MARK, ""), _replaced(ESCAPED, ESCAPE)]
     return document | {"normalizer": _first(steps, document["normalizer"], "normalizers")}
 
 
 def _between_words(document: Document) -> Document:
-    """For models that look for control tokens in what was normalized: a mark parts words."""
+    """Removes marks after normalizing, where a mark also ends a word.
+
+    For models that look for control tokens in normalized text.
+    """
     parted = {
         "type": "Split",
         "pattern": {"String": MARK},
@@ -105,7 +111,10 @@ def _replaced(pattern: str, content: str) -> Document:
 def _leaks(
     tokenizer: Tokenizer, controls: Mapping[int, str], shield: Shield, model: Document
 ) -> bool:
-    """Whether control tokens can be typed. The unknown one can: it stands for what has no other."""
+    """Whether a control token can be typed.
+
+    Leaves out the unknown token, which stands for every text that has no other.
+    """
     unknown = model.get("unk_token")
     forbidden = {id for id, token in controls.items() if len(token) > 1 and token != unknown}
     forbidden.discard(model.get("unk_id"))

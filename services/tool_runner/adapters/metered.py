@@ -1,4 +1,4 @@
-"""Counts what tools do, by tool and outcome."""
+"""Counts and times the calls of tools, by tool and outcome."""
 
 import asyncio
 import time
@@ -7,16 +7,17 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from services.shared.chat import Scope, Tool, ToolCall
 from services.shared.metrics import LATENCY_BUCKETS
+from services.shared.scope import Scope
+from services.shared.tools import Tool, ToolCall
 from services.tool_runner.api import Outcome, ToolRunner, UnknownTool
 
-# Models may make up names without end; a label may not.
+# The label of names that a model has made up; there is no end of them.
 _UNKNOWN = "unknown"
 
 
 class MeteredToolRunner:
-    """A `ToolRunner` that is watched."""
+    """A `ToolRunner` with metrics."""
 
     def __init__(
         self, tool_runner: ToolRunner, names: Sequence[str], registry: CollectorRegistry
@@ -41,31 +42,31 @@ class MeteredToolRunner:
         return await self._tool_runner.list_tools(scope)
 
     async def run(self, scope: Scope, call: ToolCall) -> Outcome:
-        with self._watched(call.name if call.name in self._names else _UNKNOWN) as watched:
+        with self._counted(call.name if call.name in self._names else _UNKNOWN) as counted:
             outcome = await self._tool_runner.run(scope, call)
-            watched.ended = outcome.failure.value if outcome.failure else "ok"
+            counted.ended = outcome.failure.value if outcome.failure else "ok"
             return outcome
 
     @contextmanager
-    def _watched(self, tool: str) -> Iterator["_Watched"]:
-        watched = _Watched()
+    def _counted(self, tool: str) -> Iterator["_CountedCall"]:
+        call = _CountedCall()
         started = time.perf_counter()
         self._running.labels(tool).inc()
         try:
-            yield watched
+            yield call
         except UnknownTool:
-            watched.ended = "unknown_tool"
+            call.ended = "unknown_tool"
             raise
         except asyncio.CancelledError:
-            watched.ended = "cancelled"
+            call.ended = "cancelled"
             raise
         finally:
             self._running.labels(tool).dec()
-            self._calls.labels(tool, watched.ended).inc()
+            self._calls.labels(tool, call.ended).inc()
             self._seconds.labels(tool).observe(time.perf_counter() - started)
 
 
-class _Watched:
-    """How one call ends; a bug has no other word."""
+class _CountedCall:
+    """How one call ends. Whatever says nothing else was a bug."""
 
     ended = "bug"

@@ -9,7 +9,7 @@ from services.tool_runner.adapters.places import Place, parted, picked
 from services.tool_runner.api import Failure
 from services.tool_runner.ports import Conditions, ToolFailed
 
-# How many places of one name are looked through for the one in the right country.
+# Among how many places of one name the one in the right country is looked for.
 _CANDIDATES = 50
 _CURRENT = ("temperature_2m", "weather_code", "wind_speed_10m")
 # WMO code table 4677, as far as Open-Meteo uses it.
@@ -43,46 +43,46 @@ _SKIES = {
     96: "thunderstorm with hail",
     99: "thunderstorm with heavy hail",
 }
-_AWAY = "the weather service cannot be reached"
-_ODD = "the weather service answered in a way that is not understood"
+_UNREACHABLE = "the weather service cannot be reached"
+_NOT_UNDERSTOOD = "the weather service answered in a way that is not understood"
 
 
-class _Found(BaseModel):
-    # Left out when nothing was found.
+class _PlacesAnswer(BaseModel):
+    # Absent where nothing was found.
     results: list[Place] = []
 
 
-class _Current(BaseModel):
+class _WeatherNow(BaseModel):
     temperature_2m: float
     weather_code: int
     wind_speed_10m: float
 
 
-class _Forecast(BaseModel):
-    current: _Current
+class _ForecastAnswer(BaseModel):
+    current: _WeatherNow
 
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class OpenMeteo:
-    """A `WeatherService`. The place's name is all that leaves the mesh."""
+    """A `WeatherService`. Nothing but the name of the place leaves the mesh."""
 
     def __init__(
         self, http: httpx.AsyncClient, *, geocoding_url: str, forecast_url: str, max_bytes: int
     ) -> None:
-        """`http` follows no redirects and bounds each wait; the addresses are without path."""
+        """`http` must follow no redirects and bound every wait. The URLs name the servers alone."""
         self._http = http
         self._search_url = f"{geocoding_url.rstrip('/')}/v1/search"
         self._forecast_url = f"{forecast_url.rstrip('/')}/v1/forecast"
         self._max_bytes = max_bytes
 
     async def conditions(self, location: str) -> Conditions | None:
-        # The search knows names only: told "Paris, France" it finds nothing.
+        # The search knows only names: asked for "Paris, France", it finds nothing.
         name, wheres = parted(location)
         count = str(_CANDIDATES if wheres else 1)
         query = {"name": name, "count": count, "language": "en", "format": "json"}
-        place = picked((await self._asked(self._search_url, query, _Found)).results, wheres)
+        place = picked((await self._asked(self._search_url, query, _PlacesAnswer)).results, wheres)
         if place is None:
             return None
         query = {
@@ -92,7 +92,7 @@ class OpenMeteo:
             "temperature_unit": "celsius",
             "wind_speed_unit": "kmh",
         }
-        now = (await self._asked(self._forecast_url, query, _Forecast)).current
+        now = (await self._asked(self._forecast_url, query, _ForecastAnswer)).current
         sky = _SKIES.get(now.weather_code, f"weather code {now.weather_code}")
         return Conditions(place.title(wheres), now.temperature_2m, sky, now.wind_speed_10m)
 
@@ -100,14 +100,14 @@ class OpenMeteo:
         try:
             body = await self._body(url, query)
         except httpx.HTTPError:
-            raise ToolFailed(Failure.UNREACHABLE, _AWAY) from None
+            raise ToolFailed(Failure.UNREACHABLE, _UNREACHABLE) from None
         try:
             return kind.model_validate_json(body)
         except ValidationError:
-            raise ToolFailed(Failure.FAILED, _ODD) from None
+            raise ToolFailed(Failure.FAILED, _NOT_UNDERSTOOD) from None
 
     async def _body(self, url: str, query: dict[str, str]) -> bytes:
-        # Uncompressed, so that what is counted is what is kept.
+        # Asks for no compression: a small answer could become large in memory.
         headers = {"accept-encoding": "identity"}
         body = bytearray()
         async with self._http.stream("GET", url, params=query, headers=headers) as response:
@@ -116,5 +116,5 @@ class OpenMeteo:
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > self._max_bytes:
-                    raise ToolFailed(Failure.FAILED, _ODD)
+                    raise ToolFailed(Failure.FAILED, _NOT_UNDERSTOOD)
         return bytes(body)

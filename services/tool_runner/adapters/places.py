@@ -1,4 +1,4 @@
-"""Which of several places of one name is meant: what stands behind a comma says it."""
+"""Finds which of several places of one name is meant, by what follows a comma."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ _COUNTRIES = {
     "kr": {"korea"},
     "nl": {"holland"},
 }
-# Portland, OR is not Portland, ME.
+# Codes of the states of the USA: Portland, OR is not Portland, ME.
 _STATES = """
 al Alabama|ak Alaska|az Arizona|ar Arkansas|ca California|co Colorado|ct Connecticut|de Delaware
 |dc District of Columbia|fl Florida|ga Georgia|hi Hawaii|id Idaho|il Illinois|in Indiana|ia Iowa
@@ -29,7 +29,7 @@ _STATE_CODES = {
 
 
 class Place(BaseModel):
-    """As Open-Meteo's geocoder describes it; it leaves out what it does not know."""
+    """A place in an answer of Open-Meteo, which leaves out what it does not know."""
 
     name: str
     latitude: float
@@ -43,7 +43,7 @@ class Place(BaseModel):
         return self._region_is(where) or self._country_is(where)
 
     def title(self, wheres: Sequence[str]) -> str:
-        """Names the region too when that is how the place was asked for."""
+        """Its name and country, and its region where the place was asked for by that."""
         regions = [self.admin1] if any(map(self._region_is, wheres)) else []
         return ", ".join(dict.fromkeys(filter(None, [self.name, *regions, self.country])))
 
@@ -59,13 +59,13 @@ class Place(BaseModel):
 
 
 def parted(location: str) -> tuple[str, list[str]]:
-    """A place's own name, and what says where it lies: Paris, Texas."""
+    """The place's own name, and the regions or countries where it lies, as in Paris, Texas."""
     name, *wheres = (part.strip() for part in location.split(","))
     return name, [where for where in wheres if where]
 
 
 def picked(places: Sequence[Place], wheres: Sequence[str]) -> Place | None:
-    """The first that lies in all of them."""
+    """The first of the places that lies in all of `wheres`."""
     return next((place for place in places if all(map(place.lies_in, wheres))), None)
 
 

@@ -1,8 +1,8 @@
 """Arithmetic as people type it.
 
-A grammar of its own rather than Python's: "15% of 80", "3 x 4" and "2^10" mean what people mean,
-decimals stay decimals, and nothing but numbers can be reached. Not covered: units, "plus 10%",
-and products without a sign, as in 2(3+4).
+It has a grammar of its own instead of Python's: "15% of 80", "3 x 4" and "2^10" mean what people
+mean by them, decimals stay exact, and an expression can reach nothing but numbers. Not covered:
+units, "plus 10%", and products without a sign, as in 2(3+4).
 """
 
 import re
@@ -35,7 +35,8 @@ _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
 _CALL = re.compile(r"[a-z0-9] ?\(", re.IGNORECASE)
 _AS_TYPED = {"x": "*", "×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "^": "**"}  # noqa: RUF001
 _SUPERSCRIPTS = {"²": "2", "³": "3"}
-# How tightly a sign binds what stands around it; a minus before a number binds less than a power.
+# Which sign comes first: a higher number is applied before a lower one. A minus before a number
+# comes after a power.
 _STRENGTHS = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2, "% of": 3, "**": 5, "²": 5, "³": 5}
 _MINUS_STRENGTH = 4
 
@@ -83,7 +84,7 @@ def _puzzled(why: str) -> ToolFailed:
 
 
 class _Evaluator:
-    """Precedence climbing; evaluates while it reads."""
+    """Evaluates an expression while it reads its tokens, by precedence climbing."""
 
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
@@ -96,7 +97,7 @@ class _Evaluator:
         return value
 
     def _term(self, floor: int, depth: int) -> Number:
-        """As much as is bound more tightly than `floor`."""
+        """The value of what follows, up to a sign whose strength is `floor` or less."""
         if depth > _MAX_DEPTH:
             raise ToolFailed(Failure.REFUSED, "the expression is nested too deeply")
         value = self._operand(depth)
@@ -138,7 +139,7 @@ class _Evaluator:
         return function.of(self._enclosed(depth, function.most))
 
     def _enclosed(self, depth: int, most: int = 1) -> list[Number]:
-        """What stands in parentheses: 1 to `most` numbers with commas between them."""
+        """The numbers in parentheses: 1 to `most` of them, with commas between."""
         self._expect("(")
         values = [self._term(0, depth + 1)]
         while self._next.text == "," and len(values) < most:

@@ -1,13 +1,13 @@
-"""`calculator`: sums, for models that are bad at them."""
+"""`calculator`: arithmetic, for models that are bad at it."""
 
 import asyncio
 
-from services.shared.chat import Scope
+from services.shared.scope import Scope
 from services.tool_runner.ports import Arguments, Declaration
 from services.tool_runner.tools.arithmetic import evaluate
 from services.tool_runner.tools.numbers import written
 
-# The longest that surely takes less than a millisecond.
+# An expression of this length takes less than a millisecond; a longer one gets a thread.
 _BRIEF_CHARS = 100
 
 

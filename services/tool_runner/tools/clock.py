@@ -5,7 +5,7 @@ import zoneinfo
 from collections.abc import Callable
 from datetime import datetime
 
-from services.shared.chat import Scope
+from services.shared.scope import Scope
 from services.tool_runner.api import Failure
 from services.tool_runner.ports import Arguments, Declaration, ToolFailed
 
@@ -29,7 +29,7 @@ class Clock:
     )
 
     def __init__(self, now: Callable[[], datetime]) -> None:
-        """`now` tells the time with its zone."""
+        """`now` returns the time with its zone."""
         self._now = now
         self._zones = {_key(name): name for name in sorted(zoneinfo.available_timezones())}
         self._cities = {key.rpartition("/")[2]: key for key in self._zones}
@@ -50,7 +50,7 @@ class Clock:
         raise ToolFailed(Failure.FAILED, f'unknown time zone "{asked}"{hint}')
 
     def _close(self, key: str) -> str:
-        """A zone of that city, or one spelt alike; empty if there is none."""
+        """A zone of that city, or one that is spelt similarly; empty if there is none."""
         city = self._cities.get(key.rpartition("/")[2])
         if city:
             return self._zones[city]

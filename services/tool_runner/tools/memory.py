@@ -1,12 +1,12 @@
-"""`remember` and `forget`: how the model keeps what the user asks it to keep."""
+"""`remember` and `forget`: with these the model keeps facts for the person it talks with."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from services.memory.api import FactTooLong, MemoryFull
-from services.shared.chat import Scope
 from services.shared.errors import DeadlineExceeded, MeshError, Unavailable
+from services.shared.scope import Scope
 from services.tool_runner.api import Failure
 from services.tool_runner.ports import Arguments, Declaration, Memory, Permission, ToolFailed
 
@@ -28,14 +28,14 @@ class Remember:
         name="remember",
         description="Keep a fact about the user for later conversations.",
         parameters=_PARAMETERS,
-        permission=Permission.USERS,
+        permission=Permission.PEOPLE,
     )
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
     async def run(self, scope: Scope, arguments: Arguments) -> str:
-        with _plainly():
+        with _in_plain_words():
             kept = await self._memory.remember(scope, _fact(arguments))
         instead = f" (instead of: {kept.replaced})" if kept.replaced else ""
         return f"Saved: {kept.fact.text}{instead}"
@@ -46,7 +46,7 @@ class Forget:
         name="forget",
         description="Forget what is remembered about the user that matches.",
         parameters=_PARAMETERS,
-        permission=Permission.USERS,
+        permission=Permission.PEOPLE,
     )
 
     def __init__(self, memory: Memory) -> None:
@@ -54,7 +54,7 @@ class Forget:
 
     async def run(self, scope: Scope, arguments: Arguments) -> str:
         query = _fact(arguments)
-        with _plainly():
+        with _in_plain_words():
             forgotten = await self._memory.forget(scope, query=query)
         if not forgotten:
             return f"Nothing remembered matches: {query}"
@@ -69,8 +69,8 @@ def _fact(arguments: Arguments) -> str:
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
-    """Memory's errors in words for the model."""
+def _in_plain_words() -> Iterator[None]:
+    """Raises an error of memory as `ToolFailed`, in words for the model."""
     try:
         yield
     except MeshError as error:

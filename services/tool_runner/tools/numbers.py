@@ -1,8 +1,8 @@
-"""Numbers that stay exact while that is short, and what may be done with them.
+"""Numbers that are exact while their fractions are short, and the operations on them.
 
-A number is a fraction, so that 0.1 + 0.2 is 0.3; where exactness would grow beyond bounds, or a
-function has no exact value, it is a float. Beyond the range of floats there is OverflowError, so
-no operation takes long.
+A number is a fraction, so that 0.1 + 0.2 is 0.3. It is a float where the fraction would be too long
+or a function has no exact value. A result beyond the range of floats raises OverflowError, so no
+operation takes long.
 """
 
 import math
@@ -13,18 +13,18 @@ from fractions import Fraction
 
 Number = Fraction | float
 
-# Of a numerator or denominator that is kept exact; the range of floats ends just there.
+# The longest numerator or denominator of a fraction; floats end at this size, too.
 _MAX_BITS = 1024
 _MAX_EXPONENT = 400
 _MAX_PLACES = 12
 
 
 class NoValue(ArithmeticError):
-    """An operation that has no real value for these numbers."""
+    """The operation has no real value for these numbers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class NumberFunction:
     """Takes 1 to `most` numbers."""
 
     apply: Callable[..., Number]
@@ -38,7 +38,7 @@ class Function:
 
 
 def literal(text: str) -> Number:
-    """Of ASCII digits, with at most one point and an exponent after `e`."""
+    """The number in a text of ASCII digits, at most one point, and an exponent after `e`."""
     _, _, exponent = text.partition("e")
     if abs(int(exponent or 0)) > _MAX_EXPONENT:  # a fraction would write all of it out
         return _kept(float(text))
@@ -123,17 +123,17 @@ _OPERATIONS: dict[str, Callable[[Number, Number], Number]] = {
 }
 CONSTANTS: dict[str, Number] = {"pi": math.pi, "π": math.pi, "e": math.e}
 FUNCTIONS = {
-    "sqrt": Function(_sqrt),
-    "sin": Function(math.sin),
-    "cos": Function(math.cos),
-    "tan": Function(math.tan),
-    "log": Function(_log, most=2),
-    "log10": Function(math.log10),
-    "log2": Function(math.log2),
-    "ln": Function(math.log),
-    "exp": Function(math.exp),
-    "abs": Function(abs),
-    "round": Function(_round, most=2),
-    "min": Function(lambda *values: min(values), most=1000),
-    "max": Function(lambda *values: max(values), most=1000),
+    "sqrt": NumberFunction(_sqrt),
+    "sin": NumberFunction(math.sin),
+    "cos": NumberFunction(math.cos),
+    "tan": NumberFunction(math.tan),
+    "log": NumberFunction(_log, most=2),
+    "log10": NumberFunction(math.log10),
+    "log2": NumberFunction(math.log2),
+    "ln": NumberFunction(math.log),
+    "exp": NumberFunction(math.exp),
+    "abs": NumberFunction(abs),
+    "round": NumberFunction(_round, most=2),
+    "min": NumberFunction(lambda *values: min(values), most=1000),
+    "max": NumberFunction(lambda *values: max(values), most=1000),
 }

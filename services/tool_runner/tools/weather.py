@@ -1,6 +1,6 @@
-"""`weather`: how it is outside, somewhere."""
+"""`weather`: the weather at a place now."""
 
-from services.shared.chat import Scope
+from services.shared.scope import Scope
 from services.tool_runner.api import Failure
 from services.tool_runner.ports import Arguments, Declaration, ToolFailed, WeatherService
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.cluster.tables import as_json
-from services.cluster.view import Cluster, PoolUse, Replica, age, job_of
+from services.cluster.view import Cluster, Pod, PoolUse, age, job_of
 from services.inference.api import Load
 from tests.fakes.kubernetes import ApiServer, Json
 from tests.fakes.measured import gateway_metrics, inference_metrics
@@ -40,11 +40,11 @@ LOADS = {
 }
 
 
-def replica_of(cluster: Cluster, component: str) -> Replica:
+def pod_of(cluster: Cluster, component: str) -> Pod:
     found = cluster.view().component(component)
     assert found is not None
-    (replica,) = found.replicas
-    return replica
+    (only,) = found.pods
+    return only
 
 
 def test_components_stand_in_the_order_in_which_a_turn_meets_them(
@@ -59,7 +59,7 @@ def test_only_the_release_that_was_asked_for_is_seen(api: ApiServer, cluster: Cl
     api.add(deployment("gateway", release="other"), pod("gateway", release="other"))
     view = cluster.view()
     assert [one.workload.name for one in view.components] == ["chatmesh-gateway"]
-    assert [r.name for r in view.components[0].replicas] == ["chatmesh-gateway-0"]
+    assert [r.name for r in view.components[0].pods] == ["chatmesh-gateway-0"]
 
 
 def test_a_component_has_its_numbers_and_its_own_pods_by_name(
@@ -73,7 +73,7 @@ def test_a_component_has_its_numbers_and_its_own_pods_by_name(
     assert (workload.wanted, workload.ready, workload.updated) == (3, 2, 1)
     assert workload.version == "0.1.0"
     assert not gateway.pool
-    told = [(replica.name, replica.node) for replica in gateway.replicas]
+    told = [(pod.name, pod.node) for pod in gateway.pods]
     assert told == [("chatmesh-gateway-0", "node-1"), ("chatmesh-gateway-1", "node-2")]
 
 
@@ -87,7 +87,7 @@ def test_a_pool_over_several_nodes_is_a_pool_with_all_its_pods(
     assert large.pool == "large"
     assert (large.workload.wanted, large.workload.ready, large.workload.updated) == (2, 1, 2)
     assert large.workload.version == "0.1.0"
-    told = [(replica.name, replica.node, replica.ready) for replica in large.replicas]
+    told = [(pod.name, pod.node, pod.ready) for pod in large.pods]
     assert told == [(LARGE, "node-1", True), (f"{LARGE}-1", "node-2", False)]
 
 
@@ -104,10 +104,8 @@ def test_where_there_are_no_groups_nothing_is_missed(
 def test_the_pods_of_jobs_are_no_components(api: ApiServer, cluster: Cluster) -> None:
     api.add(deployment("memory"), pod("memory"), tried("migrate-memory", 0, exit_code=0))
     view = cluster.view()
-    assert [replica.name for one in view.components for replica in one.replicas] == [
-        "chatmesh-memory-0"
-    ]
-    assert [(job_of(one), one.phase) for one in view.jobs] == [
+    assert [pod.name for one in view.components for pod in one.pods] == ["chatmesh-memory-0"]
+    assert [(job_of(one), one.phase) for one in view.job_pods] == [
         ("chatmesh-migrate-memory", "Succeeded")
     ]
 
@@ -157,9 +155,9 @@ def test_a_pod_whose_metrics_cannot_be_read_is_there_all_the_same(
     view = cluster.view()
     assert view.turns is None
     assert view.pools["large"] == PoolUse()
-    replica = replica_of(cluster, "gateway")
-    assert replica.ready
-    assert not replica.measured.samples
+    found = pod_of(cluster, "gateway")
+    assert found.ready
+    assert not found.metrics.samples
 
 
 def test_a_pod_that_is_not_ready_is_not_asked(api: ApiServer, cluster: Cluster) -> None:
@@ -192,8 +190,8 @@ def test_a_pods_phase_is_the_word_that_tells_most(
     api: ApiServer, cluster: Cluster, there: Json, told: tuple[str, bool, int]
 ) -> None:
     api.add(deployment("gateway"), there)
-    replica = replica_of(cluster, "gateway")
-    assert (replica.phase, replica.ready, replica.restarts) == told
+    found = pod_of(cluster, "gateway")
+    assert (found.phase, found.ready, found.restarts) == told
 
 
 def test_programs_are_told_the_same_as_people(api: ApiServer, cluster: Cluster) -> None:

@@ -1,21 +1,26 @@
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.context_assembly.adapters.in_memory import InMemoryTurns
-from services.context_assembly.api import Context, InputTooLong, Item, Model, TurnNotFound
+from services.context_assembly.api import Context, InputTooLong, KeptIds, Model, TurnNotFound
 from services.context_assembly.assembler import Assembler
 from services.context_assembly.ports import Summary
 from services.context_assembly.prompt import LEFT_OUT
 from services.inference.api import QueueFull
-from services.memory.api import Kind
-from services.shared.chat import Role, Scope
+from services.memory.api import Erasure, Kind, Recollection
+from services.shared.conversation import Item, Role
 from services.shared.errors import Malformed, Unavailable
+from services.shared.scope import Scope
 from tests.fakes.context_assembly import (
+    PICTURE,
     PLAIN,
     SCOPE,
+    SEEING,
     SUMMARISING,
     Desk,
     FactMemory,
@@ -27,14 +32,16 @@ from tests.fakes.context_assembly import (
     call,
     recorded,
     result,
+    sent,
     user,
 )
 
 WIDE = Model("wide", 100_000, summarises=False)
 
 
-def texts(context: Context) -> list[str]:
-    return [message.text for message in context.messages]
+def told(desk: Desk, context: Context) -> list[str]:
+    assert isinstance(desk.tokenizer, WordTokenizer)
+    return desk.tokenizer.messages(context.prompt_ids)
 
 
 def common(first: Sequence[int], second: Sequence[int]) -> int:
@@ -116,37 +123,50 @@ async def test_an_erased_memory_is_gone_from_earlier_turns_and_a_changed_one_is_
     memory = FactMemory()
     memory.keep("m1", "rex is a dog")
     memory.keep("m2", "rex is old")
-    assembler = Desk(InMemoryTurns(), memory).assembler()
-    await turn(assembler, 0, WIDE)
+    desk = Desk(InMemoryTurns(), memory)
+    await turn(desk.assembler(), 0, WIDE)
     del memory.facts["m1"]
     memory.keep("m2", "rex was young")
-    context = await assembler.assemble(asked("hi", parent_id="t0"))
-    assert texts(context)[0] == ("<memory>\n- rex was young\n</memory>\n\nquestion 0 about rex bla")
+    context = await desk.assembler().assemble(asked("hi", parent_id="t0"))
+    first = "user: <memory> - rex was young </memory> question 0 about rex bla"
+    assert told(desk, context)[0] == first
+    assert context.fact_ids == ["m2"]
 
 
 async def test_a_turn_goes_on_without_memory() -> None:
     desk = Desk(InMemoryTurns(), FailingMemory(Unavailable("away")))
     context = await desk.assembler().assemble(asked("who is rex"))
-    assert (texts(context), context.memory_ids) == (["who is rex"], ())
+    assert told(desk, context) == ["user: who is rex"]
+    assert (context.memory_ids, context.fact_ids) == ((), [])
 
 
 async def test_branches_know_nothing_of_each_other() -> None:
-    assembler = Desk(InMemoryTurns()).assembler()
+    desk = Desk(InMemoryTurns())
+    assembler = desk.assembler()
     await assembler.record(recorded("a"))
     await assembler.record(recorded("b", "a"))
     await assembler.record(recorded("c", "a"))
     context = await assembler.assemble(asked("now", parent_id="c"))
-    assert texts(context) == ["question a", "answer a", "question c", "answer c", "now"]
+    assert told(desk, context) == [
+        *("user: question a", "assistant: answer a"),
+        *("user: question c", "assistant: answer c"),
+        "user: now",
+    ]
 
 
 async def test_a_deleted_turn_is_left_out_and_those_that_follow_it_stay() -> None:
-    assembler = Desk(InMemoryTurns()).assembler()
+    desk = Desk(InMemoryTurns())
+    assembler = desk.assembler()
     await assembler.record(recorded("a"))
     await assembler.record(recorded("b", "a"))
     await assembler.record(recorded("c", "b"))
     await assembler.delete_turn(SCOPE, "b")
     context = await assembler.assemble(asked("now", parent_id="c"))
-    assert texts(context) == ["question a", "answer a", "question c", "answer c", "now"]
+    assert told(desk, context) == [
+        *("user: question a", "assistant: answer a"),
+        *("user: question c", "assistant: answer c"),
+        "user: now",
+    ]
     with pytest.raises(TurnNotFound):
         await assembler.assemble(asked("now", parent_id="b"))
 
@@ -180,16 +200,16 @@ async def test_what_does_not_fit_is_summarised_once_and_the_summary_used_again()
     await filled(desk.assembler(), 16)
     asking = asked("now", parent_id="t15", model=SUMMARISING)
     first = await desk.assembler().assemble(asking)
-    assert texts(first)[0] == "[Summary of earlier turns]\nThey spoke of bla."
+    assert told(desk, first)[0] == "system: [Summary of earlier turns] They spoke of bla."
     assert len(first.prompt_ids) <= 180
     again = await desk.assembler().assemble(asking)
     assert again == first
     assert len(writer.generations) == 1
     read = tokenizer.text(writer.generations[0].prompt_ids)
     assert "question 0" in read
-    kept = texts(first)[1]
-    assert kept.startswith("question")
-    assert kept not in read
+    kept = told(desk, first)[1]
+    assert kept.startswith("user: question")
+    assert kept.removeprefix("user: ") not in read
 
 
 async def test_a_branch_reuses_the_summary() -> None:
@@ -199,7 +219,7 @@ async def test_a_branch_reuses_the_summary() -> None:
     await desk.assembler().assemble(asked("now", parent_id="t15", model=SUMMARISING))
     await desk.assembler().record(recorded("branch", "t14"))
     context = await desk.assembler().assemble(asked("hi", parent_id="branch", model=SUMMARISING))
-    assert texts(context)[0] == "[Summary of earlier turns]\nThey spoke."
+    assert told(desk, context)[0] == "system: [Summary of earlier turns] They spoke."
     assert len(writer.generations) == 1
 
 
@@ -227,9 +247,9 @@ async def test_a_failing_summary_leaves_the_marker_and_is_tried_again() -> None:
     desk = Desk(InMemoryTurns(), writer=writer)
     await filled(desk.assembler(), 16)
     asking = asked("now", parent_id="t15", model=SUMMARISING)
-    assert texts(await desk.assembler().assemble(asking))[0] == LEFT_OUT
+    assert told(desk, await desk.assembler().assemble(asking))[0] == f"system: {LEFT_OUT}"
     writer.error = None
-    assert texts(await desk.assembler().assemble(asking))[0].startswith("[Summary")
+    assert told(desk, await desk.assembler().assemble(asking))[0].startswith("system: [Summary")
 
 
 async def test_a_model_that_does_not_summarise_is_not_asked_to() -> None:
@@ -237,7 +257,7 @@ async def test_a_model_that_does_not_summarise_is_not_asked_to() -> None:
     desk = Desk(InMemoryTurns(), writer=writer)
     await filled(desk.assembler(), 16)
     context = await desk.assembler().assemble(asked("now", parent_id="t15"))
-    assert texts(context)[0] == LEFT_OUT
+    assert told(desk, context)[0] == f"system: {LEFT_OUT}"
     assert not writer.generations
 
 
@@ -247,9 +267,10 @@ async def test_a_summary_is_dropped_when_the_request_needs_its_room() -> None:
     desk = Desk(store, writer=writer)
     await filled(desk.assembler(), 1)
     summary = Summary("t0", 2, "They spoke.")
-    await store.keep_summary("acme", "clever", summary, covers=["t0"], grown_from=None)
+    await store.keep_summary(SCOPE, "clever", summary, covers=["t0"], grown_from=None)
     request = asked("bla " * 171, parent_id="t0", model=SUMMARISING)
-    assert texts(await desk.assembler().assemble(request)) == ["bla " * 171]
+    context = await desk.assembler().assemble(request)
+    assert told(desk, context) == ["user:" + " bla" * 171]
     assert not writer.generations
 
 
@@ -261,15 +282,15 @@ async def test_deleting_a_turn_deletes_what_was_summarised_of_it() -> None:
     await desk.assembler().assemble(asking)
     await desk.assembler().delete_turn(SCOPE, "t0")
     writer.text = "They spoke."
-    assert "CANARY" not in " ".join(texts(await desk.assembler().assemble(asking)))
+    assert "CANARY" not in " ".join(told(desk, await desk.assembler().assemble(asking)))
 
 
 async def test_a_request_that_fits_without_a_summary_is_not_refused_for_one() -> None:
     desk = Desk(InMemoryTurns())
     await filled(desk.assembler(), 2)
-    for words, first in ((160, LEFT_OUT), (175, "bla " * 175)):
+    for words, first in ((160, f"system: {LEFT_OUT}"), (175, "user:" + " bla" * 175)):
         request = asked("bla " * words, parent_id="t1", model=SUMMARISING)
-        assert texts(await desk.assembler().assemble(request))[0] == first
+        assert told(desk, await desk.assembler().assemble(request))[0] == first
     with pytest.raises(InputTooLong) as caught:
         await desk.assembler().assemble(asked("bla " * 178, parent_id="t1", model=SUMMARISING))
     assert caught.value.details["max_tokens"] == "180"
@@ -278,10 +299,11 @@ async def test_a_request_that_fits_without_a_summary_is_not_refused_for_one() ->
 async def test_another_persons_scope_shows_only_their_own_memories() -> None:
     memory = FactMemory()
     memory.keep("m1", "rex is a dog")
-    assembler = Desk(InMemoryTurns(), memory).assembler()
-    await turn(assembler, 0, WIDE)
-    context = await assembler.assemble(asked("hi", parent_id="t0", scope=Scope("acme")))
-    assert "<memory>" not in " ".join(texts(context))
+    desk = Desk(InMemoryTurns(), memory)
+    await turn(desk.assembler(), 0, WIDE)
+    asking = asked("hi", parent_id="t0", scope=Scope("acme", "main"))
+    context = await desk.assembler().assemble(asking)
+    assert "<memory>" not in " ".join(told(desk, context))
 
 
 _words = st.integers(0, 30)
@@ -293,7 +315,8 @@ async def test_trimming_never_parts_a_call_from_its_result(
     turns: list[tuple[int, bool]], summarises: bool
 ) -> None:
     model = SUMMARISING if summarises else PLAIN
-    assembler = Desk(InMemoryTurns()).assembler()
+    desk = Desk(InMemoryTurns())
+    assembler = desk.assembler()
     parent_id = ""
     waiting = False
     for number, (words, calls) in enumerate(turns):
@@ -305,17 +328,88 @@ async def test_trimming_never_parts_a_call_from_its_result(
         answered += [call("f")] if calls else []
         await assembler.record(recorded(f"t{number}", parent_id, said, answered))
         parent_id, waiting = f"t{number}", calls
-        assert _paired(context)
+        assert _paired(told(desk, context))
 
 
-def _paired(context: Context) -> bool:
+def _paired(messages: Sequence[str]) -> bool:
     expected: list[str] = []
-    for message in context.messages:
-        if message.role is Role.TOOL:
-            if not expected or message.tool_call_id != expected.pop(0):
+    for message in messages:
+        role, _, text = message.partition(": ")
+        if role == "tool":
+            if not expected or text.split()[0] != expected.pop(0):
                 return False
         elif expected:
             return False
         else:
-            expected = [made.id for made in message.tool_calls]
+            expected = re.findall(r"(\w+):look_up", text)
     return not expected
+
+
+async def test_ids_that_were_kept_and_stand_in_the_prompt_again_are_counted() -> None:
+    desk = Desk(InMemoryTurns())
+    assembler = desk.assembler()
+    first = await assembler.assemble(asked("question a"))
+    assert first.inherited_ids == 0
+    await assembler.record(recorded("a", kept_ids=KeptIds("plain", 0, first.prompt_ids)))
+    again = await assembler.assemble(asked("now", parent_id="a"))
+    assert again.inherited_ids == len(first.prompt_ids)
+    other = await assembler.assemble(asked("now", parent_id="a", model=WIDE))
+    assert other.inherited_ids == 0
+
+
+async def test_every_fact_that_stands_in_the_prompt_is_named_once() -> None:
+    memory = FactMemory()
+    memory.keep("p1", "Be brief", Kind.PREFERENCE)
+    memory.keep("m1", "rex is a dog")
+    memory.keep("m2", "tom is a cat")
+    memory.keep("m3", "kim is a bird")
+    assembler = Desk(InMemoryTurns(), memory).assembler()
+    await assembler.record(recorded("a", memory_ids=["m1", "m2"]))
+    context = await assembler.assemble(asked("and rex", parent_id="a"))
+    assert (context.memory_ids, context.fact_ids) == (["m1"], ["p1", "m1", "m2"])
+    produced = await assembler.assemble(asked("hi", parent_id="a", memory_ids=["m3"]))
+    assert produced.fact_ids == ["p1", "m1", "m2", "m3"]
+
+
+async def test_it_is_known_up_to_which_erasure_the_facts_were_read() -> None:
+    """Asked for before the facts are read: what is erased meanwhile counts as not known."""
+    store = InMemoryTurns()
+
+    class ErasedMeanwhile(FactMemory):
+        async def recall(
+            self, scope: Scope, *, query: str = "", fact_ids: Sequence[str] = ()
+        ) -> Recollection:
+            await store.forget_facts(Erasure(5, scope, ["m1"]))
+            return await super().recall(scope, query=query, fact_ids=fact_ids)
+
+    await store.forget_facts(Erasure(4, SCOPE, ["m1"]))
+    assembler = Desk(store, ErasedMeanwhile()).assembler()
+    assert (await assembler.assemble(asked("hi"))).erasures_known == 4
+
+
+async def test_a_model_that_sees_is_shown_the_pictures_that_were_kept_in_their_order() -> None:
+    desk = Desk(InMemoryTurns())
+    assembler = desk.assembler()
+    pictures = [replace(PICTURE, content=bytes([number])) for number in range(4)]
+    dropped = sent(Role.USER, pictures[0], "bla " * 120)
+    await assembler.record(recorded("a", said=[dropped]))
+    await assembler.record(recorded("b", "a", [sent(Role.USER, "see", pictures[1], pictures[2])]))
+    asking = sent(Role.USER, pictures[3], "bla " * 50)
+    seeing = asked("", input=[asking], parent_id="b", model=SEEING)
+    context = await assembler.assemble(seeing)
+    assert context.pictures == pictures[1:]
+    assert told(desk, context)[1] == "user: see <picture> <picture>"
+
+
+async def test_what_cannot_be_read_is_told_by_the_system_and_asks_memory_for_nothing() -> None:
+    desk = Desk(InMemoryTurns())
+    asking = asked("", input=[sent(Role.USER, PICTURE, "Hello")])
+    context = await desk.assembler().assemble(asking)
+    assert told(desk, context) == [
+        "system: [The user's next message comes with a picture."
+        " This model reads text only and does not see it.]",
+        "user: Hello",
+    ]
+    await desk.assembler().assemble(replace(asking, input=[sent(Role.USER, PICTURE)]))
+    assert isinstance(desk.memory, FactMemory)
+    assert [query for _, query, _ in desk.memory.asked] == ["Hello", ""]

@@ -4,11 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.context_assembly.api import Assembly, Item, Reasoning, Text
-from services.context_assembly.layout import UNANSWERED, Conversation, Shown, lay_out
+from services.context_assembly.api import Assembly
+from services.context_assembly.layout import Conversation, Shown, lay_out
+from services.context_assembly.messages import UNANSWERED
 from services.context_assembly.ports import PastTurn, Path, Summary
-from services.shared.chat import Message, Role, ToolCall
+from services.shared.conversation import Item, Reasoning, Role, said
 from services.shared.errors import Malformed
+from services.shared.tools import ToolCall
+from services.tokenizer.api import TemplateMessage
 from tests.fakes.context_assembly import (
     asked,
     assistant,
@@ -35,17 +38,21 @@ def laid_out(
     return lay_out(path or Path(), assembly, Shown())
 
 
-def messages(conversation: Conversation) -> list[Message]:
+def messages(conversation: Conversation) -> list[TemplateMessage]:
     said = [message for exchange in conversation.exchanges for message in exchange.messages]
-    return [*conversation.head, *said]
+    return [each.message for each in (*conversation.head, *said)]
 
 
 def outline(conversation: Conversation) -> list[list[str]]:
     """Role and text of each message, by exchange."""
     return [
-        [f"{message.role}: {message.text}" for message in exchange.messages]
+        [f"{said.message.role}: {said.message.text}" for said in exchange.messages]
         for exchange in conversation.exchanges
     ]
+
+
+def head(conversation: Conversation) -> list[str]:
+    return [f"{said.message.role}: {said.message.text}" for said in conversation.head]
 
 
 def look_up(*ids: str) -> tuple[ToolCall, ...]:
@@ -69,18 +76,18 @@ def test_history_stands_before_the_request_and_what_this_turn_has_produced_after
 def test_text_and_calls_of_one_model_message_are_one_message() -> None:
     conversation = laid_out([user("hi")], produced=[assistant("Let me see."), call("a", "1")])
     assert messages(conversation)[1:] == [
-        Message(A, "Let me see.", tool_calls=look_up("a")),
-        Message(T, "1", tool_call_id="a"),
+        TemplateMessage(A, "Let me see.", tool_calls=look_up("a")),
+        TemplateMessage(T, "1", tool_call_id="a"),
     ]
 
 
 def test_own_calls_of_later_rounds_are_messages_of_their_own() -> None:
     conversation = laid_out([user("hi")], produced=[call("a", "1"), call("b", "2")])
     assert messages(conversation)[1:] == [
-        Message(A, tool_calls=look_up("a")),
-        Message(T, "1", tool_call_id="a"),
-        Message(A, tool_calls=look_up("b")),
-        Message(T, "2", tool_call_id="b"),
+        TemplateMessage(A, tool_calls=look_up("a")),
+        TemplateMessage(T, "1", tool_call_id="a"),
+        TemplateMessage(A, tool_calls=look_up("b")),
+        TemplateMessage(T, "2", tool_call_id="b"),
     ]
 
 
@@ -88,20 +95,20 @@ def test_parallel_own_calls_are_one_message_with_the_results_in_order() -> None:
     produced = [call("a", "1"), call("b", "2", parallel=True), call("c", "3")]
     conversation = laid_out([user("hi")], produced=produced)
     assert messages(conversation)[1:] == [
-        Message(A, tool_calls=look_up("a", "b")),
-        Message(T, "1", tool_call_id="a"),
-        Message(T, "2", tool_call_id="b"),
-        Message(A, tool_calls=look_up("c")),
-        Message(T, "3", tool_call_id="c"),
+        TemplateMessage(A, tool_calls=look_up("a", "b")),
+        TemplateMessage(T, "1", tool_call_id="a"),
+        TemplateMessage(T, "2", tool_call_id="b"),
+        TemplateMessage(A, tool_calls=look_up("c")),
+        TemplateMessage(T, "3", tool_call_id="c"),
     ]
 
 
 def test_a_callers_calls_without_a_result_between_them_are_one_message() -> None:
     request: list[Item] = [user("hi"), call("a"), call("b"), result("b", "2"), result("a", "1")]
     assert messages(laid_out(request))[1:] == [
-        Message(A, tool_calls=look_up("a", "b")),
-        Message(T, "1", tool_call_id="a"),
-        Message(T, "2", tool_call_id="b"),
+        TemplateMessage(A, tool_calls=look_up("a", "b")),
+        TemplateMessage(T, "1", tool_call_id="a"),
+        TemplateMessage(T, "2", tool_call_id="b"),
     ]
 
 
@@ -137,7 +144,7 @@ def test_a_result_that_comes_late_goes_to_its_call_and_is_this_turns() -> None:
 
 def test_a_call_without_a_result_says_so() -> None:
     path = past(([user("hi")], [call("f")]))
-    assert messages(laid_out([user("never mind")], path))[2] == Message(
+    assert messages(laid_out([user("never mind")], path))[2] == TemplateMessage(
         T, UNANSWERED, tool_call_id="f"
     )
 
@@ -166,7 +173,7 @@ def test_a_stored_result_whose_call_is_gone_is_left_out() -> None:
 def test_what_the_application_says_first_is_the_head() -> None:
     path = past(([developer("Be brief."), user("one")], [assistant("1")]))
     conversation = laid_out([user("two")], path)
-    assert conversation.head == [Message(Role.DEVELOPER, "Be brief.")]
+    assert head(conversation) == ["developer: Be brief."]
     assert outline(conversation)[0] == ["user: one", "assistant: 1"]
 
 
@@ -174,13 +181,13 @@ def test_the_head_stays_when_the_path_begins_later() -> None:
     root = PastTurn("t0", [developer("Be brief."), user("one")], [], [])
     path = Path([PastTurn("t9", [user("nine")], [], [])], root=root, cut=True)
     conversation = laid_out([user("ten")], path)
-    assert conversation.head == [Message(Role.DEVELOPER, "Be brief.")]
+    assert head(conversation) == ["developer: Be brief."]
     assert outline(conversation) == [["user: nine"], ["user: ten"]]
 
 
 def test_a_request_without_history_has_its_own_head() -> None:
     conversation = laid_out([developer("Be brief."), user("one"), developer("Now.")])
-    assert conversation.head == [Message(Role.DEVELOPER, "Be brief.")]
+    assert head(conversation) == ["developer: Be brief."]
     assert outline(conversation) == [["user: one", "developer: Now."]]
 
 
@@ -205,7 +212,7 @@ def test_what_a_summary_covers_is_left_out() -> None:
     )
     covered = Path(path.turns, Summary("t0", 3, "They counted."), path.root)
     conversation = laid_out([user("three")], covered)
-    assert conversation.head == [Message(Role.DEVELOPER, "Be brief.")]
+    assert head(conversation) == ["developer: Be brief."]
     assert outline(conversation) == [["user: two", "assistant: 2"], ["user: three"]]
 
 
@@ -292,7 +299,7 @@ _items = st.lists(
         st.builds(lambda: user("question")),
         st.builds(lambda: assistant("answer")),
         st.builds(lambda: developer("rule")),
-        st.builds(lambda: Text("s", Role.SYSTEM, "rule")),
+        st.builds(lambda: said("s", Role.SYSTEM, "rule")),
         st.builds(lambda: Reasoning("r", "hm")),
         _ids.map(call),
         st.builds(
@@ -316,7 +323,7 @@ def test_no_call_is_ever_parted_from_its_result(
         return
     for exchange in conversation.exchanges:
         expected: list[str] = []
-        for message in exchange.messages:
+        for message in (each.message for each in exchange.messages):
             if message.role is T:
                 assert message.tool_call_id == expected.pop(0)
             else:

@@ -1,10 +1,11 @@
 from structlog.testing import capture_logs
 
+from services.context_assembly.layout import Shown
 from services.context_assembly.memories import Recaller
 from services.context_assembly.ports import PastTurn, Path
 from services.memory.api import Kind
-from services.shared.chat import Scope
 from services.shared.errors import Unavailable
+from services.shared.scope import Scope
 from tests.fakes.context_assembly import (
     SCOPE,
     FactMemory,
@@ -68,10 +69,10 @@ async def test_a_long_text_asks_with_its_beginning_and_its_end() -> None:
 async def test_a_scope_without_a_user_has_no_memory_at_all() -> None:
     memory = remembering()
     shown = await Recaller(memory, query_chars=50).recall(
-        asked("who is Rex", scope=Scope("acme")), PATH
+        asked("who is Rex", scope=Scope("acme", "main")), PATH
     )
     assert memory.asked == []
-    assert (shown.preferences, shown.facts, shown.ids) == ((), {}, ())
+    assert shown == Shown()
 
 
 async def test_preferences_are_in_the_order_of_their_age() -> None:
@@ -80,7 +81,11 @@ async def test_preferences_are_in_the_order_of_their_age() -> None:
     memory.keep("p3", "Call me Ann", Kind.PREFERENCE, at=3)
     memory.keep("p1", "No meat", Kind.PREFERENCE, at=1)
     shown = await Recaller(memory, query_chars=50).recall(asked("hi"), Path())
-    assert shown.preferences == ["No meat", "Be brief", "Call me Ann"]
+    assert [*shown.preferences.items()] == [
+        ("p1", "No meat"),
+        ("p2", "Be brief"),
+        ("p3", "Call me Ann"),
+    ]
 
 
 async def test_without_memory_the_turn_goes_on_and_says_so_without_its_words() -> None:

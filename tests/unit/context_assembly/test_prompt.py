@@ -1,12 +1,22 @@
 from collections.abc import Sequence
 
-from services.context_assembly.api import Assembly, Item
+from services.context_assembly import substitutes
+from services.context_assembly.api import Assembly
 from services.context_assembly.layout import Shown, lay_out
 from services.context_assembly.ports import PastTurn, Path, Summary
 from services.context_assembly.prompt import LEFT_OUT, Prompt, prompt_of
-from services.shared.chat import Message, Role
-from services.tokenizer.api import Candidate
-from tests.fakes.context_assembly import asked, assistant, call, developer, result, user
+from services.shared.conversation import Audio, Compaction, Item, Role
+from services.tokenizer.api import Candidate, TemplateMessage
+from tests.fakes.context_assembly import (
+    PICTURE,
+    asked,
+    assistant,
+    call,
+    developer,
+    result,
+    sent,
+    user,
+)
 
 S, U, A = Role.SYSTEM, Role.USER, Role.ASSISTANT
 TURNS = [PastTurn(f"t{n}", [user(f"q{n}")], [assistant(f"a{n}")], []) for n in range(3)]
@@ -17,7 +27,8 @@ def prompted(
     assembly: Assembly, path: Path | None = None, preferences: Sequence[str] = ()
 ) -> Prompt:
     path = path or Path()
-    return prompt_of(assembly, path, lay_out(path, assembly, Shown()), preferences)
+    shown = Shown({f"p{n}": text for n, text in enumerate(preferences)})
+    return prompt_of(assembly, path, lay_out(path, assembly, shown), shown)
 
 
 def outline(candidates: Sequence[Candidate]) -> list[tuple[int, str]]:
@@ -47,7 +58,7 @@ def test_absent_parts_leave_no_blank_lines() -> None:
 
 
 def test_there_is_no_system_message_without_parts() -> None:
-    assert prompted(asked("hi")).candidates() == [Candidate(Message(U, "hi"))]
+    assert prompted(asked("hi")).candidates() == [Candidate(TemplateMessage(U, "hi"))]
 
 
 def test_stored_exchanges_may_be_dropped_oldest_first_and_the_request_never() -> None:
@@ -111,7 +122,7 @@ def test_a_summary_stands_before_what_it_does_not_cover_and_goes_with_it() -> No
 def test_unread_turns_leave_the_marker() -> None:
     path = Path(TURNS[1:2], root=TURNS[0], cut=True)
     candidates = prompted(asked("now", parent_id="t1"), path).candidates()
-    assert candidates[0] == Candidate(Message(S, LEFT_OUT), 1)
+    assert candidates[0] == Candidate(TemplateMessage(S, LEFT_OUT), 1)
 
 
 def test_a_new_summary_takes_the_place_of_exchanges() -> None:
@@ -126,18 +137,46 @@ def test_a_new_summary_takes_the_place_of_exchanges() -> None:
     assert [candidate.unit for candidate in alone.candidates()] == [0, 1, 0]
 
 
-def test_folded_there_is_one_system_message_and_nothing_new_beside_it() -> None:
+def test_another_form_says_what_is_ours_in_one_system_message_and_the_last_leaves_it_out() -> None:
     root = PastTurn("t0", [developer("Rule."), user("q0")], [assistant("a0")], [])
-    path = Path(TURNS[1:2], Summary("t0", 3, "They met."), root=root)
-    assembly = asked("now", parent_id="t1", instructions="Sell.")
-    assert prompted(assembly, path).folded() == [
-        Candidate(Message(S, "Sell.\n\nRule.")),
-        Candidate(Message(U, "[Summary of earlier turns]\nThey met.\n\nq1"), 1),
-        Candidate(Message(A, "a1"), 1),
-        Candidate(Message(U, "now")),
+    later = PastTurn("t1", [sent(U, PICTURE, "q1")], [assistant("a1")], [])
+    path = Path([later], Summary("t0", 3, "They met."), root=root)
+    saying = [Compaction("c", "They parted."), sent(U, Audio("audio/wav", b"RIFF"))]
+    assembly = asked("", input=saying, parent_id="t1", instructions="Sell.")
+    exchanged = [
+        Candidate(TemplateMessage(U, "q1"), 1),
+        Candidate(TemplateMessage(A, "a1"), 1),
+        Candidate(TemplateMessage(U)),
+    ]
+    ours = (
+        "[Summary of earlier turns]\nThey met.\n\n[Summary of earlier turns]\nThey parted.\n\n"
+        "[Parts of this conversation are pictures and audio recordings."
+        " This model reads text only and does not see them.]"
+    )
+    assert list(prompted(assembly, path).other_forms()) == [
+        [Candidate(TemplateMessage(S, f"Sell.\n\nRule.\n\n{ours}")), *exchanged],
+        [Candidate(TemplateMessage(S, "Sell.\n\nRule.")), *exchanged],
     ]
 
 
-def test_folded_a_prompt_that_says_nothing_itself_is_as_it_was() -> None:
-    prompt = prompted(asked("now", parent_id="t2"), PATH)
-    assert prompt.folded() == prompt.candidates()
+def test_what_the_application_cannot_show_is_told_in_the_one_system_message() -> None:
+    saying = [sent(Role.DEVELOPER, "Rule.", PICTURE), user("q")]
+    first, last = prompted(asked("", input=saying)).other_forms()
+    assert outline(first) == [
+        (0, f"Rule.\n\n{substitutes.anywhere([PICTURE], sees=False)}"),
+        (0, "q"),
+    ]
+    assert outline(last) == [(0, "Rule."), (0, "q")]
+
+
+def test_a_prompt_in_which_nothing_is_ours_has_no_other_form() -> None:
+    assert not list(prompted(asked("now", parent_id="t2"), PATH).other_forms())
+
+
+def test_what_is_ours_and_what_is_shown_go_with_their_exchange() -> None:
+    turns = [PastTurn(f"t{n}", [sent(U, PICTURE, f"q{n}")], [], []) for n in range(2)]
+    path = Path(turns, root=turns[0])
+    prompt = prompted(asked("now", parent_id="t1"), path)
+    assert [candidate.unit for candidate in prompt.candidates()] == [1, 1, 2, 2, 0]
+    assert [said.message.text for said in prompt.kept(1)][1:] == ["q1", "now"]
+    assert [said.message.text for said in prompt.kept(2)] == ["now"]

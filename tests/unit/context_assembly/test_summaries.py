@@ -5,13 +5,25 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.context_assembly.adapters.in_memory import InMemoryTurns
-from services.context_assembly.api import Item, Reasoning
-from services.context_assembly.layout import Entry, Shown, lay_out
+from services.context_assembly.layout import Shown, lay_out
+from services.context_assembly.messages import Entry
 from services.context_assembly.ports import Path, Summary, SummaryFailed
 from services.context_assembly.summaries import Compactor, ModelSummariser, transcript
 from services.inference.api import Delta, Generation, Piece, QueueFull, Sampling
+from services.shared.conversation import (
+    Call,
+    Compaction,
+    File,
+    Item,
+    Reasoning,
+    Refusal,
+    Role,
+    RunBy,
+)
 from services.shared.deadline import due_in
 from tests.fakes.context_assembly import (
+    PICTURE,
+    SCOPE,
     SUMMARISING,
     WordTokenizer,
     Writer,
@@ -21,13 +33,14 @@ from tests.fakes.context_assembly import (
     developer,
     recorded,
     result,
+    sent,
     summariser,
     user,
 )
 
 
 async def summarise(made: ModelSummariser, earlier: str = "", said: str = "User: hi") -> str:
-    return await made.summarise(SUMMARISING, "acme", earlier, said)
+    return await made.summarise(SUMMARISING, SCOPE, earlier, said)
 
 
 async def test_the_model_writes_a_bounded_summary_of_the_transcript() -> None:
@@ -97,8 +110,15 @@ def test_a_transcript_has_all_that_was_said_but_memories_and_reasoning() -> None
         call("f"),
         result("f", "old"),
         assistant("An old dog."),
+        sent(Role.USER, "See:", PICTURE, PICTURE),
+        sent(Role.ASSISTANT, Refusal("No.")),
+        call("f"),
+        result("f", File("a.pdf"), "read"),
+        Call("fc", "c", "look_up", "{}", run_by=RunBy.SERVER),
+        Compaction("c", "They met.", opaque="x"),
+        Compaction("c", opaque="x"),
     ]
-    entries = [Entry(item, "t0", n, ["Rex is a dog"]) for n, item in enumerate(items, 1)]
+    entries = [Entry(item, "t0", n, {"m1": "Rex is a dog"}) for n, item in enumerate(items, 1)]
     assert transcript(entries).splitlines() == [
         "Instructions: Be brief.",
         "User: Who is Rex?",
@@ -107,6 +127,12 @@ def test_a_transcript_has_all_that_was_said_but_memories_and_reasoning() -> None
         "Assistant called look_up with {}",
         "Result: old",
         "Assistant: An old dog.",
+        *("User: See:", "[a picture]", "[a picture]"),
+        "Assistant: No.",
+        "Assistant called look_up with {}",
+        *("Result: [a file]", "read"),
+        "Assistant called look_up with {}",
+        *("[Summary of what came before]", "They met."),
     ]
 
 
@@ -120,7 +146,7 @@ async def stored() -> InMemoryTurns:
 async def compacted(
     store: InMemoryTurns, writer: Writer, exchanges: int, request: list[Item] | None = None
 ) -> Summary | None:
-    path = await store.path("acme", "t1", "clever", 10**6)
+    path = await store.path(SCOPE, "t1", "clever", 10**6)
     assert path
     assembly = asked(
         "", input=request or [user("now")], parent_id="t1", model=SUMMARISING, truncate_input=True
@@ -131,7 +157,7 @@ async def compacted(
 
 
 async def kept(store: InMemoryTurns) -> Summary | None:
-    path = await store.path("acme", "t1", "clever", 10**6)
+    path = await store.path(SCOPE, "t1", "clever", 10**6)
     assert path
     return path.summary
 
@@ -140,7 +166,7 @@ async def test_a_summary_is_kept_for_the_last_turn_that_it_covers() -> None:
     store = await stored()
     summary = await compacted(store, Writer(), 1)
     assert summary == Summary("t0", 2, "They spoke.")
-    path = await store.path("acme", "t1", "clever", 10**6)
+    path = await store.path(SCOPE, "t1", "clever", 10**6)
     assert path
     assert path.summary == summary
 
@@ -172,7 +198,7 @@ async def test_a_summary_of_what_was_erased_meanwhile_is_not_used() -> None:
 
     class Erasing(Writer):
         async def generate(self, generation: Generation) -> AsyncGenerator[Piece, None]:
-            await store.erase("acme", "t0")
+            await store.erase(SCOPE, "t0")
             yield Piece((Delta(0, text="They spoke."),))
 
     assert await compacted(store, Erasing(), 1) is None

@@ -1,14 +1,19 @@
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from services.context_assembly.api import KeptIds
 from services.context_assembly.client import connect_context_assembly
 from services.context_assembly.config import ContextAssemblyConfig
 from services.context_assembly.server import ContextAssemblyServer
 from services.context_assembly.wiring import SERVICE, build
+from services.memory.api import Erasure
+from services.memory.server import MemoryServer
 from services.shared.server import serving
-from tests.fakes.context_assembly import SCOPE, recorded
+from tests.fakes.context_assembly import SCOPE, FactMemory, recorded
 
 
 async def test_turns_outlive_the_process_in_a_file(tmp_path: Path) -> None:
@@ -26,6 +31,24 @@ async def test_turns_outlive_the_process_in_a_file(tmp_path: Path) -> None:
         connect_context_assembly(f"localhost:{port}", timeout=5) as client,
     ):
         assert await client.get_turn(SCOPE, "a") == recorded("a")
+
+
+async def test_what_memory_erases_is_forgotten() -> None:
+    memory = FactMemory()
+    memory.erasures.append(Erasure(1, SCOPE, ["m1"]))
+    turn = recorded("a", kept_ids=KeptIds("plain", 0, [1, 2], ["m1"]))
+    async with serving([MemoryServer(memory)], "localhost:0", grace=0) as remembering:  # type: ignore[arg-type]
+        config = ContextAssemblyConfig(
+            turns_url="memory:", memory_address=f"localhost:{remembering}"
+        )
+        async with (
+            build(config, CollectorRegistry()) as servers,
+            serving(servers, "localhost:0", grace=0) as port,
+            connect_context_assembly(f"localhost:{port}", timeout=5) as client,
+        ):
+            await client.record(turn)
+            await asyncio.wait_for(memory.followed.wait(), 10)
+            assert await client.get_turn(SCOPE, "a") == replace(turn, kept_ids=None)
 
 
 async def test_conversations_in_memory_are_warned_of() -> None:

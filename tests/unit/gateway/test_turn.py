@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from services.context_assembly.api import Call, Text
+from services.context_assembly.api import KeptIds
 from services.gateway.api import (
     Ask,
     ChoiceEnded,
     Completed,
+    Failed,
     Finish,
     InputBlocked,
     InvalidRequest,
@@ -35,17 +36,32 @@ from services.inference.api import (
     QueueFull,
     Sampling,
 )
-from services.shared.chat import Role, Tool, ToolChoice, ToolMode
+from services.shared.conversation import (
+    Call,
+    CallOutcome,
+    Item,
+    Message,
+    Picture,
+    Role,
+    RunBy,
+    Text,
+    said,
+)
 from services.shared.errors import DeadlineExceeded
-from tests.fakes.mesh import Script, Surroundings, calls, finished, says, surroundings
+from services.shared.tools import Tool, ToolChoice, ToolMode
+from tests.fakes.mesh import BOUNDS, Script, Surroundings, calls, finished, says, surroundings
 
-HELLO = Ask("demo", (Text("msg_0", Role.USER, "hello there"),))
+HELLO = Ask("demo", (said("msg_0", Role.USER, "hello there"),))
 CITY = Tool("city", "Find a city.", '{"type": "object"}')
 
 
 async def run(mesh: Surroundings, ask: Ask) -> list[TurnEvent]:
+    """The events of a whole turn; raises what it failed with."""
     session = await mesh.front.session(mesh.key)
-    return [event async for event in session.respond(ask)]
+    events = [numbered.event async for numbered in session.respond(ask)]
+    if isinstance(events[-1], Failed):
+        raise events[-1].error()
+    return events
 
 
 def text(events: Sequence[TurnEvent], index: int = 0) -> str:
@@ -56,6 +72,12 @@ def text(events: Sequence[TurnEvent], index: int = 0) -> str:
 def response(events: Sequence[TurnEvent]) -> Response:
     assert isinstance(events[-1], Completed)
     return events[-1].response
+
+
+def output(item: Item) -> str:
+    assert isinstance(item, Call)
+    assert item.outcome
+    return item.outcome.text
 
 
 def finish(events: Sequence[TurnEvent], index: int = 0) -> Finish:
@@ -70,7 +92,8 @@ async def test_a_turn_starts_streams_and_is_recorded_before_it_is_complete() -> 
         assert isinstance(events[0], Started)
         assert text(events) == "Hello Ada."
         assert finish(events) is Finish.STOP
-        kept = mesh.context.turns["acct_1", done.id]
+        (kept,) = mesh.context.recorded
+        assert kept.id == done.id
         assert kept.input == HELLO.input
         assert kept.output == done.output
         assert kept.memory_ids == ("mem_1",)
@@ -80,7 +103,7 @@ async def test_a_turn_starts_streams_and_is_recorded_before_it_is_complete() -> 
 async def test_what_is_not_to_be_stored_is_not() -> None:
     async with surroundings(says("Hello.")) as mesh:
         await run(mesh, replace(HELLO, store=False))
-        assert not mesh.context.turns
+        assert not mesh.context.recorded
 
 
 async def test_the_account_says_how_its_owner_wants_it() -> None:
@@ -96,7 +119,7 @@ async def test_an_applications_key_has_no_memory_until_it_names_somebody() -> No
     async with surroundings(says("a"), says("b"), account=application) as mesh:
         await run(mesh, HELLO)
         await run(mesh, replace(HELLO, safety_identifier="u1"))
-        nobody, somebody = (assembly.scope.user for assembly in mesh.context.assemblies)
+        nobody, somebody = (assembly.scope.person for assembly in mesh.context.assemblies)
         assert nobody == ""
         assert somebody == "person:u1"
 
@@ -105,7 +128,7 @@ async def test_nobody_can_pass_for_a_personal_accounts_owner() -> None:
     async with surroundings(says("a"), says("b")) as mesh:
         await run(mesh, HELLO)
         await run(mesh, replace(HELLO, safety_identifier="owner"))
-        owner, other = (assembly.scope.user for assembly in mesh.context.assemblies)
+        owner, other = (assembly.scope.person for assembly in mesh.context.assemblies)
         assert owner != other
 
 
@@ -115,8 +138,9 @@ async def test_the_meshs_own_call_runs_inside_the_turn() -> None:
         done = response(events)
         call, answer = done.output
         assert isinstance(call, Call)
-        assert (call.own, call.arguments, call.output) == (True, '{"n": 21}', "42")
-        assert isinstance(answer, Text)
+        assert (call.run_by, call.arguments) == (RunBy.MESH, '{"n": 21}')
+        assert call.outcome == CallOutcome((Text("42"),))
+        assert isinstance(answer, Message)
         assert text(events) == "It is 42."
         again = mesh.context.assemblies[1]
         assert again.produced == [call]
@@ -128,14 +152,14 @@ async def test_own_calls_of_one_round_run_together() -> None:
     script = calls(("double", '{"n": 1}'), ("double", '{"n": 2}'))
     async with surroundings(script, says("ok")) as mesh:
         done = response(await run(mesh, HELLO))
-        assert [item.output for item in done.output if isinstance(item, Call)] == ["2", "4"]
+        assert [output(item) for item in done.output[:2]] == ["2", "4"]
 
 
 async def test_a_tool_that_nobody_offered_is_told_to_be_absent() -> None:
     async with surroundings(calls(("nothing", "{}")), says("Sorry.")) as mesh:
         call, _ = response(await run(mesh, HELLO)).output
         assert isinstance(call, Call)
-        assert (call.failed, call.output) == (True, "error: there is no such tool")
+        assert call.outcome == CallOutcome((Text("error: there is no such tool"),), failed=True)
 
 
 async def test_a_callers_function_ends_the_turn() -> None:
@@ -143,7 +167,7 @@ async def test_a_callers_function_ends_the_turn() -> None:
         events = await run(mesh, replace(HELLO, functions=(CITY,)))
         (call,) = response(events).output
         assert isinstance(call, Call)
-        assert (call.own, call.name, call.arguments) == (False, "city", '{"q": "Oslo"}')
+        assert (call.run_by, call.name, call.arguments) == (RunBy.CALLER, "city", '{"q": "Oslo"}')
         assert finish(events) is Finish.FUNCTION_CALLS
         assert not mesh.tools.ran
 
@@ -153,7 +177,7 @@ async def test_an_own_call_beside_a_callers_is_run_and_the_turn_ends() -> None:
     async with surroundings(script) as mesh:
         events = await run(mesh, replace(HELLO, functions=(CITY,)))
         by_name = {item.name: item for item in response(events).output if isinstance(item, Call)}
-        assert by_name["double"].output == "2"
+        assert output(by_name["double"]) == "2"
         assert finish(events) is Finish.FUNCTION_CALLS
 
 
@@ -178,11 +202,12 @@ async def test_what_a_tool_returns_is_screened_before_the_model_reads_it() -> No
     async with surroundings(calls(("leak", "{}")), says("Sorry.")) as mesh:
         call, _ = response(await run(mesh, HELLO)).output
         assert isinstance(call, Call)
-        assert "forbidden" not in call.output
+        assert call.outcome
+        assert "forbidden" not in call.outcome.text
 
 
 async def test_blocked_input_never_reaches_the_model() -> None:
-    ask = replace(HELLO, input=(Text("msg_0", Role.USER, "a forbidden wish"),))
+    ask = replace(HELLO, input=(said("msg_0", Role.USER, "a forbidden wish"),))
     async with surroundings(says("never")) as mesh:
         with pytest.raises(InputBlocked) as caught:
             await run(mesh, ask)
@@ -191,11 +216,13 @@ async def test_blocked_input_never_reaches_the_model() -> None:
 
 
 async def test_masked_input_is_what_the_model_reads_and_the_store_keeps() -> None:
-    ask = replace(HELLO, input=(Text("msg_0", Role.USER, "my secret"),))
+    ask = replace(HELLO, input=(said("msg_0", Role.USER, "my secret"),))
     async with surroundings(says("Noted.")) as mesh:
         done = response(await run(mesh, ask))
-        (kept,) = mesh.context.turns["acct_1", done.id].input
-        assert isinstance(kept, Text)
+        (turn,) = mesh.context.recorded
+        assert turn.output == done.output
+        (kept,) = turn.input
+        assert isinstance(kept, Message)
         assert kept.text == "my [masked]"
         assert mesh.context.assemblies[-1].input == (kept,)
 
@@ -230,7 +257,7 @@ async def test_log_probabilities_do_not_tell_what_was_masked() -> None:
 async def test_reasoning_is_an_item_of_its_own() -> None:
     async with surroundings(says("Four.", reasoning="2 + 2")) as mesh:
         kinds = [type(item).__name__ for item in response(await run(mesh, HELLO)).output]
-        assert kinds == ["Reasoning", "Text"]
+        assert kinds == ["Reasoning", "Message"]
 
 
 async def test_blanks_before_a_call_are_no_message() -> None:
@@ -309,7 +336,7 @@ async def test_leaving_stops_the_model() -> None:
     async with surroundings(script) as mesh:
         session = await mesh.front.session(mesh.key)
         async with aclosing(session.respond(HELLO)) as events:
-            assert isinstance(await anext(events), Started)
+            assert isinstance((await anext(events)).event, Started)
             await asyncio.wait_for(script.paused.wait(), 5)
             assert mesh.inference.running == 1
         assert mesh.inference.running == 0
@@ -328,7 +355,7 @@ async def test_leaving_stops_the_tool() -> None:
 
 async def test_a_turn_takes_only_so_long() -> None:
     script = replace(says("never"), pause_before=0)
-    async with surroundings(script, turn_seconds=0.05) as mesh:
+    async with surroundings(script, bounds=replace(BOUNDS, turn_seconds=0.05)) as mesh:
         with pytest.raises(DeadlineExceeded):
             await run(mesh, HELLO)
         assert mesh.inference.running == 0
@@ -349,3 +376,42 @@ async def test_items_end_once_each() -> None:
         ids = [event.item.id for event in events if isinstance(event, ItemDone)]
         assert len(ids) == len(set(ids)) == 3
         assert [item.id for item in response(events).output] == ids
+
+
+async def kept_ids(mesh: Surroundings, ask: Ask = HELLO) -> KeptIds | None:
+    await run(mesh, ask)
+    return mesh.context.recorded[-1].kept_ids
+
+
+async def test_what_the_engine_read_and_wrote_is_kept_as_far_as_it_is_new() -> None:
+    async with surroundings(says("one ", "two"), says("one ", "two")) as mesh:
+        # Two words were read, 0 and 1, and two tokens written, both 1.
+        assert await kept_ids(mesh) == KeptIds("demo", 0, [0, 1, 1, 1], ("mem_1",), 7)
+        mesh.context.inherited_ids = 1
+        assert await kept_ids(mesh) == KeptIds("demo", 1, [1, 1, 1], ("mem_1",), 7)
+
+
+async def test_of_several_rounds_what_the_last_one_read_holds_the_others() -> None:
+    async with surroundings(calls(("double", '{"n": 21}')), says("42")) as mesh:
+        kept = await kept_ids(mesh)
+        assert kept
+        assert kept.ids == [0, 1, 2, 1]  # the result is the third word that was read
+
+
+@pytest.mark.parametrize("said_by_the_model", ["the secret word", "a forbidden word"])
+async def test_nothing_is_kept_of_a_reply_that_was_masked_or_stopped(
+    said_by_the_model: str,
+) -> None:
+    async with surroundings(says("first, ", said_by_the_model)) as mesh:
+        kept = await kept_ids(mesh)
+        assert kept
+        assert kept.ids == [0, 1]
+
+
+async def test_pictures_reach_the_engine_in_their_order_and_no_ids_are_kept_of_them() -> None:
+    first, second = Picture("image/png", b"first"), Picture("image/png", b"second")
+    async with surroundings(says("ok")) as mesh:
+        mesh.context.pictures = [first, second]
+        assert await kept_ids(mesh) is None
+        (generation,) = mesh.inference.generations
+        assert generation.pictures == (first, second)

@@ -4,6 +4,7 @@ from string import printable
 from typing import Any
 
 import pytest
+from chatmesh.conversation.v1 import conversation_pb2 as conversation_pb
 from chatmesh.inference.v1 import inference_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,8 +29,9 @@ from services.inference.api import (
     TokenLogprob,
     Usage,
 )
-from services.shared.chat import Tool, ToolChoice, ToolMode
+from services.shared.conversation import Picture
 from services.shared.errors import Malformed
+from services.shared.tools import Tool, ToolChoice, ToolMode
 
 text = st.text(printable + "é🌞\0", max_size=8)
 count = st.integers(0, 2**31)
@@ -67,8 +69,18 @@ tools = st.lists(st.builds(Tool, text, text, text, st.booleans()), max_size=2).m
 callings = st.builds(
     Calling, tools, st.builds(ToolChoice, st.sampled_from(ToolMode), text), st.booleans()
 )
+pictures = st.builds(Picture, text, st.binary(min_size=1, max_size=8), detail=text)
 generations = st.builds(
-    Generation, text, text, ids, samplings, optional(formats), callings, st.integers(-9, 9), text
+    Generation,
+    text,
+    text,
+    ids,
+    samplings,
+    optional(formats),
+    callings,
+    st.integers(-9, 9),
+    text,
+    st.lists(pictures, max_size=2).map(tuple),
 )
 bare_logprobs = st.builds(TokenLogprob, count, text, number)
 logprobs = st.builds(
@@ -92,7 +104,9 @@ pieces = st.builds(
 parseds = st.builds(
     Parsed, text, text, st.lists(st.builds(ParsedCall, text, text), max_size=2).map(tuple)
 )
-cards = st.builds(ModelCard, text, count, st.booleans(), st.booleans(), st.booleans(), count)
+cards = st.builds(
+    ModelCard, text, count, st.booleans(), st.booleans(), st.booleans(), count, st.booleans()
+)
 reports = st.builds(
     Report,
     st.lists(cards, max_size=2).map(tuple),
@@ -142,6 +156,15 @@ def test_a_format_of_an_unknown_kind_is_malformed() -> None:
     with pytest.raises(Malformed) as caught:
         codec.generation_in(pb.GenerateRequest(format=pb.OutputFormat()))
     assert caught.value.details == {"param": "format"}
+
+
+@pytest.mark.parametrize("empty", [{}, {"url": "https://x/y.png"}, {"file_id": "file_1"}])
+def test_a_picture_without_its_content_is_malformed(empty: dict[str, str]) -> None:
+    request = pb.GenerateRequest(pictures=[conversation_pb.Picture(content=b"1")])
+    request.pictures.add(media_type="image/png", **empty)
+    with pytest.raises(Malformed) as caught:
+        codec.generation_in(request)
+    assert caught.value.details == {"param": "pictures"}
 
 
 def test_a_finish_reason_of_a_newer_server_is_malformed() -> None:

@@ -11,7 +11,7 @@ import pytest
 from services.memory.api import Fact, Kind
 from services.memory.forgetting import meant
 from services.memory.index import Index
-from services.memory.ports import Holding, Kept
+from services.memory.ports import EmbeddedFact, ScopeFacts
 from services.shared.embedder import Embedder, open_embedder
 from tests.fakes.memory import lines, pairs
 
@@ -27,7 +27,7 @@ def embedder() -> Iterator[Embedder]:
 def index_of(texts: Sequence[str], embedder: Embedder) -> Index:
     facts = [Fact(str(row), text, Kind.FACT, row, row) for row, text in enumerate(texts)]
     pairs = zip(facts, embedder.embed_now(texts), strict=True)
-    return Index(Holding(1, [Kept(fact, vector) for fact, vector in pairs]))
+    return Index(ScopeFacts(1, [EmbeddedFact(fact, vector) for fact, vector in pairs]))
 
 
 def forgotten(query: str, index: Index, embedder: Embedder) -> set[str]:

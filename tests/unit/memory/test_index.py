@@ -2,20 +2,20 @@ import pytest
 
 from services.memory.api import Fact, Kind
 from services.memory.index import Index
-from services.memory.ports import Holding, Kept
+from services.memory.ports import EmbeddedFact, ScopeFacts
 from tests.fakes.memory import WordEmbedder
 
 EMBEDDER = WordEmbedder()
 TEXTS = ["my dog is called Rex", "I live in Oslo", "I take my coffee without sugar", "🙂", "the of"]
 
 
-def kept(fact_id: str, text: str) -> Kept:
+def kept(fact_id: str, text: str) -> EmbeddedFact:
     (vector,) = EMBEDDER.embed_now([text])
-    return Kept(Fact(fact_id, text, Kind.FACT, 0, 0), vector)
+    return EmbeddedFact(Fact(fact_id, text, Kind.FACT, 0, 0), vector)
 
 
 def index_of(*texts: str) -> Index:
-    return Index(Holding(1, [kept(str(number), text) for number, text in enumerate(texts)]))
+    return Index(ScopeFacts(1, [kept(str(number), text) for number, text in enumerate(texts)]))
 
 
 def found(index: Index, query: str, limit: int = 10) -> list[str]:

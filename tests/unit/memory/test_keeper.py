@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -7,28 +8,12 @@ import pytest
 from services.memory.adapters.in_memory import InMemoryFactStore
 from services.memory.adapters.sqlite import open_fact_store
 from services.memory.api import Kind
-from services.memory.ports import FactStore, Kept
-from services.shared.chat import Scope
+from services.memory.ports import EmbeddedFact, FactStore
 from services.shared.embedder import open_embedder
-from tests.fakes.memory import WordEmbedder, keeper, lines, pairs
+from services.shared.scope import Scope
+from tests.fakes.memory import BusyStore, CountedFeed, WordEmbedder, keeper, lines, pairs
 
-ANN = Scope("acme", "ann")
-
-
-class WatchedStore(InMemoryFactStore):
-    """Counts reads; before the first write, somebody else's comes in between."""
-
-    def __init__(self, between: Sequence[Kept] = ()) -> None:
-        super().__init__()
-        self._between = between
-
-    async def write(
-        self, scope: Scope, revision: int, *, keep: Sequence[Kept], drop: Sequence[str]
-    ) -> int:
-        if between := self._between:
-            self._between = ()
-            await super().write(scope, await self.revision(scope), keep=between, drop=())
-        return await super().write(scope, revision, keep=keep, drop=drop)
+ANN = Scope("acme", "main", "ann")
 
 
 @pytest.fixture
@@ -42,7 +27,7 @@ async def sqlite(tmp_path: Path) -> AsyncIterator[FactStore]:
         yield store
 
 
-async def test_a_user_without_facts_costs_no_embedding(embedder: WordEmbedder) -> None:
+async def test_a_person_without_facts_costs_no_embedding(embedder: WordEmbedder) -> None:
     memory = keeper(InMemoryFactStore(), embedder)
     assert not (await memory.recall(ANN, query="What is my dog called?")).found
     assert not await memory.search(ANN, "my dog", 3)
@@ -82,7 +67,7 @@ async def test_a_write_that_came_between_is_seen_before_deciding_again(
 ) -> None:
     other = keeper(InMemoryFactStore(), embedder)
     theirs = (await other.remember(ANN, "I live in Oslo")).fact
-    store = WatchedStore(between=[Kept(theirs, embedder.embed_now([theirs.text])[0])])
+    store = BusyStore(between=[EmbeddedFact(theirs, embedder.embed_now([theirs.text])[0])])
     memory = keeper(store, embedder)
     kept = await memory.remember(ANN, "I live in Bergen")
     assert kept.replaced == "I live in Oslo"
@@ -143,6 +128,41 @@ async def test_another_process_sees_the_same(sqlite: FactStore, embedder: WordEm
     await ours.forget(ANN, fact_id=fact.id)
     assert await theirs.list_facts(ANN) == []
     assert not await theirs.search(ANN, "Rex", 1)
+
+
+async def test_another_process_hears_what_was_erased(
+    sqlite: FactStore, embedder: WordEmbedder
+) -> None:
+    ours = keeper(sqlite, embedder)
+    theirs = keeper(sqlite, embedder, CountedFeed(sqlite, reread_seconds=0.01))
+    async with aclosing(theirs.watch_erased(0)) as watch:
+        heard = asyncio.ensure_future(anext(watch))
+        fact = (await ours.remember(ANN, "my dog is called Rex")).fact
+        await ours.forget(ANN, fact_id=fact.id)
+        assert (await asyncio.wait_for(heard, 5)).fact_ids == (fact.id,)
+
+
+async def test_said_again_in_the_same_words_a_fact_is_not_told_as_erased(
+    embedder: WordEmbedder,
+) -> None:
+    store = InMemoryFactStore()
+    memory = keeper(store, embedder)
+    for text in ("my dog is called Rex", "my dog is called Rex", "my dog is called Max"):
+        fact = (await memory.remember(ANN, text)).fact
+    assert [erasure.fact_ids for erasure in await store.erasures(0, 10)] == [(fact.id,)]
+
+
+async def test_all_facts_whose_place_a_new_one_takes_are_told_at_once(
+    embedder: WordEmbedder,
+) -> None:
+    store = InMemoryFactStore()
+    memory = keeper(store, embedder)
+    first = (await memory.remember(ANN, "my dog is called Rex")).fact
+    second = (await memory.remember(ANN, "I like tea")).fact
+    await memory.update(ANN, second.id, "my dog's name is Bo")
+    await memory.remember(ANN, "my dog is called Max")
+    told = [erasure.fact_ids for erasure in await store.erasures(0, 10)]
+    assert told == [(second.id,), (first.id, second.id)]
 
 
 async def test_chains_of_updates_leave_the_last_value() -> None:

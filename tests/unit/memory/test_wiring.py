@@ -4,21 +4,21 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from services.memory.api import FactTooLong
 from services.memory.client import connect_memory
 from services.memory.config import MemoryConfig
 from services.memory.wiring import SERVICE
-from services.shared.chat import Scope
+from services.shared.errors import Unavailable
 from services.shared.process import running
+from services.shared.scope import Scope
 
-ANN = Scope("acme", "ann")
+ANN = Scope("acme", "main", "ann")
 ROOT = Path(__file__).parents[3]
 
 
@@ -36,6 +36,25 @@ async def test_serves_what_it_is_configured_to(tmp_path: Path) -> None:
         assert (await memory.recall(ANN, query="What is my canary called?")).found == (fact,)
         with pytest.raises(FactTooLong):
             await memory.remember(ANN, "canary " * 10)
+
+
+async def test_who_watches_for_erasures_does_not_hold_it_up_when_it_stops(tmp_path: Path) -> None:
+    config = MemoryConfig(
+        address="127.0.0.1:0", store_url=f"sqlite:{tmp_path}/memory.sqlite", grace_seconds=60
+    )
+    async with AsyncExitStack() as service:
+        endpoint = await service.enter_async_context(running(SERVICE, config))
+        async with (
+            connect_memory(endpoint.address, timeout=10) as memory,
+            aclosing(memory.watch_erased(0)) as watch,
+        ):
+            fact = (await memory.remember(ANN, "my canary is called Tweety")).fact
+            await memory.forget(ANN, fact_id=fact.id)
+            assert (await asyncio.wait_for(anext(watch), 10)).fact_ids == (fact.id,)
+            waiting = asyncio.ensure_future(anext(watch))
+            await asyncio.wait_for(service.aclose(), 10)
+            with pytest.raises(Unavailable):
+                await waiting
 
 
 async def test_as_a_process_it_logs_nobodys_words_and_that_its_store_ends_with_it() -> None:
@@ -83,9 +102,3 @@ async def started() -> AsyncIterator[asyncio.subprocess.Process]:
 async def said(stderr: asyncio.StreamReader) -> dict[str, Any]:
     line: dict[str, Any] = json.loads(await asyncio.wait_for(stderr.readline(), 60))
     return line
-
-
-@pytest.mark.parametrize("url", ["redis://localhost", "sqlite:", "memory"])
-def test_an_unknown_store_is_refused(url: str) -> None:
-    with pytest.raises(ValidationError):
-        MemoryConfig(store_url=url)

@@ -22,7 +22,7 @@ def changed(tmp_path: Path) -> Path:
 def test_the_bundled_policy_has_a_word_on_every_category_both_ways() -> None:
     bundled = read_policy(BUNDLED)
     for direction in Direction:
-        assert set(bundled.side(direction).categories) == set(CATEGORIES)
+        assert set(bundled.for_direction(direction).categories) == set(CATEGORIES)
 
 
 def test_the_bundled_policy_answers_whoever_thinks_of_harming_themselves() -> None:

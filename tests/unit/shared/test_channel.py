@@ -1,7 +1,7 @@
 """Which replicas are called; what is tried again, and what is not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -13,38 +13,67 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.moderation.api import Direction, Grown, Verdict
+from services.moderation.api import Action, Direction, Grown, Release, Verdict
 from services.moderation.client import SERVICE, ModerationClient, connect_moderation
 from services.moderation.server import ModerationServer
 from services.shared.background import in_background
 from services.shared.boundary import Boundary
 from services.shared.channel import MeshChannel, connect
-from services.shared.chat import Scope, ToolCall
+from services.shared.conversation import Text
 from services.shared.errors import DeadlineExceeded, Unavailable
 from services.shared.metrics import RpcMetrics
 from services.shared.peers import Peer, Peers
+from services.shared.scope import Scope
 from services.shared.server import Servable, serving
+from services.shared.tools import Tool, ToolCall
 from services.shared.tracing import Tracer
+from services.tool_runner.api import Outcome
 from services.tool_runner.client import connect_tool_runner
 from services.tool_runner.server import ToolRunnerServer
-from tests.fakes.mesh import FewTools, WordModeration
 
 DOUBLE = ToolCall("call_1", "double", '{"n": 21}')
 
 
-class Relaying(WordModeration):
-    """Cannot reach what it needs itself."""
+class PassesAll:
+    """A moderation that lets everything pass at once, and counts how often it screened."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.asked = 0
+
+    async def screen(self, texts: Sequence[str], direction: Direction) -> Sequence[Verdict]:
+        self.asked += 1
+        return [Verdict(Action.PASS, {}) for _ in texts]
+
+    async def watch(self, reply: AsyncIterator[Grown]) -> AsyncGenerator[Release, None]:
+        async for each in reply:
+            yield Release(each.text)
+            if each.final:
+                return
+
+
+class Answers42:
+    """A tool-runner whose every call brings 42."""
+
+    def __init__(self) -> None:
+        self.ran: list[ToolCall] = []
+
+    async def list_tools(self, scope: Scope) -> Sequence[Tool]:
+        return []
+
+    async def run(self, scope: Scope, call: ToolCall) -> Outcome:
+        self.ran.append(call)
+        return Outcome((Text("42"),))
+
+
+class Relaying(PassesAll):
+    """Cannot reach what it needs itself."""
 
     async def screen(self, texts: Sequence[str], direction: Direction) -> Sequence[Verdict]:
         self.asked += 1
         raise Unavailable("the model cannot be reached", service="model")
 
 
-def served(moderation: WordModeration, port: int = 0) -> AbstractAsyncContextManager[int]:
+def served(moderation: PassesAll, port: int = 0) -> AbstractAsyncContextManager[int]:
     return serving_at(port, ModerationServer(moderation))
 
 
@@ -73,7 +102,7 @@ async def test_a_peer_that_comes_back_soon_is_not_missed(attempts: int) -> None:
             asking = asyncio.create_task(screened(ModerationClient(channel, timeout=20)))
             for _ in range(attempts):
                 await called.get()
-        await stack.enter_async_context(served(WordModeration(), port))
+        await stack.enter_async_context(served(PassesAll(), port))
         assert len(await asking) == 1
 
 
@@ -92,16 +121,16 @@ async def hanging_up() -> AsyncIterator[tuple[int, asyncio.Queue[None]]]:
 
 
 async def test_a_call_that_may_not_be_repeated_is_sent_once_there_is_a_connection() -> None:
-    tools = FewTools()
+    tools = Answers42()
     async with AsyncExitStack() as stack:
         async with hanging_up() as (port, called):
             address = f"127.0.0.1:{port}"
             client = await stack.enter_async_context(connect_tool_runner(address, timeout=20))
-            running = asyncio.create_task(client.run(Scope("a"), DOUBLE))
+            running = asyncio.create_task(client.run(Scope("acme", "main", "ann"), DOUBLE))
             for _ in range(6):
                 await called.get()
         await stack.enter_async_context(serving_at(port, ToolRunnerServer(tools)))
-        assert (await running).output == "42"
+        assert (await running).parts == (Text("42"),)
     assert tools.ran == [DOUBLE]
 
 
@@ -127,19 +156,7 @@ async def test_what_a_peer_says_itself_is_not_asked_again() -> None:
     assert relaying.asked == 1
 
 
-class Counting(WordModeration):
-    """Counts its calls; a watch is answered once and then waits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked = 0
-
-    async def screen(self, texts: Sequence[str], direction: Direction) -> Sequence[Verdict]:
-        self.asked += 1
-        return await super().screen(texts, direction)
-
-
-async def spread(client: ModerationClient, *replicas: Counting, calls: int = 20) -> list[int]:
+async def spread(client: ModerationClient, *replicas: PassesAll, calls: int = 20) -> list[int]:
     """How many of so many calls each replica got."""
     before = [replica.asked for replica in replicas]
     for _ in range(calls):
@@ -148,7 +165,7 @@ async def spread(client: ModerationClient, *replicas: Counting, calls: int = 20)
 
 
 async def test_new_calls_go_to_the_replicas_of_the_moment() -> None:
-    one, other = Counting(), Counting()
+    one, other = PassesAll(), PassesAll()
     async with served(one) as first, served(other) as second:
         here, there = Peer(f"127.0.0.1:{first}"), Peer(f"127.0.0.1:{second}")
         peers = Peers([here])
@@ -164,7 +181,7 @@ async def test_new_calls_go_to_the_replicas_of_the_moment() -> None:
 
 
 async def test_a_stream_goes_on_where_it_began_when_its_replica_takes_no_more_calls() -> None:
-    one, other = Counting(), Counting()
+    one, other = PassesAll(), PassesAll()
     async with served(one) as first, served(other) as second:
         peers = Peers([Peer(f"127.0.0.1:{first}")])
         async with MeshChannel(peers, SERVICE) as channel, in_background(channel.follow):
@@ -187,15 +204,15 @@ async def grown(growth: asyncio.Queue[Grown]) -> AsyncIterator[Grown]:
 
 async def became(channel: MeshChannel, peers: Peers, known: Sequence[Peer]) -> None:
     """The replicas are others, and the channel has taken note."""
-    before = channel.line
+    before = channel.current
     peers.become(known)
     async with asyncio.timeout(5):
-        while channel.line is before:  # noqa: ASYNC110 - it tells nobody
+        while channel.current is before:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0)
 
 
 async def test_a_call_waits_for_a_replica_to_come_where_there_is_patience() -> None:
-    one, other = Counting(), Counting()
+    one, other = PassesAll(), PassesAll()
     async with served(one) as first:
         pass
     peers = Peers([Peer(f"127.0.0.1:{first}")], patience_seconds=20)
@@ -209,7 +226,7 @@ async def test_a_call_waits_for_a_replica_to_come_where_there_is_patience() -> N
 
 
 async def test_patience_ends() -> None:
-    async with served(Counting()) as port:
+    async with served(PassesAll()) as port:
         pass
     peers = Peers([Peer(f"127.0.0.1:{port}")], patience_seconds=0.01)
     async with MeshChannel(peers, SERVICE) as channel:

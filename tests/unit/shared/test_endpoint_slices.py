@@ -2,20 +2,26 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
-from kubernetes.aio.client import ApiClient, Configuration, DiscoveryV1Api
+from kubernetes.aio.client import (
+    ApiClient,
+    Configuration,
+    DiscoveryV1Api,
+    V1Endpoint,
+    V1EndpointConditions,
+    V1EndpointSlice,
+)
 
 from services.shared.background import in_background
-from services.shared.endpoint_slices import Followed, Follower
+from services.shared.endpoint_slices import Follower, HeadlessService, replicas
 from services.shared.peers import Peer, Peers
 
 PATH = "/apis/discovery.k8s.io/v1/namespaces/chat/endpointslices"
-_OF = Followed("tokenizer", 50052, again_seconds=0)
-BY_NAME = (Peer("tokenizer:50052"),)
+_SERVICE = HeadlessService("tokenizer", 50052, again_seconds=0)
 
 
 def endpoint(number: int, **conditions: bool) -> dict[str, Any]:
@@ -72,10 +78,14 @@ async def followed(server: ApiServer) -> AsyncIterator[Peers]:
     await site.start()
     assert site._server is not None
     port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-    peers = Peers(BY_NAME)
+    peers = Peers([])
+
+    def learn(pods: Mapping[str, str], starting: int) -> None:
+        peers.become((Peer(where, pod) for where, pod in pods.items()), starting)
+
     try:
         async with ApiClient(Configuration(host=f"http://127.0.0.1:{port}")) as api:
-            follower = Follower(DiscoveryV1Api(api), "chat", _OF, peers)
+            follower = Follower(DiscoveryV1Api(api), "chat", _SERVICE, learn)
             async with in_background(follower.follow):
                 yield peers
     finally:
@@ -93,7 +103,6 @@ async def known(peers: Peers) -> Sequence[str]:
 async def test_pods_come_leave_and_are_gone() -> None:
     server = ApiServer(slice_of("a", endpoint(1)))
     async with followed(server) as peers:
-        assert peers.known == BY_NAME
         assert await known(peers) == ["tokenizer-1"]
         assert peers.known[0].address == "10.0.0.1:50052"
         for kind, told, expected in (
@@ -121,10 +130,30 @@ async def test_a_watch_that_ends_is_begun_anew() -> None:
         assert await known(peers) == ["tokenizer-2"]
 
 
-async def test_where_they_may_not_be_read_the_name_stays() -> None:
+async def test_where_they_may_not_be_read_nothing_is_told_and_they_are_read_again() -> None:
     server = ApiServer(slice_of("a", endpoint(1)))
     server.refusals = 3
     async with followed(server) as peers:
-        assert peers.known == BY_NAME
         assert await known(peers) == ["tokenizer-1"]
     assert len(server.asked) > 3
+
+
+def told(address: str, **conditions: bool) -> V1Endpoint:
+    return V1Endpoint(addresses=[address], conditions=V1EndpointConditions(**conditions))
+
+
+def test_a_pod_takes_calls_is_starting_or_is_leaving() -> None:
+    endpoints = [
+        told("10.0.0.1", ready=True),
+        # Kubernetes says nothing of readiness where it does not know.
+        told("fd00::2"),
+        told("10.0.0.3", ready=False),
+        told("10.0.0.4", ready=True, terminating=True),
+        told("10.0.0.5", ready=False, terminating=True),
+    ]
+    one, without = (
+        V1EndpointSlice(address_type="IPv4", endpoints=each) for each in (endpoints, None)
+    )
+    pods, starting = replicas([one, without], 50052)
+    assert pods == {"10.0.0.1:50052": "", "[fd00::2]:50052": ""}
+    assert starting == 1

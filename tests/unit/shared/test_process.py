@@ -1,13 +1,25 @@
+"""A service as a process: what it serves, how it leaves, and the store that it migrates."""
+
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import grpc
 import pytest
+from chatmesh.tokenizer.v1 import tokenizer_pb2 as pb
+from chatmesh.tokenizer.v1 import tokenizer_pb2_grpc as pb_grpc
+from prometheus_client import CollectorRegistry
+from pydantic import Field
 
 from services.context_assembly.adapters.sqlite import open_sqlite_turns
 from services.gateway.adapters.sqlite import open_accounts
 from services.memory.adapters.sqlite import open_fact_store
+from services.shared.config import ServiceConfig
+from services.shared.process import Service, running
+from services.shared.server import Served
 from services.shared.sqlite import Breaking, open_sqlite
 
 STORES = {
@@ -16,6 +28,80 @@ STORES = {
     "memory": ("MEMORY_STORE_URL", open_fact_store),
 }
 NEWER = [*["SELECT 1"] * 98, Breaking("SELECT 1")]
+
+
+class Config(ServiceConfig):
+    address: str = "127.0.0.1:0"
+    grace_seconds: float = Field(default=7, ge=0)
+    max_body_bytes: int = 4096
+
+
+class Lengths(pb_grpc.TokenizerServiceServicer):
+    """Says how long a text was."""
+
+    name = pb.DESCRIPTOR.services_by_name["TokenizerService"].full_name
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        pb_grpc.add_TokenizerServiceServicer_to_server(self, server)
+
+    async def Fit(self, request: pb.FitRequest, context: object) -> pb.FitResponse:
+        raise AssertionError("not asked for here")
+
+    async def Decode(self, request: pb.DecodeRequest, context: object) -> pb.DecodeResponse:
+        raise AssertionError("not asked for here")
+
+    async def Encode(self, request: pb.EncodeRequest, context: object) -> pb.EncodeResponse:
+        return pb.EncodeResponse(ids=[len(request.text)])
+
+
+class Beside:
+    """An endpoint beside gRPC; writes down what happens to it."""
+
+    def __init__(self, happened: list[str]) -> None:
+        self._happened = happened
+
+    def leave(self) -> None:
+        self._happened.append("told to leave")
+
+    async def stop(self, grace: float) -> None:
+        self._happened.append(f"stopped within {grace:.0f} s")
+
+
+async def test_a_service_drains_all_that_it_serves_before_what_it_opened_is_closed() -> None:
+    happened: list[str] = []
+
+    @asynccontextmanager
+    async def build(config: Config, registry: CollectorRegistry) -> AsyncIterator[Sequence[Served]]:
+        happened.append("store opened")
+        yield [Lengths(), Beside(happened)]
+        happened.append("store closed")
+
+    service = Service("tokenizer", Config, build)
+    async with running(service, Config()) as endpoint:
+        async with grpc.aio.insecure_channel(endpoint.address) as channel:
+            stub = pb_grpc.TokenizerServiceStub(channel)
+            assert (await stub.Encode(pb.EncodeRequest(text="four"))).ids == [4]
+        assert happened == ["store opened"]
+    assert happened[1:] == ["told to leave", "stopped within 7 s", "store closed"]
+
+
+async def test_a_service_may_say_how_large_a_message_it_accepts() -> None:
+    @asynccontextmanager
+    async def build(config: Config, registry: CollectorRegistry) -> AsyncIterator[Sequence[Served]]:
+        yield [Lengths()]
+
+    service = Service(
+        "tokenizer", Config, build, max_message_bytes=lambda config: config.max_body_bytes
+    )
+    async with (
+        running(service, Config()) as endpoint,
+        grpc.aio.insecure_channel(endpoint.address) as channel,
+    ):
+        stub = pb_grpc.TokenizerServiceStub(channel)
+        assert (await stub.Encode(pb.EncodeRequest(text="x" * 4000))).ids == [4000]
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub.Encode(pb.EncodeRequest(text="x" * 4096))
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def ran(service: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

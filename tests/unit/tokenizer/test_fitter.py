@@ -2,20 +2,29 @@
 
 import pytest
 
-from services.shared.chat import Message, Role
-from services.tokenizer.api import Candidate, ContextTooLong, FitRequest, Fitted, TemplateRefused
+from services.shared.conversation import Role
+from services.tokenizer.api import (
+    Candidate,
+    ContextTooLong,
+    FitRequest,
+    Fitted,
+    TemplateMessage,
+    TemplateRefused,
+)
 from services.tokenizer.fitter import Fitter
 from tests.fakes.tokenizer import WordModel
 
-SYSTEM = Candidate(Message(Role.SYSTEM, "be kind"))
-LEFT_OUT = Message(Role.SYSTEM, "...")
+SYSTEM = Candidate(TemplateMessage(Role.SYSTEM, "be kind"))
+LEFT_OUT = TemplateMessage(Role.SYSTEM, "...")
 
 
 def turns(first: int, last: int) -> list[Candidate]:
     """Ten tokens each."""
     words = "one two three four"
     return [
-        Candidate(Message(role, f"{words} {unit}" if role is Role.USER else words[4:]), unit)
+        Candidate(
+            TemplateMessage(role, f"{words} {unit}" if role is Role.USER else words[4:]), unit
+        )
         for unit in range(first, last + 1)
         for role in (Role.USER, Role.ASSISTANT)
     ]
@@ -26,7 +35,7 @@ def fit(
     max_tokens: int,
     *,
     step: int = 0,
-    left_out: Message | None = None,
+    left_out: TemplateMessage | None = None,
     model: WordModel | None = None,
 ) -> tuple[Fitted, list[str]]:
     model = model or WordModel()

@@ -1,17 +1,20 @@
 import pytest
 from chatmesh.tool_runner.v1 import tool_runner_pb2 as pb
 
-from services.shared.chat import Scope, Tool, ToolCall
-from services.shared.errors import Malformed
+from services.shared.conversation import Picture, Text
+from services.shared.errors import Malformed, OlderRelease
+from services.shared.scope import Scope
+from services.shared.tools import Tool, ToolCall
 from services.tool_runner import codec
 from services.tool_runner.api import Failure, Outcome
 
-SCOPE = Scope("acme", "ann")
+SCOPE = Scope("acme", "main", "ann")
 
 
 @pytest.mark.parametrize("failure", [None, *Failure])
 def test_every_outcome_survives_the_wire(failure: Failure | None) -> None:
-    outcome = Outcome("said", failure)
+    parts = (Text("said"), Picture("image/png", b"\x00png"), Text("more"))
+    outcome = Outcome(parts, failure)
     assert codec.outcome_in(codec.outcome_out(outcome)) == outcome
 
 
@@ -27,13 +30,20 @@ def test_tools_survive_the_wire() -> None:
 
 
 def test_a_newer_failure_is_malformed() -> None:
-    response = pb.RunResponse(output="said", failure=99)  # type: ignore[arg-type]
+    response = pb.RunResponse(failure=99)  # type: ignore[arg-type]
     with pytest.raises(Malformed):
         codec.outcome_in(response)
 
 
-def test_a_scope_without_a_tenant_is_malformed() -> None:
+def test_a_scope_without_an_organisation_is_malformed() -> None:
     with pytest.raises(Malformed):
         codec.run_request_in(pb.RunRequest())
     with pytest.raises(Malformed):
         codec.list_request_in(pb.ListToolsRequest())
+
+
+def test_an_outcome_of_release_0_1_0_is_refused() -> None:
+    # Its field 1, the output: "42".
+    response = pb.RunResponse.FromString(b"\x0a\x0242")
+    with pytest.raises(OlderRelease):
+        codec.outcome_in(response)

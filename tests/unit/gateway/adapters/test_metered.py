@@ -8,22 +8,23 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.gateway.adapters.metered import MeteredTurns, Moment
+from services.gateway.adapters.metered import GatewayGauges, MeteredTurns
 from services.gateway.admission import Admission
 from services.gateway.api import Ask, Started, TurnEvent
 from services.gateway.authenticator import Principal
+from services.gateway.reply import TurnProgress
 from services.shared.errors import Unavailable
 from tests.unit.gateway.test_fleet import LOAD, WAKING, A, B, site
 
 
 async def test_turns_pools_and_replicas_are_as_they_are() -> None:
-    admission = Admission(max_turns=5, max_turns_per_tenant=5)
+    admission = Admission(max_turns=5, max_turns_per_organisation=5)
     async with site(A, B, pool=WAKING) as here:
         here.replicas[A].tell(replace(LOAD, running=3, kv_cache_use=0.5))
         here.replicas[B].tell(replace(LOAD, draining=True))
         await here.until(A, B)
         registry = CollectorRegistry()
-        registry.register(Moment(admission, here.fleet))
+        registry.register(GatewayGauges(admission, here.fleet))
         read = registry.get_sample_value
         with admission.admitted("ada"):
             assert read("chatmesh_turns") == 1
@@ -44,8 +45,10 @@ class FailingTurns:
     def __init__(self, error: Exception | None) -> None:
         self._error = error
 
-    async def run(self, principal: Principal, ask: Ask) -> AsyncGenerator[TurnEvent, None]:
-        yield Started("resp_1", 0)
+    async def run(
+        self, principal: Principal, ask: Ask, progress: TurnProgress
+    ) -> AsyncGenerator[TurnEvent, None]:
+        yield Started(progress.response_id, 0, "demo")
         if self._error:
             raise self._error
 
@@ -66,7 +69,7 @@ async def test_a_turn_counts_once_by_how_it_ended(
     turns = MeteredTurns(FailingTurns(error), registry)
     anything: Any = None
     with suppress(Unavailable, ValueError):
-        async with aclosing(turns.run(anything, anything)) as events:
+        async with aclosing(turns.run(anything, anything, TurnProgress("resp_1"))) as events:
             async for _ in events:
                 if leaves:
                     break

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import httpx
+import openai
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -21,6 +22,9 @@ class Site:
     mesh: Surroundings
     url: str
     http: httpx.AsyncClient
+
+    def sdk(self) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=self.mesh.key, max_retries=0)
 
 
 class OpenSite(Protocol):
@@ -48,12 +52,12 @@ async def _site(
             body_seconds=5,
         )
         async with (
-            serving_http(app, "127.0.0.1:0", grace=1) as url,
+            serving_http(app, "127.0.0.1:0") as server,
             httpx.AsyncClient(
-                base_url=url,
+                base_url=server.url,
                 headers={"authorization": f"Bearer {mesh.key}"},
                 trust_env=False,
                 verify=False,
             ) as http,
         ):
-            yield Site(mesh, url, http)
+            yield Site(mesh, server.url, http)

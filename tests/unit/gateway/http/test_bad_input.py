@@ -15,6 +15,8 @@ from tests.unit.gateway.http.conftest import OpenSite
 USER = {"role": "user", "content": "hi"}
 CHAT: dict[str, Any] = {"model": "demo", "messages": [USER]}
 RESPONSE: dict[str, Any] = {"model": "demo", "input": "hi"}
+TEXT = {"type": "text", "text": "see"}
+PNG = "data:image/png;base64,"
 FUNCTION = {"type": "function", "function": {"name": "f"}}
 
 
@@ -28,6 +30,10 @@ def _respond(**fields: object) -> tuple[str, dict[str, Any]]:
 
 def _tool(parameters: object) -> list[dict[str, Any]]:
     return [{"type": "function", "function": {"name": "f", "parameters": parameters}}]
+
+
+def _said(*parts: dict[str, Any]) -> dict[str, Any]:
+    return {"role": "user", "content": list(parts)}
 
 
 WRONG = [
@@ -44,6 +50,31 @@ WRONG = [
     (
         _chat(messages=[{"role": "assistant", "tool_calls": [{"id": "c"}]}]),
         "messages[0].tool_calls[0].function",
+    ),
+    (_chat(messages=[{"role": "user", "content": []}]), "messages[0].content"),
+    (_chat(messages=[USER, _said({"type": "CANARY"})]), "messages[1].content"),
+    (_chat(messages=[_said({"type": "text"})]), "messages[0].content[0].text"),
+    (_chat(messages=[_said({"type": ["CANARY"]})]), "messages[0].content[0].type"),
+    (
+        _chat(messages=[_said(TEXT, {"type": "image_url", "image_url": {"url": "CANARY"}})]),
+        "messages[0].content[1].image_url.url",
+    ),
+    (
+        _chat(messages=[_said(TEXT, {"type": "image_url", "image_url": {"url": f"{PNG}CAN*RY"}})]),
+        "messages[0].content[1].image_url.url",
+    ),
+    (
+        _chat(messages=[_said({"type": "file", "file": {"file_data": "CAN*RY"}})]),
+        "messages[0].content[0].file.file_data",
+    ),
+    (_chat(messages=[_said({"type": "file", "file": {}})]), "messages[0].content[0].file"),
+    (
+        _chat(messages=[_said({"type": "input_audio", "input_audio": {"data": "CAN*RY"}})]),
+        "messages[0].content[0].input_audio.data",
+    ),
+    (
+        _chat(messages=[{"role": "tool", "tool_call_id": "c", "content": [{"type": "CANARY"}]}]),
+        "messages[0].content",
     ),
     (_chat(stream="CANARY"), "stream"),
     (_chat(stream_options={"include_usage": "CANARY"}), "stream_options.include_usage"),
@@ -78,7 +109,7 @@ WRONG = [
         _chat(tools=[FUNCTION], tool_choice={"type": "function", "function": {"name": "g"}}),
         "tool_choice",
     ),
-    (_chat(response_format={"type": "CANARY"}), "response_format"),
+    (_chat(response_format={"type": "CANARY"}), "response_format.type"),
     (_chat(response_format={"type": "json_schema"}), "response_format.json_schema"),
     (_chat(safety_identifier="x" * 300), "safety_identifier"),
     (_respond(input=None), "input"),
@@ -86,6 +117,49 @@ WRONG = [
     (_respond(input=[{"type": "CANARY"}]), "input[0]"),
     (_respond(input=[{"type": "function_call_output", "output": "x"}]), "input[0].call_id"),
     (_respond(input=[{"role": "CANARY", "content": "x"}]), "input[0].role"),
+    (_respond(input=[{"role": "user", "content": []}]), "input[0].content"),
+    (_respond(input=[_said({"type": "CANARY"})]), "input[0].content"),
+    (
+        _respond(input=[_said({"type": "input_image", "image_url": f"{PNG}CAN*RY"})]),
+        "input[0].content[0].image_url",
+    ),
+    (
+        _respond(input=[_said({"type": "input_image", "image_url": "file:///CANARY"})]),
+        "input[0].content[0].image_url",
+    ),
+    (
+        _respond(input=[_said({"type": "input_image", "image_url": "data:text/plain,CANARY"})]),
+        "input[0].content[0].image_url",
+    ),
+    (
+        _respond(input=[_said({"type": "input_image", "image_url": PNG})]),
+        "input[0].content[0].image_url",
+    ),
+    (_respond(input=[_said({"type": "input_image"})]), "input[0].content[0]"),
+    (
+        _respond(input=[_said({"type": "input_file", "file_data": "CAN*RY"})]),
+        "input[0].content[0].file_data",
+    ),
+    (
+        _respond(input=[_said({"type": "input_file", "file_url": "CANARY"})]),
+        "input[0].content[0].file_url",
+    ),
+    (
+        _respond(
+            input=[
+                {
+                    "type": "function_call_output",
+                    "call_id": "c",
+                    "output": [{"type": "input_image", "image_url": f"{PNG}CAN*RY"}],
+                }
+            ]
+        ),
+        "input[0].output[0].image_url",
+    ),
+    (_respond(input=[{"role": "assistant", "content": "x", "phase": "CANARY"}]), "input[0].phase"),
+    (_respond(input=[{"type": "reasoning", "summary": [{"text": 5}]}]), "input[0].summary[0].text"),
+    (_respond(input=[{"type": "compaction"}]), "input[0].encrypted_content"),
+    (_respond(max_output_tokens=1000), "max_output_tokens"),
     (_respond(tools=[{"type": "function"}]), "tools[0].name"),
     (_respond(tools=[{"type": "mcp", "server_label": "CANARY"}]), "tools[0].server_label"),
     (_respond(text={"format": {"type": "CANARY"}}), "text.format.type"),

@@ -19,8 +19,8 @@ from services.inference.api import (
     Sampling,
     UnsupportedParameter,
 )
-from services.inference.ports import Reading
-from services.shared.chat import Tool, ToolChoice, ToolMode
+from services.inference.ports import ReadOutput
+from services.shared.tools import Tool, ToolChoice, ToolMode
 from tests.fakes.tiny_model import END, make_model
 from tests.fakes.vllm_dialect import needs_vllm, vllm_dialect
 
@@ -67,25 +67,25 @@ class Model:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
-    def streamed(self, generation: Generation, output: str, cut: Sequence[int]) -> Reading:
+    def streamed(self, generation: Generation, output: str, cut: Sequence[int]) -> ReadOutput:
         """As the engine would have given it, in outputs of so many tokens."""
         request = self.dialect.request(generation)
         reader = self.dialect.reader(request, generation.prompt_ids)
         stream = DecodeStream(skip_special_tokens=request.skip_special_tokens)
         pieces = list(_cut(self.ids(output), cut))
-        readings = []
+        parts = []
         for number, ids in enumerate(pieces):
             text = "".join(stream.step(self._tokenizer, id) or "" for id in ids)
             finished = number == len(pieces) - 1
-            readings.append(reader.read(text, ids, finished=finished) if reader else Reading(text))
-        return _joined(readings)
+            parts.append(reader.read(text, ids, finished=finished) if reader else ReadOutput(text))
+        return _joined(parts)
 
-    def parsed(self, generation: Generation, output: str) -> Reading:
+    def parsed(self, generation: Generation, output: str) -> ReadOutput:
         request = self.dialect.request(generation)
         ids = self.ids(output)
         text = self.dialect.decode(request, generation.prompt_ids, ids)
         reader = self.dialect.reader(request, generation.prompt_ids)
-        return _joined([reader.read(text, ids, finished=True) if reader else Reading(text)])
+        return _joined([reader.read(text, ids, finished=True) if reader else ReadOutput(text)])
 
 
 def _cut(ids: Sequence[int], sizes: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -96,16 +96,16 @@ def _cut(ids: Sequence[int], sizes: Sequence[int]) -> Iterator[Sequence[int]]:
         start, number = start + size, number + 1
 
 
-def _joined(readings: Sequence[Reading]) -> Reading:
+def _joined(parts: Sequence[ReadOutput]) -> ReadOutput:
     calls: dict[int, CallDelta] = {}
-    for call in (call for reading in readings for call in reading.calls):
+    for call in (call for part in parts for call in part.calls):
         before = calls.get(call.index, CallDelta(call.index))
         calls[call.index] = CallDelta(
             call.index, before.name + call.name, before.arguments + call.arguments
         )
-    return Reading(
-        "".join(reading.text for reading in readings),
-        "".join(reading.reasoning for reading in readings),
+    return ReadOutput(
+        "".join(part.text for part in parts),
+        "".join(part.reasoning for part in parts),
         tuple(calls.values()),
     )
 
@@ -155,7 +155,7 @@ def test_a_thought_is_told_from_the_answer_and_the_call(made: Made) -> None:
 def test_a_prompt_that_closed_the_thought_leaves_only_an_answer(made: Made) -> None:
     model = made("hermes", "qwen3")
     asked = replace(PLAIN, prompt_ids=model.ids("<think></think>"))
-    assert model.parsed(asked, "It is sunny.") == Reading("It is sunny.")
+    assert model.parsed(asked, "It is sunny.") == ReadOutput("It is sunny.")
 
 
 def test_the_tokens_of_a_thought_are_counted(made: Made) -> None:

@@ -16,7 +16,8 @@ from services.inference.api import (
     Sampling,
     UnsupportedParameter,
 )
-from services.shared.chat import Tool, ToolChoice, ToolMode
+from services.shared.conversation import Picture
+from services.shared.tools import Tool, ToolChoice, ToolMode
 from tests.fakes.vllm_dialect import needs_vllm
 
 pytestmark = list(needs_vllm)
@@ -136,3 +137,16 @@ def test_a_refusal_names_the_parameter_and_repeats_nothing(
     assert caught.value.details == {"param": param}
     assert CANARY not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("parameter", ["image", None])
+def test_refused_pictures_are_named(made: Made, parameter: str | None) -> None:
+    from vllm.exceptions import VLLMValidationError  # noqa: PLC0415
+
+    from services.inference.adapters.vllm_requests import refusals  # noqa: PLC0415
+
+    seeing = replace(PLAIN, pictures=(Picture("image/png", b"1"),))
+    with pytest.raises(UnsupportedParameter) as caught, refusals(seeing):
+        raise VLLMValidationError(CANARY, parameter=parameter)
+    assert caught.value.details == {"param": "pictures"}
+    assert CANARY not in str(caught.value)

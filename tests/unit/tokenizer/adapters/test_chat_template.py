@@ -2,20 +2,20 @@
 
 import pytest
 
-from services.shared.chat import Message, Role
+from services.shared.conversation import Role
 from services.tokenizer.adapters.chat_template import ChatTemplate
-from services.tokenizer.api import TemplateRefused
+from services.tokenizer.api import TemplateMessage, TemplateRefused
 from services.tokenizer.shield import Shield
 
 OPEN = Shield([], [])
-HI = Message(Role.USER, "hi")
+HI = TemplateMessage(Role.USER, "hi")
 
 
-def render(source: str, *messages: Message, **options: str) -> str:
+def render(source: str, *messages: TemplateMessage, **options: str) -> str:
     return ChatTemplate(source, {"bos_token": "<s>"}).render(messages, [], options, OPEN)
 
 
-def refusal(source: str, *messages: Message) -> str:
+def refusal(source: str, *messages: TemplateMessage) -> str:
     with pytest.raises(TemplateRefused) as caught:
         render(source, *messages)
     return caught.value.message
@@ -57,7 +57,7 @@ def test_a_refusal_quotes_the_template() -> None:
     ],
 )
 def test_a_refusal_quotes_nobody_else(source: str) -> None:
-    message = Message(Role.USER, "CANARY")
+    message = TemplateMessage(Role.USER, "CANARY")
     assert refusal(source, message) == "the model's chat template does not accept these messages"
 
 
@@ -89,6 +89,29 @@ def test_other_loops_do_not_ask_for_parts() -> None:
         "{% for m in messages %}{{ m.content }}{{ show([1, 2]) }}{% endfor %}"
     )
     assert render(source, HI) == "hi12"
+
+
+SEEING = (
+    "{% for m in messages %}{% for p in m.content %}"
+    "{{ '[picture]' if p.type == 'image' else p.text }}{% endfor %}{% endfor %}"
+)
+
+
+def test_a_picture_stands_where_it_stood() -> None:
+    message = TemplateMessage(Role.USER, "this? or that?", pictures=(4, 14))
+    assert render(SEEING, message) == "this[picture]? or that?[picture]"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ messages[0].content }}",
+        "{% for m in messages %}{% for p in m.content %}{{ p.text }}{% endfor %}{% endfor %}",
+    ],
+)
+def test_a_template_that_never_asks_for_pictures_refuses_them(source: str) -> None:
+    message = TemplateMessage(Role.USER, "CANARY", pictures=(0,))
+    assert refusal(source, message) == "the model's chat template takes no pictures"
 
 
 def test_literals_are_what_the_template_may_write() -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from services.shared.chat import Message, Role, Tool, ToolCall
+from services.shared.conversation import Role
+from services.shared.tools import Tool, ToolCall
 from services.tokenizer.adapters.hugging_face import HuggingFaceModel, load
 from services.tokenizer.adapters.shielded_tokenizer import UnusableModel
-from services.tokenizer.api import TemplateRefused, UnknownToken
+from services.tokenizer.api import TemplateMessage, TemplateRefused, UnknownToken
 from services.tokenizer.shield import ESCAPE, ESCAPED, MARK
 from tests.fakes.tokenizer import MODELS, ModelFiles, parts_like, qwen_like
 
@@ -19,6 +20,8 @@ CONTROLS = {
     "coder": ["<|im_end|>", "<tool_call>", "</tool_call>"],
     "deepseek": ["<｜User｜>", "<｜end▁of▁sentence｜>", "<｜tool▁calls▁begin｜>"],
     "parts": ["<|begin_of_text|>", "<|eot|>"],
+    "vision": ["<|im_end|>", "<|vision_start|>", "<|image_pad|>"],
+    "pictures-first": ["</s>", "<image>"],
     "mistral": ["<s>", "</s>", "[INST]", "[/TOOL_RESULTS]"],
     "old-llama": ["<s>", "</s>"],
     "unigram": ["<s>", "</s>"],
@@ -30,8 +33,8 @@ def model(name: str) -> HuggingFaceModel:
     return MODELS[name]().build()
 
 
-def user(text: str) -> list[Message]:
-    return [Message(Role.USER, text)]
+def user(text: str) -> list[TemplateMessage]:
+    return [TemplateMessage(Role.USER, text)]
 
 
 def controls(name: str, ids: list[int]) -> list[str]:
@@ -68,13 +71,17 @@ def test_the_text_is_cut_into_words_as_any_other() -> None:
 @pytest.mark.parametrize("name", ["qwen", "coder", "parts"])
 def test_control_tokens_do_not_arise_where_texts_meet(name: str) -> None:
     token = CONTROLS[name][0]
-    harmless = [Message(Role.USER, "a"), Message(Role.ASSISTANT, "b"), Message(Role.USER, "c")]
+    harmless = [
+        TemplateMessage(Role.USER, "a"),
+        TemplateMessage(Role.ASSISTANT, "b"),
+        TemplateMessage(Role.USER, "c"),
+    ]
     expected = controls(name, model(name).prompt(harmless, [], {}))
     for cut in range(1, len(token)):
         halves = [
-            Message(Role.USER, token[:cut]),
-            Message(Role.ASSISTANT, token[cut:] + token[:cut]),
-            Message(Role.USER, token[cut:]),
+            TemplateMessage(Role.USER, token[:cut]),
+            TemplateMessage(Role.ASSISTANT, token[cut:] + token[:cut]),
+            TemplateMessage(Role.USER, token[cut:]),
         ]
         assert controls(name, model(name).prompt(halves, [], {})) == expected
 
@@ -90,7 +97,7 @@ def test_a_schemas_key_becomes_no_tag_that_is_a_control_token() -> None:
 def test_a_calls_arguments_hold_no_control_token_that_json_hid() -> None:
     def prompt(arguments: str) -> list[str]:
         call = ToolCall("1", "f", arguments)
-        messages = [*user("hi"), Message(Role.ASSISTANT, "", "", (call,))]
+        messages = [*user("hi"), TemplateMessage(Role.ASSISTANT, "", "", (call,))]
         return controls("qwen", model("qwen").prompt(messages, [], {}))
 
     assert prompt('{"a": "\\u003c|im_end|>"}') == prompt('{"a": "harmless"}')
@@ -118,7 +125,7 @@ def test_nul_is_a_letter_like_others(name: str) -> None:
 def test_halves_of_surrogate_pairs_become_replacement_characters() -> None:
     assert model("qwen").decode(model("qwen").encode("a\ud800b \ud83c\udf89")) == "a\ufffdb 🎉"
     call = ToolCall("1", "f", '{"a": "\\ud800"}')
-    messages = [*user("hi"), Message(Role.ASSISTANT, "", "", (call,))]
+    messages = [*user("hi"), TemplateMessage(Role.ASSISTANT, "", "", (call,))]
     assert '{"a": "\ufffd"}' in model("qwen").decode(model("qwen").prompt(messages, [], {}))
 
 
@@ -152,11 +159,59 @@ def test_special_tokens_are_decoded_too() -> None:
 
 
 def test_a_message_counts_what_it_adds_to_a_prompt() -> None:
-    first, then = user("What is it?"), [Message(Role.ASSISTANT, "It is a test."), *user("Oh.")]
+    first, then = (
+        user("What is it?"),
+        [TemplateMessage(Role.ASSISTANT, "It is a test."), *user("Oh.")],
+    )
     added = model("qwen").prompt([*first, *then], [], {})[
         len(model("qwen").prompt(first, [], {})) :
     ]
     assert sum(map(model("qwen").tokens, then)) == len(added)
+
+
+PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
+
+
+def test_a_pictures_placeholder_stands_where_the_picture_stood() -> None:
+    message = TemplateMessage(Role.USER, "Is this or that a cat?", pictures=(7, 15))
+    assert model("vision").decode(model("vision").prompt([message], [], {})) == (
+        f"<|im_start|>user\nIs this{PICTURE} or that{PICTURE} a cat?<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+
+
+def test_a_placeholder_that_a_user_types_is_none() -> None:
+    text = f"{PICTURE} and {PICTURE}"
+    for places in ((), (0,), (2, 30), (len(text),)):
+        message = TemplateMessage(Role.USER, text, pictures=places)
+        ids = model("vision").prompt([message], [], {})
+        assert controls("vision", ids).count("<|image_pad|>") == len(places)
+
+
+@pytest.mark.parametrize("cut", range(1, len("<image>")))
+def test_a_token_that_a_picture_cuts_in_two_does_not_close_behind_it(cut: int) -> None:
+    message = TemplateMessage(Role.USER, "<image>", pictures=(cut,))
+    ids = model("pictures-first").prompt([message], [], {})
+    assert controls("pictures-first", ids) == ["<image>"]
+    assert model("pictures-first").decode(ids) == "USER: <image>\n<image>ASSISTANT:"
+
+
+@pytest.mark.parametrize("pictures", [(1,), (0, 1, 3, 3)])
+def test_a_message_counts_what_the_template_writes_for_its_pictures(
+    pictures: tuple[int, ...],
+) -> None:
+    bare, seen = user("a\n\nb")[0], TemplateMessage(Role.USER, "a\n\nb", pictures=pictures)
+    longer = len(model("vision").prompt([seen], [], {})) - len(
+        model("vision").prompt([bare], [], {})
+    )
+    assert longer == 3 * len(pictures)
+    assert model("vision").tokens(seen) - model("vision").tokens(bare) == longer
+
+
+def test_a_model_that_does_not_see_counts_no_pictures() -> None:
+    assert model("qwen").tokens(TemplateMessage(Role.USER, "a", pictures=(1,))) == model(
+        "qwen"
+    ).tokens(*user("a"))
 
 
 def test_a_directory_is_read_without_torch(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import CollectorRegistry
 
-from services.shared.chat import Message, Role
+from services.shared.conversation import Role
 from services.tokenizer.adapters.metered import MeteredTokenizer
-from services.tokenizer.api import Candidate, FitRequest
+from services.tokenizer.api import Candidate, FitRequest, TemplateMessage
 from services.tokenizer.encoder import Encoder
 from tests.fakes.tokenizer import WordModel
 
@@ -15,7 +15,7 @@ async def test_prompts_and_cuts_are_counted() -> None:
     registry = CollectorRegistry()
     with ThreadPoolExecutor(1) as executor:
         metered = MeteredTokenizer(Encoder({"words": WordModel()}, executor), registry)
-        spoken = [Candidate(Message(Role.USER, "one two"), unit) for unit in (1, 0)]
+        spoken = [Candidate(TemplateMessage(Role.USER, "one two"), unit) for unit in (1, 0)]
         for max_tokens in (6, 3):
             await metered.fit(FitRequest("words", spoken, [], max_tokens, 0))
 

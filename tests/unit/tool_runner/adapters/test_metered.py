@@ -3,15 +3,16 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.shared.chat import Scope, ToolCall
+from services.shared.scope import Scope
+from services.shared.tools import ToolCall
 from services.tool_runner.adapters.metered import MeteredToolRunner
 from services.tool_runner.api import UnknownTool
 from services.tool_runner.ports import Arguments, Declaration
-from services.tool_runner.runner import Limits, Runner
+from services.tool_runner.runner import Runner, ToolLimits
 from tests.fakes.tool_runner import EchoTool, WaitingTool
 
-SCOPE = Scope("acme", "ann")
-LIMITS = Limits(timeout_seconds=5, max_arguments_chars=100, max_output_chars=100)
+SCOPE = Scope("acme", "main", "ann")
+LIMITS = ToolLimits(timeout_seconds=5, max_arguments_chars=100, max_output_chars=100)
 
 
 class BrokenTool:

@@ -2,11 +2,11 @@ import asyncio
 
 import pytest
 
-from services.shared.chat import Scope
+from services.shared.scope import Scope
 from services.tool_runner.ports import ToolFailed
 from services.tool_runner.tools.calculator import Calculator
 
-SCOPE = Scope("acme")
+SCOPE = Scope("acme", "main")
 
 
 async def test_calculates() -> None:

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.shared.chat import Scope
+from services.shared.scope import Scope
 from services.tool_runner.api import Failure
 from services.tool_runner.ports import ToolFailed
 from services.tool_runner.tools.clock import Clock
@@ -26,11 +26,11 @@ def clock() -> Clock:
     ],
 )
 async def test_tells_the_time_of_a_zone(clock: Clock, timezone: str, told: str) -> None:
-    assert await clock.run(Scope("acme"), {"timezone": timezone}) == told
+    assert await clock.run(Scope("acme", "main"), {"timezone": timezone}) == told
 
 
 async def test_tells_utc_when_no_zone_is_named(clock: Clock) -> None:
-    assert await clock.run(Scope("acme"), {}) == "Sunday 2026-11-22 14:05:09 UTC"
+    assert await clock.run(Scope("acme", "main"), {}) == "Sunday 2026-11-22 14:05:09 UTC"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ async def test_names_a_zone_close_to_an_unknown_one(
     clock: Clock, timezone: str, sentence: str
 ) -> None:
     with pytest.raises(ToolFailed) as caught:
-        await clock.run(Scope("acme"), {"timezone": timezone})
+        await clock.run(Scope("acme", "main"), {"timezone": timezone})
     assert caught.value.sentence == sentence
     assert caught.value.failure is Failure.FAILED
 
@@ -56,4 +56,4 @@ async def test_names_a_zone_close_to_an_unknown_one(
 @pytest.mark.parametrize("timezone", ["../../etc/passwd", "/etc/passwd", "\x00", "Europe", "."])
 async def test_reads_no_other_file(clock: Clock, timezone: str) -> None:
     with pytest.raises(ToolFailed, match="unknown time zone"):
-        await clock.run(Scope("acme"), {"timezone": timezone})
+        await clock.run(Scope("acme", "main"), {"timezone": timezone})

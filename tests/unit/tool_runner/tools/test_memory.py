@@ -1,21 +1,40 @@
+from collections.abc import Sequence
+
 import pytest
 
-from services.memory.api import FactTooLong, MemoryFull, NobodyToRemember
-from services.shared.chat import Scope
+from services.memory.adapters.in_memory import InMemoryFactStore
+from services.memory.api import Fact, FactTooLong, MemoryFull, NobodyToRemember, Remembered
+from services.memory.keeper import Keeper
 from services.shared.errors import DeadlineExceeded, InternalError, MeshError, Unavailable
+from services.shared.scope import Scope
 from services.tool_runner.api import Failure
 from services.tool_runner.ports import ToolFailed
 from services.tool_runner.tools.memory import Forget, Remember
-from tests.fakes.tool_runner import FailingMemory, FakeMemory
+from tests.fakes.memory import WordEmbedder, keeper
 
-ANN = Scope("acme", "ann")
+ANN = Scope("acme", "main", "ann")
+
+
+def memory() -> Keeper:
+    return keeper(InMemoryFactStore(), WordEmbedder())
+
+
+class FailingMemory:
+    def __init__(self, error: MeshError) -> None:
+        self._error = error
+
+    async def remember(self, scope: Scope, text: str) -> Remembered:
+        raise self._error
+
+    async def forget(self, scope: Scope, *, query: str) -> Sequence[Fact]:
+        raise self._error
 
 
 async def test_every_forgotten_fact_has_a_line() -> None:
-    memory = FakeMemory()
+    kept = memory()
     for fact in ("My cat is Tom", "Our cat sleeps"):
-        await Remember(memory).run(ANN, {"fact": fact})
-    told = await Forget(memory).run(ANN, {"fact": "cat"})
+        await Remember(kept).run(ANN, {"fact": fact})
+    told = await Forget(kept).run(ANN, {"fact": "cat"})
     assert told == "Forgotten: My cat is Tom\nForgotten: Our cat sleeps"
 
 
@@ -46,5 +65,5 @@ async def test_what_memory_raises_is_said_in_plain_words(
 @pytest.mark.parametrize("tool", [Remember, Forget])
 async def test_an_empty_fact_is_refused(tool: type[Remember] | type[Forget]) -> None:
     with pytest.raises(ToolFailed) as caught:
-        await tool(FakeMemory()).run(ANN, {"fact": " "})
+        await tool(memory()).run(ANN, {"fact": " "})
     assert caught.value.failure is Failure.INVALID_ARGUMENTS

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from chatmesh.conversation.v1 import conversation_pb2 as _conversation_pb2
 from chatmesh.shared.v1 import shared_pb2 as _shared_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -72,11 +73,11 @@ class AssembleRequest(_message.Message):
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[_shared_pb2.Tool]: ...
     @_builtins.property
-    def input(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]:
+    def input(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Item]:
         """What the request brings."""
 
     @_builtins.property
-    def produced(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]:
+    def produced(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Item]:
         """What this turn has already produced: the calls and results of its earlier rounds."""
 
     @_builtins.property
@@ -94,8 +95,8 @@ class AssembleRequest(_message.Message):
         instructions: _builtins.str = ...,
         custom_instructions: _builtins.str = ...,
         tools: _abc.Iterable[_shared_pb2.Tool] | None = ...,
-        input: _abc.Iterable[Global___Item] | None = ...,
-        produced: _abc.Iterable[Global___Item] | None = ...,
+        input: _abc.Iterable[_conversation_pb2.Item] | None = ...,
+        produced: _abc.Iterable[_conversation_pb2.Item] | None = ...,
         output_tokens: _builtins.int = ...,
         truncate_input: _builtins.bool = ...,
         memories: Global___Memories | None = ...,
@@ -116,20 +117,24 @@ class Model(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
     SUMMARISES_FIELD_NUMBER: _builtins.int
+    SEES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     context_tokens: _builtins.int
     """Prompt and reply together."""
     summarises: _builtins.bool
+    sees: _builtins.bool
+    """Whether it can look at pictures."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         context_tokens: _builtins.int = ...,
         summarises: _builtins.bool = ...,
+        sees: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_tokens", b"context_tokens", "id", b"id", "summarises", b"summarises"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_tokens", b"context_tokens", "id", b"id", "sees", b"sees", "summarises", b"summarises"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -156,172 +161,44 @@ class Memories(_message.Message):
 Global___Memories: _TypeAlias = Memories  # noqa: Y015
 
 @_typing.final
-class Item(_message.Message):
-    """A piece of a conversation, as the Responses API counts them."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ID_FIELD_NUMBER: _builtins.int
-    TEXT_FIELD_NUMBER: _builtins.int
-    TOOL_CALL_FIELD_NUMBER: _builtins.int
-    TOOL_RESULT_FIELD_NUMBER: _builtins.int
-    REASONING_FIELD_NUMBER: _builtins.int
-    id: _builtins.str
-    @_builtins.property
-    def text(self) -> Global___TextItem: ...
-    @_builtins.property
-    def tool_call(self) -> Global___ToolCallItem: ...
-    @_builtins.property
-    def tool_result(self) -> Global___ToolResultItem: ...
-    @_builtins.property
-    def reasoning(self) -> Global___ReasoningItem: ...
-    def __init__(
-        self,
-        *,
-        id: _builtins.str = ...,
-        text: Global___TextItem | None = ...,
-        tool_call: Global___ToolCallItem | None = ...,
-        tool_result: Global___ToolResultItem | None = ...,
-        reasoning: Global___ReasoningItem | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "reasoning", b"reasoning", "text", b"text", "tool_call", b"tool_call", "tool_result", b"tool_result"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "kind", b"kind", "reasoning", b"reasoning", "text", b"text", "tool_call", b"tool_call", "tool_result", b"tool_result"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["text", "tool_call", "tool_result", "reasoning"]  # noqa: Y015
-    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
-
-Global___Item: _TypeAlias = Item  # noqa: Y015
-
-@_typing.final
-class TextItem(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ROLE_FIELD_NUMBER: _builtins.int
-    TEXT_FIELD_NUMBER: _builtins.int
-    role: _shared_pb2.Role.ValueType
-    text: _builtins.str
-    def __init__(
-        self,
-        *,
-        role: _shared_pb2.Role.ValueType = ...,
-        text: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["role", b"role", "text", b"text"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___TextItem: _TypeAlias = TextItem  # noqa: Y015
-
-@_typing.final
-class ToolCallItem(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CALL_ID_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    ARGUMENTS_FIELD_NUMBER: _builtins.int
-    OWN_FIELD_NUMBER: _builtins.int
-    OUTPUT_FIELD_NUMBER: _builtins.int
-    FAILED_FIELD_NUMBER: _builtins.int
-    PARALLEL_FIELD_NUMBER: _builtins.int
-    call_id: _builtins.str
-    name: _builtins.str
-    arguments: _builtins.str
-    """JSON text."""
-    own: _builtins.bool
-    """Whether the mesh ran the call itself; then the outcome is here too."""
-    output: _builtins.str
-    failed: _builtins.bool
-    parallel: _builtins.bool
-    """Whether the model made it in the same message as the call before it. Without a result between them, a caller's calls count as such."""
-    def __init__(
-        self,
-        *,
-        call_id: _builtins.str = ...,
-        name: _builtins.str = ...,
-        arguments: _builtins.str = ...,
-        own: _builtins.bool = ...,
-        output: _builtins.str = ...,
-        failed: _builtins.bool = ...,
-        parallel: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "call_id", b"call_id", "failed", b"failed", "name", b"name", "output", b"output", "own", b"own", "parallel", b"parallel"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ToolCallItem: _TypeAlias = ToolCallItem  # noqa: Y015
-
-@_typing.final
-class ToolResultItem(_message.Message):
-    """What the caller's function returned."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CALL_ID_FIELD_NUMBER: _builtins.int
-    OUTPUT_FIELD_NUMBER: _builtins.int
-    call_id: _builtins.str
-    output: _builtins.str
-    def __init__(
-        self,
-        *,
-        call_id: _builtins.str = ...,
-        output: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "output", b"output"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ToolResultItem: _TypeAlias = ToolResultItem  # noqa: Y015
-
-@_typing.final
-class ReasoningItem(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TEXT_FIELD_NUMBER: _builtins.int
-    text: _builtins.str
-    def __init__(
-        self,
-        *,
-        text: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ReasoningItem: _TypeAlias = ReasoningItem  # noqa: Y015
-
-@_typing.final
 class AssembleResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    MESSAGES_FIELD_NUMBER: _builtins.int
     PROMPT_IDS_FIELD_NUMBER: _builtins.int
     MEMORIES_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def messages(self) -> _containers.RepeatedCompositeFieldContainer[_shared_pb2.Message]: ...
+    PICTURES_FIELD_NUMBER: _builtins.int
+    INHERITED_IDS_FIELD_NUMBER: _builtins.int
+    FACT_IDS_FIELD_NUMBER: _builtins.int
+    ERASURES_KNOWN_FIELD_NUMBER: _builtins.int
+    inherited_ids: _builtins.int
+    """How many of the prompt's first ids are the parent turn's kept ones."""
+    erasures_known: _builtins.int
+    """The last of memory's erasures that was handled here when the facts were read."""
     @_builtins.property
     def prompt_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def memories(self) -> Global___Memories: ...
+    @_builtins.property
+    def pictures(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Picture]:
+        """Those that a model which sees is shown, in the order in which they stand in the prompt; their bytes, never an address."""
+
+    @_builtins.property
+    def fact_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Every fact of the person's memory that stands in the prompt."""
+
     def __init__(
         self,
         *,
-        messages: _abc.Iterable[_shared_pb2.Message] | None = ...,
         prompt_ids: _abc.Iterable[_builtins.int] | None = ...,
         memories: Global___Memories | None = ...,
+        pictures: _abc.Iterable[_conversation_pb2.Picture] | None = ...,
+        inherited_ids: _builtins.int = ...,
+        fact_ids: _abc.Iterable[_builtins.str] | None = ...,
+        erasures_known: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["memories", b"memories"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["memories", b"memories", "messages", b"messages", "prompt_ids", b"prompt_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erasures_known", b"erasures_known", "fact_ids", b"fact_ids", "inherited_ids", b"inherited_ids", "memories", b"memories", "pictures", b"pictures", "prompt_ids", b"prompt_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -370,10 +247,11 @@ class Turn(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     PARENT_ID_FIELD_NUMBER: _builtins.int
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
-    INPUT_FIELD_NUMBER: _builtins.int
-    OUTPUT_FIELD_NUMBER: _builtins.int
     MEMORIES_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    KEPT_IDS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     parent_id: _builtins.str
     created_at_ms: _builtins.int
@@ -383,12 +261,16 @@ class Turn(_message.Message):
     @_builtins.property
     def scope(self) -> _shared_pb2.Scope: ...
     @_builtins.property
-    def input(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]: ...
-    @_builtins.property
-    def output(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]: ...
-    @_builtins.property
     def memories(self) -> Global___Memories:
         """Memories that the turn was given: ids, so that an erased one is gone here too."""
+
+    @_builtins.property
+    def input(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Item]: ...
+    @_builtins.property
+    def output(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Item]: ...
+    @_builtins.property
+    def kept_ids(self) -> Global___KeptIds:
+        """Unset: none were kept."""
 
     def __init__(
         self,
@@ -397,18 +279,61 @@ class Turn(_message.Message):
         scope: _shared_pb2.Scope | None = ...,
         parent_id: _builtins.str = ...,
         created_at_ms: _builtins.int = ...,
-        input: _abc.Iterable[Global___Item] | None = ...,
-        output: _abc.Iterable[Global___Item] | None = ...,
         memories: Global___Memories | None = ...,
         document: _builtins.str = ...,
+        input: _abc.Iterable[_conversation_pb2.Item] | None = ...,
+        output: _abc.Iterable[_conversation_pb2.Item] | None = ...,
+        kept_ids: Global___KeptIds | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["memories", b"memories", "scope", b"scope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kept_ids", b"kept_ids", "memories", b"memories", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "document", b"document", "id", b"id", "input", b"input", "memories", b"memories", "output", b"output", "parent_id", b"parent_id", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "document", b"document", "id", b"id", "input", b"input", "kept_ids", b"kept_ids", "memories", b"memories", "output", b"output", "parent_id", b"parent_id", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Turn: _TypeAlias = Turn  # noqa: Y015
+
+@_typing.final
+class KeptIds(_message.Message):
+    """The token ids that the engine read and wrote in a turn, as far as they are new since its parent, for a later turn to continue from.
+    They end before the first token of a round in which anything was masked or withheld.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    INHERITED_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    FACT_IDS_FIELD_NUMBER: _builtins.int
+    ERASURES_KNOWN_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Whose vocabulary they are of."""
+    inherited: _builtins.int
+    """How many ids of the parent's come before these."""
+    erasures_known: _builtins.int
+    """From AssembleResponse: a fact that was erased later must not stand in the ids."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def fact_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The facts of the person's memory that stand in them: erasing one erases the ids."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        inherited: _builtins.int = ...,
+        ids: _abc.Iterable[_builtins.int] | None = ...,
+        fact_ids: _abc.Iterable[_builtins.str] | None = ...,
+        erasures_known: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erasures_known", b"erasures_known", "fact_ids", b"fact_ids", "ids", b"ids", "inherited", b"inherited", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptIds: _TypeAlias = KeptIds  # noqa: Y015
 
 @_typing.final
 class GetTurnRequest(_message.Message):

@@ -62,7 +62,7 @@ class ContextAssemblyServiceServicer:
     """
 
     def Assemble(self, request, context):
-        """Everything the model shall read, cut to its window, as messages and ids. Changes nothing, so it may be repeated.
+        """Everything the model shall read, cut to its window, as token ids. Changes nothing, so it may be repeated.
         NOT_FOUND: no such parent in this scope's tenant. INVALID_ARGUMENT: the request alone is longer than the window.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -34,7 +34,7 @@ class ContextAssemblyServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ContextAssemblyServiceAsyncStub: ...
     Assemble: _grpc.UnaryUnaryMultiCallable[_context_assembly_pb2.AssembleRequest, _context_assembly_pb2.AssembleResponse]
-    """Everything the model shall read, cut to its window, as messages and ids. Changes nothing, so it may be repeated.
+    """Everything the model shall read, cut to its window, as token ids. Changes nothing, so it may be repeated.
     NOT_FOUND: no such parent in this scope's tenant. INVALID_ARGUMENT: the request alone is longer than the window.
     """
     Record: _grpc.UnaryUnaryMultiCallable[_context_assembly_pb2.RecordRequest, _context_assembly_pb2.RecordResponse]
@@ -50,7 +50,7 @@ class ContextAssemblyServiceAsyncStub(ContextAssemblyServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Assemble: _aio.UnaryUnaryMultiCallable[_context_assembly_pb2.AssembleRequest, _context_assembly_pb2.AssembleResponse]  # type: ignore[assignment]
-    """Everything the model shall read, cut to its window, as messages and ids. Changes nothing, so it may be repeated.
+    """Everything the model shall read, cut to its window, as token ids. Changes nothing, so it may be repeated.
     NOT_FOUND: no such parent in this scope's tenant. INVALID_ARGUMENT: the request alone is longer than the window.
     """
     Record: _aio.UnaryUnaryMultiCallable[_context_assembly_pb2.RecordRequest, _context_assembly_pb2.RecordResponse]  # type: ignore[assignment]
@@ -69,7 +69,7 @@ class ContextAssemblyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _context_assembly_pb2.AssembleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_context_assembly_pb2.AssembleResponse, _abc.Awaitable[_context_assembly_pb2.AssembleResponse]]:
-        """Everything the model shall read, cut to its window, as messages and ids. Changes nothing, so it may be repeated.
+        """Everything the model shall read, cut to its window, as token ids. Changes nothing, so it may be repeated.
         NOT_FOUND: no such parent in this scope's tenant. INVALID_ARGUMENT: the request alone is longer than the window.
         """
 

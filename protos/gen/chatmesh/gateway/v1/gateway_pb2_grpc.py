@@ -39,6 +39,11 @@ class GatewayServiceStub:
                 request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.RespondRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.RespondResponse.FromString,
                 _registered_method=True)
+        self.Follow = channel.unary_stream(
+                '/chatmesh.gateway.v1.GatewayService/Follow',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowResponse.FromString,
+                _registered_method=True)
         self.GetResponse = channel.unary_unary(
                 '/chatmesh.gateway.v1.GatewayService/GetResponse',
                 request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetResponseRequest.SerializeToString,
@@ -60,9 +65,19 @@ class GatewayServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Respond(self, request, context):
-        """One turn, streamed: the same turn that every other public protocol runs. Leaving the call stops the turn.
+        """One turn, streamed: the same turn that every other public protocol runs. A turn that was not asked to go on stops when its last
+        reader leaves.
         INVALID_ARGUMENT: a field is wrong, or the input is blocked; NOT_FOUND: no such model or previous response;
         RESOURCE_EXHAUSTED: a limit, come again after the hint. The same statuses end the stream when the turn fails later.
+        FAILED_PRECONDITION, here and below: the caller was made for release 0.1.0.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Follow(self, request, context):
+        """The events of a turn after a number, whether it is under way or ended a few minutes ago; the call is another reader of it.
+        NOT_FOUND: there is no such turn, or its events are no longer kept; GetResponse then has the response, if it was stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,6 +108,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.Respond,
                     request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.RespondRequest.FromString,
                     response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.RespondResponse.SerializeToString,
+            ),
+            'Follow': grpc.unary_stream_rpc_method_handler(
+                    servicer.Follow,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowResponse.SerializeToString,
             ),
             'GetResponse': grpc.unary_unary_rpc_method_handler(
                     servicer.GetResponse,
@@ -137,6 +157,33 @@ class GatewayService:
             '/chatmesh.gateway.v1.GatewayService/Respond',
             chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.RespondRequest.SerializeToString,
             chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.RespondResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Follow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/Follow',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from chatmesh.conversation.v1 import conversation_pb2 as _conversation_pb2
 from chatmesh.shared.v1 import shared_pb2 as _shared_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -53,6 +54,7 @@ class GenerateRequest(_message.Message):
     CALLING_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     CACHE_SALT_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     request_id: _builtins.str
     """Names the generation in logs and to the engine; unique while it runs."""
@@ -70,6 +72,10 @@ class GenerateRequest(_message.Message):
 
     @_builtins.property
     def calling(self) -> Global___Calling: ...
+    @_builtins.property
+    def pictures(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Picture]:
+        """For a model that sees, in the order in which they stand in the prompt; their bytes, never an address."""
+
     def __init__(
         self,
         *,
@@ -81,10 +87,11 @@ class GenerateRequest(_message.Message):
         calling: Global___Calling | None = ...,
         priority: _builtins.int = ...,
         cache_salt: _builtins.str = ...,
+        pictures: _abc.Iterable[_conversation_pb2.Picture] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["calling", b"calling", "format", b"format", "sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_salt", b"cache_salt", "calling", b"calling", "format", b"format", "model", b"model", "priority", b"priority", "prompt_ids", b"prompt_ids", "request_id", b"request_id", "sampling", b"sampling"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_salt", b"cache_salt", "calling", b"calling", "format", b"format", "model", b"model", "pictures", b"pictures", "priority", b"priority", "prompt_ids", b"prompt_ids", "request_id", b"request_id", "sampling", b"sampling"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -562,6 +569,7 @@ class ModelCard(_message.Message):
     REASONS_FIELD_NUMBER: _builtins.int
     SUMMARISES_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    SEES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     context_tokens: _builtins.int
     """Prompt and output together, in tokens."""
@@ -572,6 +580,8 @@ class ModelCard(_message.Message):
     """Whether its summaries of a conversation are worth keeping."""
     created_at: _builtins.int
     """Seconds since the epoch."""
+    sees: _builtins.bool
+    """Whether it can look at pictures."""
     def __init__(
         self,
         *,
@@ -581,10 +591,11 @@ class ModelCard(_message.Message):
         reasons: _builtins.bool = ...,
         summarises: _builtins.bool = ...,
         created_at: _builtins.int = ...,
+        sees: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_tools", b"calls_tools", "context_tokens", b"context_tokens", "created_at", b"created_at", "id", b"id", "reasons", b"reasons", "summarises", b"summarises"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_tools", b"calls_tools", "context_tokens", b"context_tokens", "created_at", b"created_at", "id", b"id", "reasons", b"reasons", "sees", b"sees", "summarises", b"summarises"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

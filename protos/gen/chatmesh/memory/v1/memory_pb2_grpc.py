@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class MemoryServiceStub:
-    """Keeps what people asked to be remembered, and finds what bears on a question. Every call needs a scope with a user:
-    without one it is INVALID_ARGUMENT.
+    """Keeps what people asked to be remembered, and finds what bears on a question. Every call for somebody's memory
+    needs a scope with a person: without one it is INVALID_ARGUMENT.
     """
 
     def __init__(self, channel):
@@ -71,11 +71,16 @@ class MemoryServiceStub:
                 request_serializer=chatmesh_dot_memory_dot_v1_dot_memory__pb2.EraseRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_memory_dot_v1_dot_memory__pb2.EraseResponse.FromString,
                 _registered_method=True)
+        self.WatchErased = channel.unary_stream(
+                '/chatmesh.memory.v1.MemoryService/WatchErased',
+                request_serializer=chatmesh_dot_memory_dot_v1_dot_memory__pb2.WatchErasedRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_memory_dot_v1_dot_memory__pb2.WatchErasedResponse.FromString,
+                _registered_method=True)
 
 
 class MemoryServiceServicer:
-    """Keeps what people asked to be remembered, and finds what bears on a question. Every call needs a scope with a user:
-    without one it is INVALID_ARGUMENT.
+    """Keeps what people asked to be remembered, and finds what bears on a question. Every call for somebody's memory
+    needs a scope with a person: without one it is INVALID_ARGUMENT.
     """
 
     def Remember(self, request, context):
@@ -128,6 +133,14 @@ class MemoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchErased(self, request, context):
+        """For context-assembly: every erasure after a number, first those that are over, then each as it happens; it never ends. What others
+        keep of an erased or changed fact's words is theirs to erase. Numbers ascend, and stay the same over restarts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MemoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -166,6 +179,11 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     request_deserializer=chatmesh_dot_memory_dot_v1_dot_memory__pb2.EraseRequest.FromString,
                     response_serializer=chatmesh_dot_memory_dot_v1_dot_memory__pb2.EraseResponse.SerializeToString,
             ),
+            'WatchErased': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchErased,
+                    request_deserializer=chatmesh_dot_memory_dot_v1_dot_memory__pb2.WatchErasedRequest.FromString,
+                    response_serializer=chatmesh_dot_memory_dot_v1_dot_memory__pb2.WatchErasedResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'chatmesh.memory.v1.MemoryService', rpc_method_handlers)
@@ -175,8 +193,8 @@ def add_MemoryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MemoryService:
-    """Keeps what people asked to be remembered, and finds what bears on a question. Every call needs a scope with a user:
-    without one it is INVALID_ARGUMENT.
+    """Keeps what people asked to be remembered, and finds what bears on a question. Every call for somebody's memory
+    needs a scope with a person: without one it is INVALID_ARGUMENT.
     """
 
     @staticmethod
@@ -358,6 +376,33 @@ class MemoryService:
             '/chatmesh.memory.v1.MemoryService/Erase',
             chatmesh_dot_memory_dot_v1_dot_memory__pb2.EraseRequest.SerializeToString,
             chatmesh_dot_memory_dot_v1_dot_memory__pb2.EraseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchErased(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/chatmesh.memory.v1.MemoryService/WatchErased',
+            chatmesh_dot_memory_dot_v1_dot_memory__pb2.WatchErasedRequest.SerializeToString,
+            chatmesh_dot_memory_dot_v1_dot_memory__pb2.WatchErasedResponse.FromString,
             options,
             channel_credentials,
             insecure,

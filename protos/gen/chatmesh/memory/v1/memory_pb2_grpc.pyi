@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MemoryServiceStub:
-    """Keeps what people asked to be remembered, and finds what bears on a question. Every call needs a scope with a user:
-    without one it is INVALID_ARGUMENT.
+    """Keeps what people asked to be remembered, and finds what bears on a question. Every call for somebody's memory
+    needs a scope with a person: without one it is INVALID_ARGUMENT.
     """
 
     @_typing.overload
@@ -51,11 +51,15 @@ class MemoryServiceStub:
     """
     Erase: _grpc.UnaryUnaryMultiCallable[_memory_pb2.EraseRequest, _memory_pb2.EraseResponse]
     """Erases everything kept for the scope, embeddings and indexes included, before it returns."""
+    WatchErased: _grpc.UnaryStreamMultiCallable[_memory_pb2.WatchErasedRequest, _memory_pb2.WatchErasedResponse]
+    """For context-assembly: every erasure after a number, first those that are over, then each as it happens; it never ends. What others
+    keep of an erased or changed fact's words is theirs to erase. Numbers ascend, and stay the same over restarts.
+    """
 
 @_typing.type_check_only
 class MemoryServiceAsyncStub(MemoryServiceStub):
-    """Keeps what people asked to be remembered, and finds what bears on a question. Every call needs a scope with a user:
-    without one it is INVALID_ARGUMENT.
+    """Keeps what people asked to be remembered, and finds what bears on a question. Every call for somebody's memory
+    needs a scope with a person: without one it is INVALID_ARGUMENT.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -75,10 +79,14 @@ class MemoryServiceAsyncStub(MemoryServiceStub):
     """
     Erase: _aio.UnaryUnaryMultiCallable[_memory_pb2.EraseRequest, _memory_pb2.EraseResponse]  # type: ignore[assignment]
     """Erases everything kept for the scope, embeddings and indexes included, before it returns."""
+    WatchErased: _aio.UnaryStreamMultiCallable[_memory_pb2.WatchErasedRequest, _memory_pb2.WatchErasedResponse]  # type: ignore[assignment]
+    """For context-assembly: every erasure after a number, first those that are over, then each as it happens; it never ends. What others
+    keep of an erased or changed fact's words is theirs to erase. Numbers ascend, and stay the same over restarts.
+    """
 
 class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps what people asked to be remembered, and finds what bears on a question. Every call needs a scope with a user:
-    without one it is INVALID_ARGUMENT.
+    """Keeps what people asked to be remembered, and finds what bears on a question. Every call for somebody's memory
+    needs a scope with a person: without one it is INVALID_ARGUMENT.
     """
 
     @_abc_1.abstractmethod
@@ -138,5 +146,15 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_memory_pb2.EraseResponse, _abc.Awaitable[_memory_pb2.EraseResponse]]:
         """Erases everything kept for the scope, embeddings and indexes included, before it returns."""
+
+    @_abc_1.abstractmethod
+    def WatchErased(
+        self,
+        request: _memory_pb2.WatchErasedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_memory_pb2.WatchErasedResponse], _abc.AsyncIterator[_memory_pb2.WatchErasedResponse]]:
+        """For context-assembly: every erasure after a number, first those that are over, then each as it happens; it never ends. What others
+        keep of an erased or changed fact's words is theirs to erase. Numbers ascend, and stay the same over restarts.
+        """
 
 def add_MemoryServiceServicer_to_server(servicer: MemoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from chatmesh.conversation.v1 import conversation_pb2 as chatmesh_dot_conversation_dot_v1_dot_conversation__pb2
 from chatmesh.shared.v1 import shared_pb2 as chatmesh_dot_shared_dot_v1_dot_shared__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%chatmesh/tokenizer/v1/tokenizer.proto\x12\x15\x63hatmesh.tokenizer.v1\x1a\x1f\x63hatmesh/shared/v1/shared.proto\"\xe1\x02\n\nFitRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x34\n\ncandidates\x18\x02 \x03(\x0b\x32 .chatmesh.tokenizer.v1.Candidate\x12\'\n\x05tools\x18\x03 \x03(\x0b\x32\x18.chatmesh.shared.v1.Tool\x12\x12\n\nmax_tokens\x18\x04 \x01(\r\x12\x18\n\x10\x64rop_step_tokens\x18\x05 \x01(\r\x12-\n\x08left_out\x18\x06 \x01(\x0b\x32\x1b.chatmesh.shared.v1.Message\x12P\n\x10template_options\x18\x07 \x03(\x0b\x32\x36.chatmesh.tokenizer.v1.FitRequest.TemplateOptionsEntry\x1a\x36\n\x14TemplateOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"G\n\tCandidate\x12,\n\x07message\x18\x01 \x01(\x0b\x32\x1b.chatmesh.shared.v1.Message\x12\x0c\n\x04unit\x18\x02 \x01(\r\"8\n\x0b\x46itResponse\x12\x0b\n\x03ids\x18\x01 \x03(\r\x12\x1c\n\x14\x64ropped_through_unit\x18\x02 \x01(\r\",\n\rEncodeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x1d\n\x0e\x45ncodeResponse\x12\x0b\n\x03ids\x18\x01 \x03(\r\"+\n\rDecodeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\r\"\x1e\n\x0e\x44\x65\x63odeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t2\x9d\x02\n\x10TokenizerService\x12Q\n\x03\x46it\x12!.chatmesh.tokenizer.v1.FitRequest\x1a\".chatmesh.tokenizer.v1.FitResponse\"\x03\x90\x02\x01\x12Z\n\x06\x45ncode\x12$.chatmesh.tokenizer.v1.EncodeRequest\x1a%.chatmesh.tokenizer.v1.EncodeResponse\"\x03\x90\x02\x01\x12Z\n\x06\x44\x65\x63ode\x12$.chatmesh.tokenizer.v1.DecodeRequest\x1a%.chatmesh.tokenizer.v1.DecodeResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%chatmesh/tokenizer/v1/tokenizer.proto\x12\x15\x63hatmesh.tokenizer.v1\x1a+chatmesh/conversation/v1/conversation.proto\x1a\x1f\x63hatmesh/shared/v1/shared.proto\"\xec\x02\n\nFitRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x34\n\ncandidates\x18\x02 \x03(\x0b\x32 .chatmesh.tokenizer.v1.Candidate\x12\'\n\x05tools\x18\x03 \x03(\x0b\x32\x18.chatmesh.shared.v1.Tool\x12\x12\n\nmax_tokens\x18\x04 \x01(\r\x12\x18\n\x10\x64rop_step_tokens\x18\x05 \x01(\r\x12\x38\n\x08left_out\x18\x06 \x01(\x0b\x32&.chatmesh.tokenizer.v1.TemplateMessage\x12P\n\x10template_options\x18\x07 \x03(\x0b\x32\x36.chatmesh.tokenizer.v1.FitRequest.TemplateOptionsEntry\x1a\x36\n\x14TemplateOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"R\n\tCandidate\x12\x37\n\x07message\x18\x01 \x01(\x0b\x32&.chatmesh.tokenizer.v1.TemplateMessage\x12\x0c\n\x04unit\x18\x02 \x01(\r\"\xba\x01\n\x0fTemplateMessage\x12,\n\x04role\x18\x01 \x01(\x0e\x32\x1e.chatmesh.conversation.v1.Role\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x11\n\treasoning\x18\x03 \x01(\t\x12\x30\n\ntool_calls\x18\x04 \x03(\x0b\x32\x1c.chatmesh.shared.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x05 \x01(\t\x12\x10\n\x08pictures\x18\x06 \x03(\r\"8\n\x0b\x46itResponse\x12\x0b\n\x03ids\x18\x01 \x03(\r\x12\x1c\n\x14\x64ropped_through_unit\x18\x02 \x01(\r\",\n\rEncodeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x1d\n\x0e\x45ncodeResponse\x12\x0b\n\x03ids\x18\x01 \x03(\r\"+\n\rDecodeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\r\"\x1e\n\x0e\x44\x65\x63odeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t2\x9d\x02\n\x10TokenizerService\x12Q\n\x03\x46it\x12!.chatmesh.tokenizer.v1.FitRequest\x1a\".chatmesh.tokenizer.v1.FitResponse\"\x03\x90\x02\x01\x12Z\n\x06\x45ncode\x12$.chatmesh.tokenizer.v1.EncodeRequest\x1a%.chatmesh.tokenizer.v1.EncodeResponse\"\x03\x90\x02\x01\x12Z\n\x06\x44\x65\x63ode\x12$.chatmesh.tokenizer.v1.DecodeRequest\x1a%.chatmesh.tokenizer.v1.DecodeResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,22 +41,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOKENIZERSERVICE'].methods_by_name['Encode']._serialized_options = b'\220\002\001'
   _globals['_TOKENIZERSERVICE'].methods_by_name['Decode']._loaded_options = None
   _globals['_TOKENIZERSERVICE'].methods_by_name['Decode']._serialized_options = b'\220\002\001'
-  _globals['_FITREQUEST']._serialized_start=98
-  _globals['_FITREQUEST']._serialized_end=451
-  _globals['_FITREQUEST_TEMPLATEOPTIONSENTRY']._serialized_start=397
-  _globals['_FITREQUEST_TEMPLATEOPTIONSENTRY']._serialized_end=451
-  _globals['_CANDIDATE']._serialized_start=453
-  _globals['_CANDIDATE']._serialized_end=524
-  _globals['_FITRESPONSE']._serialized_start=526
-  _globals['_FITRESPONSE']._serialized_end=582
-  _globals['_ENCODEREQUEST']._serialized_start=584
-  _globals['_ENCODEREQUEST']._serialized_end=628
-  _globals['_ENCODERESPONSE']._serialized_start=630
-  _globals['_ENCODERESPONSE']._serialized_end=659
-  _globals['_DECODEREQUEST']._serialized_start=661
-  _globals['_DECODEREQUEST']._serialized_end=704
-  _globals['_DECODERESPONSE']._serialized_start=706
-  _globals['_DECODERESPONSE']._serialized_end=736
-  _globals['_TOKENIZERSERVICE']._serialized_start=739
-  _globals['_TOKENIZERSERVICE']._serialized_end=1024
+  _globals['_FITREQUEST']._serialized_start=143
+  _globals['_FITREQUEST']._serialized_end=507
+  _globals['_FITREQUEST_TEMPLATEOPTIONSENTRY']._serialized_start=453
+  _globals['_FITREQUEST_TEMPLATEOPTIONSENTRY']._serialized_end=507
+  _globals['_CANDIDATE']._serialized_start=509
+  _globals['_CANDIDATE']._serialized_end=591
+  _globals['_TEMPLATEMESSAGE']._serialized_start=594
+  _globals['_TEMPLATEMESSAGE']._serialized_end=780
+  _globals['_FITRESPONSE']._serialized_start=782
+  _globals['_FITRESPONSE']._serialized_end=838
+  _globals['_ENCODEREQUEST']._serialized_start=840
+  _globals['_ENCODEREQUEST']._serialized_end=884
+  _globals['_ENCODERESPONSE']._serialized_start=886
+  _globals['_ENCODERESPONSE']._serialized_end=915
+  _globals['_DECODEREQUEST']._serialized_start=917
+  _globals['_DECODEREQUEST']._serialized_end=960
+  _globals['_DECODERESPONSE']._serialized_start=962
+  _globals['_DECODERESPONSE']._serialized_end=992
+  _globals['_TOKENIZERSERVICE']._serialized_start=995
+  _globals['_TOKENIZERSERVICE']._serialized_end=1280
 # @@protoc_insertion_point(module_scope)

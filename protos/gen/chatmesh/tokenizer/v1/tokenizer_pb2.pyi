@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from chatmesh.conversation.v1 import conversation_pb2 as _conversation_pb2
 from chatmesh.shared.v1 import shared_pb2 as _shared_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -62,7 +63,7 @@ class FitRequest(_message.Message):
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[_shared_pb2.Tool]: ...
     @_builtins.property
-    def left_out(self) -> _shared_pb2.Message:
+    def left_out(self) -> Global___TemplateMessage:
         """Stands where the dropped units stood. Unset: nothing does."""
 
     @_builtins.property
@@ -77,7 +78,7 @@ class FitRequest(_message.Message):
         tools: _abc.Iterable[_shared_pb2.Tool] | None = ...,
         max_tokens: _builtins.int = ...,
         drop_step_tokens: _builtins.int = ...,
-        left_out: _shared_pb2.Message | None = ...,
+        left_out: Global___TemplateMessage | None = ...,
         template_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["left_out", b"left_out"]  # noqa: Y015
@@ -97,11 +98,11 @@ class Candidate(_message.Message):
     unit: _builtins.int
     """Candidates of one unit are dropped together, the lowest unit first. 0: never dropped."""
     @_builtins.property
-    def message(self) -> _shared_pb2.Message: ...
+    def message(self) -> Global___TemplateMessage: ...
     def __init__(
         self,
         *,
-        message: _shared_pb2.Message | None = ...,
+        message: Global___TemplateMessage | None = ...,
         unit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
@@ -111,6 +112,50 @@ class Candidate(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Candidate: _TypeAlias = Candidate  # noqa: Y015
+
+@_typing.final
+class TemplateMessage(_message.Message):
+    """One message as a chat template sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    REASONING_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    TOOL_CALL_ID_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    role: _conversation_pb2.Role.ValueType
+    text: _builtins.str
+    reasoning: _builtins.str
+    """What the model thought before an assistant's text; empty for every other role."""
+    tool_call_id: _builtins.str
+    """Of a tool's message: the call that it answers."""
+    @_builtins.property
+    def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_shared_pb2.ToolCall]:
+        """The calls that an assistant's message makes."""
+
+    @_builtins.property
+    def pictures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Where pictures stand in the text: before which of its characters (code points), in ascending order."""
+
+    def __init__(
+        self,
+        *,
+        role: _conversation_pb2.Role.ValueType = ...,
+        text: _builtins.str = ...,
+        reasoning: _builtins.str = ...,
+        tool_calls: _abc.Iterable[_shared_pb2.ToolCall] | None = ...,
+        tool_call_id: _builtins.str = ...,
+        pictures: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pictures", b"pictures", "reasoning", b"reasoning", "role", b"role", "text", b"text", "tool_call_id", b"tool_call_id", "tool_calls", b"tool_calls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TemplateMessage: _TypeAlias = TemplateMessage  # noqa: Y015
 
 @_typing.final
 class FitResponse(_message.Message):

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from chatmesh.conversation.v1 import conversation_pb2 as chatmesh_dot_conversation_dot_v1_dot_conversation__pb2
 from chatmesh.shared.v1 import shared_pb2 as chatmesh_dot_shared_dot_v1_dot_shared__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)chatmesh/tool_runner/v1/tool_runner.proto\x12\x17\x63hatmesh.tool_runner.v1\x1a\x1f\x63hatmesh/shared/v1/shared.proto\"<\n\x10ListToolsRequest\x12(\n\x05scope\x18\x01 \x01(\x0b\x32\x19.chatmesh.shared.v1.Scope\"<\n\x11ListToolsResponse\x12\'\n\x05tools\x18\x01 \x03(\x0b\x32\x18.chatmesh.shared.v1.Tool\"b\n\nRunRequest\x12(\n\x05scope\x18\x01 \x01(\x0b\x32\x19.chatmesh.shared.v1.Scope\x12*\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x1c.chatmesh.shared.v1.ToolCall\"P\n\x0bRunResponse\x12\x0e\n\x06output\x18\x01 \x01(\t\x12\x31\n\x07\x66\x61ilure\x18\x02 \x01(\x0e\x32 .chatmesh.tool_runner.v1.Failure*\x9a\x01\n\x07\x46\x61ilure\x12\x17\n\x13\x46\x41ILURE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x46\x41ILURE_INVALID_ARGUMENTS\x10\x01\x12\x15\n\x11\x46\x41ILURE_TIMED_OUT\x10\x02\x12\x17\n\x13\x46\x41ILURE_UNREACHABLE\x10\x03\x12\x13\n\x0f\x46\x41ILURE_REFUSED\x10\x04\x12\x12\n\x0e\x46\x41ILURE_FAILED\x10\x05\x32\xce\x01\n\x11ToolRunnerService\x12g\n\tListTools\x12).chatmesh.tool_runner.v1.ListToolsRequest\x1a*.chatmesh.tool_runner.v1.ListToolsResponse\"\x03\x90\x02\x01\x12P\n\x03Run\x12#.chatmesh.tool_runner.v1.RunRequest\x1a$.chatmesh.tool_runner.v1.RunResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)chatmesh/tool_runner/v1/tool_runner.proto\x12\x17\x63hatmesh.tool_runner.v1\x1a+chatmesh/conversation/v1/conversation.proto\x1a\x1f\x63hatmesh/shared/v1/shared.proto\"<\n\x10ListToolsRequest\x12(\n\x05scope\x18\x01 \x01(\x0b\x32\x19.chatmesh.shared.v1.Scope\"<\n\x11ListToolsResponse\x12\'\n\x05tools\x18\x01 \x03(\x0b\x32\x18.chatmesh.shared.v1.Tool\"b\n\nRunRequest\x12(\n\x05scope\x18\x01 \x01(\x0b\x32\x19.chatmesh.shared.v1.Scope\x12*\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x1c.chatmesh.shared.v1.ToolCall\"u\n\x0bRunResponse\x12-\n\x05parts\x18\x03 \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Part\x12\x31\n\x07\x66\x61ilure\x18\x02 \x01(\x0e\x32 .chatmesh.tool_runner.v1.FailureJ\x04\x08\x01\x10\x02*\x9a\x01\n\x07\x46\x61ilure\x12\x17\n\x13\x46\x41ILURE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x46\x41ILURE_INVALID_ARGUMENTS\x10\x01\x12\x15\n\x11\x46\x41ILURE_TIMED_OUT\x10\x02\x12\x17\n\x13\x46\x41ILURE_UNREACHABLE\x10\x03\x12\x13\n\x0f\x46\x41ILURE_REFUSED\x10\x04\x12\x12\n\x0e\x46\x41ILURE_FAILED\x10\x05\x32\xce\x01\n\x11ToolRunnerService\x12g\n\tListTools\x12).chatmesh.tool_runner.v1.ListToolsRequest\x1a*.chatmesh.tool_runner.v1.ListToolsResponse\"\x03\x90\x02\x01\x12P\n\x03Run\x12#.chatmesh.tool_runner.v1.RunRequest\x1a$.chatmesh.tool_runner.v1.RunResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,16 +35,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TOOLRUNNERSERVICE'].methods_by_name['ListTools']._loaded_options = None
   _globals['_TOOLRUNNERSERVICE'].methods_by_name['ListTools']._serialized_options = b'\220\002\001'
-  _globals['_FAILURE']._serialized_start=410
-  _globals['_FAILURE']._serialized_end=564
-  _globals['_LISTTOOLSREQUEST']._serialized_start=103
-  _globals['_LISTTOOLSREQUEST']._serialized_end=163
-  _globals['_LISTTOOLSRESPONSE']._serialized_start=165
-  _globals['_LISTTOOLSRESPONSE']._serialized_end=225
-  _globals['_RUNREQUEST']._serialized_start=227
-  _globals['_RUNREQUEST']._serialized_end=325
-  _globals['_RUNRESPONSE']._serialized_start=327
-  _globals['_RUNRESPONSE']._serialized_end=407
-  _globals['_TOOLRUNNERSERVICE']._serialized_start=567
-  _globals['_TOOLRUNNERSERVICE']._serialized_end=773
+  _globals['_FAILURE']._serialized_start=492
+  _globals['_FAILURE']._serialized_end=646
+  _globals['_LISTTOOLSREQUEST']._serialized_start=148
+  _globals['_LISTTOOLSREQUEST']._serialized_end=208
+  _globals['_LISTTOOLSRESPONSE']._serialized_start=210
+  _globals['_LISTTOOLSRESPONSE']._serialized_end=270
+  _globals['_RUNREQUEST']._serialized_start=272
+  _globals['_RUNREQUEST']._serialized_end=370
+  _globals['_RUNRESPONSE']._serialized_start=372
+  _globals['_RUNRESPONSE']._serialized_end=489
+  _globals['_TOOLRUNNERSERVICE']._serialized_start=649
+  _globals['_TOOLRUNNERSERVICE']._serialized_end=855
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from chatmesh.conversation.v1 import conversation_pb2 as _conversation_pb2
 from chatmesh.shared.v1 import shared_pb2 as _shared_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -115,21 +116,23 @@ Global___RunRequest: _TypeAlias = RunRequest  # noqa: Y015
 class RunResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    OUTPUT_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
-    output: _builtins.str
-    """What the model shall read, cut to the tool's limit."""
     failure: Global___Failure.ValueType
     """Why the tool failed; unspecified when it did not."""
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Part]:
+        """What the model shall read, cut to the tool's limit."""
+
     def __init__(
         self,
         *,
-        output: _builtins.str = ...,
+        parts: _abc.Iterable[_conversation_pb2.Part] | None = ...,
         failure: Global___Failure.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "output", b"output"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "parts", b"parts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

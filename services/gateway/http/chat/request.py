@@ -1,0 +1,218 @@
+"""What the body of `POST /v1/chat/completions` asks of a turn."""
+
+import json
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, Tag
+
+from services.gateway.api import Ask
+from services.gateway.http.fields import (
+    Body,
+    Effort,
+    FormatField,
+    Function,
+    Name,
+    NamedChoice,
+    SafetyIdentifier,
+    SchemaFormat,
+    ToolChoiceField,
+    member,
+    tagged,
+    template_options,
+    tool_choice,
+)
+from services.gateway.http.parts import Content, FilledContent, parts_of
+from services.gateway.http.turns import TurnRequest
+from services.inference.api import OutputFormat, Sampling
+from services.shared.conversation import Call, CallResult, Item, Message, Reasoning, Refusal, Role
+from services.shared.ids import make_id
+
+
+class ApplicationMessage(Body):
+    """What the application or its user says."""
+
+    role: Literal["system", "developer", "user"]
+    content: FilledContent
+
+    def items(self) -> list[Item]:
+        return [Message(make_id("msg"), Role(self.role), parts_of(self.content))]
+
+
+class CalledFunction(Body):
+    name: str
+    arguments: str = "{}"
+
+
+class ToolCallOfMessage(Body):
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class AssistantMessage(Body):
+    role: Literal["assistant"]
+    content: Content | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCallOfMessage] | None = None
+
+    def items(self) -> list[Item]:
+        items: list[Item] = []
+        if self.reasoning_content:
+            items.append(Reasoning(make_id("rs"), self.reasoning_content))
+        refusal = (Refusal(self.refusal),) if self.refusal else ()
+        if self.content or refusal or not self.tool_calls:
+            parts = (*parts_of(self.content), *refusal)
+            items.append(Message(make_id("msg"), Role.ASSISTANT, parts))
+        for call in self.tool_calls or ():
+            called = call.function
+            items.append(Call(make_id("fc"), call.id, called.name, called.arguments))
+        return items
+
+
+class ToolMessage(Body):
+    role: Literal["tool"]
+    tool_call_id: str
+    content: Content
+
+    def items(self) -> list[Item]:
+        return [CallResult(make_id("fco"), self.tool_call_id, parts_of(self.content))]
+
+
+_APPLICATION_ROLES = {"system", "developer", "user"}
+MessageField = Annotated[
+    Annotated[ApplicationMessage, Tag("@application")]
+    | Annotated[AssistantMessage, Tag("@assistant")]
+    | Annotated[ToolMessage, Tag("@tool")],
+    tagged(
+        lambda value: (
+            "application" if (role := str(member("role")(value))) in _APPLICATION_ROLES else role
+        ),
+        "a message whose `role` is system, developer, user, assistant or tool",
+    ),
+]
+
+
+class ChatFunctionTool(Body):
+    type: Literal["function"]
+    function: Function
+
+
+class ChosenFunction(Body):
+    name: Name
+
+
+class ChatNamedChoice(NamedChoice):
+    function: ChosenFunction
+
+    @property
+    def chosen(self) -> str:
+        return self.function.name
+
+
+class ChatSchemaFormat(Body):
+    type: Literal["json_schema"]
+    json_schema: SchemaFormat
+
+    def output_format(self) -> OutputFormat:
+        return self.json_schema.output_format()
+
+
+Stop = Annotated[
+    Annotated[str, Tag("@one")] | Annotated[list[str], Field(max_length=16), Tag("@several")],
+    tagged(lambda value: {str: "one", list: "several"}.get(type(value)), "a string or several"),
+]
+
+
+def _biases(biases: dict[str, float] | None) -> dict[str, float] | None:
+    for token, bias in (biases or {}).items():
+        if not token.isdecimal() or not -100 <= bias <= 100:
+            raise ValueError("must map token ids to numbers from -100 to 100")
+    return biases
+
+
+class StreamOptions(Body):
+    include_usage: bool = False
+
+
+class ChatCompletionRequest(TurnRequest):
+    """Answers a conversation. The mesh's own tools run inside; only the answer shows.
+
+    Fields that are not listed are ignored.
+    """
+
+    model: str
+    messages: list[MessageField] = Field(min_length=1, max_length=2048)
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=-1)
+    min_p: float | None = Field(default=None, ge=0, le=1)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    repetition_penalty: float | None = Field(default=None, gt=0, le=10)
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    stop: Stop | None = None
+    n: int | None = Field(default=1, ge=1, le=16)
+    logprobs: bool | None = False
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    logit_bias: Annotated[dict[str, float] | None, AfterValidator(_biases)] = None
+    tools: list[ChatFunctionTool] | None = Field(default=None, max_length=128)
+    tool_choice: ToolChoiceField[ChatNamedChoice] | None = None
+    parallel_tool_calls: bool | None = True
+    response_format: FormatField[ChatSchemaFormat] | None = None
+    reasoning_effort: Effort | None = None
+    safety_identifier: SafetyIdentifier | None = None
+    store: bool | None = False
+    chat_template_kwargs: dict[str, Any] | None = None
+
+    def ask(self) -> Ask:
+        return Ask(
+            model=self.model,
+            input=tuple(item for message in self.messages for item in message.items()),
+            functions=tuple(tool.function.tool() for tool in self.tools or ()),
+            choice=tool_choice(self.tool_choice),
+            parallel_calls=self.parallel_tool_calls is not False,
+            store=bool(self.store),
+            sampling=self._sampling(),
+            format=self.response_format.output_format() if self.response_format else None,
+            safety_identifier=self.safety_identifier or "",
+            template_options=template_options(
+                self.chat_template_kwargs or {}, self.reasoning_effort
+            ),
+            echo=json.dumps({"include_usage": self._include_usage}),
+        )
+
+    def field(self, param: str) -> str:
+        if param == "input":
+            return "messages"
+        match = re.fullmatch(r"input\[(\d+)\]", param)
+        if not match:
+            return param
+        messages = [n for n, message in enumerate(self.messages) for _ in message.items()]
+        return f"messages[{messages[int(match[1])]}]"
+
+    def _sampling(self) -> Sampling:
+        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return Sampling(
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            repetition_penalty=self.repetition_penalty,
+            seed=self.seed,
+            stop=tuple(stop),
+            n=self.n or 1,
+            top_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            logit_bias={int(token): bias for token, bias in (self.logit_bias or {}).items()},
+        )
+
+    @property
+    def _include_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)

@@ -1,0 +1,248 @@
+"""What stands in a message's `content`. OpenAI's words for it become the mesh's parts here.
+
+Both protocols accept the words of both: some clients mix them.
+"""
+
+import binascii
+from base64 import b64decode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PlainValidator, Tag, WithJsonSchema, model_validator
+
+from services.gateway.http.fields import Body, member, tagged
+from services.shared.conversation import Audio, File, Parts, Picture, Refusal, Text
+
+# The media types of sounds whose format has another name in a request.
+_AUDIO_TYPES = {"mp3": "audio/mpeg"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where something is: in the request itself, or behind an address."""
+
+    media_type: str = ""
+    content: bytes = b""
+    url: str = ""
+
+
+def _decoded(text: Any) -> bytes:
+    try:
+        content = b64decode(text, validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise ValueError("must be base64") from None
+    if not content:
+        raise ValueError("is empty")
+    return content
+
+
+def _of_data_url(url: str) -> Source:
+    head, _, encoded = url.removeprefix("data:").partition(",")
+    media_type, *options = head.split(";")
+    if "base64" not in options:
+        raise ValueError("must be a data URL in base64")
+    return Source(media_type.lower(), _decoded(encoded))
+
+
+def _address(value: Any) -> Source:
+    if not isinstance(value, str) or not value.startswith(("https://", "http://")):
+        raise ValueError("must be an address that begins with https:// or http://")
+    return Source(url=value)
+
+
+def _picture(value: Any) -> Source:
+    if not isinstance(value, str) or not value.startswith("data:"):
+        return _address(value)
+    source = _of_data_url(value)
+    if not source.media_type.startswith("image/"):
+        raise ValueError("must be a data URL of a picture: data:image/...")
+    return source
+
+
+def _file(value: Any) -> Source:
+    if isinstance(value, str) and value.startswith("data:"):
+        return _of_data_url(value)
+    return Source(content=_decoded(value))
+
+
+_TEXT = WithJsonSchema({"type": "string"})
+Base64 = Annotated[bytes, PlainValidator(_decoded), _TEXT]
+Address = Annotated[Source, PlainValidator(_address), _TEXT]
+PictureSource = Annotated[Source, PlainValidator(_picture), _TEXT]
+FileSource = Annotated[Source, PlainValidator(_file), _TEXT]
+Detail = Annotated[str, Field(max_length=32)]
+
+
+class TextPart(Body):
+    """A text; also what has a `text` under a type that is not known here."""
+
+    type: str
+    text: str
+
+    def parts(self) -> Parts:
+        return (Text(self.text),)
+
+
+class RefusalPart(Body):
+    type: str
+    refusal: str
+
+    def parts(self) -> Parts:
+        return (Refusal(self.refusal),)
+
+
+class PictureAddress(Body):
+    url: PictureSource
+    detail: Detail | None = None
+
+
+class ChatPicturePart(Body):
+    type: Literal["image_url"]
+    image_url: PictureAddress
+
+    def parts(self) -> Parts:
+        return (_shared_picture(self.image_url.url, "", self.image_url.detail),)
+
+
+class ResponsesPicturePart(Body):
+    type: Literal["input_image"]
+    image_url: PictureSource | None = None
+    file_id: str | None = None
+    detail: Detail | None = None
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> "ResponsesPicturePart":
+        if not (self.image_url or self.file_id):
+            raise ValueError("needs an image_url or a file_id")
+        return self
+
+    def parts(self) -> Parts:
+        source = self.image_url or Source()
+        return (_shared_picture(source, self.file_id or "", self.detail),)
+
+
+class AttachedFile(Body):
+    file_data: FileSource | None = None
+    file_url: Address | None = None
+    file_id: str | None = None
+    filename: str | None = Field(default=None, max_length=1024)
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> "AttachedFile":
+        if not (self.file_data or self.file_url or self.file_id):
+            raise ValueError("needs file_data, a file_url or a file_id")
+        return self
+
+    def parts(self) -> Parts:
+        source = self.file_data or self.file_url
+        name = self.filename or ""
+        if source is None:
+            return (File(name, file_id=self.file_id or ""),)
+        return (File(name, source.media_type, source.content, source.url),)
+
+
+class ChatFilePart(Body):
+    type: Literal["file"]
+    file: AttachedFile
+
+    def parts(self) -> Parts:
+        return self.file.parts()
+
+
+class ResponsesFilePart(AttachedFile):
+    type: Literal["input_file"]
+
+
+class Recording(Body):
+    data: Base64
+    format: str = Field(pattern=r"^[a-z0-9.+-]{1,32}$")
+
+
+class AudioPart(Body):
+    type: Literal["input_audio"]
+    input_audio: Recording
+
+    def parts(self) -> Parts:
+        wanted = self.input_audio.format
+        media_type = _AUDIO_TYPES.get(wanted, f"audio/{wanted}")
+        return (Audio(media_type, self.input_audio.data),)
+
+
+class OtherPart(Body):
+    """A kind of part that is not known here. The model reads nothing in its place."""
+
+    type: str
+
+    def parts(self) -> Parts:
+        return ()
+
+
+def _kind(value: Any) -> str:
+    kind = str(member("type")(value))
+    if kind in {"image_url", "input_image", "file", "input_file", "input_audio"}:
+        return kind
+    if kind in {"text", "input_text", "output_text"} or member("text")(value) is not None:
+        return "text"
+    if kind == "refusal" or member("refusal")(value) is not None:
+        return "refusal"
+    return "other"
+
+
+PartField = Annotated[
+    Annotated[TextPart, Tag("@text")]
+    | Annotated[RefusalPart, Tag("@refusal")]
+    | Annotated[ChatPicturePart, Tag("@image_url")]
+    | Annotated[ResponsesPicturePart, Tag("@input_image")]
+    | Annotated[ChatFilePart, Tag("@file")]
+    | Annotated[ResponsesFilePart, Tag("@input_file")]
+    | Annotated[AudioPart, Tag("@input_audio")]
+    | Annotated[OtherPart, Tag("@other")],
+    tagged(_kind, "a part"),
+]
+
+
+def _some_known(parts: list[PartField]) -> list[PartField]:
+    if parts and all(isinstance(part, OtherPart) for part in parts):
+        raise ValueError("has no part of a kind that is known here")
+    return parts
+
+
+def filled(content: str | list[PartField]) -> str | list[PartField]:
+    if content == []:
+        raise ValueError("has no part")
+    return content
+
+
+# What somebody says or a tool returns. The list may be empty: assistants and tools give such back.
+Content = Annotated[
+    Annotated[str, Tag("@text")]
+    | Annotated[list[PartField], AfterValidator(_some_known), Tag("@parts")],
+    tagged(
+        lambda value: {str: "text", list: "parts"}.get(type(value)), "a string or a list of parts"
+    ),
+]
+# What a person or an application says: it has a part.
+FilledContent = Annotated[Content, AfterValidator(filled)]
+
+
+def parts_of(content: str | Sequence[PartField] | None) -> Parts:
+    if content is None:
+        return ()
+    if isinstance(content, str):
+        return (Text(content),)
+    return tuple(part for each in content for part in each.parts())
+
+
+def audio_format(media_type: str) -> str:
+    """The name under which a request has sounds of that media type."""
+    for name, known in _AUDIO_TYPES.items():
+        if known == media_type:
+            return name
+    return media_type.removeprefix("audio/")
+
+
+def _shared_picture(source: Source, file_id: str, detail: str | None) -> Picture:
+    if source.content or source.url:
+        file_id = ""
+    return Picture(source.media_type, source.content, source.url, file_id, detail or "")

@@ -1,0 +1,74 @@
+"""What a turn looks like from outside: its events in the words of one protocol.
+
+A carrier (`sse.py`) sends these words, and knows nothing of protocols.
+"""
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import Any, Protocol
+
+from services.gateway.api import Failed, Numbered, TurnEvent
+from services.shared.errors import MeshError
+
+# An object that is ready to become JSON.
+JsonObject = dict[str, Any]
+
+
+class Presenter(Protocol):
+    """Says a turn's events in the words of one protocol; one presenter for one reading of a turn.
+
+    What it says depends on nothing but the events. So whoever presents them again, from the first
+    on, gets the same objects with the same numbers in them, today or later, here or elsewhere.
+    """
+
+    def present(self, event: TurnEvent) -> Sequence[JsonObject]:
+        """The protocol's events for the turn's next one; empty when the protocol shows nothing."""
+
+    @staticmethod
+    def whole(events: Iterable[TurnEvent]) -> JsonObject:
+        """The one answer that stands for all events of a turn that did not fail."""
+
+
+class PresentedTurn:
+    """The events of a turn, presented as they come.
+
+    `begin` comes first. Whoever has a `PresentedTurn` closes it: closing is leaving the turn.
+    """
+
+    def __init__(self, events: AsyncGenerator[Numbered, None], presenter: Presenter) -> None:
+        self._events = events
+        self._presenter = presenter
+        # The first event, from when it was read until it is presented.
+        self._first: TurnEvent | None = None
+
+    async def begin(self) -> None:
+        """Waits for the first event. Raises what the turn failed with before it started."""
+        first = (await anext(self._events)).event
+        if isinstance(first, Failed):
+            raise first.error()
+        self._first = first
+
+    def __aiter__(self) -> "PresentedTurn":
+        return self
+
+    async def __anext__(self) -> Sequence[JsonObject]:
+        return self._presenter.present(await self._next())
+
+    async def whole(self) -> JsonObject:
+        """The one answer to the whole turn, at its end. Raises what the turn failed with."""
+        assert self._first is not None
+        events = [self._first, *[numbered.event async for numbered in self._events]]
+        if isinstance(events[-1], Failed):
+            raise events[-1].error()
+        return self._presenter.whole(events)
+
+    async def aclose(self) -> None:
+        await self._events.aclose()
+
+    async def _next(self) -> TurnEvent:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        try:
+            return (await anext(self._events)).event
+        except MeshError as error:  # the reading failed, not the turn; the caller is told the same
+            return Failed.with_error(error)

@@ -1,0 +1,169 @@
+"""A turn's events as the Responses API has them: each with its number, or as one response."""
+
+from collections.abc import Iterable, Sequence
+
+from services.gateway.api import (
+    ArgumentsDelta,
+    CallStarted,
+    ChoiceEnded,
+    Completed,
+    Failed,
+    ItemDone,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    TurnEvent,
+)
+from services.gateway.http.errors import failure
+from services.gateway.http.presenting import JsonObject
+from services.gateway.http.responses.resources import begun, item_resource, resource, text_resource
+from services.inference.api import TokenLogprob
+from services.shared.conversation import Call, Item, Message, Reasoning, Role, RunBy, said
+
+
+class ResponsesPresenter:
+    """Several events for one of the turn's: an item has to begin before it grows, for instance."""
+
+    def __init__(self) -> None:
+        # The response as it began.
+        self._begun: JsonObject = {}
+        # The `sequence_number` of the next event: from 0 without gaps.
+        self._number = 0
+        # Output index of every item, in the order in which they began.
+        self._places: dict[str, int] = {}
+
+    def present(self, event: TurnEvent) -> Sequence[JsonObject]:  # noqa: PLR0911 - one for each kind
+        match event:
+            case TextDelta():
+                return self._text(event)
+            case ReasoningDelta():
+                return self._reasoning(event)
+            case CallStarted(call=call):
+                return self._call_started(call)
+            case ArgumentsDelta(item_id=item_id, arguments=arguments):
+                return [self._of_item("function_call_arguments.delta", item_id, delta=arguments)]
+            case ItemDone(item=item):
+                return self._item_done(item)
+            case ChoiceEnded():
+                return ()
+            case Started():
+                return self._started(event)
+            case Completed(response=response):
+                whole = resource(response)
+                return [self._event(f"response.{whole['status']}", response=whole)]
+            case Failed():
+                return self._failed(event)
+
+    @staticmethod
+    def whole(events: Iterable[TurnEvent]) -> JsonObject:
+        for event in events:
+            if isinstance(event, Completed):
+                return resource(event.response)
+        raise AssertionError("a turn that did not fail ends with Completed")
+
+    def _started(self, event: Started) -> list[JsonObject]:
+        self._begun = begun(event)
+        return [
+            self._event(f"response.{stage}", response=self._begun)
+            for stage in ("created", "in_progress")
+        ]
+
+    def _failed(self, event: Failed) -> list[JsonObject]:
+        told = failure(event.error())
+        error = {"code": told.code or "server_error", "message": told.message}
+        failed = {**self._begun, "status": "failed", "error": error}
+        return [
+            self._event("error", **error, param=told.param),
+            self._event("response.failed", response=failed),
+        ]
+
+    def _text(self, event: TextDelta) -> list[JsonObject]:
+        known = event.item_id in self._places
+        began = [] if known else self._begin(said(event.item_id, Role.ASSISTANT, ""))
+        delta = self._of_item(
+            "output_text.delta",
+            event.item_id,
+            content_index=0,
+            delta=event.text,
+            logprobs=[_logprob(each) for each in event.logprobs],
+        )
+        return [*began, delta]
+
+    def _reasoning(self, event: ReasoningDelta) -> list[JsonObject]:
+        known = event.item_id in self._places
+        began = [] if known else self._begin(Reasoning(event.item_id))
+        delta = self._of_item(
+            "reasoning_summary_text.delta", event.item_id, summary_index=0, delta=event.text
+        )
+        return [*began, delta]
+
+    def _call_started(self, call: Call) -> list[JsonObject]:
+        events = self._begin(call)
+        if call.run_by is RunBy.CALLER:
+            return events
+        return [
+            *events,
+            self._of_item("mcp_call.in_progress", call.id),
+            self._of_item("mcp_call_arguments.delta", call.id, delta=call.arguments),
+            self._of_item("mcp_call_arguments.done", call.id, arguments=call.arguments),
+        ]
+
+    def _begin(self, item: Item) -> list[JsonObject]:
+        """What comes before the first of an item; nothing when it has begun already."""
+        if item.id in self._places:
+            return []
+        place = self._places[item.id] = len(self._places)
+        shown = item_resource(item, "in_progress")
+        events = [self._event("response.output_item.added", output_index=place, item=shown)]
+        if isinstance(item, Message):
+            part = text_resource("")
+            events.append(self._of_item("content_part.added", item.id, content_index=0, part=part))
+        if isinstance(item, Reasoning):
+            part = {"type": "summary_text", "text": ""}
+            events.append(
+                self._of_item("reasoning_summary_part.added", item.id, summary_index=0, part=part)
+            )
+        return events
+
+    def _item_done(self, item: Item) -> list[JsonObject]:
+        place = {"output_index": self._places.get(item.id, len(self._places))}
+        return [
+            *self._begin(item),
+            *self._endings(item),
+            self._event("response.output_item.done", **place, item=item_resource(item)),
+        ]
+
+    def _endings(self, item: Item) -> list[JsonObject]:
+        if isinstance(item, Message):
+            whole = {"content_index": 0}
+            return [
+                self._of_item("output_text.done", item.id, **whole, text=item.text, logprobs=[]),
+                self._of_item("content_part.done", item.id, **whole, part=text_resource(item.text)),
+            ]
+        if isinstance(item, Reasoning):
+            whole = {"summary_index": 0}
+            part = {"type": "summary_text", "text": item.text}
+            return [
+                self._of_item("reasoning_summary_text.done", item.id, **whole, text=item.text),
+                self._of_item("reasoning_summary_part.done", item.id, **whole, part=part),
+            ]
+        if isinstance(item, Call) and item.run_by is RunBy.CALLER:
+            arguments = {"name": item.name, "arguments": item.arguments}
+            return [self._of_item("function_call_arguments.done", item.id, **arguments)]
+        if isinstance(item, Call):
+            ending = "failed" if item.outcome and item.outcome.failed else "completed"
+            return [self._of_item(f"mcp_call.{ending}", item.id)]
+        return []
+
+    def _of_item(self, event: str, item_id: str, /, **fields: object) -> JsonObject:
+        place = self._places[item_id]
+        return self._event(f"response.{event}", item_id=item_id, output_index=place, **fields)
+
+    def _event(self, name: str, /, **fields: object) -> JsonObject:
+        number, self._number = self._number, self._number + 1
+        return {"type": name, "sequence_number": number, **fields}
+
+
+def _logprob(logprob: TokenLogprob) -> JsonObject:
+    top = [{"token": each.token, "logprob": each.logprob} for each in logprob.top]
+    return {"token": logprob.token, "logprob": logprob.logprob, "top_logprobs": top}

@@ -1,0 +1,268 @@
+"""The Responses API's objects: responses and what is in them, ready to become JSON."""
+
+import json
+from base64 import b64encode
+
+from services.gateway.api import Response, Started, Status
+from services.gateway.http.parts import audio_format
+from services.gateway.http.presenting import JsonObject
+from services.inference.api import Usage
+from services.shared.conversation import (
+    Audio,
+    Call,
+    CallResult,
+    Compaction,
+    File,
+    Item,
+    Message,
+    Part,
+    Picture,
+    Reasoning,
+    Refusal,
+    Role,
+    RunBy,
+    Text,
+)
+
+# The name under which the mesh's own tools appear, as OpenAI names an MCP server.
+OWN_SERVER = "chatmesh"
+
+_INCOMPLETE = {
+    Status.LENGTH: "max_output_tokens",
+    Status.CONTENT_FILTER: "content_filter",
+    Status.TOOL_ROUNDS: "max_tool_calls",
+    Status.TOO_MANY_EVENTS: "max_output_tokens",
+}
+# What a response repeats of its request, where the request says nothing.
+_REPEATED: JsonObject = {
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "prompt_cache_key": None,
+    "reasoning": {"effort": None, "summary": None},
+    "safety_identifier": None,
+    "store": True,
+    "temperature": 1.0,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "truncation": "disabled",
+}
+# What has no meaning here. The specification wants it all the same.
+_FIXED: JsonObject = {
+    "background": False,
+    "frequency_penalty": 0.0,
+    "presence_penalty": 0.0,
+    "service_tier": "default",
+    "user": None,
+}
+
+
+def begun(started: Started) -> JsonObject:
+    """A response of which nothing is there yet."""
+    return _response(
+        started.response_id,
+        started.created_at_ms,
+        started.model,
+        started.previous_response_id,
+        started.echo,
+    )
+
+
+def resource(response: Response) -> JsonObject:
+    """A response that is over."""
+    reason = _INCOMPLETE.get(response.status)
+    return {
+        **_response(
+            response.id,
+            response.created_at_ms,
+            response.model,
+            response.previous_response_id,
+            response.echo,
+        ),
+        "completed_at": response.completed_at_ms // 1000,
+        "status": "incomplete" if reason else "completed",
+        "incomplete_details": {"reason": reason} if reason else None,
+        "output": [item_resource(item) for item in response.output],
+        "usage": _usage(response.usage),
+    }
+
+
+def _response(
+    response_id: str, created_at_ms: int, model: str, previous: str, echo: str
+) -> JsonObject:
+    return {
+        **_FIXED,
+        **_repeated(echo),
+        "id": response_id,
+        "object": "response",
+        "created_at": created_at_ms // 1000,
+        "completed_at": None,
+        "status": "in_progress",
+        "error": None,
+        "incomplete_details": None,
+        "model": model,
+        "previous_response_id": previous or None,
+        "output": [],
+        "usage": None,
+    }
+
+
+def _repeated(echo: str) -> JsonObject:
+    """Of a turn that another protocol asked for, the echo has other names: they are not shown."""
+    given: JsonObject = json.loads(echo) if echo else {}
+    shown: JsonObject = {name: given.get(name, usual) for name, usual in _REPEATED.items()}
+    shown["text"] = {**_REPEATED["text"], **shown["text"]}
+    return shown
+
+
+def item_resource(item: Item, status: str = "completed") -> JsonObject:
+    match item:
+        case Message():
+            return _message(item, status)
+        case Call():
+            if item.run_by is RunBy.CALLER:
+                return _function_call(item, status)
+            return _run_call(item, status)
+        case CallResult():
+            return _call_result(item, status)
+        case Reasoning():
+            return _reasoning(item, status)
+        case Compaction():
+            return {"id": item.id, "type": "compaction", "encrypted_content": item.opaque}
+
+
+def text_resource(text: str) -> JsonObject:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def _usage(usage: Usage) -> JsonObject:
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": 0,
+        },
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
+
+
+def _message(item: Message, status: str) -> JsonObject:
+    # A message that has only begun holds nothing; its text comes in events.
+    parts = item.parts if status == "completed" else ()
+    phase = {"phase": item.phase.value} if item.phase.value else {}
+    return {
+        "id": item.id,
+        "type": "message",
+        "status": status,
+        "role": item.role.value,
+        "content": [_part(part, item.role) for part in parts],
+        **phase,
+    }
+
+
+def _part(part: Part, role: Role) -> JsonObject:
+    """A part in the words in which a caller gives it."""
+    match part:
+        case Text():
+            if role is Role.ASSISTANT:
+                return text_resource(part.text)
+            return {"type": "input_text", "text": part.text}
+        case Refusal():
+            return {"type": "refusal", "refusal": part.text}
+        case Picture():
+            return {
+                "type": "input_image",
+                "detail": part.detail or "auto",
+                "file_id": part.file_id or None,
+                "image_url": _location(part),
+            }
+        case File():
+            return _file(part)
+        case Audio():
+            data = b64encode(part.content).decode()
+            sound = {"data": data, "format": audio_format(part.media_type)}
+            return {"type": "input_audio", "input_audio": sound}
+
+
+def _file(file: File) -> JsonObject:
+    shown = {"type": "input_file", "filename": file.name or None, "file_id": file.file_id or None}
+    return {**shown, ("file_data" if file.content else "file_url"): _location(file)}
+
+
+def _location(part: Picture | File) -> str | None:
+    """The content as it was given, as a data URL or bare; else the address."""
+    if not part.content:
+        return part.url or None
+    encoded = b64encode(part.content).decode()
+    return f"data:{part.media_type};base64,{encoded}" if part.media_type else encoded
+
+
+def _reasoning(item: Reasoning, status: str) -> JsonObject:
+    """What the model thought is its summary, where it has no other.
+
+    Of the events of reasoning, only those of summaries are known to all clients.
+    """
+    summary = item.summary or ((item.text,) if item.text else ())
+    shown = {
+        "id": item.id,
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": text} for text in summary],
+        "status": status,
+    }
+    if item.text != "\n".join(summary):
+        shown["content"] = [{"type": "reasoning_text", "text": item.text}]
+    if item.opaque:
+        shown["encrypted_content"] = item.opaque
+    return shown
+
+
+def _function_call(item: Call, status: str) -> JsonObject:
+    return {
+        "id": item.id,
+        "type": "function_call",
+        "status": status,
+        "call_id": item.call_id,
+        "name": item.name,
+        "arguments": item.arguments,
+    }
+
+
+def _run_call(item: Call, status: str) -> JsonObject:
+    """A call that the mesh or a server runs."""
+    outcome = item.outcome
+    failed = outcome is not None and outcome.failed
+    text = outcome.text if outcome else None
+    return {
+        "id": item.id,
+        "type": "mcp_call",
+        "status": "failed" if failed else status,
+        "server_label": OWN_SERVER if item.run_by is RunBy.MESH else item.server_label,
+        "name": item.name,
+        "arguments": item.arguments,
+        "output": None if failed else text,
+        "error": text if failed else None,
+        "approval_request_id": None,
+    }
+
+
+def _call_result(item: CallResult, status: str) -> JsonObject:
+    """One text is shown bare, as most callers give it."""
+    match item.parts:
+        case (Text(text=text),):
+            output: object = text
+        case parts:
+            output = [_part(part, Role.USER) for part in parts]
+    return {
+        "id": item.id,
+        "type": "function_call_output",
+        "call_id": item.call_id,
+        "output": output,
+        "status": status,
+    }

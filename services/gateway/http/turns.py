@@ -1,0 +1,89 @@
+"""The routes that start turns, one for each protocol.
+
+A protocol is two classes: a `TurnRequest` (`request.py`) says what a body asks of the turn, and a
+`Presenter` (`events.py`) what the turn's events look like. `app.py` lists them.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from inspect import getdoc
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from starlette.responses import Response
+
+from services.gateway.api import Ask
+from services.gateway.http.fields import Body
+from services.gateway.http.guarded import GuardedRoute, session_of
+from services.gateway.http.leaving import unless_left
+from services.gateway.http.presenting import PresentedTurn, Presenter
+from services.gateway.http.sse import EventStream
+from services.shared.errors import MeshError
+
+
+class TurnRequest(Body):
+    """The body that starts a turn."""
+
+    stream: bool | None = False
+
+    def ask(self) -> Ask:
+        raise NotImplementedError
+
+    def field(self, param: str) -> str:
+        """Where the caller wrote what the turn calls `param`."""
+        return param
+
+
+@dataclass(frozen=True, slots=True)
+class TurnProtocol:
+    path: str
+    request: type[TurnRequest]
+    presenter: Callable[[], Presenter]
+
+
+def turn_routes(protocols: Iterable[TurnProtocol]) -> APIRouter:
+    router = APIRouter(route_class=GuardedRoute)
+    for protocol in protocols:
+        router.add_api_route(
+            protocol.path,
+            _endpoint(protocol),
+            methods=["POST"],
+            name=protocol.request.__name__,
+            description=getdoc(protocol.request),
+            response_model=None,
+        )
+    return router
+
+
+def _endpoint(protocol: TurnProtocol) -> Callable[..., Awaitable[Response]]:
+    async def respond(
+        body: protocol.request,  # type: ignore[name-defined]
+        request: Request,
+    ) -> Response:
+        return await _respond(protocol, body, request)
+
+    return respond
+
+
+async def _respond(protocol: TurnProtocol, body: TurnRequest, request: Request) -> Response:
+    """A failure before the first event is told by the status; a later one in the stream."""
+    turn = PresentedTurn(session_of(request).respond(body.ask()), protocol.presenter())
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(aclosing(turn))
+        try:
+            await unless_left(request, turn.begin())
+            if not body.stream:
+                return JSONResponse(await unless_left(request, turn.whole()))
+        except MeshError as error:
+            raise _in_words_of(body, error) from None
+        stack.pop_all()  # from here on the stream closes the turn
+        return EventStream(turn)
+
+
+def _in_words_of(body: TurnRequest, error: MeshError) -> MeshError:
+    """The error, with the name by which the caller knows the field."""
+    if "param" not in error.details:
+        return error
+    param = body.field(error.details["param"])
+    return type(error)(error.message, **{**error.details, "param": param})

@@ -1,0 +1,278 @@
+"""Turns under way. Each is a task of its own, which any number of readers watch.
+
+A carrier (SSE, gRPC, later a socket) never runs a turn: it starts one and reads its events by
+`(id, after)`. So a second reader, a resumed stream and a turn in the background are the same thing.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.gateway.admission import Admission
+from services.gateway.api import Ask, Completed, Failed, LeaseLost, Numbered, TurnEvent, TurnStopped
+from services.gateway.authenticator import Principal
+from services.gateway.ports import Journal, Ledger, LedgerEntry
+from services.gateway.reply import TurnProgress
+from services.shared.background import failure_of
+from services.shared.deadline import due_anew_in
+from services.shared.errors import DeadlineExceeded, MeshError
+from services.shared.ids import make_response_id
+from services.shared.scope import Scope
+from services.shared.signal import Signal
+
+# How far a turn may run ahead of its foremost reader, in events. Beyond that it waits, and
+# inference merges what the engine writes meanwhile.
+_MOST_AHEAD = 256
+_LEFT = "nobody reads this response any more"
+
+
+class Turns(Protocol):
+    """`TurnLoop`, or what watches it."""
+
+    def run(
+        self, principal: Principal, ask: Ask, progress: TurnProgress
+    ) -> AsyncGenerator[TurnEvent, None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBounds:
+    """How long a turn may take, and what is kept of it; all but `event_bytes` in seconds."""
+
+    turn_seconds: float
+    # How long somebody who started a turn may take to read its first event.
+    joining_seconds: float
+    # For how long a writer that says nothing keeps its lease on the journal.
+    lease_seconds: float
+    # How long the events are kept after the turn's end.
+    kept_seconds: float
+    # A turn of more events than this ends incomplete.
+    event_bytes: int
+
+
+@dataclass(slots=True)
+class _LiveTurn:
+    """A turn's task and what belongs to it."""
+
+    principal: Principal
+    ask: Ask
+    scope: Scope
+    progress: TurnProgress
+    epoch: int
+    # How many events were appended.
+    length: int = 0
+    # How many events each reader has taken.
+    readers: dict[object, int] = field(default_factory=dict)
+    reader_moved: Signal = field(default_factory=Signal)
+    # Whether anybody has begun to read it.
+    joined: bool = False
+    # Why it is being stopped.
+    stopped_by: MeshError | None = None
+    # Whether the task has begun: a task that is cancelled before would never give anything back.
+    begun: bool = False
+    # The loop is over; what is left to do must not be interrupted.
+    ending: bool = False
+    settled: bool = False
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def id(self) -> str:
+        return self.progress.response_id
+
+    @property
+    def ahead(self) -> int:
+        """By how many events it is ahead of its foremost reader, where it waits for one at all."""
+        if self.ask.background:
+            return 0
+        return self.length - max(self.readers.values(), default=self.length)
+
+
+class LiveTurns:
+    """Starts turns, and owns what each holds: its task, its place, its deadline, its ledger entry.
+
+    All of these are given back however the turn ends.
+    """
+
+    def __init__(
+        self,
+        turns: Turns,
+        journal: Journal,
+        admission: Admission,
+        ledger: Ledger,
+        *,
+        bounds: TurnBounds,
+    ) -> None:
+        self._turns = turns
+        self._journal = journal
+        self.admission = admission
+        self._ledger = ledger
+        self._bounds = bounds
+        self._live: dict[str, _LiveTurn] = {}
+
+    async def start(self, principal: Principal, ask: Ask) -> str:
+        """Admits a turn and lets it run; the id of its response.
+
+        It stops when its last reader has left, unless `ask.background`; and when no reader comes
+        within `joining_seconds`. Raises `TooManyTurns`, `MeshFull` or `Draining`.
+        """
+        response_id = make_response_id(ask.previous_response_id)
+        scope = principal.account.scope(ask.safety_identifier)
+        with ExitStack() as held:
+            held.enter_context(self.admission.admitted(scope.organisation))
+            seconds = self._bounds.lease_seconds
+            epoch = await self._journal.claim(response_id, scope, seconds=seconds)
+            turn = _LiveTurn(principal, ask, scope, TurnProgress(response_id), epoch)
+            self._live[response_id] = turn
+            turn.task = asyncio.create_task(self._run(turn, held.pop_all()))
+        if not ask.background:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._bounds.joining_seconds, _stop_unread, turn)
+        return response_id
+
+    async def read(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
+        """The events after a number, as they come. Raises `EventsGone`.
+
+        Closing the generator is leaving. The last reader of a turn that is not in the background
+        stops it, and its generator is closed only when the turn has stopped.
+        """
+        turn = self._live.get(response_id)
+        reader = object()
+        if turn:
+            turn.joined = True
+            turn.readers[reader] = after + 1
+        try:
+            async with aclosing(self._journal.read(response_id, after)) as events:
+                async for numbered in events:
+                    if turn:
+                        _moved(turn, reader, numbered.number + 1)
+                    yield numbered
+        finally:
+            if turn:
+                await self._left(turn, reader)
+
+    async def owner(self, response_id: str) -> Scope:
+        """Whose turn it is. Raises `EventsGone`."""
+        turn = self._live.get(response_id)
+        return turn.scope if turn else await self._journal.owner(response_id)
+
+    async def stop(self, grace: float) -> None:
+        """Lets no turn in any more, waits for those under way, and stops the last of them.
+
+        `grace` is how many seconds they have to end by themselves.
+        """
+        self.admission.close()
+        tasks = [turn.task for turn in self._live.values() if turn.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
+        for turn in [*self._live.values()]:
+            await _stopped(turn, TurnStopped("this gateway is shutting down"))
+
+    async def keep_leases(self) -> None:
+        """Renews the leases of turns that may have nothing to say for a while; never ends."""
+        while True:
+            await asyncio.sleep(self._bounds.lease_seconds / 3)
+            for turn in [*self._live.values()]:
+                await self._keep_lease(turn)
+
+    async def _keep_lease(self, turn: _LiveTurn) -> None:
+        try:
+            await self._journal.renew(turn.id, turn.epoch, seconds=self._bounds.lease_seconds)
+        except LeaseLost as error:
+            _stop(turn, error)
+
+    async def _run(self, turn: _LiveTurn, held: ExitStack) -> None:
+        turn.begun = True
+        with held:
+            try:
+                with due_anew_in(self._bounds.turn_seconds):
+                    failure = await failure_of(self._write(turn))
+                turn.ending = True
+                unsettled = await failure_of(self._settle(turn))
+                await failure_of(self._finish(turn, failure or unsettled))
+            finally:
+                del self._live[turn.id]
+
+    async def _write(self, turn: _LiveTurn) -> None:
+        if turn.stopped_by:
+            raise turn.stopped_by
+        seconds = self._bounds.turn_seconds
+        running = self._turns.run(turn.principal, turn.ask, turn.progress)
+        try:
+            async with asyncio.timeout(seconds), aclosing(running) as events:
+                async for event in events:
+                    if isinstance(event, Completed):
+                        # The bill is written before anybody hears that the turn is complete.
+                        await self._settle(turn)
+                    await self._append(turn, event)
+        except TimeoutError:
+            raise DeadlineExceeded(f"the turn took more than {seconds:g} seconds") from None
+        except asyncio.CancelledError:
+            raise turn.stopped_by or TurnStopped("the turn was stopped") from None
+
+    async def _append(self, turn: _LiveTurn, event: TurnEvent) -> None:
+        kept = await self._journal.append(turn.id, turn.epoch, turn.length, event)
+        turn.length += 1
+        if kept > self._bounds.event_bytes:
+            turn.progress.too_many_events = True
+        while turn.ahead >= _MOST_AHEAD:
+            await turn.reader_moved.wait()
+
+    async def _finish(self, turn: _LiveTurn, failure: MeshError | None) -> None:
+        """Its last event, where it failed, and the end of its journal.
+
+        Raises `LeaseLost` where somebody else writes its events now, who will finish them.
+        """
+        if failure:
+            event = Failed.with_error(failure)
+            await self._journal.append(turn.id, turn.epoch, turn.length, event)
+        await self._journal.finish(turn.id, turn.epoch, keep_seconds=self._bounds.kept_seconds)
+
+    async def _settle(self, turn: _LiveTurn) -> None:
+        """Writes what the turn has used until now, once; to the ledger a repetition is no entry."""
+        if turn.settled:
+            return
+        entry = LedgerEntry(
+            response_id=turn.id,
+            scope=turn.scope,
+            key_id=turn.principal.key_id,
+            model=turn.ask.model,
+            at_ms=time.time_ns() // 1_000_000,
+            usage=turn.progress.used,
+        )
+        await self._ledger.add([entry])
+        turn.settled = True
+
+    async def _left(self, turn: _LiveTurn, reader: object) -> None:
+        del turn.readers[reader]
+        turn.reader_moved.notify()
+        if not turn.readers and not turn.ask.background:
+            await _stopped(turn, TurnStopped(_LEFT))
+
+
+def _moved(turn: _LiveTurn, reader: object, taken: int) -> None:
+    waits = turn.ahead >= _MOST_AHEAD
+    turn.readers[reader] = taken
+    if waits:
+        turn.reader_moved.notify()
+
+
+def _stop_unread(turn: _LiveTurn) -> None:
+    if not turn.joined:
+        _stop(turn, TurnStopped(_LEFT))
+
+
+async def _stopped(turn: _LiveTurn, why: MeshError) -> None:
+    """Stops the turn and returns when it has ended; it may just be about to."""
+    _stop(turn, why)
+    assert turn.task
+    await asyncio.wait([turn.task])
+
+
+def _stop(turn: _LiveTurn, why: MeshError) -> None:
+    if turn.ending or turn.stopped_by:
+        return
+    turn.stopped_by = why
+    if turn.begun and turn.task:
+        turn.task.cancel()

@@ -1,0 +1,40 @@
+"""Ids that callers see: a prefix that says of what, and random bits in hex.
+
+A response's id is `resp_`, the 32 hex digits of its conversation's root, and, unless it is the root
+itself, 32 digits of its own. A store that partitions by conversation so finds any turn by its id in
+one read.
+"""
+
+import re
+import secrets
+
+_RESPONSE = "resp_"
+_DIGITS = 32
+_RESPONSE_ID = re.compile(rf"{_RESPONSE}(?:[0-9a-f]{{{_DIGITS}}}){{1,2}}")
+
+
+def make_id(prefix: str) -> str:
+    return f"{prefix}_{_random()}"
+
+
+def make_response_id(parent_id: str) -> str:
+    """An id for the response that continues `parent_id`.
+
+    Empty, or no id of a response at all: the new one begins a conversation.
+    """
+    if not _RESPONSE_ID.fullmatch(parent_id):
+        return _RESPONSE + _random()
+    return root_of(parent_id) + _random()
+
+
+def root_of(response_id: str) -> str:
+    """The id of the response with which the conversation began.
+
+    Release 0.1.0 made ids that hold no root. Each of them counts as a root here; where such a turn
+    really stands in its tree only its stored row tells.
+    """
+    return response_id[: len(_RESPONSE) + _DIGITS]
+
+
+def _random() -> str:
+    return secrets.token_hex(_DIGITS // 2)

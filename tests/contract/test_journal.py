@@ -1,0 +1,220 @@
+"""One suite for every journal of turns' events."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from services.gateway.adapters.in_memory_journal import InMemoryJournal
+from services.gateway.api import EventsGone, LeaseLost, TextDelta
+from services.gateway.ports import Journal
+from services.shared.scope import Scope
+
+ADA = Scope("acme", "main", "ada")
+TURN = "resp_1"
+
+
+class Clock:
+    """Stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(slots=True)
+class Opened:
+    journal: Journal
+    # Moves the journal's time on, by seconds.
+    wait: Callable[[float], None]
+
+
+@asynccontextmanager
+async def in_memory(max_bytes: int) -> AsyncIterator[Opened]:
+    clock = Clock()
+
+    def wait(seconds: float) -> None:
+        clock.now += seconds
+
+    yield Opened(InMemoryJournal(clock, max_bytes=max_bytes), wait)
+
+
+@pytest.fixture(params=[in_memory])
+async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Opened]:
+    async with request.param(max_bytes=100_000) as here:
+        yield here
+
+
+def said(number: int) -> TextDelta:
+    return TextDelta(0, "msg_1", f"word {number}")
+
+
+async def written(journal: Journal, count: int, turn: str = TURN) -> int:
+    """Claims a turn and appends so many events; the epoch."""
+    epoch = await journal.claim(turn, ADA, seconds=10)
+    for number in range(count):
+        await journal.append(turn, epoch, number, said(number))
+    return epoch
+
+
+async def heard(journal: Journal, after: int = -1, turn: str = TURN) -> list[int]:
+    """The numbers that a reader gets, to the end; each with its own event."""
+    numbers = []
+    async with asyncio.timeout(5), aclosing(journal.read(turn, after)) as events:
+        async for numbered in events:
+            assert numbered.event == said(numbered.number)
+            numbers.append(numbered.number)
+    return numbers
+
+
+async def test_every_reader_gets_every_event_in_order(opened: Opened) -> None:
+    journal = opened.journal
+    epoch = await journal.claim(TURN, ADA, seconds=10)
+    readers = [asyncio.create_task(heard(journal)) for _ in range(3)]
+    for number in range(50):
+        await journal.append(TURN, epoch, number, said(number))
+        await asyncio.sleep(0)
+    await journal.finish(TURN, epoch, keep_seconds=60)
+    for numbers in await asyncio.gather(*readers, heard(journal)):
+        assert numbers == list(range(50))
+
+
+async def test_a_reader_begins_where_it_stopped(opened: Opened) -> None:
+    epoch = await written(opened.journal, 20)
+    await opened.journal.finish(TURN, epoch, keep_seconds=60)
+    assert await heard(opened.journal, after=12) == list(range(13, 20))
+    assert await heard(opened.journal, after=19) == []
+
+
+async def test_a_reader_that_came_too_early_waits(opened: Opened) -> None:
+    epoch = await written(opened.journal, 2)
+    async with aclosing(opened.journal.read(TURN, after=1)) as events:
+        waiting = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await opened.journal.append(TURN, epoch, 2, said(2))
+        assert (await asyncio.wait_for(waiting, 5)).number == 2
+
+
+async def test_appending_a_number_again_changes_nothing(opened: Opened) -> None:
+    epoch = await written(opened.journal, 3)
+    kept = await opened.journal.append(TURN, epoch, 2, said(2))
+    assert kept == await opened.journal.append(TURN, epoch, 2, said(99))
+    await opened.journal.finish(TURN, epoch, keep_seconds=60)
+    assert await heard(opened.journal) == [0, 1, 2]
+
+
+async def test_numbers_have_no_gaps(opened: Opened) -> None:
+    epoch = await written(opened.journal, 3)
+    with pytest.raises(ValueError, match="event 4"):
+        await opened.journal.append(TURN, epoch, 4, said(4))
+
+
+async def test_it_says_how_much_is_kept(opened: Opened) -> None:
+    epoch = await written(opened.journal, 0)
+    few = await opened.journal.append(TURN, epoch, 0, TextDelta(0, "msg_1", "x"))
+    many = await opened.journal.append(TURN, epoch, 1, TextDelta(0, "msg_1", "x" * 5000))
+    assert 0 < few < 5000 < many - few
+
+
+async def test_a_lease_belongs_to_one_until_it_runs_out(opened: Opened) -> None:
+    await written(opened.journal, 1)
+    opened.wait(9)
+    with pytest.raises(LeaseLost):
+        await opened.journal.claim(TURN, ADA, seconds=10)
+    opened.wait(2)
+    assert await opened.journal.claim(TURN, ADA, seconds=10) > 1
+
+
+async def test_a_renewed_lease_lasts(opened: Opened) -> None:
+    epoch = await written(opened.journal, 1)
+    opened.wait(9)
+    await opened.journal.renew(TURN, epoch, seconds=10)
+    opened.wait(9)
+    with pytest.raises(LeaseLost):
+        await opened.journal.claim(TURN, ADA, seconds=10)
+
+
+async def test_a_writer_that_slept_through_its_lease_can_do_nothing_more(opened: Opened) -> None:
+    """Both believe that they write. Without the fence, the reader would see events twice."""
+    journal = opened.journal
+    asleep = await written(journal, 3)
+    opened.wait(11)
+    awake = await journal.claim(TURN, ADA, seconds=10)
+    refused = 0
+    for number in range(3, 9):
+        try:
+            await journal.append(TURN, asleep, number, TextDelta(0, "msg_1", "stale"))
+        except LeaseLost:
+            refused += 1
+        await journal.append(TURN, awake, number, said(number))
+    for attempt in (
+        journal.renew(TURN, asleep, seconds=10),
+        journal.finish(TURN, asleep, keep_seconds=60),
+    ):
+        with pytest.raises(LeaseLost):
+            await attempt
+    await journal.finish(TURN, awake, keep_seconds=60)
+    assert refused == 6
+    assert await heard(journal) == list(range(9))
+
+
+async def test_nothing_follows_the_end(opened: Opened) -> None:
+    epoch = await written(opened.journal, 1)
+    await opened.journal.finish(TURN, epoch, keep_seconds=60)
+    for attempt in (
+        opened.journal.append(TURN, epoch, 1, said(1)),
+        opened.journal.claim(TURN, ADA, seconds=10),
+    ):
+        with pytest.raises(LeaseLost):
+            await attempt
+
+
+async def test_events_are_dropped_whole_some_time_after_the_end(opened: Opened) -> None:
+    journal = opened.journal
+    epoch = await written(journal, 5)
+    opened.wait(1000)
+    await journal.renew(TURN, epoch, seconds=10)
+    await journal.finish(TURN, epoch, keep_seconds=60)
+    opened.wait(59)
+    assert await heard(journal) == list(range(5))
+    opened.wait(2)
+    with pytest.raises(EventsGone):
+        await heard(journal, after=3)
+    with pytest.raises(EventsGone):
+        await journal.owner(TURN)
+
+
+async def test_a_reader_in_the_middle_is_told_that_they_were_dropped(opened: Opened) -> None:
+    journal = opened.journal
+    epoch = await written(journal, 5)
+    await journal.finish(TURN, epoch, keep_seconds=60)
+    async with aclosing(journal.read(TURN)) as events:
+        assert (await anext(events)).number == 0
+        opened.wait(61)
+        await written(journal, 1, turn="resp_2")
+        with pytest.raises(EventsGone):
+            await anext(events)
+
+
+async def test_whose_turn_it_is_is_known(opened: Opened) -> None:
+    await written(opened.journal, 1)
+    assert await opened.journal.owner(TURN) == ADA
+    for attempt in (opened.journal.owner("resp_2"), anext(opened.journal.read("resp_2"))):
+        with pytest.raises(EventsGone):
+            await attempt
+
+
+async def test_the_oldest_ended_turns_make_room() -> None:
+    async with in_memory(max_bytes=3000) as opened:
+        for turn in ("resp_1", "resp_2", "resp_3"):
+            epoch = await opened.journal.claim(turn, ADA, seconds=10)
+            await opened.journal.append(turn, epoch, 0, TextDelta(0, "msg_1", "x" * 1000))
+            await opened.journal.finish(turn, epoch, keep_seconds=60)
+        with pytest.raises(EventsGone):
+            await opened.journal.owner("resp_1")
+        assert await opened.journal.owner("resp_3") == ADA

@@ -1,0 +1,167 @@
+"""One choice: what the model writes becomes events and items, through the guard."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
+
+from services.gateway.api import (
+    ArgumentsDelta,
+    CallStarted,
+    Finish,
+    ItemDone,
+    ReasoningDelta,
+    TextDelta,
+    TurnEvent,
+)
+from services.gateway.choice import Choice
+from services.gateway.guard import Blocked, Guard
+from services.inference.api import CallDelta, Delta, FinishReason, TokenLogprob
+from services.shared.conversation import Call, Reasoning, Role, RunBy, said
+
+
+class WordGuard:
+    """Holds back until the end of a word, masks `secret` and blocks `forbidden`."""
+
+    def __init__(self) -> None:
+        self.rewritten = False
+        self._held = ""
+
+    async def feed(self, text: str, *, final: bool = False) -> str:
+        self._held += text
+        words, space, rest = self._held.rpartition(" ")
+        shown, self._held = (self._held, "") if final else (words + space, rest)
+        if "forbidden" in shown:
+            raise Blocked("violence")
+        self.rewritten = self.rewritten or "secret" in shown
+        return shown.replace("secret", "[masked]")
+
+
+class Guards:
+    """Opens guards and counts those that are open."""
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[Guard]:
+        self.open += 1
+        try:
+            yield WordGuard()
+        finally:
+            self.open -= 1
+
+
+def choice(*functions: str) -> tuple[Choice, Guards]:
+    numbers, guards = count(1), Guards()
+    made = Choice(0, frozenset(functions), guards, lambda prefix: f"{prefix}_{next(numbers)}")
+    return made, guards
+
+
+async def grown(made: Choice, *deltas: Delta) -> list[TurnEvent]:
+    return [event for delta in deltas for event in await made.grow(delta)]
+
+
+def called(name: str, *arguments: str, index: int = 0) -> list[Delta]:
+    pieces = [CallDelta(index, name), *(CallDelta(index, "", piece) for piece in arguments)]
+    return [Delta(0, calls=(piece,)) for piece in pieces]
+
+
+END = Delta(0, finish_reason=FinishReason.STOP)
+
+
+async def test_words_leave_as_the_guard_lets_them() -> None:
+    made, guards = choice()
+    events = await grown(
+        made, Delta(0, text="two "), Delta(0, text="wor"), Delta(0, text="ds"), END
+    )
+    item = said("msg_1", Role.ASSISTANT, "two words")
+    assert events == [
+        TextDelta(0, "msg_1", "two "),
+        TextDelta(0, "msg_1", "words"),
+        ItemDone(0, item),
+    ]
+    assert (made.items, made.finish, made.withheld) == ([item], Finish.STOP, False)
+    assert guards.open == 0
+
+
+async def test_reasoning_and_answer_are_items_of_their_own() -> None:
+    made, _ = choice()
+    events = await grown(made, Delta(0, reasoning="hm"), Delta(0, text="yes"), END)
+    assert events[:2] == [ReasoningDelta(0, "rs_1", "hm"), ItemDone(0, Reasoning("rs_1", "hm"))]
+    assert made.items[1:] == [said("msg_2", Role.ASSISTANT, "yes")]
+
+
+async def test_a_callers_call_streams_its_arguments() -> None:
+    made, _ = choice("city")
+    events = await grown(made, *called("city", '{"q": ', '"Oslo"}'), END)
+    started = Call("fc_1", "call_2", "city", "")
+    whole = Call("fc_1", "call_2", "city", '{"q": "Oslo"}')
+    assert events[0] == CallStarted(0, started)
+    assert "".join(e.arguments for e in events if isinstance(e, ArgumentsDelta)) == whole.arguments
+    assert events[-1] == ItemDone(0, whole)
+    assert made.finish is Finish.FUNCTION_CALLS
+
+
+async def test_a_call_of_the_mesh_is_kept_until_it_has_run() -> None:
+    made, _ = choice("city")
+    assert await grown(made, *called("double", "{}"), END) == []
+    (call,) = made.own_calls
+    assert (call.run_by, call.name, call.arguments) == (RunBy.MESH, "double", "{}")
+    assert made.items == []
+
+
+async def test_calls_of_one_message_say_so() -> None:
+    made, _ = choice("city")
+    await grown(made, *called("city", "{}"), *called("city", "{}", index=1), END)
+    assert [item.parallel for item in made.items if isinstance(item, Call)] == [False, True]
+
+
+async def test_blanks_wait_for_words() -> None:
+    made, _ = choice("city")
+    events = await grown(made, Delta(0, text="\n\n"), *called("city", "{}"), END)
+    assert not any(isinstance(event, TextDelta) for event in events)
+    other, _ = choice()
+    await grown(other, Delta(0, text="\n"), Delta(0, text="yes"), END)
+    assert other.items == [said("msg_1", Role.ASSISTANT, "\nyes")]
+
+
+async def test_what_is_masked_is_told_and_shows_no_probabilities() -> None:
+    made, _ = choice()
+    token = TokenLogprob(1, "secret", -0.1)
+    events = await grown(made, Delta(0, text="a secret ", logprobs=(token,)), END)
+    assert TextDelta(0, "msg_1", "a [masked] ") in events
+    assert made.withheld
+
+
+async def test_what_is_blocked_ends_the_choice_with_what_was_shown() -> None:
+    made, guards = choice()
+    events = await grown(made, Delta(0, text="so far "), Delta(0, text="forbidden "), END)
+    item = said("msg_1", Role.ASSISTANT, "so far ")
+    assert events == [TextDelta(0, "msg_1", "so far "), ItemDone(0, item)]
+    assert (made.finish, made.withheld, guards.open) == (Finish.CONTENT_FILTER, True, 0)
+    assert await grown(made, Delta(0, text="more ")) == []
+
+
+async def test_a_choice_that_is_cut_keeps_what_was_shown_and_runs_nothing() -> None:
+    made, guards = choice()
+    await grown(made, *called("double", "{}"), Delta(0, text="so far and"))
+    assert await made.cut() == [ItemDone(0, said("msg_4", Role.ASSISTANT, "so far "))]
+    assert (made.finish, made.own_calls, guards.open) == (Finish.TOO_MANY_EVENTS, [], 0)
+    assert await made.cut() == []
+
+
+async def test_a_length_that_is_reached_leaves_no_call_to_run() -> None:
+    made, _ = choice()
+    length = Delta(0, finish_reason=FinishReason.LENGTH)
+    await grown(made, *called("double", '{"n": '), length)
+    assert (made.finish, made.own_calls) == (Finish.LENGTH, [])
+
+
+def kinds(events: Sequence[TurnEvent]) -> list[str]:
+    return [type(event).__name__ for event in events]
+
+
+async def test_an_item_of_which_nothing_was_shown_is_none() -> None:
+    made, _ = choice()
+    assert kinds(await grown(made, Delta(0, text="forbidden "))) == []
+    assert made.items == []

@@ -1,0 +1,104 @@
+"""What a caller or a tool sends is read before the model reads it."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from services.gateway.api import Ask, InputBlocked, InvalidRequest
+from services.gateway.screening import Screening
+from services.moderation.api import Direction, Grown, Release, TextTooLong, Verdict
+from services.shared.conversation import (
+    Call,
+    CallOutcome,
+    CallResult,
+    Item,
+    Message,
+    Picture,
+    Reasoning,
+    Role,
+    RunBy,
+    Text,
+    said,
+)
+from services.tool_runner.api import Failure, Outcome
+from tests.fakes.moderation import WordModeration
+
+PICTURE = Picture("image/png", b"png")
+HELLO = Ask("demo", (said("msg_0", Role.USER, "hello"),), instructions="Be kind.")
+
+
+def asking(*items: Item) -> Ask:
+    return replace(HELLO, input=items)
+
+
+async def test_what_is_harmless_stays_the_very_same_ask() -> None:
+    assert await Screening(WordModeration()).screen(HELLO) is HELLO
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        replace(HELLO, instructions="a forbidden wish"),
+        asking(said("m", Role.USER, "a forbidden wish")),
+        asking(said("m", Role.SYSTEM, "a forbidden wish")),
+        asking(Message("m", Role.USER, (Text("harmless"), PICTURE, Text("a forbidden wish")))),
+        asking(CallResult("r", "c", (Text("a forbidden wish"),))),
+        asking(Call("i", "c", "f", "{}", RunBy.MESH, outcome=CallOutcome((Text("forbidden"),)))),
+    ],
+)
+async def test_everything_that_a_caller_sends_may_be_blocked(ask: Ask) -> None:
+    with pytest.raises(InputBlocked) as caught:
+        await Screening(WordModeration()).screen(ask)
+    assert caught.value.details == {"category": "violence"}
+
+
+async def test_what_the_assistant_said_is_not_read_again() -> None:
+    moderation = WordModeration()
+    ask = asking(said("m", Role.ASSISTANT, "forbidden"), Reasoning("r", "forbidden"), *HELLO.input)
+    assert await Screening(moderation).screen(ask) is ask
+    assert moderation.screened == ["Be kind.", "hello"]
+
+
+async def test_what_is_masked_stands_in_the_place_of_what_was_there() -> None:
+    ask = replace(
+        asking(
+            said("m1", Role.USER, "my secret"),
+            Message("m2", Role.USER, (Text("one secret"), PICTURE, Text("two"))),
+            CallResult("r", "c", (Text("a secret"), PICTURE)),
+        ),
+        instructions="Keep the secret.",
+    )
+    screened = await Screening(WordModeration()).screen(ask)
+    assert screened.instructions == "Keep the [masked]."
+    assert screened.input == (
+        said("m1", Role.USER, "my [masked]"),
+        Message("m2", Role.USER, (Text("one [masked]\ntwo"), PICTURE)),
+        CallResult("r", "c", (Text("a [masked]"), PICTURE)),
+    )
+
+
+async def test_what_a_tool_brought_is_withheld_masked_or_passed_on() -> None:
+    screening = Screening(WordModeration())
+    harmless = Outcome((Text("42"), PICTURE))
+    assert await screening.screen_outcome(harmless) is harmless
+    masked = await screening.screen_outcome(Outcome((PICTURE, Text("a secret")), Failure.FAILED))
+    assert masked == Outcome((Text("a [masked]"), PICTURE), Failure.FAILED)
+    withheld = await screening.screen_outcome(Outcome((Text("forbidden"), PICTURE)))
+    assert withheld.parts == (Text("error: moderation withheld the tool's result"),)
+
+
+class Impatient:
+    """A `Moderation` to which every text is too long."""
+
+    async def screen(self, texts: Sequence[str], direction: Direction) -> Sequence[Verdict]:
+        raise TextTooLong("9 characters, at most 5")
+
+    def watch(self, reply: AsyncIterator[Grown]) -> AsyncGenerator[Release, None]:
+        raise AssertionError("nothing is watched here")
+
+
+async def test_a_text_that_is_too_long_is_refused_by_its_field() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await Screening(Impatient()).screen(HELLO)
+    assert caught.value.details == {"param": "input", "code": "string_above_max_length"}

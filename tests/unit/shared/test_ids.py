@@ -1,0 +1,36 @@
+"""Ids: made once, and what they tell."""
+
+import re
+
+import pytest
+
+from services.shared.ids import make_id, make_response_id, root_of
+
+
+def test_an_id_says_of_what_it_is_and_is_made_once() -> None:
+    made = {make_id("msg") for _ in range(100)}
+    assert len(made) == 100
+    assert all(re.fullmatch(r"msg_[0-9a-f]{32}", each) for each in made)
+
+
+def test_a_response_that_begins_a_conversation_is_its_own_root() -> None:
+    first = make_response_id("")
+    assert re.fullmatch(r"resp_[0-9a-f]{32}", first)
+    assert root_of(first) == first
+    assert make_response_id("") != first
+
+
+def test_every_response_of_a_conversation_holds_the_id_of_its_root() -> None:
+    root = make_response_id("")
+    second, other_second = make_response_id(root), make_response_id(root)
+    third = make_response_id(second)
+    assert len({root, second, other_second, third}) == 4
+    for each in (second, other_second, third):
+        assert re.fullmatch(r"resp_[0-9a-f]{64}", each)
+        assert root_of(each) == root
+
+
+@pytest.mark.parametrize("older", ["resp_" + "0123456789abcdef" * 2, "resp_" + "a" * 32])
+def test_an_id_of_release_0_1_0_counts_as_a_root(older: str) -> None:
+    assert root_of(older) == older
+    assert root_of(make_response_id(older)) == older
