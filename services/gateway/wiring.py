@@ -2,9 +2,10 @@
 
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from services.inference.client import InferenceClient, connect_inference
 from services.moderation.client import connect_moderation
 from services.shared.background import every, in_background
 from services.shared.boundary import Boundary
+from services.shared.errors import CannotStart
 from services.shared.ids import make_id
 from services.shared.metrics import RpcMetrics
 from services.shared.peers import Peer, followed
@@ -204,12 +206,28 @@ async def open_authenticator(config: GatewayConfig) -> AsyncIterator[Authenticat
 
 
 def pepper(file: Path) -> bytes:
-    """The secret under which keys are hashed; made once, readable by its owner alone."""
+    """The secret under which keys are hashed; made once, readable by its owner alone.
+
+    Raises `CannotStart` for an empty file, under which a key would be no secret.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        _make_pepper(file)
+    kept = file.read_bytes()
+    if not kept:
+        raise CannotStart(f"{file} is empty: put the secret back, or remove it and make keys anew")
+    return kept
+
+
+def _make_pepper(file: Path) -> None:
+    """The file appears with all its bytes; where two processes make it, the first one's counts."""
+    descriptor, aside = tempfile.mkstemp(dir=file.parent, prefix=f"{file.name}.")
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_bytes()
-    with os.fdopen(descriptor, "wb") as writing:
-        writing.write(made := secrets.token_bytes(32))
-    return made
+        with os.fdopen(descriptor, "wb") as writing:
+            writing.write(secrets.token_bytes(32))
+            writing.flush()
+            os.fsync(descriptor)
+        with suppress(FileExistsError):
+            os.link(aside, file)
+    finally:
+        Path(aside).unlink()

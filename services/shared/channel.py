@@ -61,8 +61,11 @@ class _CountedChannel:
             self._idle.set()
 
     async def close_when_idle(self) -> None:
-        await self._idle.wait()
-        await self.channel.close()
+        """Closes after the last call; at once when cancelled."""
+        try:
+            await self._idle.wait()
+        finally:
+            await self.channel.close()
 
 
 class _Method:
@@ -199,8 +202,10 @@ class MeshChannel(grpc.aio.Channel):
         await self.close()
 
     async def close(self, grace: float | None = None) -> None:
-        for task in self._closing:
+        closing = [*self._closing]
+        for task in closing:
             task.cancel()
+        await asyncio.gather(*closing, return_exceptions=True)
         await self.current.channel.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:

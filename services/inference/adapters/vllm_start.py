@@ -18,7 +18,9 @@ from services.inference.config import InferenceConfig
 from services.shared.errors import CannotStart
 
 _log = structlog.get_logger()
-_WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
+# What vLLM reads of a directory. It reads no GGUF, and no state of a training.
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
+_OF_TRAINING = ("training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.pt", "scaler.pt")
 _WARM_UP_TOKENS = 256
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -97,5 +99,8 @@ def check_model(model: str) -> None:
         return
     if not (directory / "config.json").is_file():
         raise CannotStart(f"{model} is not a model: it has no config.json")
-    if not any(True for pattern in _WEIGHTS for _ in directory.glob(pattern)):
-        raise CannotStart(f"{model} is not a whole model: it has no weights")
+    found = [file.name for pattern in _WEIGHTS for file in directory.glob(pattern)]
+    if not any(not name.endswith(_OF_TRAINING) for name in found):
+        gguf = any(True for _ in directory.glob("*.gguf"))
+        why = "only weights as GGUF, which vLLM does not read: take safetensors"
+        raise CannotStart(f"{model} is not a whole model: it has {why if gguf else 'no weights'}")

@@ -38,3 +38,23 @@ def test_what_is_missing_is_named(model: Path, missing: str, said: str) -> None:
     (model / missing).unlink()
     with pytest.raises(CannotStart, match=said):
         check_model(str(model))
+
+
+@pytest.mark.parametrize(
+    ("instead", "said"),
+    [
+        ("model.Q4_K_M.gguf", "GGUF, which vLLM does not read"),
+        ("training_args.bin", "no weights"),
+        ("optimizer.pt", "no weights"),
+    ],
+)
+def test_what_the_engine_does_not_read_is_no_weights(model: Path, instead: str, said: str) -> None:
+    (model / "model.safetensors").rename(model / instead)
+    with pytest.raises(CannotStart, match=said):
+        check_model(str(model))
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model-00001-of-00002.safetensors"])
+def test_weights_under_other_names_are_weights(model: Path, name: str) -> None:
+    (model / "model.safetensors").rename(model / name)
+    check_model(str(model))
