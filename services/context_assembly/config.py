@@ -31,3 +31,6 @@ class ContextAssemblyConfig(ServiceConfig):
     # How long a summary may become, and how long a turn waits for one before it goes on without.
     max_summary_tokens: int = Field(default=512, ge=16)
     summary_seconds: float = Field(default=15, gt=0)
+    # Within how many seconds the file is rewritten without what was erased, for all erasures of
+    # that time at once: less costs more writing. Nobody reads what was erased meanwhile.
+    erased_within_seconds: float = Field(default=60, gt=0)

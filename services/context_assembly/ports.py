@@ -83,7 +83,9 @@ class TurnStore(Protocol):
         """Erases what a turn holds, and keeps its place in the tree.
 
         Every summary that covers the turn is erased too, and so are the kept ids of all turns below
-        it: their prompts were made with its words. False: there is no such turn.
+        it: their prompts were made with its words. False: there is no such turn. When this returns,
+        nobody reads any of it. It is gone from the store's files within the time that it was opened
+        with, also when the process ends before.
         """
 
     async def keep_summary(
@@ -104,8 +106,9 @@ class TurnStore(Protocol):
     async def forget_facts(self, erasure: Erasure) -> None:
         """Erases the kept ids of every turn that read one of the facts, and of all turns below it.
 
-        When that is done, and not before, the erasure's number counts as handled. The same erasure
-        may be given again, by any process, and the number never goes back.
+        As soon as nobody reads them any more, and not before, the erasure's number counts as
+        handled; from the files they go as with `erase`. The same erasure may be given again, by any
+        process, and the number never goes back.
         """
 
     async def erasures_handled(self) -> int:

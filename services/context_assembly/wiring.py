@@ -44,7 +44,7 @@ async def build(
     config: ContextAssemblyConfig, registry: CollectorRegistry
 ) -> AsyncIterator[Sequence[Servable]]:
     async with (
-        _open_turns(config.turns_url) as turns,
+        _open_turns(config) as turns,
         connect_memory(config.memory_address, timeout=config.memory_seconds) as memory,
         connect_tokenizer(config.tokenizer_address, timeout=config.tokenizer_seconds) as tokenizer,
         _by_model(config) as inference,
@@ -85,9 +85,11 @@ async def _by_model(config: ContextAssemblyConfig) -> AsyncIterator[InferenceByM
 
 
 @asynccontextmanager
-async def _open_turns(url: str) -> AsyncIterator[TurnStore]:
-    if url.startswith(SCHEME):
-        async with open_sqlite_turns(url) as turns:
+async def _open_turns(config: ContextAssemblyConfig) -> AsyncIterator[TurnStore]:
+    if config.turns_url.startswith(SCHEME):
+        async with open_sqlite_turns(
+            config.turns_url, erased_within_seconds=config.erased_within_seconds
+        ) as turns:
             yield turns
         return
     _log.warning("conversations are kept in memory and end with this process")
@@ -98,5 +100,5 @@ SERVICE = Service(
     "context-assembly",
     ContextAssemblyConfig,
     build,
-    store=lambda config: _open_turns(config.turns_url),
+    store=_open_turns,
 )

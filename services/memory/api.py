@@ -110,7 +110,11 @@ class Memory(Protocol):
         """For context-assembly; costs no embedding for a person without facts."""
 
     async def erase(self, scope: Scope) -> int:
-        """Erases everything kept for the scope before it returns; says how many facts."""
+        """Erases everything kept for the scope; says how many facts.
+
+        When this returns, nobody reads them any more. From the store's files they are gone within
+        the time that is configured there.
+        """
 
     def watch_erased(self, after: int) -> AsyncGenerator[Erasure, None]:
         """Every erasure after a number: those that are over, then each as it happens.

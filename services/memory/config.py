@@ -34,3 +34,6 @@ class MemoryConfig(ServiceConfig):
     # After how many seconds those who watch for erasures see what another process has erased in
     # the same store. That happens during an upgrade; erasures of this process are seen at once.
     erasures_reread_seconds: float = Field(default=5, gt=0)
+    # Within how many seconds the file is rewritten without what was erased, for all erasures of
+    # that time at once: less costs more writing. Nobody reads what was erased meanwhile.
+    erased_within_seconds: float = Field(default=60, gt=0)

@@ -52,8 +52,9 @@ class FactStore(Protocol):
         """Keeps facts, each over the one that has its id, and erases others by id.
 
         Returns the new revision. All is done, or nothing; raises `Outdated` when `revision` is not
-        the newest. When this returns, texts that were erased or overwritten are no longer in the
-        store's files. Ids that were erased, or whose text is another one now, are in the log.
+        the newest. When this returns, nobody reads texts that were erased or overwritten any more.
+        They are gone from the store's files within the time that it was opened with, also when the
+        process ends before. Ids that were erased, or whose text is another one now, are in the log.
         """
 
     async def erase(self, scope: Scope) -> int:

@@ -34,7 +34,7 @@ async def build(
     # bm25s turns its debugging messages on when it is imported.
     logging.getLogger("bm25s").setLevel(logging.WARNING)
     with open_embedder(config.embedder_threads) as embedder:
-        async with _opened(config.store_url) as store:
+        async with _opened(config) as store:
             erasures = ErasureFeed(store, reread_seconds=config.erasures_reread_seconds)
             keeper = Keeper(
                 store,
@@ -49,12 +49,14 @@ async def build(
 
 
 @asynccontextmanager
-async def _opened(url: str) -> AsyncIterator[FactStore]:
-    if url == "memory:":
+async def _opened(config: MemoryConfig) -> AsyncIterator[FactStore]:
+    if config.store_url == "memory:":
         _log.warning("facts are kept in this process alone and end with it")
         yield InMemoryFactStore()
         return
-    async with open_fact_store(url) as store:
+    async with open_fact_store(
+        config.store_url, erased_within_seconds=config.erased_within_seconds
+    ) as store:
         yield store
 
 
@@ -70,4 +72,4 @@ def limits(config: MemoryConfig) -> MemoryLimits:
     )
 
 
-SERVICE = Service("memory", MemoryConfig, build, store=lambda config: _opened(config.store_url))
+SERVICE = Service("memory", MemoryConfig, build, store=_opened)

@@ -7,9 +7,9 @@ from collections.abc import Awaitable
 class Signal:
     """`notify` wakes all who wait at that moment; who waits later is woken by the next one.
 
-    Waiting begins with the call of `wait`, not with its `await`. So whoever looks at a condition and
-    calls `wait` without an `await` in between misses no change, also where the waiting itself is
-    handed to a task or to `asyncio.wait`.
+    Waiting begins with the call of `wait`, not with its `await`. So whoever looks at a condition
+    and calls `wait` without an `await` in between misses no change, also where the waiting itself
+    is handed to a task or to `asyncio.wait`.
     """
 
     def __init__(self) -> None:

@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import aiosqlite
+import structlog
 
+from services.shared.background import every, in_background
 from services.shared.errors import CannotStart
 
+_log = structlog.get_logger()
+# A service may set another; who erases nothing, such as the gateway, has no need to.
+ERASED_WITHIN_SECONDS = 60.0
 SCHEME = "sqlite:"
 _PRAGMAS = (
     "busy_timeout=30000",
@@ -87,15 +92,13 @@ class Database:
     async def note_erasure(self) -> None:
         """To be called within a transaction that erases something.
 
-        From its commit on a `scrub` is owed. If the process ends before that, the next one scrubs.
+        From its commit on nobody reads what was erased, and a `scrub` is owed, which comes by
+        itself. If the process ends before that, the next one scrubs.
         """
         await self._writer.execute("UPDATE erasures SET noted = noted + 1")
 
     async def scrub(self) -> None:
-        """Returns when no byte is left of what was erased before.
-
-        If the caller is cancelled, the scrub goes on.
-        """
+        """Returns when no byte is left in the file of what was erased before."""
         await self._scrubber.scrub()
 
 
@@ -104,25 +107,14 @@ class _Scrubber:
 
     `secure_delete` is not enough: when SQLite moves rows between pages, bytes of a deleted row are
     sometimes left behind (measured: one word of 9,000). A scrub takes 0.02 s for 1,000 short rows
-    and a second for 100,000. Callers that wait at the same time share one.
+    and a second for 100,000, whoever owns them: so one scrub serves all erasures of some time.
     """
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
         self._running = asyncio.Lock()
-        self._begun: set[asyncio.Task[None]] = set()
 
     async def scrub(self) -> None:
-        task = asyncio.create_task(self._scrub())
-        self._begun.add(task)
-        task.add_done_callback(self._begun.discard)
-        await asyncio.shield(task)
-
-    async def ended(self) -> None:
-        """Returns when no scrub is running."""
-        await asyncio.gather(*self._begun)
-
-    async def _scrub(self) -> None:
         async with self._running:
             ((noted, scrubbed),) = await self._sql("SELECT noted, scrubbed FROM erasures")
             if noted == scrubbed:
@@ -132,16 +124,28 @@ class _Scrubber:
                 pass
             await self._sql("UPDATE erasures SET scrubbed = ?", noted)
 
+    async def last_scrub(self) -> None:
+        """For the closing of the file. What cannot be done now, the next start does."""
+        try:
+            await self.scrub()
+        except sqlite3.Error as error:
+            _log.warning("erased bytes stay in the file until the next start", exc_info=error)
+
     async def _sql(self, sql: str, *parameters: int) -> Iterable[sqlite3.Row]:
         return await self._connection.execute_fetchall(sql, parameters)
 
 
 @asynccontextmanager
-async def open_sqlite(url: str, migrations: Sequence[str]) -> AsyncIterator[Database]:
+async def open_sqlite(
+    url: str, migrations: Sequence[str], *, erased_within_seconds: float = ERASED_WITHIN_SECONDS
+) -> AsyncIterator[Database]:
     """Opens `sqlite:<path>`, which is made if it is not there, and brings it to the newest schema.
 
     A migration is an SQL script. The first one makes version 1 of an empty file, and each of the
     others the next version, each in a transaction of its own. See `Breaking`. Raises NewerSchema.
+
+    What is erased is gone from the file's bytes when it has been rewritten, which begins within
+    `erased_within_seconds`, and when the file is closed.
     """
     path = Path(url.removeprefix(SCHEME))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,9 +161,12 @@ async def open_sqlite(url: str, migrations: Sequence[str]) -> AsyncIterator[Data
         await _migrate(writer, migrations, path)
         await writer.executescript(_ERASURES)
         scrubber = _Scrubber(scrubbing)
-        stack.push_async_callback(scrubber.ended)
         # The last process may have ended between an erasure and its scrub.
         await scrubber.scrub()
+        stack.push_async_callback(scrubber.last_scrub)
+        await stack.enter_async_context(
+            in_background(lambda: every(erased_within_seconds, scrubber.scrub))
+        )
         yield Database(writer, reader, scrubber)
 
 

@@ -22,7 +22,7 @@ from services.context_assembly.api import KeptIds, Turn
 from services.context_assembly.ports import PastTurn, Path, Summary
 from services.memory.api import Erasure
 from services.shared.scope import Scope
-from services.shared.sqlite import Database, open_sqlite
+from services.shared.sqlite import ERASED_WITHIN_SECONDS, Database, open_sqlite
 
 _KEPT = """kept_ids.model AS kept_model, kept_ids.inherited AS kept_inherited,
         kept_ids.ids AS kept_ids, kept_ids.fact_ids AS kept_fact_ids,
@@ -153,8 +153,12 @@ _KEEP_SUMMARY = """
 
 
 @asynccontextmanager
-async def open_sqlite_turns(url: str) -> AsyncIterator["SqliteTurns"]:
-    async with open_sqlite(url, MIGRATIONS) as database:
+async def open_sqlite_turns(
+    url: str, *, erased_within_seconds: float = ERASED_WITHIN_SECONDS
+) -> AsyncIterator["SqliteTurns"]:
+    async with open_sqlite(
+        url, MIGRATIONS, erased_within_seconds=erased_within_seconds
+    ) as database:
         yield SqliteTurns(database)
 
 
@@ -221,7 +225,6 @@ class SqliteTurns:
             for erase in (_ERASE_SUMMARIES, _ERASE_KEPT_IDS, _ERASE_FACTS_READ, _MARK_BELOW):
                 await writing.execute(erase, erased)
             await self._database.note_erasure()
-        await self._database.scrub()
         return True
 
     async def keep_summary(
@@ -258,9 +261,7 @@ class SqliteTurns:
             if (await writing.execute(_ERASE_KEPT_IDS, values)).rowcount:
                 await writing.execute(_ERASE_FACTS_READ, values)
                 await self._database.note_erasure()
-        # Before the number is kept: were the process to end here, all this is done once more.
-        await self._database.scrub()
-        async with self._database.transaction() as writing:
+            # With the erasure or not at all. The scrub that is owed for it survives the process.
             handled = "UPDATE erasures_handled SET number = max(number, ?)"
             await writing.execute(handled, (erasure.number,))
         self._handled = max(self._handled or 0, erasure.number)

@@ -13,7 +13,7 @@ import numpy as np
 from services.memory.api import Erasure, Fact, Kind
 from services.memory.ports import EmbeddedFact, Outdated, ScopeFacts, Vectors
 from services.shared.scope import Scope
-from services.shared.sqlite import Breaking, Database, open_sqlite
+from services.shared.sqlite import ERASED_WITHIN_SECONDS, Breaking, Database, open_sqlite
 
 # Two bytes a number instead of four: vectors take half the room, and scores differ by less than a
 # thousandth.
@@ -136,8 +136,6 @@ class SqliteFactStore:
             await writing.executemany(_KEEP, [(*key, *_columns(each)) for each in keep])
             written = await _revise(writing, key)
             await self._note(writing, key, erased)
-        if erased:
-            await self._database.scrub()
         return written
 
     async def erase(self, scope: Scope) -> int:
@@ -147,8 +145,6 @@ class SqliteFactStore:
             await writing.execute(_DROP_ALL, key)
             await writing.execute(_DROP_SCOPE, key)
             await self._note(writing, key, erased)
-        # Even if nothing was erased now: an erasure whose caller left may still be in the file.
-        await self._database.scrub()
         return len(erased)
 
     async def erasures(self, after: int, limit: int) -> Sequence[Erasure]:
@@ -163,8 +159,12 @@ class SqliteFactStore:
 
 
 @asynccontextmanager
-async def open_fact_store(url: str) -> AsyncIterator[SqliteFactStore]:
-    async with open_sqlite(url, MIGRATIONS) as database:
+async def open_fact_store(
+    url: str, *, erased_within_seconds: float = ERASED_WITHIN_SECONDS
+) -> AsyncIterator[SqliteFactStore]:
+    async with open_sqlite(
+        url, MIGRATIONS, erased_within_seconds=erased_within_seconds
+    ) as database:
         yield SqliteFactStore(database)
 
 

@@ -60,7 +60,8 @@ async def test_nothing_erased_is_found_again(plan: ErasurePlan) -> None:
             erased = await carry_out(plan, memory)
             for asked in (memory, replica):
                 await assert_unreachable(asked, erased)
-            assert_not_in(path, erased)
+        # Closing the store has rewritten the file; while it is open, this happens now and then.
+        assert_not_in(path, erased)
 
 
 async def test_the_file_would_have_shown_it(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.shared.sqlite import Breaking, NewerSchema, open_sqlite
+from services.shared.sqlite import Breaking, Database, NewerSchema, open_sqlite
 
 FIRST = "CREATE TABLE note (text TEXT NOT NULL)"
 SECOND = "ALTER TABLE note ADD COLUMN stars INTEGER NOT NULL DEFAULT 0"
@@ -100,3 +100,62 @@ async def test_who_is_cancelled_while_beginning_leaves_no_transaction_behind(
             await asyncio.wait([task])
             await write()
         assert len(await database.rows("SELECT text FROM note")) >= 6
+
+
+async def erase(database: Database, times: int) -> None:
+    for _ in range(times):
+        async with database.transaction() as writing:
+            await writing.execute("INSERT INTO note (text) VALUES ('canary')")
+        async with database.transaction() as writing:
+            await writing.execute("DELETE FROM note")
+            await database.note_erasure()
+
+
+def files(folder: Path) -> bytes:
+    return b"".join(each.read_bytes() for each in folder.iterdir())
+
+
+async def scrubbed(database: Database) -> int:
+    ((number,),) = await database.rows("SELECT scrubbed FROM erasures")
+    assert isinstance(number, int)
+    return number
+
+
+async def test_the_file_is_rewritten_once_for_all_erasures_of_some_time(tmp_path: Path) -> None:
+    seen: list[str] = []
+    async with open_sqlite(f"sqlite:{tmp_path}/notes.sqlite", [FIRST]) as database:
+        await database._scrubber._connection.set_trace_callback(seen.append)
+        await erase(database, 20)
+        assert await scrubbed(database) == 0
+        await asyncio.gather(*(database.scrub() for _ in range(3)))
+        assert await scrubbed(database) == 20
+        assert b"canary" not in files(tmp_path)
+    assert seen.count("VACUUM") == 1
+
+
+async def test_the_file_is_rewritten_by_itself(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path}/notes.sqlite"
+    async with open_sqlite(url, [FIRST], erased_within_seconds=0.01) as database:
+        for erasures in (1, 2):
+            await erase(database, 1)
+            async with asyncio.timeout(5):
+                while await scrubbed(database) < erasures:
+                    pass
+            assert b"canary" not in files(tmp_path)
+
+
+async def test_what_is_still_owed_is_done_when_the_file_is_closed(tmp_path: Path) -> None:
+    async with open_sqlite(f"sqlite:{tmp_path}/notes.sqlite", [FIRST]) as database:
+        await erase(database, 1)
+        assert b"canary" in files(tmp_path)
+    assert b"canary" not in files(tmp_path)
+
+
+async def test_a_scrub_that_fails_at_the_close_is_owed_to_the_next_start(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path}/notes.sqlite"
+    async with open_sqlite(url, [FIRST]) as database:
+        await erase(database, 1)
+        await database._scrubber._connection.execute("PRAGMA query_only=ON")
+    async with open_sqlite(url, [FIRST]) as database:
+        assert await scrubbed(database) == 1
+    assert b"canary" not in files(tmp_path)

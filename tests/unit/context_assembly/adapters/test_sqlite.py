@@ -21,7 +21,7 @@ ID = int.from_bytes(b"cnry", "little")
 
 
 def on_disk(directory: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in sorted(directory.iterdir()))
+    return b"".join(file.read_bytes() for file in sorted(directory.iterdir()) if file.is_file())
 
 
 def ids_of(number: int, *facts: str) -> KeptIds:
@@ -40,12 +40,14 @@ async def fill(turns: SqliteTurns) -> None:
 
 
 async def test_nothing_of_an_erased_turn_is_left_in_the_files(tmp_path: Path) -> None:
-    async with open_sqlite_turns(f"sqlite:{tmp_path}/turns.sqlite") as turns:
+    async with open_sqlite(f"sqlite:{tmp_path}/turns.sqlite", MIGRATIONS) as database:
+        turns = SqliteTurns(database)
         await fill(turns)
         assert CANARY.encode() in on_disk(tmp_path)
         assert b"cnry" in on_disk(tmp_path)
         for number in range(20):
             assert await turns.erase(SCOPE, f"t{number}")
+            await database.scrub()
             assert f"{CANARY} {number} ".encode() not in on_disk(tmp_path)
             # All other turns stand below the first.
             assert b"cnry" not in on_disk(tmp_path)
@@ -53,10 +55,12 @@ async def test_nothing_of_an_erased_turn_is_left_in_the_files(tmp_path: Path) ->
 
 
 async def test_nothing_of_an_erased_facts_ids_is_left_in_the_files(tmp_path: Path) -> None:
-    async with open_sqlite_turns(f"sqlite:{tmp_path}/turns.sqlite") as turns:
+    async with open_sqlite(f"sqlite:{tmp_path}/turns.sqlite", MIGRATIONS) as database:
+        turns = SqliteTurns(database)
         await fill(turns)
         for number in reversed(range(20)):
             await turns.forget_facts(Erasure(20 - number, SCOPE, [f"mem_{number}"]))
+            await database.scrub()
             files = on_disk(tmp_path)
             assert files.count(ID.to_bytes(4, "little") * 400) == number
             assert f"mem_{number}".encode() in files  # which it was, and no words
@@ -64,22 +68,24 @@ async def test_nothing_of_an_erased_facts_ids_is_left_in_the_files(tmp_path: Pat
         assert CANARY.encode() in on_disk(tmp_path)
 
 
-async def test_an_erasure_counts_only_when_nothing_is_left_in_the_files(tmp_path: Path) -> None:
-    class Full(Database):
-        async def scrub(self) -> None:
-            raise OSError("the disk is full")
-
+async def test_an_erasure_counts_when_nobody_reads_it_and_the_next_start_owes_the_files(
+    tmp_path: Path,
+) -> None:
     url = f"sqlite:{tmp_path}/turns.sqlite"
-    async with open_sqlite(url, MIGRATIONS) as database:
-        turns = SqliteTurns(database)
+    async with open_sqlite_turns(url) as turns:
         await turns.add(turn("a", kept_ids=ids_of(1, "mem_1")))
-        full = SqliteTurns(Full(database._writer, database._reader, database._scrubber))
-        with pytest.raises(OSError, match="full"):
-            await full.forget_facts(Erasure(7, SCOPE, ["mem_1"]))
-        assert await turns.erasures_handled() == 0
         await turns.forget_facts(Erasure(7, SCOPE, ["mem_1"]))
         assert await turns.erasures_handled() == 7
-        assert b"cnry" not in on_disk(tmp_path)
+        assert await turns.get(SCOPE, id_of("a")) == turn("a")
+        # As a killed process leaves them.
+        killed = tmp_path / "killed"
+        killed.mkdir()
+        for file in ("turns.sqlite", "turns.sqlite-wal"):
+            (killed / file).write_bytes((tmp_path / file).read_bytes())
+        assert b"cnry" in on_disk(killed)
+    async with open_sqlite_turns(f"sqlite:{killed}/turns.sqlite") as again:
+        assert await again.erasures_handled() == 7
+        assert b"cnry" not in on_disk(killed)
 
 
 async def test_a_fact_that_nobody_read_costs_no_rewriting_of_the_file(tmp_path: Path) -> None:
