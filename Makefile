@@ -36,7 +36,14 @@ down: ## stop what `make up DETACH=1` started
 	@$(PYTHON) -m services down
 
 key: $(INSTALLED) ## make an API key and show it once   [NAME=me APPLICATION=1]
-	@$(PYTHON) -m services key "$(NAME)" $(if $(APPLICATION),--application)
+	@$(PYTHON) -m services key create "$(NAME)" $(if $(APPLICATION),--application) $(if $(CHANGE_KIND),--change-kind)
+
+.PHONY: key-list key-revoke
+key-list: $(INSTALLED) ## show the API keys and their accounts
+	@$(PYTHON) -m services key list
+
+key-revoke: $(INSTALLED) ## revoke an API key, or all of an account   [KEY=<id in key-list> or ACCOUNT=ada]
+	@$(PYTHON) -m services key revoke $(if $(KEY),"$(KEY)") $(if $(ACCOUNT),--account "$(ACCOUNT)")
 
 install: $(INSTALLED) ## make .venv from the hashed locks; `make up` and `make test` do it themselves
 

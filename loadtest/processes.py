@@ -50,7 +50,7 @@ class SevenProcesses:
 
     def key(self, name: str) -> str:
         """A key for the account `acct_<name>`, which is made if it is not there."""
-        command = [sys.executable, "-m", "services", "key", name, "--data", str(self.data)]
+        command = [sys.executable, "-m", "services", "key", "create", name, "--data", str(self.data)]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def restart(self, name: str, **environment: str) -> None:

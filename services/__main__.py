@@ -1,8 +1,6 @@
 """`python -m services`: the whole mesh on one machine, and the keys to it."""
 
-import asyncio
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,10 +11,8 @@ from pathlib import Path
 import click
 
 from services import __version__
-from services.gateway.config import GatewayConfig
-from services.gateway.ports import Account, AccountKind
-from services.gateway.wiring import open_authenticator
 from services.inference.config import InferenceConfig
+from services.local import keys
 from services.local.run_file import RunFile, alive
 
 DATA = Path(".chatmesh")
@@ -109,38 +105,7 @@ def _within(seconds: float, condition: Callable[[], bool]) -> bool:
     return True
 
 
-@main.command()
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where `up` keeps everything; else what the gateway's environment says, or .chatmesh.",
-)
-@click.argument("name")
-@click.option(
-    "--application",
-    is_flag=True,
-    help="For a program with many users: memory only for whom a request names.",
-)
-@click.option("--instructions", default="", help="What the owner wants in every conversation.")
-def key(data: Path | None, name: str, application: bool, instructions: str) -> None:
-    """Make an API key for the account NAME; it is shown this once."""
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    if not slug:
-        raise click.BadParameter("must have a letter or a digit", param_hint="NAME")
-    kind = AccountKind.APPLICATION if application else AccountKind.PERSONAL
-    account = Account(f"acct_{slug}", name, kind, instructions)
-    click.echo(asyncio.run(_key(_gateway(data), account)))
-
-
-def _gateway(data: Path | None) -> GatewayConfig:
-    if data is None:
-        return GatewayConfig()
-    return GatewayConfig(accounts_url=f"sqlite:{data}/gateway.sqlite", pepper_file=data / "pepper")
-
-
-async def _key(config: GatewayConfig, account: Account) -> str:
-    async with open_authenticator(config) as authenticator:
-        return await authenticator.create_key(account)
+main.add_command(keys.key)
 
 
 # Guarded: vLLM's engine process imports this module again.

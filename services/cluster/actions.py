@@ -191,14 +191,31 @@ def _ran(cluster: Cluster, pod: str, command: Sequence[str]) -> str:
     return answer
 
 
-def create_key(cluster: Cluster, name: str, *, application: bool) -> str:
-    """A new key, made in a gateway's pod, where the store is. Raises CannotDo."""
+def create_key(cluster: Cluster, name: str, *, application: bool, change_kind: bool) -> str:
+    """A new key. Raises CannotDo."""
+    options = {"--application": application, "--change-kind": change_kind}
+    given = [option for option, wanted in options.items() if wanted]
+    return _key_command(cluster, "cm_live_", "create", name, *given)
+
+
+def list_keys(cluster: Cluster) -> str:
+    """A table of the keys and their accounts. Raises CannotDo."""
+    return _key_command(cluster, "KEY ", "list")
+
+
+def revoke_keys(cluster: Cluster, key_id: str, account: str) -> str:
+    """Says what was revoked: a key, or all of an account. Raises CannotDo."""
+    words = ["--account", account] if account else [key_id]
+    return _key_command(cluster, "revoked ", "revoke", *words)
+
+
+def _key_command(cluster: Cluster, success: str, *words: str) -> str:
+    """Runs `chatmesh key` in a gateway's pod, where the store is. What succeeds begins so."""
     gateway = cluster.view().component("gateway")
     ready = [pod for pod in (gateway.pods if gateway else ()) if pod.ready]
     if not ready:
         raise CannotDo("no gateway is ready: kubectl chatmesh doctor says why")
-    command = ["python", "-m", "services", "key", name, *(["--application"] if application else [])]
-    key = _ran(cluster, ready[0].name, command).strip()
-    if not key.startswith("cm_live_"):
-        raise CannotDo(f"the gateway made no key: {key}")
-    return key
+    told = _ran(cluster, ready[0].name, ["python", "-m", "services", "key", *words]).strip()
+    if not told.startswith(success):
+        raise CannotDo(f"the gateway says: {told.removeprefix('Error: ')}")
+    return told

@@ -233,11 +233,34 @@ def key() -> None:
 @key.command()
 @click.argument("name")
 @click.option("--application", is_flag=True, help="For a program with many users.")
+@click.option("--change-kind", is_flag=True, help="Also where the account is of the other kind.")
 @click.pass_obj
-def create(options: ReleaseOptions, name: str, application: bool) -> None:
+def create(options: ReleaseOptions, name: str, application: bool, change_kind: bool) -> None:
     """Make an API key for the account NAME and show it this once."""
     with _cluster(options) as cluster:
-        click.echo(actions.create_key(cluster, name, application=application))
+        click.echo(
+            actions.create_key(cluster, name, application=application, change_kind=change_kind)
+        )
+
+
+@key.command("list")
+@click.pass_obj
+def list_(options: ReleaseOptions) -> None:
+    """Show all keys with their accounts; of a key only its id."""
+    with _cluster(options) as cluster:
+        click.echo(actions.list_keys(cluster))
+
+
+@key.command()
+@click.argument("key_id", default="", metavar="[KEY]")
+@click.option("--account", default="", help="All keys of this account, by its name.")
+@click.pass_obj
+def revoke(options: ReleaseOptions, key_id: str, account: str) -> None:
+    """Revoke a key, by its id, or all keys of an account. Its turns stop within 5 seconds."""
+    if bool(key_id) == bool(account):
+        raise click.UsageError("name either a key or an --account")
+    with _cluster(options) as cluster:
+        click.echo(actions.revoke_keys(cluster, key_id, account))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,18 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.gateway.admission import Admission
-from services.gateway.api import Ask, Completed, Failed, LeaseLost, Numbered, TurnEvent, TurnStopped
+from services.gateway.api import (
+    Ask,
+    Completed,
+    Failed,
+    InvalidKey,
+    LeaseLost,
+    Numbered,
+    TurnEvent,
+    TurnStopped,
+)
 from services.gateway.authenticator import Principal
-from services.gateway.ports import Journal, Ledger, LedgerEntry
+from services.gateway.ports import Accounts, Journal, Ledger, LedgerEntry
 from services.gateway.reply import TurnProgress
 from services.shared.background import failure_of
 from services.shared.deadline import due_anew_in
@@ -175,6 +184,18 @@ class LiveTurns:
             await asyncio.sleep(self._bounds.lease_seconds / 3)
             for turn in [*self._live.values()]:
                 await self._keep_lease(turn)
+
+    async def stop_revoked(self, accounts: Accounts) -> None:
+        """Stops the turns whose keys are no longer valid."""
+        for key_id in {turn.principal.key_id for turn in self._live.values()}:
+            stored = await accounts.find_key(key_id)
+            if stored is None or stored.revoked:
+                self._stop_turns_of(key_id)
+
+    def _stop_turns_of(self, key_id: str) -> None:
+        for turn in [*self._live.values()]:
+            if turn.principal.key_id == key_id:
+                _stop(turn, InvalidKey("this API key was revoked"))
 
     async def _keep_lease(self, turn: _LiveTurn) -> None:
         try:

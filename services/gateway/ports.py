@@ -70,6 +70,8 @@ class StoredKey:
     account: Account
     fingerprint: bytes
     revoked: bool
+    # Milliseconds since the epoch.
+    created_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,18 @@ class Accounts(Protocol):
     async def add_account(self, account: Account) -> None:
         """Adds it, or replaces name, kind and instructions of the one with its id."""
 
+    async def claim_account(self, account: Account) -> Account:
+        """Adds it unless its id is another's already; says whose the id is now."""
+
     async def add_key(self, key_id: str, account_id: str, fingerprint: bytes) -> None: ...
 
     async def find_key(self, key_id: str) -> StoredKey | None: ...
+
+    async def list_keys(self) -> Sequence[StoredKey]:
+        """All, also revoked ones: by account and age."""
+
+    async def revoke_key(self, key_id: str) -> bool:
+        """False: there is no such key, or it was revoked before."""
 
     async def revoke_keys(self, account_id: str) -> int:
         """Revokes all keys of an account; says how many were valid."""

@@ -28,6 +28,7 @@ from services.gateway.front import Front
 from services.gateway.guard import guards
 from services.gateway.http.app import application
 from services.gateway.http.server import HttpServer, serving_http
+from services.gateway.key_issuer import KeyIssuer
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
 from services.gateway.ports import Ledger, Neighbours
 from services.gateway.router import Router
@@ -53,6 +54,8 @@ _log = structlog.get_logger()
 _PRICE_SECONDS = 5
 # Who starts a turn reads it at once.
 _JOINING_SECONDS = 10
+# How often it is looked for turns whose keys were revoked.
+_REVOKED_SECONDS = 3
 # Long enough for a process that is busy, short enough that another can go on with its turns.
 _LEASE_SECONDS = 15
 
@@ -72,6 +75,11 @@ async def build(
         turns = MeteredTurns(_turn_loop(config, neighbours, fleet), registry)
         live_turns = _live_turns(config, turns, ledger)
         await stack.enter_async_context(in_background(live_turns.keep_leases))
+        # Asks the store itself: a key that is cached as valid would last longer.
+        stop_revoked = partial(live_turns.stop_revoked, accounts)
+        await stack.enter_async_context(
+            in_background(lambda: every(_REVOKED_SECONDS, stop_revoked))
+        )
         front = _front(config, accounts, neighbours, fleet, live_turns)
         registry.register(GatewayGauges(front.admission, fleet))
         tracer = Tracer(
@@ -199,8 +207,15 @@ def _front(
 
 
 @asynccontextmanager
+async def open_key_issuer(config: GatewayConfig) -> AsyncIterator[KeyIssuer]:
+    """For the commands of operators: the same store, without the endpoints."""
+    async with open_accounts(config.accounts_url) as accounts:
+        yield KeyIssuer(accounts, Authenticator(accounts, pepper=pepper(config.pepper_file)))
+
+
+@asynccontextmanager
 async def open_authenticator(config: GatewayConfig) -> AsyncIterator[Authenticator]:
-    """For the commands that make keys: the same store, without the endpoints."""
+    """For `make up`, which makes its own key."""
     async with open_accounts(config.accounts_url) as accounts:
         yield Authenticator(accounts, pepper=pepper(config.pepper_file))
 

@@ -56,6 +56,32 @@ async def test_revoking_takes_all_keys_of_one_account(store: Store) -> None:
     assert [key.revoked for key in found if key] == [True, True, False]
 
 
+async def test_an_accounts_id_is_claimed_once(store: Store) -> None:
+    assert await store.claim_account(ADA) == ADA
+    other = Account("acct_1", "ada", AccountKind.APPLICATION)
+    assert await store.claim_account(other) == ADA
+    await store.add_account(other)
+    assert await store.claim_account(ADA) == other
+
+
+async def test_keys_are_listed_by_account_also_revoked_ones(store: Store) -> None:
+    await store.add_account(SHOP)
+    await store.add_account(ADA)
+    for key, account in (("key1", "acct_2"), ("key2", "acct_1"), ("key3", "acct_2")):
+        await store.add_key(key, account, b"print")
+    assert await store.revoke_key("key1")
+    assert not await store.revoke_key("key1")
+    assert not await store.revoke_key("key4")
+    listed = await store.list_keys()
+    assert [(key.id, key.account, key.revoked) for key in listed] == [
+        ("key2", ADA, False),
+        ("key1", SHOP, True),
+        ("key3", SHOP, False),
+    ]
+    assert all(key.created_at_ms > 10**12 for key in listed)
+    assert listed == [await store.find_key(key.id) for key in listed]
+
+
 def entry(number: int, organisation: str = "acct_1") -> LedgerEntry:
     scope = Scope(organisation, "main", "ada")
     return LedgerEntry(f"resp_{number}", scope, "key1", "demo", number, Usage(10, 5, 3, 1))
@@ -103,6 +129,18 @@ async def test_cached_keys_ask_again_for_those_they_do_not_know(store: Store) ->
     await cached.add_key("key1", "acct_1", b"print")
     assert await cached.find_key("key1")
     assert await cached.revoke_keys("acct_1") == 1
+    found = await cached.find_key("key1")
+    assert found
+    assert found.revoked
+
+
+async def test_cached_keys_forget_one_that_is_revoked(store: Store) -> None:
+    cached = CachedKeys(store)
+    await cached.claim_account(ADA)
+    await cached.add_key("key1", "acct_1", b"print")
+    assert await cached.find_key("key1")
+    assert await cached.revoke_key("key1")
+    assert [key.revoked for key in await cached.list_keys()] == [True]
     found = await cached.find_key("key1")
     assert found
     assert found.revoked

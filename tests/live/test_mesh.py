@@ -154,7 +154,7 @@ def test_a_schema_is_kept(up: Up) -> None:
 
 
 def test_a_new_key_works_and_another_model_does_not(up: Up) -> None:
-    made = chatmesh("key", "Grace", f"--data={up.data}").stdout.strip()
+    made = chatmesh("key", "create", "Grace", f"--data={up.data}").stdout.strip()
     with openai.OpenAI(base_url=up.run["base_url"], api_key=made, max_retries=0) as sdk:
         assert [model.id for model in sdk.models.list()] == [up.run["model"]]
         with pytest.raises(openai.NotFoundError):

@@ -1,5 +1,6 @@
 """Accounts, keys and usage in this process alone; gone when it ends."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
@@ -12,30 +13,45 @@ class InMemoryAccounts:
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
-        self._keys: dict[str, tuple[str, bytes, bool]] = {}
+        self._keys: dict[str, StoredKey] = {}
         self._entries: dict[tuple[str, str], LedgerEntry] = {}
 
     async def add_account(self, account: Account) -> None:
         self._accounts[account.id] = account
 
+    async def claim_account(self, account: Account) -> Account:
+        return self._accounts.setdefault(account.id, account)
+
     async def add_key(self, key_id: str, account_id: str, fingerprint: bytes) -> None:
-        self._keys[key_id] = (account_id, fingerprint, False)
+        self._keys[key_id] = StoredKey(
+            key_id,
+            self._accounts[account_id],
+            fingerprint,
+            revoked=False,
+            created_at_ms=time.time_ns() // 1_000_000,
+        )
 
     async def find_key(self, key_id: str) -> StoredKey | None:
-        if key_id not in self._keys:
-            return None
-        account_id, fingerprint, revoked = self._keys[key_id]
-        return StoredKey(key_id, self._accounts[account_id], fingerprint, revoked)
+        return self._current(self._keys[key_id]) if key_id in self._keys else None
+
+    async def list_keys(self) -> Sequence[StoredKey]:
+        found = [self._current(key) for key in self._keys.values()]
+        return sorted(found, key=lambda key: (key.account.name, key.created_at_ms, key.id))
+
+    async def revoke_key(self, key_id: str) -> bool:
+        stored = self._keys.get(key_id)
+        if stored is None or stored.revoked:
+            return False
+        self._keys[key_id] = replace(stored, revoked=True)
+        return True
 
     async def revoke_keys(self, account_id: str) -> int:
-        valid = [
-            key_id
-            for key_id, (owner, _, revoked) in self._keys.items()
-            if owner == account_id and not revoked
-        ]
-        for key_id in valid:
-            self._keys[key_id] = (*self._keys[key_id][:2], True)
-        return len(valid)
+        owned = [key.id for key in self._keys.values() if key.account.id == account_id]
+        return sum([await self.revoke_key(key_id) for key_id in owned])
+
+    def _current(self, key: StoredKey) -> StoredKey:
+        """The key with its account as it is now."""
+        return replace(key, account=self._accounts[key.account.id])
 
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
         for entry in entries:

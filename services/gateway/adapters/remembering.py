@@ -28,8 +28,18 @@ class CachedKeys:
     async def add_account(self, account: Account) -> None:
         await self._accounts.add_account(account)
 
+    async def claim_account(self, account: Account) -> Account:
+        return await self._accounts.claim_account(account)
+
     async def add_key(self, key_id: str, account_id: str, fingerprint: bytes) -> None:
         await self._accounts.add_key(key_id, account_id, fingerprint)
+
+    async def list_keys(self) -> Sequence[StoredKey]:
+        return await self._accounts.list_keys()
+
+    async def revoke_key(self, key_id: str) -> bool:
+        self._cache.pop(key_id, None)
+        return await self._accounts.revoke_key(key_id)
 
     async def revoke_keys(self, account_id: str) -> int:
         self._cache.clear()

@@ -1,5 +1,6 @@
 """Accounts, keys and usage in one SQLite file."""
 
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -70,6 +71,13 @@ async def open_accounts(url: str) -> AsyncIterator["SqliteAccounts"]:
         yield SqliteAccounts(database)
 
 
+_ADD_ACCOUNT = "INSERT INTO account (id, name, kind, instructions) VALUES (?, ?, ?, ?)"
+_KEYS = """
+    SELECT api_key.id AS key_id, fingerprint, created_at_ms, revoked_at_ms, account.*
+    FROM api_key JOIN account ON account.id = account_id
+"""
+
+
 class SqliteAccounts:
     """`Accounts` and `Ledger`."""
 
@@ -79,11 +87,20 @@ class SqliteAccounts:
     async def add_account(self, account: Account) -> None:
         async with self._database.transaction() as writing:
             await writing.execute(
-                "INSERT INTO account (id, name, kind, instructions) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind,"
-                " instructions = excluded.instructions",
-                (account.id, account.name, account.kind.value, account.instructions),
+                f"{_ADD_ACCOUNT} ON CONFLICT (id) DO UPDATE SET name = excluded.name,"
+                " kind = excluded.kind, instructions = excluded.instructions",
+                _account_row(account),
             )
+
+    async def claim_account(self, account: Account) -> Account:
+        async with self._database.transaction() as writing:
+            await writing.execute(
+                f"{_ADD_ACCOUNT} ON CONFLICT (id) DO NOTHING", _account_row(account)
+            )
+            (row,) = await writing.execute_fetchall(
+                "SELECT * FROM account WHERE id = ?", (account.id,)
+            )
+            return _account(row)
 
     async def add_key(self, key_id: str, account_id: str, fingerprint: bytes) -> None:
         async with self._database.transaction() as writing:
@@ -94,18 +111,20 @@ class SqliteAccounts:
             )
 
     async def find_key(self, key_id: str) -> StoredKey | None:
-        rows = await self._database.rows(
-            "SELECT api_key.id AS key_id, fingerprint, revoked_at_ms, account.*"
-            " FROM api_key JOIN account ON account.id = account_id WHERE api_key.id = ?",
-            (key_id,),
-        )
-        if not rows:
-            return None
-        (row,) = rows
-        account = Account(row["id"], row["name"], AccountKind(row["kind"]), row["instructions"])
-        return StoredKey(
-            row["key_id"], account, row["fingerprint"], revoked=row["revoked_at_ms"] is not None
-        )
+        rows = await self._database.rows(f"{_KEYS} WHERE api_key.id = ?", (key_id,))
+        return _stored_key(rows[0]) if rows else None
+
+    async def list_keys(self) -> Sequence[StoredKey]:
+        rows = await self._database.rows(f"{_KEYS} ORDER BY account.name, created_at_ms, key_id")
+        return [_stored_key(row) for row in rows]
+
+    async def revoke_key(self, key_id: str) -> bool:
+        async with self._database.transaction() as writing:
+            cursor = await writing.execute(
+                "UPDATE api_key SET revoked_at_ms = ? WHERE id = ? AND revoked_at_ms IS NULL",
+                (_now_ms(), key_id),
+            )
+            return bool(cursor.rowcount)
 
     async def revoke_keys(self, account_id: str) -> int:
         async with self._database.transaction() as writing:
@@ -133,6 +152,24 @@ class SqliteAccounts:
             (organisation,),
         )
         return Usage(*row)
+
+
+def _account_row(account: Account) -> tuple[str, ...]:
+    return account.id, account.name, account.kind.value, account.instructions
+
+
+def _account(row: sqlite3.Row) -> Account:
+    return Account(row["id"], row["name"], AccountKind(row["kind"]), row["instructions"])
+
+
+def _stored_key(row: sqlite3.Row) -> StoredKey:
+    return StoredKey(
+        row["key_id"],
+        _account(row),
+        row["fingerprint"],
+        revoked=row["revoked_at_ms"] is not None,
+        created_at_ms=row["created_at_ms"],
+    )
 
 
 def _row(entry: LedgerEntry) -> tuple[str | int, ...]:

@@ -217,11 +217,21 @@ def test_a_node_is_drained_by_its_name(typed: Typed, release: ApiServer) -> None
     assert "`kubectl cordon node-2`" in ended.output
 
 
-def test_without_a_ready_gateway_no_key_is_made(typed: Typed, api: ApiServer) -> None:
+@pytest.mark.parametrize(
+    "words", [("create", "ada"), ("list",), ("revoke", "abcdefgh"), ("revoke", "--account", "ada")]
+)
+def test_without_a_ready_gateway_keys_are_neither_made_nor_shown_nor_revoked(
+    typed: Typed, api: ApiServer, words: tuple[str, ...]
+) -> None:
     api.add(deployment("gateway"), pod("gateway", 0, STARTS))
-    ended = typed("key", "create", "ada")
+    ended = typed("key", *words)
     assert ended.exit_code == 1
     assert ended.output == "Error: no gateway is ready: kubectl chatmesh doctor says why\n"
+
+
+@pytest.mark.parametrize("words", [(), ("abcdefgh", "--account", "ada")])
+def test_what_shall_be_revoked_is_named_once(typed: Typed, words: tuple[str, ...]) -> None:
+    assert typed("key", "revoke", *words).exit_code == 2
 
 
 def test_who_may_not_is_told_which_role_to_ask_for(typed: Typed, release: ApiServer) -> None:

@@ -16,6 +16,7 @@ from services.gateway.api import (
     Draining,
     Failed,
     Finish,
+    InvalidKey,
     LeaseLost,
     Numbered,
     Response,
@@ -373,6 +374,24 @@ async def test_a_turn_whose_lease_was_taken_is_stopped_while_it_is_silent() -> N
         await asyncio.wait_for(journal.renewed.wait(), 5)
         await turns.live.stop(grace=5)
     turns.check_given_back(4)
+
+
+async def test_turns_of_a_revoked_key_are_stopped_and_no_others() -> None:
+    turns = Turns(WordLoop(pause_before=1))
+    await turns.ledger.add_account(PERSON)
+    await turns.ledger.add_key("key1", PERSON.id, b"print")
+    await turns.ledger.add_key("key2", PERSON.id, b"print")
+    cut = await turns.live.start(ADA, replace(HELLO, background=True))
+    left = await turns.live.start(Principal(PERSON, "key2"), HELLO)
+    reading = [asyncio.create_task(turns.read(each)) for each in (cut, left)]
+    await turns.loop.paused.wait()
+    await turns.ledger.revoke_key("key1")
+    await turns.live.stop_revoked(turns.ledger)
+    last = (await reading[0])[-1].event
+    assert isinstance(last, Failed)
+    assert isinstance(last.error(), InvalidKey)
+    turns.loop.go_on.set()
+    assert isinstance((await reading[1])[-1].event, Completed)
 
 
 async def test_nobody_is_let_in_while_it_stops() -> None:

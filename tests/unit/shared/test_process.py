@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -22,7 +22,7 @@ from services.shared.process import Service, running
 from services.shared.server import Served
 from services.shared.sqlite import Breaking, open_sqlite
 
-STORES = {
+STORES: dict[str, tuple[str, Callable[[str], AbstractAsyncContextManager[object]]]] = {
     "gateway": ("GATEWAY_ACCOUNTS_URL", open_accounts),
     "context_assembly": ("CONTEXT_ASSEMBLY_TURNS_URL", open_sqlite_turns),
     "memory": ("MEMORY_STORE_URL", open_fact_store),
