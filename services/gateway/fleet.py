@@ -1,18 +1,23 @@
 """Every inference pool's replicas: what they serve, how busy they are, and who waits for one."""
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from dataclasses import dataclass, field
 
 from services.gateway.api import ModelNotFound, NoReplica
+from services.gateway.model_list import ModelList
 from services.gateway.ports import Inference
 from services.inference.api import Load, ModelCard, Report
-from services.shared.errors import MeshError, Unavailable
+from services.shared.background import failure_of, in_background
+from services.shared.errors import Unavailable
 from services.shared.peers import Peer, Peers
 from services.shared.signal import Signal
 
 _AGAIN_SECONDS = 0.2
+# How long a model stays listed that no replica has any more: an engine may take minutes to load.
+_LISTED_SECONDS = 300
 _IDLE = Load(running=0, waiting=0, waiting_tokens=0, slots=1, kv_cache_use=0.0, draining=False)
 
 FollowPeers = Callable[[str], AbstractAsyncContextManager[Peers]]
@@ -100,6 +105,11 @@ class PoolState:
     """A pool, and what is there of it now."""
 
     pool: Pool
+    # Those that the pool has now.
+    known: Collection[Peer] = ()
+    # Those that are followed, each by one task: also one that is being connected to, and one that
+    # has left while something of ours still runs there.
+    followed: set[Peer] = field(default_factory=set)
     replicas: dict[Peer, Replica] = field(default_factory=dict)
     # Replicas that start and take no calls yet.
     coming: int = 0
@@ -111,18 +121,34 @@ class PoolState:
     def reported(self) -> Sequence[Replica]:
         return [replica for replica in self.replicas.values() if replica.report]
 
+    @property
+    def cards(self) -> Sequence[ModelCard]:
+        """What its replicas say of their models, and what the pool says where none of them does."""
+        said = [
+            card
+            for replica in self.replicas.values()
+            if replica.report and not replica.left
+            for card in replica.report.models
+        ]
+        told = self.pool.card
+        return said if told is None or any(card.id == told.id for card in said) else [*said, told]
+
 
 class Fleet:
     """Kept current by the reports that replicas push; nobody is polled."""
 
     def __init__(
-        self, pools: Sequence[Pool], follow_peers: FollowPeers, open_replica: OpenReplica
+        self,
+        pools: Sequence[Pool],
+        follow_peers: FollowPeers,
+        open_replica: OpenReplica,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pools = {pool.name: PoolState(pool) for pool in pools}
         self.changed = Signal()
         self._follow_peers = follow_peers
         self._open_replica = open_replica
-        self._cards = {pool.card.id: pool.card for pool in pools if pool.card}
+        self._list = ModelList(clock, kept_seconds=_LISTED_SECONDS)
 
     @property
     def serves(self) -> bool:
@@ -133,9 +159,10 @@ class Fleet:
         )
 
     def cards(self) -> Sequence[ModelCard]:
-        if not self._cards:
+        """A model that several serve has what is common to them, such as the smallest window."""
+        if not (cards := self._list.cards(self._there())):
             raise Unavailable("no model is loaded yet", service="inference")
-        return tuple(self._cards.values())
+        return cards
 
     def card(self, model: str) -> ModelCard:
         known = {card.id: card for card in self.cards()}
@@ -182,6 +209,9 @@ class Fleet:
         while not any(state.reported for state in self.pools.values()):
             await self.changed.wait()
 
+    def _there(self) -> Sequence[ModelCard]:
+        return [card for state in self.pools.values() for card in state.cards]
+
     def _best(self, model: str, without: Collection[ReplicaStart]) -> Replica | None:
         able = [
             replica
@@ -222,12 +252,13 @@ class Fleet:
     async def _follow_pool(self, state: PoolState) -> None:
         async with self._follow_peers(state.pool.address) as peers, asyncio.TaskGroup() as group:
             while True:
-                state.coming = peers.coming
-                for peer in peers.known:
-                    if peer not in state.replicas or state.replicas[peer].left:
-                        group.create_task(self._follow_replica(state, peer))
-                for peer, replica in state.replicas.items():
-                    replica.left = peer not in peers.known
+                self._list.remember(self._there())
+                state.known, state.coming = peers.known, peers.coming
+                for replica in state.replicas.values():
+                    replica.left = replica.peer not in state.known
+                for peer in [each for each in state.known if each not in state.followed]:
+                    state.followed.add(peer)
+                    group.create_task(self._follow_replica(state, peer))
                 self.changed.notify()
                 await peers.changed()
 
@@ -235,29 +266,33 @@ class Fleet:
         """Keeps a replica's reports, as long as its pool has it or something of ours runs there."""
         async with self._open_replica(peer) as inference:
             state.replicas[peer] = replica = Replica(peer, inference)
-            hearing = asyncio.create_task(self._hear(replica))
-            try:
-                while not replica.left or replica.in_flight:
-                    await self.changed.wait()
-            finally:
-                hearing.cancel()
-                await asyncio.wait([hearing])
-                if state.replicas.get(peer) is replica:
+            replica.left = peer not in state.known
+            async with in_background(lambda: self._hear(replica)):
+                try:
+                    while not replica.left or replica.in_flight:
+                        await self.changed.wait()
+                finally:
+                    # At once: if the peer comes back from now on, it is followed anew.
                     del state.replicas[peer]
-                self.changed.notify()
+                    state.followed.discard(peer)
+                    self.changed.notify()
 
     async def _hear(self, replica: Replica) -> None:
         """A stream of reports that is lost is opened again."""
         while True:
-            try:
-                replica.starts += 1
-                async with aclosing(replica.inference.watch_load()) as reports:
-                    async for report in reports:
-                        replica.report = report
-                        self._cards |= {card.id: card for card in report.models}
-                        self.changed.notify()
-            except MeshError:
-                pass  # Each call to the replica raises its own error; a report is only missed.
-            replica.report = None
-            self.changed.notify()
+            replica.starts += 1
+            # Each call to the replica raises its own error; a report is only missed.
+            await failure_of(self._hear_once(replica))
+            self._learn(replica, None)
             await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _hear_once(self, replica: Replica) -> None:
+        async with aclosing(replica.inference.watch_load()) as reports:
+            async for report in reports:
+                self._learn(replica, report)
+
+    def _learn(self, replica: Replica, report: Report | None) -> None:
+        if replica.report and (report is None or report.models != replica.report.models):
+            self._list.remember(self._there())
+        replica.report = report
+        self.changed.notify()

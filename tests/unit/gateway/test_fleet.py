@@ -28,6 +28,7 @@ from tests.fakes.mesh import CARD, ScriptedInference
 
 LOAD = Load(0, 0, 0, slots=8, kv_cache_use=0.0, draining=False)
 ASKED = Generation("demo", "gen_1", (1, 2, 3), Sampling())
+GONE = EngineDead("gone")
 A, B, C = Peer("a:1", "pod-a"), Peer("b:1", "pod-b"), Peer("c:1", "pod-c")
 
 
@@ -42,13 +43,16 @@ class Told(ScriptedInference):
         self.opened = 0
         self.waits = asyncio.Event()
         self.waits.set()
-        self._reports = asyncio.Queue[Report | MeshError]()
+        self._reports = asyncio.Queue[Report | Exception]()
 
     def tell(self, load: Load = LOAD) -> None:
-        self._reports.put_nowait(Report((CARD,), load))
+        self.say(Report((CARD,), load))
 
-    def lose(self) -> None:
-        self._reports.put_nowait(EngineDead("gone"))
+    def say(self, report: Report) -> None:
+        self._reports.put_nowait(report)
+
+    def lose(self, failure: Exception = GONE) -> None:
+        self._reports.put_nowait(failure)
 
     async def watch_load(self) -> AsyncGenerator[Report, None]:
         self.opened += 1
@@ -69,6 +73,12 @@ class Site:
     fleet: Fleet
     peers: Peers
     replicas: dict[Peer, Told] = field(default_factory=dict)
+    now: float = 0
+    # The replicas to which a connection was opened, and those to which one is open.
+    connected: list[Peer] = field(default_factory=list)
+    connections: list[Peer] = field(default_factory=list)
+    # No connection is opened while this is not set.
+    reachable: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def until(self, *serving: Peer) -> None:
         """These have reported, and no others are known."""
@@ -80,6 +90,11 @@ class Site:
         state = self.fleet.pools["only"]
         async with asyncio.timeout(5):
             while state.replicas[peer].load.running != running:
+                await self.fleet.changed.wait()
+
+    async def until_open(self, *connections: Peer) -> None:
+        async with asyncio.timeout(5):
+            while sorted(self.connections) != sorted(connections):
                 await self.fleet.changed.wait()
 
     def known(self) -> Sequence[Replica]:
@@ -101,11 +116,19 @@ async def site(*peers: Peer, pool: Pool | None = None) -> AsyncIterator[Site]:
 
     @asynccontextmanager
     async def opened(peer: Peer) -> AsyncIterator[Inference]:
+        await here.reachable.wait()
+        here.connected.append(peer)
+        here.connections.append(peer)
+        here.fleet.changed.notify()
         yield made[peer]
+        here.connections.remove(peer)
+        here.fleet.changed.notify()
 
-    fleet = Fleet([pool or Pool("only", "x")], followed, opened)
+    fleet = Fleet([pool or Pool("only", "x")], followed, opened, lambda: here.now)
+    here = Site(fleet, known, made)
+    here.reachable.set()
     async with in_background(fleet.follow):
-        yield Site(fleet, known, made)
+        yield here
 
 
 WAKING = Pool("only", "x", model="demo", context_tokens=1000, calls_tools=True, hold_seconds=5)
@@ -141,6 +164,46 @@ async def test_a_lost_stream_of_reports_is_opened_again_and_the_card_kept_meanwh
         await here.until(A)
         assert here.replicas[A].opened == 2
         assert await here.said() == "pod-a"
+
+
+async def test_a_model_that_nobody_has_any_more_is_listed_for_a_while() -> None:
+    async with site(A) as here:
+        here.replicas[A].tell()
+        await here.until(A)
+        here.peers.become([])
+        await here.until_open()
+        here.now = 299
+        assert here.fleet.cards() == (CARD,)
+        here.now = 301
+        with pytest.raises(Unavailable):
+            here.fleet.cards()
+        here.replicas[A].tell()
+        here.peers.become([A])
+        await here.until(A)
+        assert here.fleet.cards() == (CARD,)
+
+
+async def test_a_replica_that_serves_another_model_now_delists_the_first() -> None:
+    async with site(A) as here:
+        here.replicas[A].tell()
+        await here.until(A)
+        other = replace(CARD, id="other")
+        here.replicas[A].say(Report((other,), replace(LOAD, running=1)))
+        await here.until_running(A, 1)
+        assert set(here.fleet.cards()) == {CARD, other}
+        here.now = 301
+        assert here.fleet.cards() == (other,)
+
+
+async def test_a_window_is_the_smallest_of_those_who_serve_the_model() -> None:
+    async with site(A, B, pool=replace(WAKING, context_tokens=90)) as here:
+        assert here.fleet.card("demo").context_tokens == 90
+        here.replicas[A].say(Report((replace(CARD, context_tokens=50),), LOAD))
+        await here.until(A)
+        here.replicas[B].say(Report((replace(CARD, context_tokens=70, calls_tools=False),), LOAD))
+        await here.until(A, B)
+        card = here.fleet.card("demo")
+        assert (card.context_tokens, card.calls_tools) == (50, False)
 
 
 async def test_the_least_busy_replica_is_chosen() -> None:
@@ -190,6 +253,48 @@ async def test_one_that_is_let_go_finishes_what_runs_there() -> None:
         here.replicas[A].waits.set()
         assert [piece async for piece in running] == []
         await here.until(B)
+
+
+async def test_one_that_comes_back_while_something_runs_there_is_followed_once() -> None:
+    async with site(A, B) as here:
+        here.replicas[A].tell()
+        here.replicas[B].tell(replace(LOAD, running=7))
+        await here.until(A, B)
+        here.replicas[A].waits.clear()
+        running = Router(here.fleet).generate(ASKED)
+        await anext(running)
+        for known in ([B], [A, B]) * 3:
+            here.peers.become(known)
+            await here.fleet.changed.wait()
+        assert here.connected == [A, B]
+        assert here.known()[0].takes("demo")
+        here.replicas[A].waits.set()
+        assert [piece async for piece in running] == []
+        here.peers.become([B])
+        await here.until_open(B)
+
+
+async def test_one_that_comes_and_goes_while_it_is_connected_to_is_followed_once() -> None:
+    async with site() as here:
+        here.reachable.clear()
+        for known in ([A], [A, B], [B]):
+            here.peers.become(known)
+            await here.fleet.changed.wait()
+        here.reachable.set()
+        await here.until_open(B)
+        assert sorted(here.connected) == [A, B]
+        here.peers.become([A])
+        await here.until_open(A)
+
+
+async def test_after_a_bug_a_replica_is_heard_again() -> None:
+    async with site(A) as here:
+        here.replicas[A].tell()
+        await here.until(A)
+        here.replicas[A].lose(ValueError("no report"))
+        await here.until()
+        here.replicas[A].tell()
+        await here.until(A)
 
 
 @pytest.mark.parametrize("failure", [EngineDead("dead"), QueueFull("full", retry_after="2")])
