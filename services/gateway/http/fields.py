@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from services.gateway.http.schemas import CallerSchema
 from services.inference.api import FormatKind, OutputFormat
 from services.shared.tools import Tool, ToolChoice, ToolMode
 
@@ -33,29 +31,8 @@ def member(name: str) -> Callable[[Any], Any]:
     return lambda value: value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
-@lru_cache(maxsize=4096)
-def _checked_schema(text: str) -> str:
-    try:
-        Draft202012Validator.check_schema(json.loads(text))
-    except SchemaError as error:
-        where = "".join(f"[{part!r}]" for part in error.path)
-        raise ValueError(
-            f"is not a JSON Schema: {error.validator} is violated at {where}"
-        ) from None
-    return text
-
-
-def _schema(schema: dict[str, Any]) -> dict[str, Any]:
-    try:
-        text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
-        text.encode()
-    except (ValueError, RecursionError):
-        raise ValueError("holds what JSON cannot say, or is nested too deeply") from None
-    _checked_schema(text)
-    return schema
-
-
-JsonSchema = Annotated[dict[str, Any], AfterValidator(_schema)]
+# `SchemaChecks` looks into it before the turn begins.
+JsonSchema = Annotated[dict[str, Any], AfterValidator(CallerSchema)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
 Effort = Annotated[str, Field(max_length=32)]
 # The person behind the request, as the application knows them.

@@ -18,6 +18,7 @@ from services.gateway.http.fields import Body
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.leaving import unless_left
 from services.gateway.http.presenting import PresentedTurn, Presenter
+from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.sse import EventStream
 from services.shared.errors import MeshError
 
@@ -44,10 +45,11 @@ class TurnProtocol:
 
 def turn_routes(protocols: Iterable[TurnProtocol]) -> APIRouter:
     router = APIRouter(route_class=GuardedRoute)
+    schemas = SchemaChecks()
     for protocol in protocols:
         router.add_api_route(
             protocol.path,
-            _endpoint(protocol),
+            _endpoint(protocol, schemas),
             methods=["POST"],
             name=protocol.request.__name__,
             description=getdoc(protocol.request),
@@ -56,11 +58,12 @@ def turn_routes(protocols: Iterable[TurnProtocol]) -> APIRouter:
     return router
 
 
-def _endpoint(protocol: TurnProtocol) -> Callable[..., Awaitable[Response]]:
+def _endpoint(protocol: TurnProtocol, schemas: SchemaChecks) -> Callable[..., Awaitable[Response]]:
     async def respond(
         body: protocol.request,  # type: ignore[name-defined]
         request: Request,
     ) -> Response:
+        await unless_left(request, schemas.check(body))
         return await _respond(protocol, body, request)
 
     return respond
