@@ -15,7 +15,8 @@ from services.gateway.api import (
     TurnEvent,
 )
 from services.gateway.guard import Blocked, Guard, OpenGuard
-from services.inference.api import CallDelta, Delta, FinishReason, TokenLogprob
+from services.gateway.token_matching import TokenMatcher
+from services.inference.api import CallDelta, Delta, FinishReason
 from services.shared.conversation import Call, Item, Reasoning, Role, RunBy, said
 
 Kind = Literal["msg", "rs", "fc"]
@@ -35,7 +36,6 @@ class _Segment:
     call: Call | None = None
     started: bool = False
     shown: list[str] = field(default_factory=list)
-    logprobs: list[TokenLogprob] = field(default_factory=list)
 
 
 class Choice:
@@ -50,6 +50,7 @@ class Choice:
         self._make_id = make_id
         self._segment: _Segment | None = None
         self._blanks = ""
+        self._tokens = TokenMatcher()
         self.items: list[Item] = []
         self.own_calls: list[Call] = []
         self.finish: Finish | None = None
@@ -80,12 +81,12 @@ class Choice:
             self._segment = None
 
     async def _grow(self, delta: Delta, events: list[TurnEvent]) -> None:
+        self._tokens.heard(delta.logprobs)
         if delta.reasoning:
             await self._enter("rs", events)
             await self._show(delta.reasoning, events)
         if text := self._worth_showing(delta.text):
-            segment = await self._enter("msg", events)
-            segment.logprobs += delta.logprobs
+            await self._enter("msg", events)
             await self._show(text, events)
         for call in delta.calls:
             await self._enter_call(call, events)
@@ -131,6 +132,7 @@ class Choice:
         stack = AsyncExitStack()
         guard = await stack.enter_async_context(self._open_guard())
         self._segment = _Segment(kind, self._make_id(kind), guard, stack)
+        self._tokens.seek()
         return self._segment
 
     async def _show(self, text: str, events: list[TurnEvent], *, final: bool = False) -> None:
@@ -142,11 +144,13 @@ class Choice:
             events += self._deltas(segment, shown)
 
     def _deltas(self, segment: _Segment, shown: str) -> list[TurnEvent]:
+        if segment.guard.rewritten:
+            self._tokens.lose()
+        # Also where nobody is told of them, so that those of the text behind it are found.
+        logprobs = self._tokens.shown(shown)
         if segment.kind == "rs":
             return [ReasoningDelta(self._index, segment.id, shown)]
         if segment.kind == "msg":
-            logprobs = () if segment.guard.rewritten else tuple(segment.logprobs)
-            segment.logprobs.clear()
             return [TextDelta(self._index, segment.id, shown, logprobs)]
         started = self._call_started(segment)
         return [*started, ArgumentsDelta(self._index, segment.id, shown)] if segment.started else []

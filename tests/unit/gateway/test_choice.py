@@ -125,12 +125,51 @@ async def test_blanks_wait_for_words() -> None:
     assert other.items == [said("msg_1", Role.ASSISTANT, "\nyes")]
 
 
+def written(*tokens: str, text: str | None = None) -> Delta:
+    """What an engine says of these tokens; where it holds text back, less than they spell."""
+    shown = "".join(tokens) if text is None else text
+    return Delta(0, text=shown, logprobs=tuple(TokenLogprob(1, each, -0.1) for each in tokens))
+
+
+def spelled(events: Sequence[TurnEvent]) -> list[tuple[str, str]]:
+    """Each text that was shown, and what its log probabilities spell."""
+    texts = [event for event in events if isinstance(event, TextDelta)]
+    return [(each.text, "".join(token.token for token in each.logprobs)) for each in texts]
+
+
 async def test_what_is_masked_is_told_and_shows_no_probabilities() -> None:
     made, _ = choice()
-    token = TokenLogprob(1, "secret", -0.1)
-    events = await grown(made, Delta(0, text="a secret ", logprobs=(token,)), END)
-    assert TextDelta(0, "msg_1", "a [masked] ") in events
+    events = await grown(made, written("so ", "far "), written("a ", "sec", "ret "), END)
+    assert spelled(events) == [("so far ", "so far "), ("a [masked] ", "")]
     assert made.withheld
+
+
+async def test_probabilities_wait_as_their_text_does() -> None:
+    made, _ = choice()
+    events = await grown(made, written("one ", "sec"), written("ret", " "), written("x"), END)
+    assert spelled(events) == [("one ", "one "), ("[masked] ", ""), ("x", "")]
+    made, _ = choice()
+    events = await grown(made, written("so ", "forbid"), written("den", " "), END)
+    assert spelled(events) == [("so ", "so ")]
+
+
+async def test_a_stop_string_and_the_end_have_no_probabilities() -> None:
+    """The engine holds text back as long as it may be the beginning of a stop string."""
+    made, _ = choice()
+    deltas = [written("one", " two", text=""), written(" st", "op", text="one")]
+    last = Delta(0, text=" two", finish_reason=FinishReason.STOP)
+    assert spelled(await grown(made, *deltas, last)) == [("one ", "one"), ("two", " two")]
+    made, _ = choice()
+    ending = written("yes", "<|im_end|>", text="yes")
+    assert spelled(await grown(made, ending, END)) == [("yes", "yes")]
+
+
+async def test_reasoning_and_calls_keep_their_probabilities_to_themselves() -> None:
+    made, _ = choice("city")
+    token = TokenLogprob(1, "hm", -0.1)
+    thought = Delta(0, reasoning="hm", logprobs=(token, TokenLogprob(2, "</think>", -0.1)))
+    events = await grown(made, thought, written("hm"), *called("city", "{}"), END)
+    assert spelled(events) == [("hm", "hm")]
 
 
 async def test_what_is_blocked_ends_the_choice_with_what_was_shown() -> None:

@@ -8,6 +8,7 @@ from services.gateway.api import (
     ChoiceEnded,
     Completed,
     Failed,
+    Finish,
     ItemDone,
     ReasoningDelta,
     Started,
@@ -16,13 +17,25 @@ from services.gateway.api import (
 )
 from services.gateway.http.errors import failure
 from services.gateway.http.presenting import JsonObject
-from services.gateway.http.responses.resources import begun, item_resource, resource, text_resource
-from services.inference.api import TokenLogprob
+from services.gateway.http.responses.resources import (
+    Logprobs,
+    begun,
+    is_run,
+    item_resource,
+    logprob_resources,
+    resource,
+    text_resource,
+)
 from services.shared.conversation import Call, Item, Message, Reasoning, Role, RunBy, said
+
+_CUT = {Finish.LENGTH, Finish.CONTENT_FILTER, Finish.TOO_MANY_EVENTS}
 
 
 class ResponsesPresenter:
-    """Several events for one of the turn's: an item has to begin before it grows, for instance."""
+    """Several events for one of the turn's: an item has to begin before it grows, for instance.
+
+    The end of an item is told with the turn's next event, which says whether the item was cut.
+    """
 
     def __init__(self) -> None:
         # The response as it began.
@@ -31,8 +44,15 @@ class ResponsesPresenter:
         self._number = 0
         # Output index of every item, in the order in which they began.
         self._places: dict[str, int] = {}
+        self._logprobs: Logprobs = {}
+        # It has ended, and nobody was told.
+        self._ended: Item | None = None
 
-    def present(self, event: TurnEvent) -> Sequence[JsonObject]:  # noqa: PLR0911 - one for each kind
+    def present(self, event: TurnEvent) -> Sequence[JsonObject]:
+        cut = isinstance(event, ChoiceEnded) and event.finish in _CUT
+        return [*self._ending("incomplete" if cut else "completed"), *self._present(event)]
+
+    def _present(self, event: TurnEvent) -> Sequence[JsonObject]:  # noqa: PLR0911 - one for each kind
         match event:
             case TextDelta():
                 return self._text(event)
@@ -49,16 +69,19 @@ class ResponsesPresenter:
             case Started():
                 return self._started(event)
             case Completed(response=response):
-                whole = resource(response)
+                whole = resource(response, self._logprobs)
                 return [self._event(f"response.{whole['status']}", response=whole)]
             case Failed():
                 return self._failed(event)
 
     @staticmethod
     def whole(events: Iterable[TurnEvent]) -> JsonObject:
+        logprobs: Logprobs = {}
         for event in events:
+            if isinstance(event, TextDelta):
+                _note(logprobs, event)
             if isinstance(event, Completed):
-                return resource(event.response)
+                return resource(event.response, logprobs)
         raise AssertionError("a turn that did not fail ends with Completed")
 
     def _started(self, event: Started) -> list[JsonObject]:
@@ -80,12 +103,13 @@ class ResponsesPresenter:
     def _text(self, event: TextDelta) -> list[JsonObject]:
         known = event.item_id in self._places
         began = [] if known else self._begin(said(event.item_id, Role.ASSISTANT, ""))
+        _note(self._logprobs, event)
         delta = self._of_item(
             "output_text.delta",
             event.item_id,
             content_index=0,
             delta=event.text,
-            logprobs=[_logprob(each) for each in event.logprobs],
+            logprobs=logprob_resources(event.logprobs),
         )
         return [*began, delta]
 
@@ -126,19 +150,34 @@ class ResponsesPresenter:
         return events
 
     def _item_done(self, item: Item) -> list[JsonObject]:
-        place = {"output_index": self._places.get(item.id, len(self._places))}
+        begun = self._begin(item)
+        self._ended = item
+        return [*begun, *self._ending("completed")] if is_run(item) else begun
+
+    def _ending(self, status: str) -> list[JsonObject]:
+        """What ends the item that has ended, if there is one."""
+        item, self._ended = self._ended, None
+        if item is None:
+            return []
+        logprobs = self._logprobs.get(item.id, ())
+        shown = item_resource(item, status, logprobs=logprobs)
+        done = {"output_index": self._places[item.id], "item": shown}
+        # Half of a call's arguments are not announced as done: clients read them as JSON.
+        half = isinstance(item, Call) and status == "incomplete"
         return [
-            *self._begin(item),
-            *self._endings(item),
-            self._event("response.output_item.done", **place, item=item_resource(item)),
+            *([] if half else self._stages(item)),
+            self._event("response.output_item.done", **done),
         ]
 
-    def _endings(self, item: Item) -> list[JsonObject]:
+    def _stages(self, item: Item) -> list[JsonObject]:
+        """What is told of an item before its end."""
         if isinstance(item, Message):
             whole = {"content_index": 0}
+            part = text_resource(item.text, self._logprobs.get(item.id, ()))
+            text = {"text": item.text, "logprobs": part["logprobs"]}
             return [
-                self._of_item("output_text.done", item.id, **whole, text=item.text, logprobs=[]),
-                self._of_item("content_part.done", item.id, **whole, part=text_resource(item.text)),
+                self._of_item("output_text.done", item.id, **whole, **text),
+                self._of_item("content_part.done", item.id, **whole, part=part),
             ]
         if isinstance(item, Reasoning):
             whole = {"summary_index": 0}
@@ -164,6 +203,5 @@ class ResponsesPresenter:
         return {"type": name, "sequence_number": number, **fields}
 
 
-def _logprob(logprob: TokenLogprob) -> JsonObject:
-    top = [{"token": each.token, "logprob": each.logprob} for each in logprob.top]
-    return {"token": logprob.token, "logprob": logprob.logprob, "top_logprobs": top}
+def _note(logprobs: Logprobs, event: TextDelta) -> None:
+    logprobs.setdefault(event.item_id, []).extend(event.logprobs)

@@ -2,11 +2,12 @@
 
 import json
 from base64 import b64encode
+from collections.abc import Sequence
 
 from services.gateway.api import Response, Started, Status
 from services.gateway.http.parts import audio_format
 from services.gateway.http.presenting import JsonObject
-from services.inference.api import Usage
+from services.inference.api import TokenLogprob, Usage
 from services.shared.conversation import (
     Audio,
     Call,
@@ -24,6 +25,8 @@ from services.shared.conversation import (
     Text,
 )
 
+# What is known of the tokens of messages, by the message's id.
+Logprobs = dict[str, list[TokenLogprob]]
 # The name under which the mesh's own tools appear, as OpenAI names an MCP server.
 OWN_SERVER = "chatmesh"
 
@@ -33,6 +36,7 @@ _INCOMPLETE = {
     Status.TOOL_ROUNDS: "max_tool_calls",
     Status.TOO_MANY_EVENTS: "max_output_tokens",
 }
+_CUT = {Status.LENGTH, Status.CONTENT_FILTER, Status.TOO_MANY_EVENTS}
 # What a response repeats of its request, where the request says nothing.
 _REPEATED: JsonObject = {
     "instructions": None,
@@ -73,8 +77,9 @@ def begun(started: Started) -> JsonObject:
     )
 
 
-def resource(response: Response) -> JsonObject:
-    """A response that is over."""
+def resource(response: Response, logprobs: Logprobs | None = None) -> JsonObject:
+    """A response that is over. Log probabilities are not stored: only its stream has them."""
+    known = logprobs or {}
     reason = _INCOMPLETE.get(response.status)
     return {
         **_response(
@@ -87,9 +92,23 @@ def resource(response: Response) -> JsonObject:
         "completed_at": response.completed_at_ms // 1000,
         "status": "incomplete" if reason else "completed",
         "incomplete_details": {"reason": reason} if reason else None,
-        "output": [item_resource(item) for item in response.output],
+        "output": [
+            item_resource(item, _item_status(item, response), logprobs=known.get(item.id, ()))
+            for item in response.output
+        ],
         "usage": _usage(response.usage),
     }
+
+
+def _item_status(item: Item, response: Response) -> str:
+    """Of a response that was cut, the last item is not whole."""
+    cut = response.status in _CUT and item is response.output[-1]
+    return "incomplete" if cut and not is_run(item) else "completed"
+
+
+def is_run(item: Item) -> bool:
+    """Whether it is a call that the mesh or a server runs: it is shown when it has its outcome."""
+    return isinstance(item, Call) and item.run_by is not RunBy.CALLER
 
 
 def _response(
@@ -120,10 +139,12 @@ def _repeated(echo: str) -> JsonObject:
     return shown
 
 
-def item_resource(item: Item, status: str = "completed") -> JsonObject:
+def item_resource(
+    item: Item, status: str = "completed", *, logprobs: Sequence[TokenLogprob] = ()
+) -> JsonObject:
     match item:
         case Message():
-            return _message(item, status)
+            return _message(item, status, logprobs)
         case Call():
             if item.run_by is RunBy.CALLER:
                 return _function_call(item, status)
@@ -136,8 +157,20 @@ def item_resource(item: Item, status: str = "completed") -> JsonObject:
             return {"id": item.id, "type": "compaction", "encrypted_content": item.opaque}
 
 
-def text_resource(text: str) -> JsonObject:
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+def text_resource(text: str, logprobs: Sequence[TokenLogprob] = ()) -> JsonObject:
+    told = logprob_resources(logprobs)
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": told}
+
+
+def logprob_resources(logprobs: Sequence[TokenLogprob]) -> list[JsonObject]:
+    return [
+        {**_logprob(each), "top_logprobs": [_logprob(top) for top in each.top]} for each in logprobs
+    ]
+
+
+def _logprob(logprob: TokenLogprob) -> JsonObject:
+    token = logprob.token
+    return {"token": token, "logprob": logprob.logprob, "bytes": list(token.encode())}
 
 
 def _usage(usage: Usage) -> JsonObject:
@@ -153,26 +186,26 @@ def _usage(usage: Usage) -> JsonObject:
     }
 
 
-def _message(item: Message, status: str) -> JsonObject:
+def _message(item: Message, status: str, logprobs: Sequence[TokenLogprob]) -> JsonObject:
     # A message that has only begun holds nothing; its text comes in events.
-    parts = item.parts if status == "completed" else ()
+    parts = () if status == "in_progress" else item.parts
     phase = {"phase": item.phase.value} if item.phase.value else {}
     return {
         "id": item.id,
         "type": "message",
         "status": status,
         "role": item.role.value,
-        "content": [_part(part, item.role) for part in parts],
+        "content": [_part(part, item.role, logprobs) for part in parts],
         **phase,
     }
 
 
-def _part(part: Part, role: Role) -> JsonObject:
+def _part(part: Part, role: Role, logprobs: Sequence[TokenLogprob] = ()) -> JsonObject:
     """A part in the words in which a caller gives it."""
     match part:
         case Text():
             if role is Role.ASSISTANT:
-                return text_resource(part.text)
+                return text_resource(part.text, logprobs)
             return {"type": "input_text", "text": part.text}
         case Refusal():
             return {"type": "refusal", "refusal": part.text}

@@ -1,13 +1,20 @@
 """The Responses API through the official SDK."""
 
 import json
+from dataclasses import replace
 from typing import Any, get_args
 
+import pytest
 from openai.types.responses import Response, ResponseStreamEvent
 
+from services.gateway.api import ChoiceEnded, Completed, Finish, ItemDone, Status, TurnEvent
+from services.gateway.http.presenting import JsonObject
+from services.gateway.http.responses.events import ResponsesPresenter
 from services.inference.api import EngineDead
+from services.shared.conversation import Call, Item, Role, said
 from tests.fakes.mesh import Script, calls, says
 from tests.unit.gateway.http.conftest import OpenSite, Site
+from tests.unit.gateway.http.played import ended, started, turn
 
 CITY: dict[str, Any] = {
     "type": "function",
@@ -139,6 +146,34 @@ async def test_what_was_answered_can_be_given_back_as_input(site: OpenSite) -> N
         )
         given = here.mesh.context.assemblies[-1].input
     assert [type(item).__name__ for item in given] == ["Call", "Reasoning", "Message", "Message"]
+
+
+def presented(*events: TurnEvent) -> list[JsonObject]:
+    presenter = ResponsesPresenter()
+    return [shown for event in events for shown in presenter.present(event)]
+
+
+@pytest.mark.parametrize("item", [said("m", Role.ASSISTANT, "so far"), Call("f", "c", "n", '{"a')])
+def test_an_item_that_was_cut_is_incomplete(item: Item) -> None:
+    response = replace(ended(Status.LENGTH).response, output=(item,))
+    ending = (ChoiceEnded(0, Finish.LENGTH), Completed(response))
+    shown = presented(started(), ItemDone(0, item), *ending)
+    (done,) = [event for event in shown if event["type"] == "response.output_item.done"]
+    assert done["item"]["status"] == "incomplete"
+    assert shown[-1]["response"]["output"] == [done["item"]]
+    assert "response.function_call_arguments.done" not in {event["type"] for event in shown}
+    assert [event["sequence_number"] for event in shown] == list(range(len(shown)))
+
+
+def test_log_probabilities_stand_wherever_their_text_does() -> None:
+    events = turn()
+    shown = presented(*events)
+    (text,) = [event for event in shown if event["type"] == "response.output_text.done"]
+    assert [each["token"] for each in text["logprobs"]] == ["It"]
+    (part,) = [event["part"] for event in shown if event["type"] == "response.content_part.done"]
+    assert part["logprobs"] == text["logprobs"]
+    for whole in (shown[-1]["response"], ResponsesPresenter.whole(events)):
+        assert whole["output"][2]["content"][0]["logprobs"] == text["logprobs"]
 
 
 async def test_a_failure_in_the_stream_is_an_error_and_a_failed_response(site: OpenSite) -> None:

@@ -117,6 +117,14 @@ def test_an_incomplete_response_says_why(status: Status, reason: str) -> None:
     assert (shown["status"], shown["incomplete_details"]) == ("incomplete", {"reason": reason})
 
 
+@pytest.mark.parametrize("status", Status)
+def test_the_last_item_of_a_response_that_was_cut_is_incomplete(status: Status) -> None:
+    *whole, last = resource(ended(status).response)["output"]
+    cut = status not in {Status.COMPLETED, Status.TOOL_ROUNDS}
+    assert last["status"] == ("incomplete" if cut else "completed")
+    assert {item["status"] for item in whole} == {"completed"}
+
+
 def test_every_status_is_shown() -> None:
     for status in Status:
         complete = resource(ended(status).response)["status"] == "completed"
