@@ -3,10 +3,12 @@
 A carrier (`sse.py`) sends these words, and knows nothing of protocols.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Protocol
 
 from services.gateway.api import Failed, Numbered, TurnEvent
+from services.gateway.http.leaving import cancelled
 from services.shared.errors import MeshError
 
 # An object that is ready to become JSON.
@@ -39,6 +41,8 @@ class PresentedTurn:
         self._presenter = presenter
         # The first event, from when it was read until it is presented.
         self._first: TurnEvent | None = None
+        # Reads the second event, from when it was waited for until it is presented.
+        self._second: asyncio.Task[TurnEvent] | None = None
 
     async def begin(self) -> None:
         """Waits for the first event. Raises what the turn failed with before it started."""
@@ -46,6 +50,16 @@ class PresentedTurn:
         if isinstance(first, Failed):
             raise first.error()
         self._first = first
+
+    async def go_on(self, seconds: float) -> None:
+        """Waits for the second event, but not for long. Raises what the turn failed with by then.
+
+        A replica that is full, or none, is told before the model's first word.
+        """
+        self._second = asyncio.create_task(self._read())
+        await asyncio.wait([self._second], timeout=seconds)
+        if self._second.done() and isinstance(second := self._second.result(), Failed):
+            raise second.error()
 
     def __aiter__(self) -> "PresentedTurn":
         return self
@@ -62,6 +76,8 @@ class PresentedTurn:
         return self._presenter.whole(events)
 
     async def aclose(self) -> None:
+        if self._second:
+            await cancelled(self._second)
         await self._events.aclose()
 
     async def _next(self) -> TurnEvent:
@@ -69,6 +85,11 @@ class PresentedTurn:
             first, self._first = self._first, None
             return first
         try:
-            return (await anext(self._events)).event
+            return await (self._read() if self._second is None else self._second)
         except MeshError as error:  # the reading failed, not the turn; the caller is told the same
             return Failed.with_error(error)
+        finally:
+            self._second = None
+
+    async def _read(self) -> TurnEvent:
+        return (await anext(self._events)).event

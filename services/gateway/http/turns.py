@@ -23,6 +23,11 @@ from services.gateway.http.sse import EventStream
 from services.shared.errors import MeshError
 
 
+# How long the status of a stream waits for the turn's second event, in seconds. A replica that is
+# full says so within this time; whoever waits for a replica shall see that the turn has begun.
+_SECONDS_TO_STATUS = 1.0
+
+
 class TurnRequest(Body):
     """The body that starts a turn."""
 
@@ -70,7 +75,7 @@ def _endpoint(protocol: TurnProtocol, schemas: SchemaChecks) -> Callable[..., Aw
 
 
 async def _respond(protocol: TurnProtocol, body: TurnRequest, request: Request) -> Response:
-    """A failure before the first event is told by the status; a later one in the stream."""
+    """A failure before anything was said is told by the status; a later one in the stream."""
     turn = PresentedTurn(session_of(request).respond(body.ask()), protocol.presenter())
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(aclosing(turn))
@@ -78,6 +83,7 @@ async def _respond(protocol: TurnProtocol, body: TurnRequest, request: Request) 
             await unless_left(request, turn.begin())
             if not body.stream:
                 return JSONResponse(await unless_left(request, turn.whole()))
+            await unless_left(request, turn.go_on(_SECONDS_TO_STATUS))
         except MeshError as error:
             raise _in_words_of(body, error) from None
         stack.pop_all()  # from here on the stream closes the turn

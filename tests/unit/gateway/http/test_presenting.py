@@ -97,6 +97,23 @@ async def test_a_presented_turn_is_left_once_it_is_closed() -> None:
     assert front.left.is_set()
 
 
+async def test_who_waits_for_the_second_event_can_leave() -> None:
+    front = PlayedFront(turn(), pause_before=1)
+    reading = PresentedTurn(front.respond(None), TOY.presenter())  # type: ignore[arg-type]
+    await reading.begin()
+    await reading.go_on(0)
+    await asyncio.wait_for(reading.aclose(), 5)
+    assert front.left.is_set()
+
+
+async def test_waiting_for_the_second_event_loses_none() -> None:
+    reading = PresentedTurn(PlayedFront(turn()).respond(None), TOY.presenter())  # type: ignore[arg-type]
+    await reading.begin()
+    await reading.go_on(5)
+    words = [shown["text"] async for each in reading for shown in each if "text" in shown]
+    assert words == ["It", " is ", "42."]
+
+
 def test_the_turn_of_these_tests_has_the_first_and_the_last_event() -> None:
     assert isinstance(turn()[0], Started)
     assert isinstance(turn()[-1], Completed)

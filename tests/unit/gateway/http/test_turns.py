@@ -22,6 +22,7 @@ from services.gateway.api import (
 )
 from services.gateway.http.app import PROTOCOLS
 from services.gateway.http.turns import TurnProtocol
+from services.inference.api import QueueFull
 from services.shared.errors import InternalError, MeshError, Unavailable
 from tests.unit.gateway.http.played import PlayedFront, playing, turn
 from tests.unit.gateway.http.toy.events import ToyPresenter
@@ -110,6 +111,34 @@ async def test_clients_are_told_not_to_ask_again_for_what_was_stopped() -> None:
 
 
 @each_protocol
+@pytest.mark.parametrize("raised", [True, False])
+async def test_what_fails_before_the_first_word_has_its_status_in_a_stream(
+    path: str, raised: bool
+) -> None:
+    full = QueueFull("9 generations wait", retry_after="4")
+    events = turn()[:1] if raised else [*turn()[:1], Failed.with_error(full)]
+    front = PlayedFront(events, failure=full if raised else None)
+    async with playing(front, EVERY) as http:
+        got = await http.post(path, json={**BODIES[path], "stream": True})
+    assert (got.status_code, got.headers["retry-after"]) == (503, "4")
+    assert got.json()["error"]["code"] == "overloaded"
+    assert front.left.is_set()
+
+
+@each_protocol
+async def test_a_turn_that_says_nothing_yet_has_its_status_after_a_second(path: str) -> None:
+    front = PlayedFront(turn(), pause_before=1)
+    async with (
+        playing(front, EVERY) as http,
+        asyncio.timeout(5),
+        http.stream("POST", path, json={**BODIES[path], "stream": True}) as got,
+    ):
+        assert got.status_code == 200
+        front.go_on.set()
+        assert (await got.aread()).endswith(b"data: [DONE]\n\n")
+
+
+@each_protocol
 async def test_what_fails_later_fails_an_answer_at_once_by_its_status(path: str) -> None:
     late = Failed.with_error(Unavailable("no engine", retry_after="3"))
     front = PlayedFront([*turn()[:6], late])
@@ -138,7 +167,9 @@ async def test_what_fails_later_is_told_in_the_stream(path: str) -> None:
 
 @each_protocol
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("pause_before", [0, 7], ids=["before the first event", "in the turn"])
+@pytest.mark.parametrize(
+    "pause_before", [0, 1, 7], ids=["before the first event", "before a word", "in the turn"]
+)
 async def test_hanging_up_leaves_the_turn(path: str, stream: bool, pause_before: int) -> None:
     front = PlayedFront(turn(), pause_before=pause_before)
     async with playing(front, EVERY) as http:

@@ -8,6 +8,7 @@ import pytest
 from openai.types.responses import Response, ResponseStreamEvent
 
 from services.gateway.api import ChoiceEnded, Completed, Finish, ItemDone, Status, TurnEvent
+from services.gateway.guard import OutputModeration
 from services.gateway.http.presenting import JsonObject
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.inference.api import EngineDead
@@ -178,7 +179,7 @@ def test_log_probabilities_stand_wherever_their_text_does() -> None:
 
 async def test_a_failure_in_the_stream_is_an_error_and_a_failed_response(site: OpenSite) -> None:
     script = Script(says("a b").pieces[:1], failure=EngineDead("the engine has died"))
-    async with site(script) as here:
+    async with site(script, mode=OutputModeration.OFF) as here:
         events = await streamed(here)
     assert [event.type for event in events[-2:]] == ["error", "response.failed"]
     failed = events[-1].response
