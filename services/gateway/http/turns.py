@@ -22,7 +22,6 @@ from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.sse import EventStream
 from services.shared.errors import MeshError
 
-
 # How long the status of a stream waits for the turn's second event, in seconds. A replica that is
 # full says so within this time; whoever waits for a replica shall see that the turn has begun.
 _SECONDS_TO_STATUS = 1.0
