@@ -92,7 +92,8 @@ class Trimmer:
             if marker and int(tokens) <= max_tokens + _MARKER_TOKENS:
                 return await self._fit(assembly, candidates, None, max_tokens)
             raise InputTooLong(
-                f"the input has {tokens} tokens, at most {max_tokens} fit beside the reply",
+                f"This model's maximum context length is {assembly.model.context_tokens} tokens. "
+                f"However, the input has {tokens} tokens, and {max_tokens} fit beside the reply",
                 param="input",
                 tokens=tokens,
                 max_tokens=str(max_tokens),

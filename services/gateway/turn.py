@@ -6,7 +6,15 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from services.context_assembly.api import Assembly, Context, KeptIds, Model, Turn, TurnNotFound
+from services.context_assembly.api import (
+    Assembly,
+    Context,
+    InputTooLong,
+    KeptIds,
+    Model,
+    Turn,
+    TurnNotFound,
+)
 from services.gateway import documents
 from services.gateway.api import (
     Ask,
@@ -36,6 +44,10 @@ from services.tool_runner.api import Failure, Outcome, UnknownTool
 # What is kept free for a reply of open length: tokens, or at most this part of the window.
 _REPLY_TOKENS = 1024
 _REPLY_SHARE = 4
+# For a reply of a length that was asked for, at most this part is kept free.
+_ASKED_SHARE = 2
+# So many tokens are enough to keep free where the request leaves no more.
+_SHORT_REPLY_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +66,9 @@ class Plan:
     def output_tokens(self) -> int:
         """Tokens to keep free for the reply."""
         window = self.card.context_tokens
-        return self.ask.sampling.max_tokens or min(_REPLY_TOKENS, window // _REPLY_SHARE)
+        if asked := self.ask.sampling.max_tokens:
+            return min(asked, window // _ASKED_SHARE)
+        return min(_REPLY_TOKENS, window // _REPLY_SHARE)
 
     @property
     def offered(self) -> tuple[Tool, ...]:
@@ -159,28 +173,37 @@ class TurnLoop:
     async def _assemble(
         self, plan: Plan, produced: Sequence[Item], memory_ids: Sequence[str] | None
     ) -> Context:
+        """A request that leaves little room is answered shortly rather than refused."""
         ask = plan.ask
+        assembly = Assembly(
+            scope=plan.scope,
+            model=_model(plan.card),
+            parent_id=ask.previous_response_id,
+            instructions=ask.instructions,
+            custom_instructions=plan.principal.account.instructions,
+            tools=plan.offered,
+            input=ask.input,
+            produced=produced,
+            output_tokens=plan.output_tokens,
+            truncate_input=ask.truncate,
+            memory_ids=memory_ids,
+            template_options=ask.template_options,
+        )
         try:
-            return await self._neighbours.context.assemble(
-                Assembly(
-                    scope=plan.scope,
-                    model=_model(plan.card),
-                    parent_id=ask.previous_response_id,
-                    instructions=ask.instructions,
-                    custom_instructions=plan.principal.account.instructions,
-                    tools=plan.offered,
-                    input=ask.input,
-                    produced=produced,
-                    output_tokens=plan.output_tokens,
-                    truncate_input=ask.truncate,
-                    memory_ids=memory_ids,
-                    template_options=ask.template_options,
-                )
-            )
+            return await self._fitted(assembly)
         except TurnNotFound:
             raise ResponseNotFound(
                 "the previous response is not there", param="previous_response_id"
             ) from None
+
+    async def _fitted(self, assembly: Assembly) -> Context:
+        context = self._neighbours.context
+        try:
+            return await context.assemble(assembly)
+        except InputTooLong:
+            if assembly.output_tokens <= _SHORT_REPLY_TOKENS:
+                raise
+            return await context.assemble(replace(assembly, output_tokens=_SHORT_REPLY_TOKENS))
 
     async def _infer(
         self, plan: Plan, context: Context, reply: Reply
@@ -278,11 +301,6 @@ def _check(ask: Ask, card: ModelCard) -> None:
     """Refuses what the model cannot do, by the field that asks for it."""
     if ask.functions and not card.calls_tools:
         raise InvalidRequest(f"{card.id} cannot call functions", param="tools")
-    if (ask.sampling.max_tokens or 0) >= card.context_tokens:
-        window = card.context_tokens
-        raise InvalidRequest(
-            f"must be less than the model's window of {window} tokens", param="max_tokens"
-        )
     names = {function.name for function in ask.functions}
     if ask.choice.mode is ToolMode.NAMED and ask.choice.name not in names:
         raise InvalidRequest("names a function that is not in `tools`", param="tool_choice")

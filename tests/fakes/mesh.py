@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from services.context_assembly.adapters.in_memory import InMemoryTurns
-from services.context_assembly.api import Assembly, Context, Turn
+from services.context_assembly.api import Assembly, Context, InputTooLong, Turn
 from services.context_assembly.api import TurnNotFound as TurnAbsent
 from services.gateway.adapters.in_memory import InMemoryAccounts
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
@@ -71,6 +71,9 @@ class WordContext:
         if assembly.parent_id:
             await self.get_turn(assembly.scope, assembly.parent_id)
         words = " ".join(map(_words, (*assembly.input, *assembly.produced))).split()
+        room = assembly.model.context_tokens - assembly.output_tokens
+        if len(words) > room:
+            raise InputTooLong("too long", param="input")
         facts = assembly.memory_ids or ("mem_1",)
         return Context(
             tuple(range(len(words))),

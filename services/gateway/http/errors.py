@@ -1,7 +1,7 @@
 """Failures in OpenAI's envelope: {"error": {"message", "type", "param", "code"}}."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -52,6 +52,14 @@ _CLASSES: dict[type[MeshError], tuple[int, str, str | None]] = {
 }
 # With these Pydantic says in which piece of the request something is wrong.
 _PLACES = ("body", "query", "path")
+
+
+class FieldRefused(HTTPException):
+    """A field that is wrong in a way that is seen before the body is read as a request."""
+
+    def __init__(self, param: str, said: str) -> None:
+        super().__init__(400, f"{param}: {said}")
+        self.param = param
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,8 @@ async def on_mesh_error(_: Request, error: Exception) -> JSONResponse:
 async def on_http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     told = HttpFailure(error.status_code, error.detail, "invalid_request_error")
+    if isinstance(error, FieldRefused):
+        told = replace(told, code="invalid_value", param=error.param)
     return told.response()
 
 

@@ -34,6 +34,9 @@ def member(name: str) -> Callable[[Any], Any]:
 # `SchemaChecks` looks into it before the turn begins.
 JsonSchema = Annotated[dict[str, Any], AfterValidator(CallerSchema)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
+# More than any model's window or vocabulary, and what the services between here and there carry.
+MOST_TOKENS = 2**31 - 1
+TokenCount = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
 Effort = Annotated[str, Field(max_length=32)]
 # The person behind the request, as the application knows them.
 SafetyIdentifier = Annotated[str, Field(max_length=256)]

@@ -1,6 +1,6 @@
 """Routes that are denied to whoever shows no valid key."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import orjson
@@ -9,14 +9,42 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.gateway.front import Front, KeySession
+from services.gateway.http.errors import FieldRefused
 from services.gateway.keys import bearer
+
+# A schema may be half as deep, as each of its levels is two of JSON's. Python's own readers of JSON
+# and of schemas give up beyond a few hundred.
+_MOST_LEVELS = 100
 
 
 class StrictRequest(Request):
-    """Takes only JSON that can be written again: no NaN, no half of a surrogate pair."""
+    """Takes only JSON that can be written again: no NaN, no half of a surrogate pair, and no field
+    that is nested too deeply.
+    """
 
     async def json(self) -> Any:
-        return orjson.loads(await self.body())
+        body = await self.body()
+        read = orjson.loads(body)
+        # Counting brackets is cheap, and tells of nearly all bodies that they are not deep.
+        if isinstance(read, dict) and body.count(b"[") + body.count(b"{") > _MOST_LEVELS:
+            for name, value in read.items():
+                if _deeper(value, _MOST_LEVELS):
+                    raise FieldRefused(name, f"is nested more than {_MOST_LEVELS} levels deep")
+        return read
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    level = [value]
+    for _ in range(levels):
+        level = [inner for outer in level for inner in _inside(outer)]
+    return bool(level)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    """What an object or a list holds."""
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 class GuardedRoute(APIRoute):

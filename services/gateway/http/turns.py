@@ -90,8 +90,12 @@ async def _respond(protocol: TurnProtocol, body: TurnRequest, request: Request) 
 
 
 def _in_words_of(body: TurnRequest, error: MeshError) -> MeshError:
-    """The error, with the name by which the caller knows the field."""
+    """The error, with the name by which the caller knows the field.
+
+    It stands in the message too, as many clients show nothing else.
+    """
     if "param" not in error.details:
         return error
     param = body.field(error.details["param"])
-    return type(error)(error.message, **{**error.details, "param": param})
+    message = error.message if param in error.message else f"{param}: {error.message}"
+    return type(error)(message, **{**error.details, "param": param})

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.entrypoints.serve.utils.api_utils import get_max_tokens
@@ -18,7 +19,7 @@ from vllm.v1.metrics.stats import SchedulerStats
 
 from services.inference.adapters.vllm_parsers import VllmParsers
 from services.inference.adapters.vllm_pictures import prompt_with_pictures
-from services.inference.adapters.vllm_requests import refusals
+from services.inference.adapters.vllm_requests import equal_choices, refusals
 from services.inference.api import (
     Delta,
     EngineDead,
@@ -91,6 +92,8 @@ class VllmBackend:
     ) -> AsyncGenerator[Output, None]:
         with refusals(generation), _failures():
             request.stream_interval = stream_interval
+            equal = equal_choices(request, self._parsers.defaults)
+            request.n = generation.sampling.n // equal
             prompt = await self._prompt(generation, request.cache_salt)
             outputs = self._engine.generate(
                 prompt,
@@ -101,7 +104,7 @@ class VllmBackend:
             )
             async with aclosing(outputs):
                 async for output in outputs:
-                    yield _output(output, generation.sampling.top_logprobs or 0)
+                    yield _output(output, generation.sampling.top_logprobs or 0, equal)
 
     async def kill(self) -> None:
         # The engine's own `shutdown` would leave those waiting who wait for an output.
@@ -141,8 +144,11 @@ def _failures() -> Iterator[None]:
         raise QueueFull("the engine's queue is full", retry_after="1") from None
 
 
-def _output(output: RequestOutput, top_logprobs: int) -> Output:
+def _output(output: RequestOutput, top_logprobs: int, equal: int) -> Output:
+    """Choices that say the same are generated once, and told and counted as `equal` ones."""
     deltas = tuple(_delta(choice, top_logprobs) for choice in output.outputs)
+    if equal > 1:
+        deltas = tuple(replace(delta, index=index) for delta in deltas for index in range(equal))
     return Output(
         deltas,
         prompt_tokens=len(output.prompt_token_ids or ()),

@@ -21,6 +21,8 @@ _VARIABLES = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     # A fork of a process that runs gRPC's threads may hang.
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    # As many as the gateway takes.
+    "VLLM_MAX_STOP_STRINGS": "16",
     "VLLM_LOGGING_CONFIG_PATH": str(Path(__file__).with_name("vllm_logging.json")),
 }
 # Names the file of `reasons` to the engine's processes.

@@ -1,7 +1,7 @@
 """A generation in the words of vLLM's own server, so that it means the same here as there."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,7 +32,7 @@ _RULES = {
     "frequency_penalty": "must be between -2 and 2",
     "repetition_penalty": "must be above 0",
     "max_tokens": "must be at least 1",
-    "n": "must be 1 when temperature is 0, and not too large",
+    "n": "is too large",
     "stop": "must not contain an empty string",
     "logit_bias": "must name tokens of the model",
     "top_logprobs": "is more than the engine reports",
@@ -72,6 +72,17 @@ def chat_request(generation: Generation) -> ChatCompletionRequest:
             **_format(generation.format),
             **_calling(generation.calling),
         )
+
+
+def equal_choices(request: ChatCompletionRequest, defaults: Mapping[str, Any]) -> int:
+    """How many choices will say the same, because nothing is left to chance: all of them, or one.
+
+    vLLM refuses to generate the same several times.
+    """
+    temperature = request.temperature
+    if temperature is None:
+        temperature = defaults.get("temperature", 1.0)
+    return (request.n or 1) if temperature == 0 else 1
 
 
 @contextmanager

@@ -60,6 +60,8 @@ async def test_a_request_that_is_too_long_says_by_how_much() -> None:
     with pytest.raises(InputTooLong) as caught:
         await Trimmer(WordTokenizer()).trim(assembly, prompted(assembly), 5)
     assert caught.value.details["max_tokens"] == "5"
+    window = assembly.model.context_tokens
+    assert f"maximum context length is {window} tokens" in caught.value.message
     assert int(caught.value.details["tokens"]) > 5
 
 

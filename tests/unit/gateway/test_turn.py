@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.context_assembly.api import KeptIds
+from services.context_assembly.api import InputTooLong, KeptIds
 from services.gateway.api import (
     Ask,
     ChoiceEnded,
@@ -309,7 +309,6 @@ async def test_a_callers_function_hides_an_own_tool_of_its_name() -> None:
         ({"model": "gpt-9"}, ModelNotFound, "model"),
         ({"previous_response_id": "resp_x"}, ResponseNotFound, "previous_response_id"),
         ({"model": "toolless", "functions": (CITY,)}, InvalidRequest, "tools"),
-        ({"sampling": Sampling(max_tokens=1000)}, InvalidRequest, "max_tokens"),
         ({"choice": ToolChoice(ToolMode.NAMED, "x")}, InvalidRequest, "tool_choice"),
     ],
 )
@@ -368,6 +367,22 @@ async def test_a_reply_of_limited_length_is_limited_over_all_rounds() -> None:
             generation.sampling.max_tokens for generation in mesh.inference.generations
         )
         assert (first, second) == (50, 47)
+
+
+@pytest.mark.parametrize("asked", [1000, 32_000, None])
+async def test_a_reply_is_cut_to_what_the_window_leaves(asked: int | None) -> None:
+    long = replace(HELLO, input=(said("msg_1", Role.USER, "word " * 900),))
+    async with surroundings(says("ok")) as mesh:
+        await run(mesh, replace(long, sampling=Sampling(max_tokens=asked)))
+        (generation,) = mesh.inference.generations
+        assert generation.sampling.max_tokens == 100
+
+
+async def test_what_is_longer_than_the_window_is_refused() -> None:
+    long = replace(HELLO, input=(said("msg_1", Role.USER, "word " * 1000),))
+    async with surroundings(says("never")) as mesh:
+        with pytest.raises(InputTooLong):
+            await run(mesh, long)
 
 
 async def test_items_end_once_each() -> None:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, Tag
 
 from services.gateway.api import Ask
 from services.gateway.http.fields import (
+    MOST_TOKENS,
     Body,
     Effort,
     FormatField,
@@ -16,6 +17,7 @@ from services.gateway.http.fields import (
     NamedChoice,
     SafetyIdentifier,
     SchemaFormat,
+    TokenCount,
     ToolChoiceField,
     member,
     tagged,
@@ -119,17 +121,29 @@ class ChatSchemaFormat(Body):
         return self.json_schema.output_format()
 
 
+StopString = Annotated[str, Field(min_length=1, max_length=1024)]
 Stop = Annotated[
-    Annotated[str, Tag("@one")] | Annotated[list[str], Field(max_length=16), Tag("@several")],
+    Annotated[StopString, Tag("@one")]
+    | Annotated[list[StopString], Field(max_length=16), Tag("@several")],
     tagged(lambda value: {str: "one", list: "several"}.get(type(value)), "a string or several"),
 ]
 
 
 def _biases(biases: dict[str, float] | None) -> dict[str, float] | None:
     for token, bias in (biases or {}).items():
-        if not token.isdecimal() or not -100 <= bias <= 100:
+        known = re.fullmatch(r"[0-9]{1,10}", token) and int(token) <= MOST_TOKENS
+        if not known or not -100 <= bias <= 100:
             raise ValueError("must map token ids to numbers from -100 to 100")
     return biases
+
+
+# What callers call otherwise than the turn does.
+_OURS = {
+    "input": "messages",
+    "prompt_ids": "messages",
+    "pictures": "messages",
+    "format": "response_format",
+}
 
 
 class StreamOptions(Body):
@@ -145,11 +159,11 @@ class ChatCompletionRequest(TurnRequest):
     model: str
     messages: list[MessageField] = Field(min_length=1, max_length=2048)
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(default=None, ge=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: TokenCount | None = None
+    max_completion_tokens: TokenCount | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=-1)
+    top_k: int | None = Field(default=None, ge=-1, le=MOST_TOKENS)
     min_p: float | None = Field(default=None, ge=0, le=1)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
@@ -159,7 +173,9 @@ class ChatCompletionRequest(TurnRequest):
     n: int | None = Field(default=1, ge=1, le=16)
     logprobs: bool | None = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    logit_bias: Annotated[dict[str, float] | None, AfterValidator(_biases)] = None
+    logit_bias: Annotated[
+        dict[str, float] | None, Field(max_length=1024), AfterValidator(_biases)
+    ] = None
     tools: list[ChatFunctionTool] | None = Field(default=None, max_length=128)
     tool_choice: ToolChoiceField[ChatNamedChoice] | None = None
     parallel_tool_calls: bool | None = True
@@ -187,8 +203,10 @@ class ChatCompletionRequest(TurnRequest):
         )
 
     def field(self, param: str) -> str:
-        if param == "input":
-            return "messages"
+        if param == "max_tokens" and self.max_completion_tokens:
+            return "max_completion_tokens"
+        if param in _OURS:
+            return _OURS[param]
         match = re.fullmatch(r"input\[(\d+)\]", param)
         if not match:
             return param

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, Tag, ValidationInfo, field_validator
 
 from services.gateway.api import Ask
 from services.gateway.http.fields import (
+    MOST_TOKENS,
     Body,
     Effort,
     FormatField,
@@ -15,6 +16,7 @@ from services.gateway.http.fields import (
     NamedChoice,
     SafetyIdentifier,
     SchemaFormat,
+    TokenCount,
     ToolChoiceField,
     member,
     tagged,
@@ -215,6 +217,15 @@ def _few(metadata: dict[str, str] | None) -> dict[str, str] | None:
     return metadata
 
 
+# What callers call otherwise than the turn does.
+_OURS = {
+    "max_tokens": "max_output_tokens",
+    "prompt_ids": "input",
+    "pictures": "input",
+    "format": "text.format",
+}
+
+
 def _not_yet(value: Any) -> Any:
     if value:
         raise ValueError("is not supported yet: leave it out")
@@ -232,8 +243,8 @@ class ResponseRequest(TurnRequest):
     instructions: str | None = None
     previous_response_id: str | None = None
     store: bool | None = True
-    max_output_tokens: int | None = Field(default=None, ge=1)
-    max_tool_calls: int | None = Field(default=None, ge=0)
+    max_output_tokens: TokenCount | None = None
+    max_tool_calls: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
@@ -278,8 +289,7 @@ class ResponseRequest(TurnRequest):
         )
 
     def field(self, param: str) -> str:
-        if param == "max_tokens":
-            return "max_output_tokens"
+        param = _OURS.get(param, param)
         return "input" if isinstance(self.input, str) and param.startswith("input[") else param
 
     def _echo(self) -> dict[str, Any]:

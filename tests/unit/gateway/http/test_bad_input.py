@@ -32,6 +32,18 @@ def _tool(parameters: object) -> list[dict[str, Any]]:
     return [{"type": "function", "function": {"name": "f", "parameters": parameters}}]
 
 
+def _nested(levels: int) -> dict[str, Any]:
+    """A schema of so many objects in each other."""
+    schema: dict[str, Any] = {"type": "boolean"}
+    for _ in range(levels):
+        schema = {"type": "object", "properties": {"x": schema}}
+    return schema
+
+
+def _format(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+
+
 def _said(*parts: dict[str, Any]) -> dict[str, Any]:
     return {"role": "user", "content": list(parts)}
 
@@ -87,7 +99,31 @@ WRONG = [
     (_chat(max_completion_tokens=-5), "max_completion_tokens"),
     (_chat(presence_penalty=9), "presence_penalty"),
     (_chat(frequency_penalty=-9), "frequency_penalty"),
+    (_chat(max_tokens=2**40), "max_tokens"),
+    (_chat(max_tokens=10**40), "max_tokens"),
+    (_chat(max_completion_tokens=2**63), "max_completion_tokens"),
+    (_chat(top_k=2**40), "top_k"),
+    (_chat(top_k=-(10**40)), "top_k"),
+    (_chat(temperature=10**40), "temperature"),
+    (_chat(repetition_penalty=10**40), "repetition_penalty"),
     (_chat(seed=2**70), "seed"),
+    (_chat(seed=10**40), "seed"),
+    (_chat(stop=["a"] * 17), "stop"),
+    (_chat(stop=""), "stop"),
+    (_chat(stop=["a", "CANARY" * 300]), "stop[1]"),
+    (_chat(logit_bias={"99999999999": 1}), "logit_bias"),
+    (_chat(logit_bias={"4" * 5000: 1}), "logit_bias"),
+    (_chat(logit_bias={"-1": 1}), "logit_bias"),
+    (_chat(logit_bias={"\u0663": 1}), "logit_bias"),
+    (_chat(logit_bias={str(n): 1 for n in range(1025)}), "logit_bias"),
+    (_chat(logit_bias={"5": 10**40}), "logit_bias"),
+    (_chat(tools=_tool(_nested(120))), "tools"),
+    (_chat(response_format=_format(_nested(120))), "response_format"),
+    (_chat(chat_template_kwargs={"a": _nested(120)}), "chat_template_kwargs"),
+    (_chat(unknown=_nested(120)), "unknown"),
+    (_respond(input=[_nested(120)]), "input"),
+    (_respond(text={"format": {"type": "json_schema", "schema": _nested(120)}}), "text"),
+    (_respond(max_tool_calls=2**40), "max_tool_calls"),
     (_chat(stop=[1]), "stop[0]"),
     (_chat(stop=5), "stop"),
     (_chat(top_logprobs=21), "top_logprobs"),
@@ -159,7 +195,7 @@ WRONG = [
     (_respond(input=[{"role": "assistant", "content": "x", "phase": "CANARY"}]), "input[0].phase"),
     (_respond(input=[{"type": "reasoning", "summary": [{"text": 5}]}]), "input[0].summary[0].text"),
     (_respond(input=[{"type": "compaction"}]), "input[0].encrypted_content"),
-    (_respond(max_output_tokens=1000), "max_output_tokens"),
+    (_respond(max_output_tokens=2**40), "max_output_tokens"),
     (_respond(tools=[{"type": "function"}]), "tools[0].name"),
     (_respond(tools=[{"type": "mcp", "server_label": "CANARY"}]), "tools[0].server_label"),
     (_respond(text={"format": {"type": "CANARY"}}), "text.format.type"),
@@ -226,9 +262,16 @@ async def test_nul_and_every_other_character_pass(site: OpenSite) -> None:
     assert got.status_code == 200
 
 
-async def test_a_thousand_messages_pass(site: OpenSite) -> None:
+async def test_a_schema_of_forty_levels_passes(site: OpenSite) -> None:
     async with site(says("ok")) as here:
-        got = await here.http.post("/v1/chat/completions", json={**CHAT, "messages": [USER] * 1000})
+        body = {**CHAT, "response_format": _format(_nested(40))}
+        got = await here.http.post("/v1/chat/completions", json=body)
+    assert got.status_code == 200, got.text
+
+
+async def test_many_messages_pass(site: OpenSite) -> None:
+    async with site(says("ok")) as here:
+        got = await here.http.post("/v1/chat/completions", json={**CHAT, "messages": [USER] * 900})
     assert got.status_code == 200
 
 

@@ -71,8 +71,11 @@ async def test_a_third_protocol_is_guarded_and_checked_as_the_others() -> None:
 async def test_a_failure_names_the_field_by_the_callers_name() -> None:
     async with playing(PlayedFront([Failed.with_error(_wrong())]), EVERY) as http:
         got = [await http.post(path, json=body) for path, body in BODIES.items()]
-    params = [each.json()["error"]["param"] for each in got]
-    assert params == ["messages[0]", "input", "question"]
+    errors = [each.json()["error"] for each in got]
+    assert [error["param"] for error in errors] == ["messages[0]", "input", "question"]
+    assert [error["message"].partition(":")[0] for error in errors] == [
+        *("messages[0]", "input", "question"),
+    ]
 
 
 def _wrong() -> MeshError:

@@ -99,7 +99,6 @@ REFUSED: dict[str, tuple[str, Generation]] = {
     "frequency": ("frequency_penalty", replace(PLAIN, sampling=Sampling(frequency_penalty=3))),
     "repetition": ("repetition_penalty", replace(PLAIN, sampling=Sampling(repetition_penalty=0))),
     "many": ("n", replace(PLAIN, sampling=Sampling(n=10**9))),
-    "greedy choices": ("n", replace(PLAIN, sampling=Sampling(n=2, temperature=0))),
     "empty stop": ("stop", replace(PLAIN, sampling=Sampling(stop=("",)))),
     "no tokens": ("max_tokens", PLAIN),
     "no tools": (
@@ -137,6 +136,24 @@ def test_a_refusal_names_the_parameter_and_repeats_nothing(
     assert caught.value.details == {"param": param}
     assert CANARY not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_as_many_stop_strings_arrive_as_the_gateway_takes(made: Made) -> None:
+    stop = tuple(map(str, range(16)))
+    assert made(replace(PLAIN, sampling=Sampling(stop=stop))).stop == [*stop]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "usual", "equal"),
+    [(0, {}, 3), (None, {"temperature": 0.0}, 3), (None, {}, 1), (0.5, {"temperature": 0.0}, 1)],
+)
+def test_choices_are_equal_where_nothing_is_left_to_chance(
+    made: Made, temperature: float | None, usual: dict[str, float], equal: int
+) -> None:
+    from services.inference.adapters.vllm_requests import equal_choices  # noqa: PLC0415
+
+    request = made(replace(PLAIN, sampling=Sampling(n=3, temperature=temperature)))
+    assert equal_choices(request, usual) == equal
 
 
 @pytest.mark.parametrize("parameter", ["image", None])
