@@ -98,6 +98,10 @@ class KeySession:
     def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
         return self._front.follow(self._scope, response_id, after)
 
+    def under_way(self, response_id: str) -> bool:
+        """Whether it is a turn that has not ended, whoever's it is."""
+        return self._front.live_turns.is_under_way(response_id)
+
     async def get_response(self, response_id: str) -> Response:
         return await self._front.find(self._scope, response_id)
 

@@ -161,6 +161,9 @@ class LiveTurns:
             if turn:
                 await self._left(turn, reader)
 
+    def is_under_way(self, response_id: str) -> bool:
+        return response_id in self._live
+
     async def owner(self, response_id: str) -> Scope:
         """Whose turn it is. Raises `EventsGone`."""
         turn = self._live.get(response_id)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.inference.adapters import vllm_environment
 from services.inference.api import FinishReason, Generation, Sampling
 from services.inference.ports import Output
 from tests.fakes.tiny_model import make_model
@@ -21,6 +22,7 @@ class OneTokenEngine:
     """Writes one token for each choice that it is asked for; as much of `AsyncLLM` as is used."""
 
     def __init__(self) -> None:
+        vllm_environment.prepare()
         from services.inference.adapters.vllm_backend import EngineSteps  # noqa: PLC0415
 
         self.model_config = SimpleNamespace(max_model_len=100)

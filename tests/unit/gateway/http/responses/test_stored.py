@@ -1,9 +1,12 @@
 """What was stored of a response, over the official SDK."""
 
+from dataclasses import replace
+
 import openai
 import pytest
 
-from tests.fakes.mesh import says
+from services.gateway.guard import OutputModeration
+from tests.fakes.mesh import calls, says
 from tests.unit.gateway.http.conftest import OpenSite
 from tests.unit.gateway.http.responses.test_events import KEYS
 
@@ -29,6 +32,52 @@ async def test_a_response_that_is_not_stored_cannot_be_fetched(site: OpenSite) -
         first = await client.responses.create(model="demo", input="a", store=False)
         with pytest.raises(openai.NotFoundError):
             await client.responses.retrieve(first.id)
+
+
+async def test_a_response_is_streamed_again(site: OpenSite) -> None:
+    async with site(says("one two")) as here, here.sdk() as client:
+        first = await client.responses.create(model="demo", input="a", stream=True)
+        seen = [event.model_dump() async for event in first]
+        ident = seen[0]["response"]["id"]
+        again = await client.responses.retrieve(ident, stream=True)
+        assert [event.model_dump() async for event in again] == seen
+        later = await client.responses.retrieve(ident, stream=True, starting_after=3)
+        assert [event.model_dump() async for event in later] == seen[4:]
+
+
+async def test_a_response_whose_events_are_gone_is_told_again(site: OpenSite) -> None:
+    scripts = (calls(("double", '{"n": 1}')), says("two", reasoning="hm"))
+    async with site(*scripts) as here, here.sdk() as client:
+        first = await client.responses.create(model="demo", input="a")
+        here.mesh.clock.now += 10_000
+        again = await client.responses.retrieve(first.id, stream=True)
+        events = [event async for event in again]
+        assert events[-1].type == "response.completed"
+        assert events[-1].response.output == first.output
+        with pytest.raises(openai.APIStatusError) as caught:
+            await client.responses.retrieve(first.id, stream=True, starting_after=3)
+        assert caught.value.status_code == 410
+
+
+async def test_a_response_under_way_is_streamed_to_its_end(site: OpenSite) -> None:
+    script = replace(says("one two three", "four"), pause_before=1)
+    async with site(script, mode=OutputModeration.OFF) as here, here.sdk() as client:
+        first = await client.responses.create(model="demo", input="a", store=False, stream=True)
+        begun = await anext(first)
+        again = await client.responses.retrieve(begun.response.id, stream=True)
+        script.go_on.set()
+        theirs, ours = [e async for e in first], [e async for e in again]
+        assert ours == [begun, *theirs]
+
+
+async def test_what_is_erased_or_was_not_stored_is_not_streamed(site: OpenSite) -> None:
+    async with site(says("one"), says("two")) as here, here.sdk() as client:
+        erased = await client.responses.create(model="demo", input="a")
+        await client.responses.delete(erased.id)
+        never = await client.responses.create(model="demo", input="a", store=False)
+        for ident in (erased.id, never.id, "resp_none"):
+            with pytest.raises(openai.NotFoundError):
+                await client.responses.retrieve(ident, stream=True)
 
 
 async def test_a_turn_of_chat_completions_is_fetched_as_a_response_with_every_key(
