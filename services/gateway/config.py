@@ -50,5 +50,7 @@ class GatewayConfig(ServiceConfig):
     max_turns: int = Field(default=1024, gt=0)
     max_turns_per_organisation: int = Field(default=256, gt=0)
     max_body_bytes: int = Field(default=8 * 1024 * 1024, gt=0)
+    # The pages whose scripts may call: a JSON list of origins. A key is needed all the same.
+    cors_origins: tuple[str, ...] = ("*",)
     # How long a request's body may take to arrive, in seconds.
     body_seconds: float = Field(default=30, gt=0)

@@ -117,6 +117,7 @@ async def _http(
         version=__version__,
         max_body_bytes=config.max_body_bytes,
         body_seconds=config.body_seconds,
+        cors_origins=config.cors_origins,
     )
     async with serving_http(app, config.http_address) as server:
         _log.info("serving http", url=server.url)

@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
@@ -77,6 +78,7 @@ def application(
     version: str,
     max_body_bytes: int,
     body_seconds: float,
+    cors_origins: Sequence[str] = ("*",),
     protocols: Sequence[TurnProtocol] = PROTOCOLS,
 ) -> FastAPI:
     app = FastAPI(
@@ -85,6 +87,7 @@ def application(
         description="A ChatGPT-class chat backend that a team runs itself.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         exception_handlers={
             MeshError: on_mesh_error,
             HTTPException: on_http_error,
@@ -104,7 +107,19 @@ def application(
         max_body_bytes=max_body_bytes,
         body_seconds=body_seconds,
     )
+    _let_browsers_in(app, cors_origins)
     return app
+
+
+def _let_browsers_in(app: FastAPI, origins: Sequence[str]) -> None:
+    """Around all else, so that a browser can also read what was refused."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=("GET", "POST", "DELETE", "HEAD", "OPTIONS"),
+        allow_headers=("*",),
+        expose_headers=("x-request-id", "retry-after"),
+    )
 
 
 async def _on_left(_: Request, __: Exception) -> Response:

@@ -1,17 +1,23 @@
-"""What every HTTP request gets, in one place: an id, a span, metrics, and bounds on its body."""
+"""What every HTTP request gets, in one place: an id, a span, metrics, bounds on its body, and an
+answer whatever happens.
+"""
 
-import asyncio
+import re
 import time
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway.http.errors import HttpFailure
+from services.gateway.http.bodies import BoundedBody, unpacking
+from services.gateway.http.errors import HttpFailure, failure, told_of
+from services.shared.background import failure_of
 from services.shared.metrics import LATENCY_BUCKETS
 from services.shared.tracing import REQUEST_ID, Tracer, request_id
 
 _TRACE_HEADERS = ("traceparent", "tracestate")
+# An id that the caller has given the request, which OpenAI's API repeats.
+_CLIENT_ID = "x-client-request-id"
 
 
 class HttpMetrics:
@@ -70,12 +76,22 @@ class HttpBoundary:
         }
         carrier = {key: headers[key] for key in _TRACE_HEADERS if key in headers}
         with self._tracer.span(f"{scope['method']} http", carrier):
-            exchange = _Exchange(send, request_id.get())
+            exchange = _Exchange(send, request_id.get(), headers.get(_CLIENT_ID, ""))
             try:
-                await self._handle(scope, receive, exchange, headers)
+                await self._answer(_as_routed(scope), receive, exchange, headers)
             finally:
                 route = scope.get("route")
                 self._metrics.answered(getattr(route, "path", "none"), exchange)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, exchange: "_Exchange", headers: dict[str, str]
+    ) -> None:
+        """A bug is told as one, and the connection lives. In the middle of an answer it cannot."""
+        error = await failure_of(self._handle(scope, receive, exchange, headers))
+        if error and exchange.answered:
+            raise error
+        if error:
+            await failure(error).response()(scope, receive, exchange.send)
 
     async def _handle(
         self, scope: Scope, receive: Receive, exchange: "_Exchange", headers: dict[str, str]
@@ -85,7 +101,14 @@ class HttpBoundary:
             response = self._too_large().response()
             await response(scope, receive, exchange.send)
             return
-        body = _BoundedBody(receive, self._max_body_bytes, self._body_seconds)
+        try:
+            packed = unpacking(headers.get("content-encoding", ""))
+        except HTTPException as refusal:
+            await told_of(refusal)(scope, receive, exchange.send)
+            return
+        body = BoundedBody(
+            receive, packed, max_bytes=self._max_body_bytes, seconds=self._body_seconds
+        )
         await self._app(scope, body.receive, exchange.send)
 
     def _too_large(self) -> HttpFailure:
@@ -96,43 +119,33 @@ class HttpBoundary:
 class _Exchange:
     """One answer on its way out. It gets the request's id; its status and times are noted."""
 
-    def __init__(self, send: Send, ident: str) -> None:
+    def __init__(self, send: Send, ident: str, client_id: str) -> None:
         self._send = send
-        self._ident = ident.encode()
+        self._headers = [(REQUEST_ID.encode(), ident.encode())]
+        if re.fullmatch(r"[!-~]{1,512}", client_id):
+            self._headers.append((_CLIENT_ID.encode(), client_id.encode()))
         self.began = time.perf_counter()
         self.first_byte = 0.0
+        self.answered = False
         # Stays so when the caller leaves before there is an answer.
         self.status = 499
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self.answered = True
             self.status = message["status"]
-            message["headers"] = [*message["headers"], (REQUEST_ID.encode(), self._ident)]
+            took = f"{(time.perf_counter() - self.began) * 1000:.0f}".encode()
+            timed = (b"openai-processing-ms", took)
+            message["headers"] = [*message["headers"], *self._headers, timed]
         elif not self.first_byte and message.get("body"):
             self.first_byte = time.perf_counter()
         await self._send(message)
 
 
-class _BoundedBody:
-    """A body as it arrives. A longer one is refused, and so is one that takes more `seconds`."""
-
-    def __init__(self, receive: Receive, max_bytes: int, seconds: float) -> None:
-        self._receive = receive
-        self._max_bytes = max_bytes
-        self._due = asyncio.get_running_loop().time() + seconds
-        self._read = 0
-        self._whole = False
-
-    async def receive(self) -> Message:
-        if self._whole:
-            return await self._receive()
-        try:
-            async with asyncio.timeout_at(self._due):
-                message = await self._receive()
-        except TimeoutError:
-            raise HTTPException(408, "the body took too long to arrive") from None
-        self._read += len(message.get("body", b""))
-        if self._read > self._max_bytes:
-            raise HTTPException(413, f"the body has more than {self._max_bytes} bytes")
-        self._whole = not message.get("more_body", False)
-        return message
+def _as_routed(scope: Scope) -> Scope:
+    """HEAD is answered as GET is, without a body, which the server leaves out. A slash at the end
+    of a path means nothing.
+    """
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    path = scope["path"].rstrip("/") or "/"
+    return {**scope, "method": method, "path": path}

@@ -9,6 +9,8 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from services.context_assembly.api import InputTooLong
 from services.gateway.api import (
@@ -40,6 +42,7 @@ _STATUS = {
 _BUG = (500, "server_error", "internal_error")
 # OpenAI's SDKs ask again after this status, unless they are told not to.
 _CONFLICT = 409
+_UNAUTHENTICATED, _METHOD_NOT_ALLOWED = 401, 405
 _CLASSES: dict[type[MeshError], tuple[int, str, str | None]] = {
     InvalidKey: (401, "invalid_request_error", "invalid_api_key"),
     ModelNotFound: (404, "invalid_request_error", "model_not_found"),
@@ -87,6 +90,8 @@ class HttpFailure:
         headers = {"retry-after": self.retry_after} if self.retry_after else {}
         if self.status == _CONFLICT:
             headers["x-should-retry"] = "false"
+        if self.status == _UNAUTHENTICATED:
+            headers["www-authenticate"] = 'Bearer realm="chatmesh"'
         return JSONResponse(self.envelope, self.status, headers)
 
 
@@ -112,12 +117,33 @@ async def on_mesh_error(_: Request, error: Exception) -> JSONResponse:
     return failure(error).response()
 
 
-async def on_http_error(_: Request, error: Exception) -> JSONResponse:
+async def on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code != _METHOD_NOT_ALLOWED:
+        return told_of(error)
+    told = Response(status_code=204) if request.method == "OPTIONS" else told_of(error)
+    told.headers["allow"] = ", ".join(_allowed(request))
+    return told
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of all routes that have the request's path."""
+    matching = (
+        route
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+    )
+    methods = {method for route in matching for method in route.methods or ()}
+    return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
+
+
+def told_of(error: HTTPException) -> JSONResponse:
     told = HttpFailure(error.status_code, error.detail, "invalid_request_error")
     if isinstance(error, FieldRefused):
         told = replace(told, code="invalid_value", param=error.param)
-    return told.response()
+    response = told.response()
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def on_invalid_body(_: Request, error: Exception) -> JSONResponse:

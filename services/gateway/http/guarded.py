@@ -1,9 +1,11 @@
 """Routes that are denied to whoever shows no valid key."""
 
+import re
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import orjson
+from fastapi import HTTPException
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
@@ -58,9 +60,17 @@ class GuardedRoute(APIRoute):
             request.state.session = await front.session(
                 bearer(request.headers.get("authorization", ""))
             )
+            _check_content_type(request)
             return await handle(StrictRequest(request.scope, request.receive))
 
         return guarded
+
+
+def _check_content_type(request: Request) -> None:
+    """Only JSON is sent here."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method == "POST" and not re.fullmatch(r"application/(.+\+)?json", kind):
+        raise HTTPException(415, "Content-Type must be application/json")
 
 
 def session_of(request: Request) -> KeySession:

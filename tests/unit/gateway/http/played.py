@@ -136,7 +136,10 @@ class PlayedFront:
 
 @asynccontextmanager
 async def playing(
-    front: PlayedFront, protocols: Sequence[TurnProtocol] = PROTOCOLS
+    front: PlayedFront,
+    protocols: Sequence[TurnProtocol] = PROTOCOLS,
+    *,
+    cors_origins: Sequence[str] = ("*",),
 ) -> AsyncIterator[httpx.AsyncClient]:
     app = application(
         cast("Front", front),
@@ -145,6 +148,7 @@ async def playing(
         version="0",
         max_body_bytes=200_000,
         body_seconds=5,
+        cors_origins=cors_origins,
         protocols=protocols,
     )
     async with (

@@ -283,8 +283,9 @@ async def test_a_huge_body_is_refused_before_it_is_read(site: OpenSite, declared
 
     async with site() as here:
         content = b" " * 300_000 if declared else pieces()
+        headers = {"content-type": "application/json"}
         try:
-            got = await here.http.post("/v1/chat/completions", content=content)
+            got = await here.http.post("/v1/chat/completions", content=content, headers=headers)
         except httpx.WriteError:  # refused while it was still being sent
             return
     assert got.status_code == 413
@@ -320,6 +321,7 @@ async def test_no_valid_key_no_entry(
         headers = {"authorization": authorization}
         got = await here.http.request(method, path, headers=headers, content=b"{garbage")
     assert got.status_code == 401
+    assert got.headers["www-authenticate"].startswith("Bearer")
     assert got.json()["error"]["code"] == "invalid_api_key"
 
 
@@ -385,9 +387,11 @@ async def test_a_client_that_sends_slowly_is_not_waited_for_for_ever(site: OpenS
     async with site() as here:
         host, port = here.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        head = f"POST /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {here.mesh.key}\r\n"
-        chat = head.replace("/v1/models", "/v1/chat/completions")
-        writer.write(f"{chat}content-length: 100\r\n\r\n{{".encode())
+        head = (
+            f"POST /v1/responses HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {here.mesh.key}\r\n"
+        )
+        sent = "content-type: application/json\r\ncontent-length: 100\r\n\r\n{"
+        writer.write(f"{head}{sent}".encode())
         answer = await asyncio.wait_for(reader.readline(), 20)
         writer.close()
     assert b"408" in answer
