@@ -31,6 +31,10 @@ class TextTooLong(MeshError):
     status = "INVALID_ARGUMENT"
 
 
+class TextsTooLong(TextTooLong):
+    """A request's texts are too long in all; `max_request_chars` says how long they may be."""
+
+
 class Direction(Enum):
     INPUT = "input"  # towards the model
     OUTPUT = "output"  # towards people

@@ -1,6 +1,5 @@
 """How a window gets its scores: from a cheap stage first, and from a costly one only in doubt."""
 
-import asyncio
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,9 +7,12 @@ import numpy as np
 from services.moderation.minors import compose_minors
 from services.moderation.phrasebook import Phrasebook
 from services.moderation.ports import FirstStage, Scores, WindowScorer
+from services.moderation.threads import in_steps
 
 # More windows than this take longer than the event loop should wait.
 _INLINE = 8
+# So many of them make a step of the thread that scores more.
+_STEP = 64
 
 
 class Cascade:
@@ -37,7 +39,10 @@ class Cascade:
         if len(windows) <= _INLINE:
             scores = self._first.score(windows)
         else:
-            scores = await asyncio.to_thread(self._first.score, windows)
+            steps = range(0, len(windows), _STEP)
+            scores = np.concatenate(
+                await in_steps(self._first.score(windows[at : at + _STEP]) for at in steps)
+            )
         doubtful = np.flatnonzero(scores.max(axis=1, initial=0) >= self._clear_below)
         if doubtful.size:
             scores[doubtful] = await self._second.score([windows[row] for row in doubtful])

@@ -95,6 +95,8 @@ class _Windows(_Frozen):
 
 class Policy(_Frozen):
     max_chars: int = Field(gt=0)
+    # Of all texts of a request together.
+    max_request_chars: int = Field(default=1_000_000, gt=0)
     windows: _Windows
     # After how many new words a growing reply is judged and shown: the first time, the second time,
     # and so on; the last number holds for all later times.

@@ -8,6 +8,7 @@ from services.moderation.api import (
     Direction,
     Grown,
     Release,
+    TextsTooLong,
     TextTooLong,
     Verdict,
 )
@@ -31,6 +32,7 @@ class Screener:
         }
 
     async def screen(self, texts: Sequence[str], direction: Direction) -> Sequence[Verdict]:
+        self._check_sum(sum(map(len, texts)))
         for text in texts:
             self._check_length(len(text))
         inspections = await self._inspector.inspect(texts)
@@ -50,10 +52,20 @@ class Screener:
             if grown.final or release.blocked_by:
                 return
 
+    def _check_sum(self, length: int) -> None:
+        limit = self._policy.max_request_chars
+        if length > limit:
+            raise TextsTooLong(
+                f"{length} characters in all texts, at most {limit} (max_request_chars)",
+                max_request_chars=str(limit),
+            )
+
     def _check_length(self, length: int) -> None:
         limit = self._policy.max_chars
         if length > limit:
-            raise TextTooLong(f"{length} characters, at most {limit}", max_chars=str(limit))
+            raise TextTooLong(
+                f"{length} characters, at most {limit} (max_chars)", max_chars=str(limit)
+            )
 
     def _judge(self, text: str, inspection: Inspection, direction: Direction) -> Verdict:
         policy, rulebook = self._policy.for_direction(direction), self._rulebooks[direction]

@@ -4,7 +4,7 @@ from services.moderation.api import Grown, Release, Span
 from services.moderation.policy import Policy
 from services.moderation.ports import WindowScorer
 from services.moderation.rules import Rulebook
-from services.moderation.windows import count_words, last_gap, last_words, windows
+from services.moderation.windows import count_words, last_gap, last_words, passages
 
 # How many characters of what was shown are kept, since rules also look at text before a find.
 _LOOK_BACK = 2_000
@@ -41,7 +41,7 @@ class Watcher:
         """Scores the new text together with the last words before it."""
         before = last_words(self._text[: self._scored], self._policy.window_size.overlap)
         fresh = self._text[self._scored :]
-        scores = await self._scorer.score(windows(before + fresh, self._policy.window_size))
+        scores = await self._scorer.score(passages(before + fresh, self._policy.window_size))
         return self._policy.output.blocking(scores.max(axis=0).tolist())
 
     def _release(self, *, final: bool) -> Release:

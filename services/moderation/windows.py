@@ -1,6 +1,7 @@
-"""Counts a text's words, and cuts it into the windows that are scored."""
+"""Counts a text's words, and cuts it into the windows and sentences that are scored."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 # Scripts without spaces between words: kana and CJK ideographs; Thai, Lao, Burmese, Khmer.
@@ -13,6 +14,12 @@ _SYLLABLES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 # has words, and is scored after some of them.
 _WORD = re.compile(rf"[{_IDEOGRAPHS}]|[{_SYLLABLES}]{{1,4}}|[^\s{_IDEOGRAPHS}{_SYLLABLES}]{{1,12}}")
 _UNSPACED = re.compile(rf"[\s{_IDEOGRAPHS}{_SYLLABLES}\u3000-\u303f\uff00-\uff0f]")
+# What ends a sentence, with the gap after it. A row of such signs is read once, from its first.
+_SENTENCE_END = re.compile(
+    r"(?<![.!?;\u2026])[.!?;\u2026]++[\"'\u201d\u2019)\]]*+\s+|[\u3002\uff01\uff1f\uff1b]+|\n\s*"
+)
+# A shorter sentence is not looked at alone.
+_LEAST_WORDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,30 @@ def windows(text: str, window_size: WindowSize) -> list[str]:
         text[spans[begin][0] : spans[min(begin + window_size.words, len(spans)) - 1][1]]
         for begin in begins
     ]
+
+
+def passages(text: str, window_size: WindowSize) -> list[str]:
+    """What is scored of a text, each once: its windows, and each sentence by itself.
+
+    So a sentence cannot hide between harmless ones. A long sentence is cut into windows as well.
+    """
+    whole = windows(text, window_size)
+    alone = (
+        window
+        for sentence in _sentences(text)
+        if count_words(sentence) >= _LEAST_WORDS
+        for window in windows(sentence, window_size)
+    )
+    return list(dict.fromkeys(each.strip() for each in (*whole, *alone)))
+
+
+def _sentences(text: str) -> Iterator[str]:
+    begin = 0
+    for end in _SENTENCE_END.finditer(text):
+        yield text[begin : end.end()]
+        begin = end.end()
+    if begin:
+        yield text[begin:]
 
 
 def last_words(text: str, count: int) -> str:

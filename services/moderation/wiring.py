@@ -38,6 +38,16 @@ _WARM_UP = "Call +44 20 7946 0958, api key: sk-live-0123456789abcdef, and kill e
 async def build(
     config: ModerationConfig, registry: CollectorRegistry
 ) -> AsyncIterator[Sequence[Servable]]:
+    async with open_screener(config, registry) as screener:
+        await screener.screen([_WARM_UP], Direction.INPUT)
+        yield [ModerationServer(MeteredModeration(screener, registry))]
+
+
+@asynccontextmanager
+async def open_screener(
+    config: ModerationConfig, registry: CollectorRegistry
+) -> AsyncIterator[Screener]:
+    """The core with all that it needs."""
     policy = read_policy(config.policy)
     with open_embedder(config.embedder_threads) as embedder:
         scorer = _cascade(policy, embedder, registry)
@@ -45,9 +55,7 @@ async def build(
         inspector = CachedInspector(
             TextInspector(scorer, finders, policy.window_size), texts=config.cached_texts
         )
-        screener = Screener(inspector, scorer, finders, policy)
-        await screener.screen([_WARM_UP], Direction.INPUT)
-        yield [ModerationServer(MeteredModeration(screener, registry))]
+        yield Screener(inspector, scorer, finders, policy)
 
 
 def open_finders() -> Sequence[Finder]:

@@ -74,6 +74,7 @@ class WordFinder:
 def policy(
     *,
     max_chars: int = 100_000,
+    max_request_chars: int = 1_000_000,
     release_after_words: Sequence[int] = (8, 24, 40),
     input_rules: dict[str, str] | None = None,
     output_rules: dict[str, str] | None = None,
@@ -84,6 +85,7 @@ def policy(
     return Policy.model_validate(
         {
             "max_chars": max_chars,
+            "max_request_chars": max_request_chars,
             "windows": {"words": 40, "overlap": 10},
             "release_after_words": release_after_words,
             "phrases": {},

@@ -1,12 +1,13 @@
 """Finds personal data by its form and its checksum: addresses, accounts, cards, numbers."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 
 from stdnum import iban, luhn
 from stdnum.us import ssn
 
-from services.moderation.adapters.phones import is_phone
+from services.moderation.adapters.phones import Validity, is_phone
 from services.moderation.api import Span
 
 _EMAIL = re.compile(
@@ -25,19 +26,23 @@ _IBAN_LENGTHS = {
         "TN24 TR26 UA29 VA22 VG24 XK20"
     ).split()
 }
-# Digits on one line with at most a few signs between them; each run is judged by itself.
+# Digits on one line with at most a few signs between them; each run is judged by itself. Nothing
+# in it is given back once it is taken, so that a run is read once, however it ends.
 _RUN = re.compile(
     r"(?<![\w@#$€£+-])(?<!\d[.,·])"
     r"(?:\+\s?)?(?:\(\+?\d{1,5}\)[ .-]?)?\d++"
-    r"(?:(?: ?\(\d{1,5}\) ?| ?[-./] ?| {1,2}| ?(?:x|ext\.?) ?)\d++)*+"
-    r"(?![\w@%])",
+    r"(?:(?: ?\(\d{1,5}\) ?| ?[-./] ?| {1,2}| ?(?:x|ext\.?) ?)\d++)*+",
     re.ASCII,
 )
+# A run that such a character follows is no number.
+_GOES_ON = re.compile(r"[\w@%]", re.ASCII)
 # The word after a number may say what it is. So a number is open until that word has come.
 _OPEN_RUN = re.compile(
     r"(?:(?:\+\s?)?\(?\+?\d[\d ().\-/x]*(?:ext\.? ?)?)(?:\s+\w*|[^\w\s]+\s*\w*)?\Z"
 )
 _LONGEST_RUN = 40
+# How far from a line's end a number that is still open may begin.
+_LONGEST_OPEN = 160
 _GROUP = re.compile(r"\d+")
 _CARD = re.compile(r"(?:1800|2131|2[2-7]|3|4|5|6)\d*")
 _IP = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)")
@@ -68,7 +73,7 @@ class PersonalFinder:
         return found
 
     def settled(self, text: str) -> int:
-        begin = text.rfind("\n") + 1
+        begin = max(text.rfind("\n") + 1, len(text) - _LONGEST_OPEN)
         line = text[begin:]
         matches = (_open_run(line), _IBAN_TAIL.search(line))
         return min((begin + match.start() for match in matches if match), default=len(text))
@@ -91,15 +96,20 @@ def _ibans(text: str) -> Iterator[Span]:
                 yield span
 
 
-def _numbers(text: str, known: Sequence[Span]) -> Iterator[Span]:
-    taken = [(span.start, span.end) for span in known]
+def _numbers(text: str, known: Iterable[Span]) -> Iterator[Span]:
+    """Numbers in runs of digits that touch nothing known."""
+    taken = deque(sorted((span.start, span.end) for span in known))
+    validity = Validity()
+    reach = 0
     for match in _RUN.finditer(text):
         begin, end = match.span()
-        if not any(begin < stop and start < end for start, stop in taken):
-            yield from _judged(text, begin, end)
+        while taken and taken[0][0] < end:
+            reach = max(reach, taken.popleft()[1])
+        if reach <= begin and not _GOES_ON.match(text, end):
+            yield from _judged(text, begin, end, validity)
 
 
-def _judged(text: str, begin: int, end: int) -> Iterator[Span]:
+def _judged(text: str, begin: int, end: int, validity: Validity) -> Iterator[Span]:
     """What a run of digits is as a whole or, where it has spaces, what its longest parts are."""
     if not 4 <= sum(map(str.isdigit, text[begin:end])) <= _LONGEST_RUN:
         return
@@ -111,18 +121,18 @@ def _judged(text: str, begin: int, end: int) -> Iterator[Span]:
     while first < len(pieces):
         for last in range(len(pieces), first, -1):
             start, stop = begin + pieces[first][0], begin + pieces[last - 1][1]
-            if rule := _rule(text[start:stop].rstrip(".-/"), before, after):
+            if rule := _rule(text[start:stop].rstrip(".-/"), before, after, validity):
                 yield Span(start, start + len(text[start:stop].rstrip(".-/")), rule)
                 first = last - 1
                 break
         first += 1
 
 
-def _rule(number: str, before: str, after: str) -> str:
+def _rule(number: str, before: str, after: str, validity: Validity) -> str:
     for rule, holds in _TESTS:
         if holds(number):
             return rule
-    return "phone" if is_phone(number, before, after) else ""
+    return "phone" if is_phone(number, before, after, validity) else ""
 
 
 def _is_card(number: str) -> bool:

@@ -28,7 +28,7 @@ from services.moderation.phrasebook import Phrasebook
 from services.moderation.policy import BUNDLED, read_policy
 from services.moderation.ports import Scores
 from services.moderation.training.examples import benign_held_out
-from services.moderation.windows import windows
+from services.moderation.windows import passages
 from services.shared.embedder import open_embedder
 
 _OPENAI = {
@@ -63,7 +63,7 @@ class _Measured:
         return bool(side.flagged(scores.tolist())), bool(side.blocking(scores.tolist()))
 
     def _windows(self, text: str) -> list[str]:
-        return windows(text, self._policy.window_size)
+        return passages(text, self._policy.window_size)
 
 
 async def main() -> None:

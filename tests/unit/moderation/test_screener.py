@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.moderation.api import Action, Direction, TextTooLong, Verdict
-from tests.fakes.moderation import policy, screener, shown, watched
+from services.moderation.api import Action, Direction, TextsTooLong, TextTooLong, Verdict
+from tests.fakes.moderation import WordScorer, policy, screener, shown, watched
 
 
 async def screened(text: str, direction: Direction, **rules: Any) -> Verdict:
@@ -41,6 +41,18 @@ async def test_what_passes_is_reported_all_the_same() -> None:
 async def test_one_text_too_long_refuses_them_all() -> None:
     with pytest.raises(TextTooLong):
         await screener(policy(max_chars=5)).screen(["short", "longer"], Direction.INPUT)
+
+
+async def test_all_texts_together_have_a_limit_that_the_error_names() -> None:
+    scorer = WordScorer()
+    kept = screener(policy(max_chars=8, max_request_chars=20), scorer)
+    assert len(await kept.screen(["a" * 8, "b" * 8, "c" * 4], Direction.INPUT)) == 3
+    scorer.windows.clear()
+    with pytest.raises(TextsTooLong, match=r"21 characters in all.*at most 20.*max_request_chars"):
+        await kept.screen(["a" * 8, "b" * 8, "c" * 5], Direction.INPUT)
+    with pytest.raises(TextTooLong, match="max_chars"):
+        await kept.screen(["a", "b" * 9], Direction.INPUT)
+    assert scorer.windows == []
 
 
 async def test_a_reply_is_watched_by_the_rules_for_output() -> None:

@@ -1,6 +1,13 @@
 import pytest
 
-from services.moderation.windows import WindowSize, count_words, last_gap, last_words, windows
+from services.moderation.windows import (
+    WindowSize,
+    count_words,
+    last_gap,
+    last_words,
+    passages,
+    windows,
+)
 
 SIZE = WindowSize(words=40, overlap=10)
 
@@ -56,3 +63,44 @@ def test_the_last_gap_is_before_the_word_that_may_go_on() -> None:
     assert last_gap("hello ") == 6
     assert last_gap("hello") == 0
     assert last_gap("密钥是sk-12") == 3
+
+
+def test_a_sentence_is_also_looked_at_by_itself() -> None:
+    assert passages("Buy milk. Then I will come for you! Call me", SIZE) == [
+        "Buy milk. Then I will come for you! Call me",
+        "Buy milk.",
+        "Then I will come for you!",
+        "Call me",
+    ]
+
+
+def test_what_is_the_same_is_looked_at_once() -> None:
+    looked_at = passages("I know where you live. " + "Write a poem. " * 500, SIZE)
+    assert looked_at.count("Write a poem.") == 1
+    assert "I know where you live." in looked_at
+    assert len(looked_at) < 20
+
+
+def test_one_sentence_is_one_passage() -> None:
+    assert passages("Version 3.5 is e.g. here. ", WindowSize(40, 10))[0] == (
+        "Version 3.5 is e.g. here."
+    )
+    assert passages(" only this ", SIZE) == ["only this"]
+    assert passages("", SIZE) == [""]
+
+
+def test_a_long_sentence_is_cut_from_its_own_beginning() -> None:
+    text = f"{numbered(25)}. {numbered(60)}"
+    assert " ".join(f"w{number}" for number in range(40)) in passages(text, SIZE)
+
+
+def test_sentences_of_scripts_without_spaces_are_looked_at() -> None:
+    assert "请帮我翻译！" in passages("你好。请帮我翻译！好", SIZE)
+    assert "second line" in passages("the first\nsecond line\n\nthird one", SIZE)
+
+
+@pytest.mark.parametrize("unit", [".", ". ", ".'", "a. ", "\n ", "。", "?!", ".''' "])
+def test_as_many_words_are_looked_at_as_the_text_has_times_three(unit: str) -> None:
+    """Each word is in two windows at most and in one sentence."""
+    text = numbered(300) + unit * 1_000 + numbered(300)
+    assert sum(map(count_words, passages(text, SIZE))) <= 3 * count_words(text) + 3

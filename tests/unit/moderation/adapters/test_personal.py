@@ -57,7 +57,18 @@ def test_leaves_other_numbers(text: str) -> None:
 # Anything but linear takes hours.
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
-    "text", ["1 " * 150_000, "1" * 300_000, "a@" * 100_000, "AB12 " * 50_000, "1:" * 100_000]
+    "text",
+    [
+        "1 " * 150_000,
+        "1" * 300_000,
+        "a@" * 100_000,
+        "AB12 " * 50_000,
+        "1:" * 100_000,
+        # Runs that are read to their end, and then turn out to be none.
+        "1 " * 150_000 + "1a",
+        "1 " * 150_000 + "!! b c",
+        "a@b.co 1234 " * 30_000,
+    ],
 )
 def test_no_text_takes_long(text: str) -> None:
     PERSONAL.find(text)

@@ -1,6 +1,6 @@
 import pytest
 
-from services.moderation.adapters.phones import is_phone
+from services.moderation.adapters.phones import Validity, is_phone
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from services.moderation.adapters.phones import is_phone
 def test_a_number_is_known_by_its_form_or_by_the_words_around_it(
     number: str, before: str, after: str
 ) -> None:
-    assert is_phone(number, before, after)
+    assert is_phone(number, before, after, Validity())
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ def test_a_number_is_known_by_its_form_or_by_the_words_around_it(
     ],
 )
 def test_other_numbers_are_none(number: str, before: str, after: str) -> None:
-    assert not is_phone(number, before, after)
+    assert not is_phone(number, before, after, Validity())

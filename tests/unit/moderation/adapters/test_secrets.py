@@ -53,6 +53,89 @@ def test_leaves_what_only_speaks_of_secrets(text: str) -> None:
     assert found(text) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgres://postgres:postgres@db",
+        "amqp://guest:guest@rabbit:5672/",
+        "mysql://root:root@127.0.0.1/test",
+        "DATABASE_URL=postgresql+asyncpg://admin:admin@localhost:5432/app",
+        "mongodb://root:example@mongo:27017/?authSource=admin",
+        "redis://:redis@cache:6379/0",
+        "postgres://app:mysecretpassword@db/app",
+        "http://minioadmin:minioadmin@minio:9000",
+        "http://elastic:changeme@es:9200",
+        "neo4j://neo4j:neo4j@graph and http://admin:admin123@grafana:3000",
+        "mysql://wordpress:wordpress@db/wordpress",
+        "postgres://myapp:myapp@db/myapp_test",
+        "postgres://user:${DB_PASSWORD}@db and amqp://u:<password>@h and ftp://u:****@h",
+        "scott:tiger, sqlserver://sa:yourStrong(!)Password@mssql:1433",
+    ],
+)
+def test_credentials_that_everybody_knows_stay(text: str) -> None:
+    assert found(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("postgres://postgres:Xk29vLq81mZ@db", "Xk29vLq81mZ"),
+        ("amqp://guest:kR7-wpQ2_tt9@rabbit:5672/", "kR7-wpQ2_tt9"),
+        ("mysql://root:root-9f3A77bc@10.0.0.4/live", "root-9f3A77bc"),
+        ("redis://:7b!fQ0z2Lp@cache:6379/0", "7b!fQ0z2Lp"),
+        ("https://ci-bot:zq81LmPv0W@git.example.org/x.git", "zq81LmPv0W"),
+    ],
+)
+def test_credentials_of_ones_own_go(text: str, secret: str) -> None:
+    assert ("url-credentials", secret) in found(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("api_secret: Zx4K!p9Lm#2Qr7$Ns3Vt%", "Zx4K!p9Lm#2Qr7$Ns3Vt%"),
+        ('"client_secret": "q7!Rt_92#LmZx$0pW"', "q7!Rt_92#LmZx$0pW"),
+        ("DB_PASSWORD='k9#mq2!xv7@pz4$w'", "k9#mq2!xv7@pz4$w"),
+        ("export PGPASSWORD=v8&Jq3*Lp1^Zs6", "v8&Jq3*Lp1^Zs6"),
+        ("My password is Tr0ub4dor&3xQ!z9, keep it.", "Tr0ub4dor&3xQ!z9"),
+        ("smtp_pass = hT6%bN2@wK8!", "hT6%bN2@wK8!"),
+        ("passphrase: 8fJ;2kQ~vX0|mR5", "8fJ;2kQ~vX0|mR5"),
+        ("signing_key => 'aB3$dE6^gH9&jK2*'", "aB3$dE6^gH9&jK2*"),
+        ("DB_PASS=h7Kd92JfLs83jdKQ", "h7Kd92JfLs83jdKQ"),
+        ('auth-token: "pL0)oK9(iJ8*uH7&"', "pL0)oK9(iJ8*uH7&"),
+        ("SECRET_KEY_BASE=4c!9eF2@7aB5#d81", "4c!9eF2@7aB5#d81"),
+        ("密码 password: Wq3!Er5@Ty7#Ui9$ 谢谢", "Wq3!Er5@Ty7#Ui9$"),
+    ],
+)
+def test_a_random_value_behind_a_name_that_says_secret_goes(text: str, secret: str) -> None:
+    assert secret in [what for _, what in found(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token = request.headers.get('X-Api-Token2')",
+        "secret_name: projects/Acme1/secrets/Db-Password-2",
+        "password_url: https://example.org/Reset1?x=2",
+        "The token expires at 2024-01-02T10:00:00Z.",
+        "const token = await getToken(userId, 15);",
+        "client_secret: ${CLIENT_SECRET_2}",
+        "password: {{ .Values.db.Password1 }}",
+        "api_key: your-API-key-123-here!",
+        "The secret to good bread is 24-hour fermentation.",
+        "password: correct horse battery staple",
+        "token_type: Bearer, access_token_lifetime: 3600",
+        "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "secret: arn:aws:secretsmanager:eu-west-1:123456789012:secret:Db-a1B2c3",
+        "credential: Ann.Lee42@example.org",
+        "password must match ^(?=.*[A-Z])(?=.*[0-9]).{12,}$",
+        "the pass: 12.05.2024, 10:30",
+    ],
+)
+def test_what_only_stands_behind_such_a_name_stays(text: str) -> None:
+    assert found(text) == []
+
+
 def test_a_private_key_is_found_whole() -> None:
     text = f"here {PEM}-----END RSA PRIVATE KEY----- bye"
     assert found(text) == [("private-key", text[5:-4])]

@@ -1,0 +1,134 @@
+"""Finds passwords and keys by where they stand: in URLs, and behind names such as `api_secret`."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import re2  # type: ignore[import-untyped]
+
+URL_CREDENTIALS = "url-credentials"
+ASSIGNED_SECRET = "assigned-secret"  # noqa: S105
+
+_URL = re2.compile(rb"\b[A-Za-z][A-Za-z0-9+.-]{1,15}://([^\s/:@]{0,128}):([^\s/@]{3,256})@")
+_PLACEHOLDER = re.compile(
+    rb"(?i)^(?:pass(?:word|wd|phrase)?|pwd|secret|token|change[_-]?(?:me|it|this)|x+|\*+|\.+|-+"
+    rb"|[<{\[$%].*|your.*|my[_-]?(?:pass(?:word)?|secret)|example|placeholder|redacted|dummy)$"
+)
+# What images, tutorials and compose files come with. They protect nothing.
+_DEFAULTS = frozenset(
+    b"123 1234 12345 123456 12345678 123456789 abc abc123 admin admin123 administrator airflow "
+    b"alice artemis bar baz bitnami bob cassandra changeit changeme clickhouse couchbase couchdb "
+    b"db dba dbpass dbpassword default demo dev developer devpass docker elastic elasticsearch "
+    b"example foo foobar ftp grafana guest hunter2 influx influxdb jenkins kafka keycloak "
+    b"kong letmein local localhost manager mariadb minio minio123 minioadmin mongo mongoadmin "
+    b"mongodb mosquitto mssql mypassword mysecretpassword mysql nats neo4j nexus odoo oracle "
+    b"p4ssword p4ssw0rd p@ssw0rd p@ssword pass pass123 passw0rd password password1 password123 pg pgpass "
+    b"postgis postgres postgres123 postgresql qwerty rabbit rabbitmq rabbitpass redis replica "
+    b"root root123 rootpass rootpassword sa sample secret secret123 sonar superset supersecret "
+    b"system test test123 test1234 tester testing testpass testpassword tiger toor user user123 "
+    b"userpass vagrant wordpress yourpassword yourstrong(!)password zabbix".split()
+)
+# Keys that are printed in public documents. Whoever uses them opens an emulator or nothing.
+_PUBLISHED = frozenset(
+    (
+        b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        b"je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY",
+        b"Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+        b"C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DEQ2nQDIoxUlfFoxDQZGfHmgBI0fPg0EZrNxrbB0sg==",
+    )
+)
+_NAME = (
+    rb"(?i)(?:\b|_)(?:[a-z0-9.]{1,24}[_-]){0,4}[a-z0-9]{0,24}"
+    rb"(?:secret|passw(?:or)?d|passwd|passphrase|pwd|token|credentials?|creds|(?:[_-]|\b)pass"
+    rb"|(?:api|access|auth|private|master|encryption|signing|session|shared|client|service)"
+    rb"[_-]?keys?|(?:[_-]|\b)pw)"
+)
+# `base` and the like may follow the name. What says that the value is none may not.
+_ASSIGNED = re2.compile(
+    _NAME + rb"(?:[_-]?(?:base|key|value|string|prod|production|dev|live|v?[0-9]{1,3})){0,2}"
+    rb"[\"'`]?(?:[ \t]{0,8}(?::=|=>|==?|:)[ \t]{0,8}|[ \t]+is[ \t:]+)"
+    rb"(?:\"([^\"\s]{10,200})\"|'([^'\s]{10,200})'|`([^`\s]{10,200})`"
+    rb"|([^\s\"'`]{10,200}))"
+)
+_CODE = re.compile(
+    rb"^[$%@*<{\[(&!|/~]?[A-Za-z_][\w.-]*[(\[]|^[<{\[(]|^\$[({A-Za-z_]|^%[A-Za-z_({]|[()\[\]{}<>]{2}"
+    rb"|\)$|\]$|::|->|://|\.\w{1,5}$|^[\w.+-]+@[\w-]+\.[\w.-]+$|^arn:|^(?:\.{0,2}/|~/)"
+)
+_DATE = re.compile(rb"^\d{4}-\d\d-\d\d|^\d{1,2}[./]\d{1,2}[./]\d{2,4}|^\d{1,2}:\d\d")
+_MADE_UP = re.compile(
+    rb"(?i)example|placeholder|change-?me|your[_-]|dummy|redacted|x{4}|\*{3}|\.{3}"
+)
+_UPPER, _LOWER = re.compile(rb"[A-Z]"), re.compile(rb"[a-z]")
+_DIGIT, _SIGN = re.compile(rb"[0-9]"), re.compile(rb"[!-/:-@\[-`{-~]")
+# Signs that also stand in names, paths and versions.
+_PLAIN_SIGN = re.compile(rb"[._/:=+-]")
+_LEAST_ENTROPY = 3.1
+
+
+def is_published(secret: bytes) -> bool:
+    """Whether everybody knows it, so that masking it protects nobody."""
+    return secret in _PUBLISHED
+
+
+def url_credentials(raw: bytes) -> Iterator[tuple[int, int, str]]:
+    if b"://" in raw:
+        for match in _URL.finditer(raw):
+            user, password = match.group(1), match.group(2)
+            if not _is_default(user, password):
+                yield (*match.span(2), URL_CREDENTIALS)
+
+
+def _is_default(user: bytes, password: bytes) -> bool:
+    lowered = password.lower()
+    return bool(
+        lowered == user.lower()
+        or lowered in _DEFAULTS
+        or _PLACEHOLDER.match(password)
+        or is_published(password)
+    )
+
+
+def assigned_secrets(raw: bytes, stopwords: Any) -> Iterator[tuple[int, int, str]]:
+    """Values that look random behind a name that says secret.
+
+    Values of letters and digits alone must hold none of what `stopwords` finds.
+    """
+    for match in _ASSIGNED.finditer(raw):
+        group = next(number for number in (1, 2, 3, 4) if match.group(number))
+        start, end = match.span(group)
+        if group == 4:  # without quotes: what ends the sentence is no part of it
+            end = start + len(match.group(4).rstrip(b".,;:)"))
+        value = raw[start:end]
+        if _looks_random(value) and not _is_name(value, stopwords):
+            yield start, end, ASSIGNED_SECRET
+
+
+def _looks_random(value: bytes) -> bool:
+    kinds = (_UPPER, _LOWER, _DIGIT, _SIGN)
+    return bool(
+        len(value) >= 12
+        and sum(bool(kind.search(value)) for kind in kinds) >= 3
+        and _DIGIT.search(value)
+        and entropy(value) > _LEAST_ENTROPY
+        and not _CODE.search(value)
+        and not _DATE.search(value)
+        and not _MADE_UP.search(value)
+        and value.lower() not in _DEFAULTS
+        and not is_published(value)
+    )
+
+
+def _is_name(value: bytes, stopwords: Any) -> bool:
+    """Whether it may be the name of something, made of words."""
+    if _SIGN.search(_PLAIN_SIGN.sub(b"", value)):
+        return False
+    lowered = value.lower()
+    return len(_DIGIT.findall(value)) < 2 or bool(stopwords.search(lowered))
+
+
+def entropy(secret: bytes) -> float:
+    """Shannon's, in bits per character."""
+    counts, length = Counter(secret).values(), len(secret)
+    return -sum(count / length * math.log2(count / length) for count in counts)
