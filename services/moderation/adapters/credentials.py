@@ -24,10 +24,10 @@ _DEFAULTS = frozenset(
     b"example foo foobar ftp grafana guest hunter2 influx influxdb jenkins kafka keycloak "
     b"kong letmein local localhost manager mariadb minio minio123 minioadmin mongo mongoadmin "
     b"mongodb mosquitto mssql mypassword mysecretpassword mysql nats neo4j nexus odoo oracle "
-    b"p4ssword p4ssw0rd p@ssw0rd p@ssword pass pass123 passw0rd password password1 password123 pg pgpass "
-    b"postgis postgres postgres123 postgresql qwerty rabbit rabbitmq rabbitpass redis replica "
-    b"root root123 rootpass rootpassword sa sample secret secret123 sonar superset supersecret "
-    b"system test test123 test1234 tester testing testpass testpassword tiger toor user user123 "
+    b"p4ssword p4ssw0rd p@ssw0rd p@ssword pass pass123 passw0rd password password1 password123 "
+    b"pg pgpass postgis postgres postgres123 postgresql qwerty rabbit rabbitmq rabbitpass redis "
+    b"replica root root123 rootpass rootpassword sa sample secret secret123 sonar superset "
+    b"supersecret system test test123 test1234 tester testing testpass testpassword tiger toor user user123 "
     b"userpass vagrant wordpress yourpassword yourstrong(!)password zabbix".split()
 )
 # Keys that are printed in public documents. Whoever uses them opens an emulator or nothing.
