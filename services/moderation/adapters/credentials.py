@@ -19,16 +19,17 @@ _PLACEHOLDER = re.compile(
 # What images, tutorials and compose files come with. They protect nothing.
 _DEFAULTS = frozenset(
     b"123 1234 12345 123456 12345678 123456789 abc abc123 admin admin123 administrator airflow "
-    b"alice artemis bar baz bitnami bob cassandra changeit changeme clickhouse couchbase couchdb "
-    b"db dba dbpass dbpassword default demo dev developer devpass docker elastic elasticsearch "
-    b"example foo foobar ftp grafana guest hunter2 influx influxdb jenkins kafka keycloak "
-    b"kong letmein local localhost manager mariadb minio minio123 minioadmin mongo mongoadmin "
-    b"mongodb mosquitto mssql mypassword mysecretpassword mysql nats neo4j nexus odoo oracle "
-    b"p4ssword p4ssw0rd p@ssw0rd p@ssword pass pass123 passw0rd password password1 password123 "
-    b"pg pgpass postgis postgres postgres123 postgresql qwerty rabbit rabbitmq rabbitpass redis "
-    b"replica root root123 rootpass rootpassword sa sample secret secret123 sonar superset "
-    b"supersecret system test test123 test1234 tester testing testpass testpassword tiger toor user user123 "
-    b"userpass vagrant wordpress yourpassword yourstrong(!)password zabbix".split()
+    b"alice artemis bar baz bitnami bob cassandra changeit changeme clickhouse couchbase "
+    b"couchdb db dba dbpass dbpassword default demo dev developer devpass docker elastic "
+    b"elasticsearch example foo foobar ftp grafana guest hunter2 influx influxdb jenkins kafka "
+    b"keycloak kong letmein local localhost manager mariadb minio minio123 minioadmin mongo "
+    b"mongoadmin mongodb mosquitto mssql mypassword mysecretpassword mysql nats neo4j nexus "
+    b"odoo oracle p4ssword p4ssw0rd p@ssw0rd p@ssword pass pass123 passw0rd password password1 "
+    b"password123 pg pgpass postgis postgres postgres123 postgresql qwerty rabbit rabbitmq "
+    b"rabbitpass redis replica root root123 rootpass rootpassword sa sample secret secret123 "
+    b"sonar superset supersecret system test test123 test1234 tester testing testpass "
+    b"testpassword tiger toor user user123 userpass vagrant wordpress yourpassword "
+    b"yourstrong(!)password zabbix".split()
 )
 # Keys that are printed in public documents. Whoever uses them opens an emulator or nothing.
 _PUBLISHED = frozenset(
