@@ -35,8 +35,8 @@ up: $(INSTALLED) ## run the mesh here   [PORT=8000 HOST=127.0.0.1 MODEL=<directo
 down: ## stop what `make up DETACH=1` started
 	@$(PYTHON) -m services down
 
-key: $(INSTALLED) ## make an API key and show it once   [NAME=me APPLICATION=1]
-	@$(PYTHON) -m services key create "$(NAME)" $(if $(APPLICATION),--application) $(if $(CHANGE_KIND),--change-kind)
+key: $(INSTALLED) ## make an API key and show it once   [NAME=me APPLICATION=1 MEMORY=1]
+	@$(PYTHON) -m services key create "$(NAME)" $(if $(APPLICATION),--application) $(if $(MEMORY),--memory) $(if $(CHANGE_KIND),--change-kind)
 
 .PHONY: key-list key-revoke
 key-list: $(INSTALLED) ## show the API keys and their accounts

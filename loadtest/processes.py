@@ -49,8 +49,12 @@ class SevenProcesses:
         return f"http://{_HOST}:{self.metrics_ports[name]}/metrics"
 
     def key(self, name: str) -> str:
-        """A key for the account `acct_<name>`, which is made if it is not there."""
-        command = [sys.executable, "-m", "services", "key", "create", name, "--data", str(self.data)]
+        """A key for the account `acct_<name>`, which is made if it is not there.
+
+        The model may remember for its requests.
+        """
+        command = [sys.executable, "-m", "services", "key", "create", name, "--memory"]
+        command += ["--data", str(self.data)]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def restart(self, name: str, **environment: str) -> None:

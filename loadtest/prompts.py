@@ -42,22 +42,27 @@ class Questions:
 
 def chat_body(question: str, max_tokens: int = TOKENS) -> dict[str, Any]:
     """A turn with all that the mesh has: its tools and its memory."""
-    return {
-        "model": InferenceConfig().name,
-        "messages": [{"role": "user", "content": question}],
-        **_sampling(max_tokens),
-    }
+    asking = {"tools": [{"type": "mcp", "server_label": "chatmesh"}]}
+    return _plain(question, max_tokens) | asking
 
 
 def plain_chat_body(question: str) -> dict[str, Any]:
     """A turn of one round: no tools, and a reply that only its length ends."""
-    return chat_body(question) | {"tool_choice": "none", "logit_bias": never_ends()}
+    return _plain(question, TOKENS) | {"logit_bias": never_ends()}
 
 
 def completion_body(prompt_ids: Sequence[int]) -> dict[str, Any]:
     """`plain_chat_body` to bare vLLM, its prompt already tokenized."""
     prompt = {"model": NAME, "prompt": list(prompt_ids), "logit_bias": never_ends()}
     return prompt | _sampling(TOKENS)
+
+
+def _plain(question: str, max_tokens: int) -> dict[str, Any]:
+    return {
+        "model": InferenceConfig().name,
+        "messages": [{"role": "user", "content": question}],
+        **_sampling(max_tokens),
+    }
 
 
 def _sampling(max_tokens: int) -> dict[str, Any]:

@@ -55,6 +55,8 @@ class Assembly:
     truncate_input: bool = False
     # Memories that an earlier round was given, shown again; None: look for some.
     memory_ids: Sequence[str] | None = None
+    # Whether what is remembered of the person may be read; if not, memory is not asked at all.
+    reads_memory: bool = False
     # Variables of the chat template: JSON text by name.
     template_options: Mapping[str, str] = field(default_factory=dict)
 

@@ -40,7 +40,8 @@ class Assembler:
             raise Malformed("the reply fills the whole window", param="output_tokens")
         path = await self._path(assembly)
         # Before the facts are read: what is erased from now on may still stand in them.
-        erasures_known = await self._store.erasures_handled() if assembly.scope.person else 0
+        reads = assembly.reads_memory and assembly.scope.person
+        erasures_known = await self._store.erasures_handled() if reads else 0
         shown = await self._recaller.recall(assembly, path)
         conversation = lay_out(path, assembly, shown)
         prompt = prompt_of(assembly, path, conversation, shown)

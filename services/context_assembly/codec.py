@@ -22,6 +22,7 @@ def assembly_in(request: pb.AssembleRequest) -> Assembly:
         produced=[*items_in(request.produced)],
         truncate_input=request.truncate_input,
         memory_ids=[*request.memories.ids] if request.HasField("memories") else None,
+        reads_memory=request.reads_memory,
         template_options=dict(request.template_options),
     )
 
@@ -39,6 +40,7 @@ def assembly_out(assembly: Assembly) -> pb.AssembleRequest:
         output_tokens=assembly.output_tokens,
         truncate_input=assembly.truncate_input,
         memories=None if assembly.memory_ids is None else pb.Memories(ids=assembly.memory_ids),
+        reads_memory=assembly.reads_memory,
         template_options=assembly.template_options,
     )
 

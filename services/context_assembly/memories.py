@@ -20,7 +20,7 @@ class Recaller:
 
     async def recall(self, assembly: Assembly, path: Path) -> Shown:
         """The memories of the whole path, and this turn's: those it was given, or else found."""
-        if not assembly.scope.person:
+        if not (assembly.reads_memory and assembly.scope.person):
             return Shown()
         given = assembly.memory_ids
         ids = dict.fromkeys(fact_id for turn in path.turns for fact_id in turn.memory_ids)

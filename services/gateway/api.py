@@ -78,21 +78,36 @@ class Draining(MeshError):
 
 
 @dataclass(frozen=True, slots=True)
+class OwnTools:
+    """The mesh's own tools that a request asks for; None: all that the account may use.
+
+    Whoever asks for them also lets the person's memory be read.
+    """
+
+    names: frozenset[str] | None = None
+
+    def include(self, name: str) -> bool:
+        return self.names is None or name in self.names
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """What a caller wants of one turn, whatever protocol brought it."""
 
     model: str
     input: tuple[Item, ...]
+    # The places in `input` of items that are named by their ids alone: of stored responses.
+    references: tuple[int, ...] = ()
     instructions: str = ""
     previous_response_id: str = ""
     # The caller's own functions; calling one ends the turn.
     functions: tuple[Tool, ...] = ()
     choice: ToolChoice = field(default_factory=ToolChoice)
     parallel_calls: bool = True
-    # Which of the mesh's own tools may be used; None: all that the account has.
-    own_tools: frozenset[str] | None = None
-    # The most rounds of the mesh's own tools; None: the configured limit.
-    tool_rounds: int | None = None
+    # None: a plain call of the model, without the mesh's own tools and without memory.
+    own_tools: OwnTools | None = None
+    # The most calls of the mesh's own tools; None: any number, in the configured number of rounds.
+    max_tool_calls: int | None = None
     store: bool = True
     sampling: Sampling = field(default_factory=Sampling)
     format: OutputFormat | None = None

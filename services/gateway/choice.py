@@ -116,7 +116,7 @@ class Choice:
         await self._leave(events)
         segment = await self._open("fc")
         segment.call_index = delta.index
-        # A name that nobody offered is the mesh's too: the model is told that it does not exist.
+        # What is not the caller's, the plan is asked about before it is run or shown.
         run_by = RunBy.CALLER if delta.name in self._functions else RunBy.MESH
         segment.id = self._make_id("mcp") if run_by is RunBy.MESH else segment.id
         segment.call = Call(

@@ -17,6 +17,7 @@ from services.gateway.api import (
     Finish,
     ItemDone,
     Numbered,
+    OwnTools,
     ReasoningDelta,
     Response,
     Started,
@@ -90,7 +91,7 @@ def ask_in(request: pb.RespondRequest) -> Ask:
             request.function_choice.name,
         ),
         parallel_calls=not request.HasField("parallel_calls") or request.parallel_calls,
-        own_tools=frozenset(request.own_tools.names) if request.HasField("own_tools") else None,
+        own_tools=_own_tools_in(request.own_tools) if request.HasField("own_tools") else None,
         store=not request.HasField("store") or request.store,
         sampling=_sampling_in(request),
         format=_format_in(request.json_schema),
@@ -130,8 +131,13 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
         background=ask.background,
     )
     if ask.own_tools is not None:
-        request.own_tools.CopyFrom(pb.OwnTools(names=sorted(ask.own_tools)))
+        names = ask.own_tools.names
+        request.own_tools.CopyFrom(pb.OwnTools(names=sorted(names or ()), all=names is None))
     return request
+
+
+def _own_tools_in(tools: pb.OwnTools) -> OwnTools:
+    return OwnTools(None if tools.all else frozenset(tools.names))
 
 
 def _sampling_in(request: pb.RespondRequest) -> Sampling:

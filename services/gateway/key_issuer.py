@@ -25,12 +25,15 @@ class KeyRefused(Exception):
 class KeyWish:
     """For whom a key is made.
 
-    None: an account that is there stays as it is; a new one is personal, and has no instructions.
+    None: an account that is there stays as it is; a new one is personal, has no instructions, and
+    the model may not write its memory.
     """
 
     name: str
     kind: AccountKind | None = None
     instructions: str | None = None
+    # Whether the model may remember and forget for its requests.
+    memory_write: bool | None = None
     # Whether an account that is of another kind shall become one of this kind.
     changes_kind: bool = False
 
@@ -46,7 +49,11 @@ class KeyIssuer:
         """The key, which is seen whole this once. Raises `KeyRefused`."""
         account_id = _account_id(wish.name)
         wished = Account(
-            account_id, wish.name, wish.kind or AccountKind.PERSONAL, wish.instructions or ""
+            account_id,
+            wish.name,
+            wish.kind or AccountKind.PERSONAL,
+            wish.instructions or "",
+            memory_write=bool(wish.memory_write),
         )
         found = await self._accounts.claim_account(wished)
         if found.name != wish.name:
@@ -94,7 +101,8 @@ def _as_wished(found: Account, wish: KeyWish) -> Account:
             f" {_KINDS[kind]}, and its keys reach other people's memory than before"
         )
     kept = found.instructions if wish.instructions is None else wish.instructions
-    return replace(found, kind=kind, instructions=kept)
+    writes = found.memory_write if wish.memory_write is None else wish.memory_write
+    return replace(found, kind=kind, instructions=kept, memory_write=writes)
 
 
 def _key_id(key: str) -> str:

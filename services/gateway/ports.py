@@ -53,6 +53,8 @@ class Account:
     kind: AccountKind
     # What its owner wants in every conversation.
     instructions: str = ""
+    # Whether the model may remember and forget for its requests, where they ask for these tools.
+    memory_write: bool = False
 
     def scope(self, safety_identifier: str) -> Scope:
         """Whose state a request of this account may touch."""

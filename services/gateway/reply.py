@@ -55,6 +55,8 @@ class Reply:
         # What the model has written in this round, by choice 0.
         self._written: list[int] = []
         self._earlier: list[Item] = []
+        # The ids of calls that only the model hears of again.
+        self._refused: set[str] = set()
 
     @property
     def usage(self) -> Usage:
@@ -73,6 +75,11 @@ class Reply:
     @property
     def items(self) -> list[Item]:
         return [*self._earlier, *(self._choices[0].items if self._choices else ())]
+
+    @property
+    def output(self) -> list[Item]:
+        """Of the items, those that the caller is shown and the conversation keeps."""
+        return [item for item in self.items if item.id not in self._refused]
 
     @property
     def own_calls(self) -> list[Call]:
@@ -134,6 +141,11 @@ class Reply:
         (choice,) = self._choices
         choice.own_calls = [waiting for waiting in choice.own_calls if waiting.id != call.id]
         choice.items.append(call)
+
+    def refuse(self, call: Call) -> None:
+        """A call is not run, and its outcome says why. Only the model reads of it."""
+        self._refused.add(call.id)
+        self.ran(call)
 
     def endings(self) -> list[TurnEvent]:
         return [ChoiceEnded(index, self._finish(index)) for index in range(self._number)]

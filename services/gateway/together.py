@@ -17,6 +17,8 @@ async def both(first: Awaitable[First], second: Awaitable[Second]) -> tuple[Firs
 
 async def together(tasks: Sequence[asyncio.Future[Any]]) -> None:
     """Waits for all; the first failure, or our own cancellation, cancels the rest."""
+    if not tasks:
+        return
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         for task in done:

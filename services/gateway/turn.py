@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from services.context_assembly.api import (
     Assembly,
@@ -20,7 +20,6 @@ from services.gateway.api import (
     Ask,
     CallStarted,
     Completed,
-    InvalidRequest,
     ItemDone,
     Response,
     ResponseNotFound,
@@ -31,51 +30,22 @@ from services.gateway.authenticator import Principal
 from services.gateway.choice import MakeId
 from services.gateway.fleet import Fleet
 from services.gateway.guard import OpenGuard
+from services.gateway.plan import Plan, allowed_own_tools, check, wants_own_tools
 from services.gateway.ports import Neighbours
+from services.gateway.references import with_referenced
 from services.gateway.reply import Reply, TurnProgress
 from services.gateway.screening import Screening
 from services.gateway.together import both, together
 from services.inference.api import Calling, Generation, ModelCard
 from services.shared.conversation import Call, CallOutcome, Item, Text
+from services.shared.ids import make_item_id
 from services.shared.scope import Scope
-from services.shared.tools import Tool, ToolCall, ToolChoice, ToolMode
+from services.shared.tools import Tool, ToolCall, ToolChoice
 from services.tool_runner.api import Failure, Outcome, UnknownTool
 
-# What is kept free for a reply of open length: tokens, or at most this part of the window.
-_REPLY_TOKENS = 1024
-_REPLY_SHARE = 4
-# For a reply of a length that was asked for, at most this part is kept free.
-_ASKED_SHARE = 2
 # So many tokens are enough to keep free where the request leaves no more.
 _SHORT_REPLY_TOKENS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A turn that was admitted: what it will do, decided once."""
-
-    principal: Principal
-    ask: Ask
-    response_id: str
-    created_at_ms: int
-    scope: Scope
-    card: ModelCard
-    own_tools: Sequence[Tool]
-
-    @property
-    def output_tokens(self) -> int:
-        """Tokens to keep free for the reply."""
-        window = self.card.context_tokens
-        if asked := self.ask.sampling.max_tokens:
-            return min(asked, window // _ASKED_SHARE)
-        return min(_REPLY_TOKENS, window // _REPLY_SHARE)
-
-    @property
-    def offered(self) -> tuple[Tool, ...]:
-        """The functions that the model is shown."""
-        if self.ask.choice.mode is ToolMode.NONE:
-            return ()
-        return (*self.own_tools, *self.ask.functions)
+_ABSENT = CallOutcome((Text("error: there is no such tool"),), failed=True)
 
 
 class TurnLoop:
@@ -107,58 +77,53 @@ class TurnLoop:
         plan = await self._plan(principal, ask, progress.response_id)
         plan, context = await self._open(plan)
         yield _started(plan)
-        reply = self._reply(ask, progress)
-        limit = self._tool_rounds if ask.tool_rounds is None else ask.tool_rounds
-        for rounds_left in reversed(range(limit + 1)):
+        reply = self._reply(plan, progress)
+        for rounds_left in reversed(range(self._tool_rounds + 1)):
             async with aclosing(self._infer(plan, context, reply)) as events:
                 async for event in events:
                     yield event
             if not reply.own_calls or not rounds_left:
                 break
-            async with aclosing(self._run_tools(plan, reply)) as events:
+            runs = plan.runs(reply.own_calls)
+            async with aclosing(self._run_tools(plan, reply, runs)) as events:
                 async for event in events:
                     yield event
             if reply.waits_for_caller:
                 break
+            plan = plan.after(len(runs))
             context = await self._assemble(plan, reply.items, context.memory_ids)
         for event in reply.endings():
             yield event
         yield Completed(await self._record(plan, context, reply))
 
-    def _reply(self, ask: Ask, progress: TurnProgress) -> Reply:
-        functions = frozenset(function.name for function in ask.functions)
-        return Reply(functions, self._open_guard, self._make_id, progress, choices=ask.sampling.n)
+    def _reply(self, plan: Plan, progress: TurnProgress) -> Reply:
+        def make_id(prefix: str) -> str:
+            # A client may carry a call's id to servers that take no long ones.
+            return self._make_id(prefix) if prefix == "call" else make_item_id(prefix, response_id)
+
+        response_id, choices = plan.response_id, plan.ask.sampling.n
+        return Reply(plan.functions, self._open_guard, make_id, progress, choices=choices)
 
     async def _plan(self, principal: Principal, ask: Ask, response_id: str) -> Plan:
         card = self._fleet.card(ask.model)
-        _check(ask, card)
         scope = principal.account.scope(ask.safety_identifier)
-        return Plan(
+        ask = await with_referenced(ask, self._neighbours.context, scope)
+        own_tools: Sequence[Tool] = ()
+        if wants_own_tools(ask, card):
+            tools = await self._neighbours.tools.list_tools(scope)
+            own_tools = allowed_own_tools(ask, principal.account, tools)
+        plan = Plan(
             principal=principal,
             ask=ask,
             response_id=response_id,
             created_at_ms=_now_ms(),
             scope=scope,
             card=card,
-            own_tools=await self._own_tools(ask, card, scope),
+            own_tools=own_tools,
+            calls_left=ask.max_tool_calls,
         )
-
-    async def _own_tools(self, ask: Ask, card: ModelCard, scope: Scope) -> Sequence[Tool]:
-        """The mesh's tools that this turn may use.
-
-        None where they would stand in the caller's way: a format to keep, several choices, or a
-        function of the caller's that must be called.
-        """
-        forced = ask.choice.mode in {ToolMode.REQUIRED, ToolMode.NAMED} and ask.functions
-        unwanted = ask.choice.mode is ToolMode.NONE or ask.own_tools == frozenset()
-        if unwanted or forced or ask.format or ask.sampling.n > 1 or not card.calls_tools:
-            return ()
-        taken = {function.name for function in ask.functions}
-        return [
-            tool
-            for tool in await self._neighbours.tools.list_tools(scope)
-            if tool.name not in taken and (ask.own_tools is None or tool.name in ask.own_tools)
-        ]
+        check(plan)
+        return plan
 
     async def _open(self, plan: Plan) -> tuple[Plan, Context]:
         """Moderation reads the input while the context is assembled; masked input is taken anew."""
@@ -187,6 +152,7 @@ class TurnLoop:
             output_tokens=plan.output_tokens,
             truncate_input=ask.truncate,
             memory_ids=memory_ids,
+            reads_memory=plan.reads_memory,
             template_options=ask.template_options,
         )
         try:
@@ -220,15 +186,22 @@ class TurnLoop:
                 if reply.ended:
                     return
 
-    async def _run_tools(self, plan: Plan, reply: Reply) -> AsyncGenerator[TurnEvent, None]:
-        """Runs the mesh's own calls, all at once, and shows them in the model's order."""
-        calls = reply.own_calls
-        for call in calls:
+    async def _run_tools(
+        self, plan: Plan, reply: Reply, runs: Sequence[Call]
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """Runs calls of the mesh's own tools, all at once, and shows them in the model's order.
+
+        Only the model hears of calls that may not be run.
+        """
+        for call in runs:
             yield CallStarted(0, call)
-        running = [asyncio.create_task(self._run_tool(plan.scope, call)) for call in calls]
-        await together(running)
-        for call, task in zip(calls, running, strict=True):
-            outcome = task.result()
+        running = {call.id: asyncio.create_task(self._run_tool(plan.scope, call)) for call in runs}
+        await together([*running.values()])
+        for call in reply.own_calls:
+            if call.id not in running:
+                reply.refuse(replace(call, outcome=_ABSENT))
+                continue
+            outcome = running[call.id].result()
             failed = outcome.failure is not None
             item = replace(call, outcome=CallOutcome(outcome.parts, failed))
             reply.ran(item)
@@ -252,7 +225,7 @@ class TurnLoop:
             created_at_ms=plan.created_at_ms,
             completed_at_ms=_now_ms(),
             status=reply.status,
-            output=tuple(reply.items),
+            output=tuple(reply.output),
             usage=reply.usage,
             echo=ask.echo,
         )
@@ -295,15 +268,6 @@ def _kept_ids(model: str, context: Context, reply: Reply) -> KeptIds | None:
     ids = [*context.prompt_ids, *reply.written_ids]
     inherited = context.inherited_ids
     return KeptIds(model, inherited, ids[inherited:], context.fact_ids, context.erasures_known)
-
-
-def _check(ask: Ask, card: ModelCard) -> None:
-    """Refuses what the model cannot do, by the field that asks for it."""
-    if ask.functions and not card.calls_tools:
-        raise InvalidRequest(f"{card.id} cannot call functions", param="tools")
-    names = {function.name for function in ask.functions}
-    if ask.choice.mode is ToolMode.NAMED and ask.choice.name not in names:
-        raise InvalidRequest("names a function that is not in `tools`", param="tool_choice")
 
 
 def _generation(plan: Plan, context: Context, reply: Reply) -> Generation:

@@ -37,17 +37,24 @@ def key() -> None:
     help="For a program with many users: memory only for whom a request names. Else as it is.",
 )
 @click.option("--change-kind", is_flag=True, help="Also where the account is of the other kind.")
+@click.option(
+    "--memory/--no-memory",
+    default=None,
+    help="Whether the model may remember and forget for its requests. Else as it is.",
+)
 @click.option("--instructions", help="What the owner wants in every conversation; else as it is.")
 def create(
     data: Path | None,
     name: str,
+    *,
     application: bool | None,
     change_kind: bool,
+    memory: bool | None,
     instructions: str | None,
 ) -> None:
     """Make an API key for the account NAME; it is shown this once."""
     kinds = {None: None, True: AccountKind.APPLICATION, False: AccountKind.PERSONAL}
-    wish = KeyWish(name, kinds[application], instructions, changes_kind=change_kind)
+    wish = KeyWish(name, kinds[application], instructions, memory, changes_kind=change_kind)
     click.echo(_asked(data, lambda issuer: issuer.create(wish)))
 
 

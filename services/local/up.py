@@ -24,7 +24,7 @@ from services.shared.errors import CannotStart, MeshError
 from services.shared.process import told_to_stop
 
 # The account for which `make up` makes a key. It revokes the key of the run before.
-LOCAL = Account("acct_local", "this machine", AccountKind.PERSONAL)
+LOCAL = Account("acct_local", "this machine", AccountKind.PERSONAL, memory_write=True)
 
 
 def up(settings: Settings) -> None:
@@ -102,6 +102,7 @@ def _greeting(base_url: str, key: str, model: str, grpc_address: str, path: Path
             "model": model,
             "stream": True,
             "messages": [{"role": "user", "content": "What is 17 times 23?"}],
+            "tools": [{"type": "mcp", "server_label": "chatmesh"}],
         }
     )
     return f"""

@@ -79,7 +79,7 @@ def tool_call_out(call: ToolCall) -> pb.ToolCall:
 
 
 def tool_in(tool: pb.Tool) -> Tool:
-    return Tool(tool.name, tool.description, tool.parameters, tool.strict)
+    return Tool(tool.name, tool.description, tool.parameters, tool.strict, tool.writes_memory)
 
 
 def tool_out(tool: Tool) -> pb.Tool:
@@ -88,6 +88,7 @@ def tool_out(tool: Tool) -> pb.Tool:
         description=tool.description,
         parameters=tool.parameters,
         strict=tool.strict,
+        writes_memory=tool.writes_memory,
     )
 
 

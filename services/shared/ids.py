@@ -2,7 +2,7 @@
 
 A response's id is `resp_`, the 32 hex digits of its conversation's root, and, unless it is the root
 itself, 32 digits of its own. A store that partitions by conversation so finds any turn by its id in
-one read.
+one read. An item's id holds its response's digits, so that the item is found by its id alone.
 """
 
 import re
@@ -10,6 +10,8 @@ import secrets
 
 _RESPONSE = "resp_"
 _DIGITS = 32
+_ITEM_DIGITS = 16
+_ITEM_ID = re.compile(rf"[a-z]+_((?:[0-9a-f]{{{_DIGITS}}}){{1,2}})[0-9a-f]{{{_ITEM_DIGITS}}}")
 _RESPONSE_ID = re.compile(rf"{_RESPONSE}(?:[0-9a-f]{{{_DIGITS}}}){{1,2}}")
 
 
@@ -25,6 +27,18 @@ def make_response_id(parent_id: str) -> str:
     if not _RESPONSE_ID.fullmatch(parent_id):
         return _RESPONSE + _random()
     return root_of(parent_id) + _random()
+
+
+def make_item_id(prefix: str, response_id: str) -> str:
+    """An id for an item of a response: the response's digits, and some of its own."""
+    digits = response_id.removeprefix(_RESPONSE)
+    return f"{prefix}_{digits}{secrets.token_hex(_ITEM_DIGITS // 2)}"
+
+
+def response_of(item_id: str) -> str:
+    """The id of the response that an item is of; empty, where the item's id does not tell."""
+    match = _ITEM_ID.fullmatch(item_id)
+    return _RESPONSE + match[1] if match else ""
 
 
 def root_of(response_id: str) -> str:

@@ -12,6 +12,8 @@ class Tool:
     description: str
     parameters: str
     strict: bool = False
+    # Of the mesh's own tools: whether running it changes what is remembered of a person.
+    writes_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)

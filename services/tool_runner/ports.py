@@ -42,6 +42,8 @@ class Declaration:
     description: str
     parameters: Mapping[str, Any]
     permission: Permission = Permission.EVERYBODY
+    # Whether running it changes what is remembered of a person.
+    writes_memory: bool = False
 
 
 class RunnableTool(Protocol):

@@ -82,4 +82,9 @@ class _Registered:
 
 def _described(declaration: Declaration) -> Tool:
     parameters = json.dumps(declaration.parameters, ensure_ascii=False)
-    return Tool(declaration.name, declaration.description, parameters)
+    return Tool(
+        declaration.name,
+        declaration.description,
+        parameters,
+        writes_memory=declaration.writes_memory,
+    )

@@ -14,7 +14,7 @@ from services.shared.scope import Scope
 
 Store = InMemoryAccounts | SqliteAccounts
 ADA = Account("acct_1", "Ada", AccountKind.PERSONAL, "Be brief.")
-SHOP = Account("acct_2", "shop", AccountKind.APPLICATION)
+SHOP = Account("acct_2", "shop", AccountKind.APPLICATION, memory_write=True)
 
 
 @pytest.fixture(params=["in memory", "sqlite"])
@@ -38,7 +38,7 @@ async def test_a_key_is_found_with_its_account(store: Store) -> None:
 async def test_an_account_is_changed_by_adding_it_again(store: Store) -> None:
     await store.add_account(ADA)
     await store.add_key("key1", "acct_1", b"print")
-    changed = Account("acct_1", "Ada L.", AccountKind.PERSONAL, "Be long.")
+    changed = Account("acct_1", "Ada L.", AccountKind.PERSONAL, "Be long.", memory_write=True)
     await store.add_account(changed)
     found = await store.find_key("key1")
     assert found

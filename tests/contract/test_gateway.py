@@ -20,6 +20,7 @@ from services.gateway.api import (
     InputBlocked,
     InvalidKey,
     ModelNotFound,
+    OwnTools,
     Response,
     ResponseNotFound,
     Session,
@@ -59,7 +60,7 @@ from tests.fakes.mesh import (
 )
 
 CATEGORY, MODEL = {"category": "violence"}, {"param": "model"}
-HELLO = Ask("demo", (said("msg_0", Role.USER, "hello there"),))
+HELLO = Ask("demo", (said("msg_0", Role.USER, "hello there"),), own_tools=OwnTools())
 
 
 @dataclass(slots=True)

@@ -213,7 +213,9 @@ def summariser(
 
 def asked(text: str, **changed: object) -> Assembly:
     """What a user's next message makes of a turn."""
-    assembly = Assembly(scope=SCOPE, model=PLAIN, input=[user(text)], output_tokens=20)
+    assembly = Assembly(
+        scope=SCOPE, model=PLAIN, input=[user(text)], output_tokens=20, reads_memory=True
+    )
     return replace(assembly, **changed)  # type: ignore[arg-type]
 
 

@@ -35,7 +35,10 @@ class Site:
     async def ask(self) -> str:
         """One turn of two rounds with a tool between them, all seven services in it."""
         answer = await self.sdk.responses.create(
-            model=InferenceConfig().name, input=QUESTION, stream=True
+            model=InferenceConfig().name,
+            input=QUESTION,
+            tools=[{"type": "mcp", "server_label": "chatmesh"}],
+            stream=True,
         )
         async with answer:
             async for event in answer:

@@ -18,6 +18,8 @@ from services.local.preflight import free_port
 from tests.fakes.vllm_dialect import needs_vllm
 
 pytestmark = [*needs_vllm, pytest.mark.timeout(300)]
+# Asks for the mesh's own tools and for memory.
+OWN = {"type": "mcp", "server_label": "chatmesh"}
 FORECAST = {
     "type": "object",
     "properties": {"parcel": {"type": "string"}, "express": {"type": "boolean"}},
@@ -107,7 +109,7 @@ def test_it_greets_and_streams(up: Up) -> None:
 
 
 def test_it_calculates_with_the_meshs_own_tool(up: Up) -> None:
-    answer = up.respond("What is 17 times 23?")
+    answer = up.respond("What is 17 times 23?", tools=[OWN])
     called, _ = answer.output
     assert (called.type, called.name, called.output) == ("mcp_call", "calculator", "391")
     assert "391" in answer.output_text
@@ -124,9 +126,15 @@ def test_it_calls_a_tool_that_it_never_saw(up: Up) -> None:
 
 
 def test_it_remembers_from_one_conversation_to_the_next(up: Up) -> None:
-    kept = up.respond("remember that my cat is called Minka")
+    kept = up.respond("remember that my cat is called Minka", tools=[OWN])
     assert [item.name for item in kept.output if item.type == "mcp_call"] == ["remember"]
-    assert "Minka" in up.respond("what is my cat called?").output_text
+    assert "Minka" in up.respond("what is my cat called?", tools=[OWN]).output_text
+
+
+def test_a_plain_request_is_a_plain_call_of_the_model(up: Up) -> None:
+    for text in ("What is 17 times 23?", "remember that my locker code is 4417"):
+        assert [item.type for item in up.respond(text).output] == ["message"]
+    assert "4417" not in up.respond("what is my locker code?", tools=[OWN]).output_text
 
 
 def test_it_continues_a_conversation(up: Up) -> None:

@@ -29,6 +29,8 @@ from tests.fakes.logs import logged_to
 from tests.fakes.tool_runner import OpenMeteoServer, open_meteo_server
 
 END = "<|im_end|>"
+# Asks for the mesh's own tools and for memory.
+OWN: Any = {"type": "mcp", "server_label": "chatmesh"}
 _TURN = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>", re.DOTALL)
 
 
@@ -84,7 +86,8 @@ class Running:
 
     async def make_key(self, name: str, kind: AccountKind, instructions: str = "") -> str:
         async with open_authenticator(self.config) as authenticator:
-            return await authenticator.create_key(Account(f"acct_{name}", name, kind, instructions))
+            account = Account(f"acct_{name}", name, kind, instructions, memory_write=True)
+            return await authenticator.create_key(account)
 
 
 @pytest.fixture(scope="session")

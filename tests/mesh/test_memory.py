@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from services.context_assembly.adapters.sqlite import open_sqlite_turns
 from services.gateway.ports import DEFAULT_PROJECT, AccountKind
 from services.shared.scope import Scope
-from tests.mesh.conftest import END, Running, call
+from tests.mesh.conftest import END, OWN, Running, call
 
 
 async def remember(running: Running, key: str, fact: str, person: str = "") -> None:
@@ -15,7 +15,7 @@ async def remember(running: Running, key: str, fact: str, person: str = "") -> N
     running.play.when(")", "Kept.")  # ... (instead of: ...)
     more = {"safety_identifier": person} if person else {}
     answer = await running.sdk(key).responses.create(
-        model=running.model, input=f"remember: {fact}", store=False, extra_body=more
+        model=running.model, input=f"remember: {fact}", tools=[OWN], store=False, extra_body=more
     )
     assert answer.output_text == "Kept."
 
@@ -25,7 +25,7 @@ async def asked(running: Running, key: str, question: str, person: str = "") -> 
     running.play.when(question, "Well.")
     more = {"safety_identifier": person} if person else {}
     await running.sdk(key).responses.create(
-        model=running.model, input=question, store=False, extra_body=more
+        model=running.model, input=question, tools=[OWN], store=False, extra_body=more
     )
     return running.play.prompts[-1]
 
@@ -61,7 +61,7 @@ async def test_what_is_forgotten_is_not_shown_again(running: Running) -> None:
     running.play.when("forget my sister", call("forget", '{"fact": "my sister is called Zelda"}'))
     running.play.when("Forgotten: my sister is called Zelda", "Gone.")
     await running.sdk(key).responses.create(
-        model=running.model, input="forget my sister", store=False
+        model=running.model, input="forget my sister", tools=[OWN], store=False
     )
     assert "Zelda" not in await asked(running, key, "what is my sister called?")
 
@@ -81,6 +81,39 @@ async def test_an_applications_key_alone_has_no_memory_and_no_tools_for_it(
     assert "## calculator" in prompt
     assert "## remember" not in prompt
     assert "<memory>" not in prompt
+
+
+async def test_a_plain_request_reads_no_memory_and_keeps_nothing(running: Running) -> None:
+    key = await running.make_key("plain", AccountKind.PERSONAL)
+    await remember(running, key, "my goat is called Heidi")
+    running.play.when("what is my goat called?", call("remember", '{"fact": "I have a goat"}'))
+    before = len(running.play.prompts)
+    answer = await running.sdk(key).responses.create(
+        model=running.model, input="what is my goat called?"
+    )
+    assert all(item.type == "message" for item in answer.output)
+    for prompt in running.play.prompts[before:]:
+        assert "Heidi" not in prompt
+        assert "## remember" not in prompt
+    assert "I have a goat" not in await asked(running, key, "what animals have I?")
+
+
+async def test_users_are_kept_apart_as_people_are(running: Running) -> None:
+    key = await running.make_key("users", AccountKind.PERSONAL)
+    sdk = running.sdk(key)
+    running.play.when("remember: my mule is Max", call("remember", '{"fact": "my mule is Max"}'))
+    running.play.when("Saved: my mule is Max", "Kept.")
+    running.play.when("which mule?", "Well.")
+    for user, text in (("bo", "remember: my mule is Max"), ("cy", "which mule?")):
+        await sdk.responses.create(model=running.model, input=text, tools=[OWN], user=user)
+    assert "my mule is Max" not in running.play.prompts[-1]
+    await sdk.chat.completions.create(
+        model=running.model,
+        messages=[{"role": "user", "content": "which mule?"}],
+        tools=[OWN],
+        user="bo",
+    )
+    assert "my mule is Max" in running.play.prompts[-1]
 
 
 async def test_what_an_account_always_wants_is_in_every_turn(running: Running) -> None:
@@ -104,7 +137,7 @@ async def test_what_the_engine_read_and_wrote_is_kept_until_a_fact_in_it_is_forg
     await remember(running, key, "my parrot is called Koko")
     running.play.when("what is my parrot called?", "Koko.")
     answer = await running.sdk(key).responses.create(
-        model=running.model, input="what is my parrot called?"
+        model=running.model, input="what is my parrot called?", tools=[OWN]
     )
     read = running.backend.asked[-1].prompt_ids
     kept = await kept_ids(running, answer.id)
@@ -113,7 +146,7 @@ async def test_what_the_engine_read_and_wrote_is_kept_until_a_fact_in_it_is_forg
     running.play.when("forget my parrot", call("forget", '{"fact": "my parrot is called Koko"}'))
     running.play.when("Forgotten: my parrot is called Koko", "Gone.")
     await running.sdk(key).responses.create(
-        model=running.model, input="forget my parrot", store=False
+        model=running.model, input="forget my parrot", tools=[OWN], store=False
     )
     async with asyncio.timeout(30):
         while await kept_ids(running, answer.id) is not None:

@@ -16,7 +16,7 @@ from services.gateway.api import Ask, Completed
 from services.gateway.client import GatewayClient
 from services.shared.conversation import Role, said
 from tests.fakes.inference import Script
-from tests.mesh.conftest import Running, call
+from tests.mesh.conftest import OWN, Running, call
 
 NAMES = {
     "inference",
@@ -32,7 +32,7 @@ NAMES = {
 async def test_every_service_is_healthy_and_counts_its_calls(running: Running) -> None:
     running.play.when("count me", call("calculator", '{"expression": "6*7"}'))
     running.play.when("42", "Forty-two.")
-    await running.sdk().responses.create(model=running.model, input="count me")
+    await running.sdk().responses.create(model=running.model, input="count me", tools=[OWN])
     assert set(running.services) == NAMES
     for name, endpoint in running.services.items():
         async with grpc.aio.insecure_channel(endpoint.address) as channel:
@@ -69,7 +69,8 @@ async def test_no_word_of_a_conversation_is_in_a_log_or_a_metric(running: Runnin
     running.play.when(broken, Script(said, fail_after=1, failure=ValueError(broken)))
     for text in (asked, argued, broken):
         async with running.http() as http:
-            await http.post("/v1/responses", json={"model": running.model, "input": text})
+            body = {"model": running.model, "input": text, "tools": [OWN]}
+            await http.post("/v1/responses", json=body)
     async with running.http() as http:
         await http.post("/v1/responses", json={"model": asked, "input": [{"type": said}]})
         told = (await http.get("/metrics")).text

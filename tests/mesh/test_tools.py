@@ -5,14 +5,16 @@ import asyncio
 import pytest
 
 from tests.fakes.tool_runner import SEARCH, http_answer
-from tests.mesh.conftest import Running, call
+from tests.mesh.conftest import OWN, Running, call
 
 
 async def test_an_own_tool_runs_inside_the_turn(running: Running) -> None:
     running.play.when("what is 17 times 23?", call("calculator", '{"expression": "17*23"}'))
     running.play.when("391", "It is 391.")
     answer = await running.sdk().chat.completions.create(
-        model=running.model, messages=[{"role": "user", "content": "what is 17 times 23?"}]
+        model=running.model,
+        messages=[{"role": "user", "content": "what is 17 times 23?"}],
+        tools=[OWN],
     )
     (choice,) = answer.choices
     assert choice.message.content == "It is 391."
@@ -24,7 +26,9 @@ async def test_an_own_tool_runs_inside_the_turn(running: Running) -> None:
 async def test_responses_show_it_as_a_call_of_the_server_chatmesh(running: Running) -> None:
     running.play.when("add 1 and 2", call("calculator", '{"expression": "1+2"}'))
     running.play.when("3", "Three.")
-    answer = await running.sdk().responses.create(model=running.model, input="add 1 and 2")
+    answer = await running.sdk().responses.create(
+        model=running.model, input="add 1 and 2", tools=[OWN]
+    )
     called, said = answer.output
     assert called.type == "mcp_call"
     assert (called.server_label, called.name, called.output) == ("chatmesh", "calculator", "3")
@@ -35,7 +39,9 @@ async def test_responses_show_it_as_a_call_of_the_server_chatmesh(running: Runni
 async def test_the_weather_is_asked_of_its_service(running: Running) -> None:
     running.play.when("weather in Paris", call("weather", '{"location": "Paris"}'))
     running.play.when("wind 14 km/h", "It rains.")
-    answer = await running.sdk().responses.create(model=running.model, input="weather in Paris")
+    answer = await running.sdk().responses.create(
+        model=running.model, input="weather in Paris", tools=[OWN]
+    )
     assert answer.output_text == "It rains."
     (called, _) = answer.output
     assert called.type == "mcp_call"
@@ -49,7 +55,9 @@ async def test_a_tool_that_fails_is_told_to_the_model_and_the_turn_goes_on(
     running.play.when("weather in Oslo", call("weather", '{"location": "Oslo"}'))
     running.play.when("cannot answer now", "I do not know.")
     try:
-        answer = await running.sdk().responses.create(model=running.model, input="weather in Oslo")
+        answer = await running.sdk().responses.create(
+            model=running.model, input="weather in Oslo", tools=[OWN]
+        )
     finally:
         running.weather.answers.clear()
     (called, _) = answer.output
@@ -62,7 +70,8 @@ async def test_a_tool_that_fails_is_told_to_the_model_and_the_turn_goes_on(
 async def test_leaving_during_a_call_cancels_the_tool(running: Running, stream: bool) -> None:
     running.weather.hold()
     running.play.when("weather in Singapore", call("weather", '{"location": "Singapore"}'))
-    body = {"model": running.model, "input": "weather in Singapore", "stream": stream}
+    asked = "weather in Singapore"
+    body = {"model": running.model, "input": asked, "tools": [OWN], "stream": stream}
     try:
         async with running.http() as http:
             asking = asyncio.create_task(http.post("/v1/responses", json=body))
@@ -78,14 +87,19 @@ async def test_leaving_during_a_call_cancels_the_tool(running: Running, stream: 
 async def test_a_name_that_nobody_offered_is_told_to_be_absent(running: Running) -> None:
     running.play.when("launch it", call("launch_rocket", "{}"))
     running.play.when("there is no such tool", "I cannot launch anything.")
-    answer = await running.sdk().responses.create(model=running.model, input="launch it")
+    answer = await running.sdk().responses.create(
+        model=running.model, input="launch it", tools=[OWN]
+    )
     assert answer.output_text == "I cannot launch anything."
+    assert [item.type for item in answer.output] == ["message"]
 
 
 async def test_broken_arguments_are_told_to_the_model(running: Running) -> None:
     running.play.when("sum nothing", call("calculator", '{"formula": "1"}'))
     running.play.when('known are: "expression"', "That was wrong.")
-    answer = await running.sdk().responses.create(model=running.model, input="sum nothing")
+    answer = await running.sdk().responses.create(
+        model=running.model, input="sum nothing", tools=[OWN]
+    )
     (called, _) = answer.output
     assert called.type == "mcp_call"
     assert "expression" in (called.error or "")

@@ -62,6 +62,7 @@ MIGRATIONS = (
         DROP TABLE usage;
         """
     ),
+    "ALTER TABLE account ADD COLUMN memory_write INTEGER NOT NULL DEFAULT 0;",
 )
 
 
@@ -71,7 +72,9 @@ async def open_accounts(url: str) -> AsyncIterator["SqliteAccounts"]:
         yield SqliteAccounts(database)
 
 
-_ADD_ACCOUNT = "INSERT INTO account (id, name, kind, instructions) VALUES (?, ?, ?, ?)"
+_ADD_ACCOUNT = (
+    "INSERT INTO account (id, name, kind, instructions, memory_write) VALUES (?, ?, ?, ?, ?)"
+)
 _KEYS = """
     SELECT api_key.id AS key_id, fingerprint, created_at_ms, revoked_at_ms, account.*
     FROM api_key JOIN account ON account.id = account_id
@@ -88,7 +91,8 @@ class SqliteAccounts:
         async with self._database.transaction() as writing:
             await writing.execute(
                 f"{_ADD_ACCOUNT} ON CONFLICT (id) DO UPDATE SET name = excluded.name,"
-                " kind = excluded.kind, instructions = excluded.instructions",
+                " kind = excluded.kind, instructions = excluded.instructions,"
+                " memory_write = excluded.memory_write",
                 _account_row(account),
             )
 
@@ -154,12 +158,21 @@ class SqliteAccounts:
         return Usage(*row)
 
 
-def _account_row(account: Account) -> tuple[str, ...]:
-    return account.id, account.name, account.kind.value, account.instructions
+def _account_row(account: Account) -> tuple[str | bool, ...]:
+    return (
+        *(account.id, account.name, account.kind.value),
+        *(account.instructions, account.memory_write),
+    )
 
 
 def _account(row: sqlite3.Row) -> Account:
-    return Account(row["id"], row["name"], AccountKind(row["kind"]), row["instructions"])
+    return Account(
+        row["id"],
+        row["name"],
+        AccountKind(row["kind"]),
+        row["instructions"],
+        memory_write=bool(row["memory_write"]),
+    )
 
 
 def _stored_key(row: sqlite3.Row) -> StoredKey:

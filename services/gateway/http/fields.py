@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from services.gateway.http.schemas import CallerSchema
 from services.inference.api import FormatKind, OutputFormat
-from services.shared.tools import Tool, ToolChoice, ToolMode
+from services.shared.tools import Tool
 
 
 class Body(BaseModel):
@@ -38,7 +38,7 @@ Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.
 MOST_TOKENS = 2**31 - 1
 TokenCount = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
 Effort = Annotated[str, Field(max_length=32)]
-# The person behind the request, as the application knows them.
+# The person behind the request, as the application knows them; `user` is its older name.
 SafetyIdentifier = Annotated[str, Field(max_length=256)]
 
 
@@ -54,32 +54,6 @@ class Function(Body):
         parameters = self.parameters or {"type": "object", "properties": {}}
         text = json.dumps(parameters, ensure_ascii=False)
         return Tool(self.name, self.description or "", text, strict=bool(self.strict))
-
-
-class NamedChoice(Body):
-    """The choice of one function. Where its name stands, each protocol says."""
-
-    type: Literal["function"]
-
-    @property
-    def chosen(self) -> str:
-        raise NotImplementedError
-
-
-Named = TypeVar("Named", bound=NamedChoice)
-ToolChoiceField = Annotated[
-    Annotated[Literal["auto", "none", "required"], Tag("@mode")] | Annotated[Named, Tag("@named")],
-    tagged(
-        lambda value: "mode" if isinstance(value, str) else "named",
-        "auto, none, required or a function",
-    ),
-]
-
-
-def tool_choice(choice: str | NamedChoice | None) -> ToolChoice:
-    if isinstance(choice, NamedChoice):
-        return ToolChoice(ToolMode.NAMED, choice.chosen)
-    return ToolChoice(ToolMode(choice or "auto"))
 
 
 class PlainFormat(Body):

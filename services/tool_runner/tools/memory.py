@@ -29,6 +29,7 @@ class Remember:
         description="Keep a fact about the user for later conversations.",
         parameters=_PARAMETERS,
         permission=Permission.PEOPLE,
+        writes_memory=True,
     )
 
     def __init__(self, memory: Memory) -> None:
@@ -47,6 +48,7 @@ class Forget:
         description="Forget what is remembered about the user that matches.",
         parameters=_PARAMETERS,
         permission=Permission.PEOPLE,
+        writes_memory=True,
     )
 
     def __init__(self, memory: Memory) -> None:

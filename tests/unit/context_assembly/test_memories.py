@@ -43,6 +43,15 @@ async def test_one_call_looks_for_this_turns_memories_and_the_paths_again() -> N
     }
 
 
+async def test_a_turn_that_may_not_read_memory_asks_it_nothing() -> None:
+    memory = remembering()
+    shown = await Recaller(memory, query_chars=50).recall(
+        asked("who is Tom", reads_memory=False), PATH
+    )
+    assert memory.asked == []
+    assert shown == Shown()
+
+
 async def test_a_later_round_shows_what_the_first_was_given_and_looks_for_nothing() -> None:
     memory = remembering()
     assembly = asked("who is Rex", memory_ids=["m4", "gone"])

@@ -18,6 +18,7 @@ from services.gateway.api import (
     InputBlocked,
     ItemDone,
     Numbered,
+    OwnTools,
     ReasoningDelta,
     Response,
     Started,
@@ -86,7 +87,8 @@ def test_every_kind_of_event_is_tried_here() -> None:
     assert {type(event) for event in EVENTS} == set(TurnEvent.__args__)
 
 
-def test_an_ask_travels_whole() -> None:
+@pytest.mark.parametrize("own_tools", [None, OwnTools(), OwnTools(frozenset({"double"}))])
+def test_an_ask_travels_whole(own_tools: OwnTools | None) -> None:
     ask = Ask(
         model="demo",
         input=(
@@ -101,7 +103,7 @@ def test_an_ask_travels_whole() -> None:
         functions=(Tool("city", "Finds.", "{}", strict=True),),
         choice=ToolChoice(ToolMode.NAMED, "city"),
         parallel_calls=False,
-        own_tools=frozenset({"double"}),
+        own_tools=own_tools,
         store=False,
         sampling=Sampling(max_tokens=5, temperature=0.5, top_p=0.25, seed=7, stop=("END",)),
         format=OutputFormat(FormatKind.JSON_SCHEMA, "{}"),

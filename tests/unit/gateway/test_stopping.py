@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from services.gateway.api import Ask, Completed, Failed, TurnEvent
+from services.gateway.api import Ask, Completed, Failed, OwnTools, TurnEvent
 from services.gateway.guard import OutputModeration
 from services.inference.api import Piece, QueueFull
 from services.shared.conversation import Role, said
@@ -14,7 +14,7 @@ from services.shared.errors import Unavailable
 from services.shared.tools import Tool
 from tests.fakes.mesh import BOUNDS, Script, Surroundings, calls, says, surroundings
 
-HELLO = Ask("demo", (said("msg_0", Role.USER, "my secret, please"),))
+HELLO = Ask("demo", (said("msg_0", Role.USER, "my secret, please"),), own_tools=OwnTools())
 CITY = Tool("city", "Find a city.", '{"type": "object"}')
 
 

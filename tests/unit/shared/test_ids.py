@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from services.shared.ids import make_id, make_response_id, root_of
+from services.shared.ids import make_id, make_item_id, make_response_id, response_of, root_of
 
 
 def test_an_id_says_of_what_it_is_and_is_made_once() -> None:
@@ -28,6 +28,16 @@ def test_every_response_of_a_conversation_holds_the_id_of_its_root() -> None:
     for each in (second, other_second, third):
         assert re.fullmatch(r"resp_[0-9a-f]{64}", each)
         assert root_of(each) == root
+
+
+def test_an_items_id_tells_its_response() -> None:
+    root = make_response_id("")
+    for response_id in (root, make_response_id(root)):
+        made = {make_item_id("msg", response_id) for _ in range(100)}
+        assert len(made) == 100
+        assert {response_of(each) for each in made} == {response_id}
+    for other in ("", "msg_1", make_id("msg"), "msg_" + "g" * 48):
+        assert response_of(other) == ""
 
 
 @pytest.mark.parametrize("older", ["resp_" + "0123456789abcdef" * 2, "resp_" + "a" * 32])

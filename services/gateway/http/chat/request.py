@@ -13,18 +13,25 @@ from services.gateway.http.fields import (
     Effort,
     FormatField,
     Function,
-    Name,
-    NamedChoice,
     SafetyIdentifier,
     SchemaFormat,
     TokenCount,
-    ToolChoiceField,
     member,
     tagged,
     template_options,
-    tool_choice,
 )
 from services.gateway.http.parts import Content, FilledContent, parts_of
+from services.gateway.http.tools import (
+    Among,
+    AmongChoice,
+    AskedTools,
+    NamedChoice,
+    NamedFunction,
+    OtherTool,
+    OwnServerTool,
+    ToolChoiceField,
+    asked_tools,
+)
 from services.gateway.http.turns import TurnRequest
 from services.inference.api import OutputFormat, Sampling
 from services.shared.conversation import Call, CallResult, Item, Message, Reasoning, Refusal, Role
@@ -51,13 +58,42 @@ class ToolCallOfMessage(Body):
     type: Literal["function"] = "function"
     function: CalledFunction
 
+    def item(self) -> Item:
+        return Call(make_id("fc"), self.id, self.function.name, self.function.arguments)
+
+
+class CalledCustomTool(Body):
+    name: str
+    input: str = ""
+
+
+class CustomCallOfMessage(Body):
+    """A call of a custom tool. The model reads it as a call with one argument."""
+
+    id: str
+    type: Literal["custom"]
+    custom: CalledCustomTool
+
+    def item(self) -> Item:
+        arguments = json.dumps({"input": self.custom.input}, ensure_ascii=False)
+        return Call(make_id("fc"), self.id, self.custom.name, arguments)
+
+
+CallOfMessage = Annotated[
+    Annotated[ToolCallOfMessage, Tag("@function")] | Annotated[CustomCallOfMessage, Tag("@custom")],
+    tagged(
+        lambda value: "custom" if member("type")(value) == "custom" else "function",
+        "a call of a function or of a custom tool",
+    ),
+]
+
 
 class AssistantMessage(Body):
     role: Literal["assistant"]
     content: Content | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
-    tool_calls: list[ToolCallOfMessage] | None = None
+    tool_calls: list[CallOfMessage] | None = None
 
     def items(self) -> list[Item]:
         items: list[Item] = []
@@ -67,9 +103,7 @@ class AssistantMessage(Body):
         if self.content or refusal or not self.tool_calls:
             parts = (*parts_of(self.content), *refusal)
             items.append(Message(make_id("msg"), Role.ASSISTANT, parts))
-        for call in self.tool_calls or ():
-            called = call.function
-            items.append(Call(make_id("fc"), call.id, called.name, called.arguments))
+        items += [call.item() for call in self.tool_calls or ()]
         return items
 
 
@@ -101,12 +135,29 @@ class ChatFunctionTool(Body):
     function: Function
 
 
-class ChosenFunction(Body):
-    name: Name
+ChatToolField = Annotated[
+    Annotated[ChatFunctionTool, Tag("@function")]
+    | Annotated[OwnServerTool, Tag("@own_server")]
+    | Annotated[OtherTool, Tag("@other")],
+    tagged(
+        lambda value: {"function": "function", "mcp": "own_server"}.get(
+            str(member("type")(value)), "other"
+        ),
+        "a tool",
+    ),
+]
+
+
+class ChatAmongChoice(AmongChoice):
+    allowed_tools: Among
+
+    @property
+    def among(self) -> Among:
+        return self.allowed_tools
 
 
 class ChatNamedChoice(NamedChoice):
-    function: ChosenFunction
+    function: NamedFunction
 
     @property
     def chosen(self) -> str:
@@ -151,7 +202,8 @@ class StreamOptions(Body):
 
 
 class ChatCompletionRequest(TurnRequest):
-    """Answers a conversation. The mesh's own tools run inside; only the answer shows.
+    """Answers a conversation. The mesh's own tools, where asked for, run inside; only the answer
+    shows.
 
     Fields that are not listed are ignored.
     """
@@ -176,26 +228,29 @@ class ChatCompletionRequest(TurnRequest):
     logit_bias: Annotated[
         dict[str, float] | None, Field(max_length=1024), AfterValidator(_biases)
     ] = None
-    tools: list[ChatFunctionTool] | None = Field(default=None, max_length=128)
-    tool_choice: ToolChoiceField[ChatNamedChoice] | None = None
+    tools: list[ChatToolField] | None = Field(default=None, max_length=128)
+    tool_choice: ToolChoiceField[ChatNamedChoice, ChatAmongChoice] | None = None
     parallel_tool_calls: bool | None = True
     response_format: FormatField[ChatSchemaFormat] | None = None
     reasoning_effort: Effort | None = None
     safety_identifier: SafetyIdentifier | None = None
+    user: SafetyIdentifier | None = None
     store: bool | None = False
     chat_template_kwargs: dict[str, Any] | None = None
 
     def ask(self) -> Ask:
+        asked = self._asked_tools()
         return Ask(
             model=self.model,
             input=tuple(item for message in self.messages for item in message.items()),
-            functions=tuple(tool.function.tool() for tool in self.tools or ()),
-            choice=tool_choice(self.tool_choice),
+            functions=asked.functions,
+            own_tools=asked.own_tools,
+            choice=asked.choice,
             parallel_calls=self.parallel_tool_calls is not False,
             store=bool(self.store),
             sampling=self._sampling(),
             format=self.response_format.output_format() if self.response_format else None,
-            safety_identifier=self.safety_identifier or "",
+            safety_identifier=self.safety_identifier or self.user or "",
             template_options=template_options(
                 self.chat_template_kwargs or {}, self.reasoning_effort
             ),
@@ -212,6 +267,14 @@ class ChatCompletionRequest(TurnRequest):
             return param
         messages = [n for n, message in enumerate(self.messages) for _ in message.items()]
         return f"messages[{messages[int(match[1])]}]"
+
+    def _asked_tools(self) -> AskedTools:
+        tools = self.tools or ()
+        return asked_tools(
+            [tool.function for tool in tools if isinstance(tool, ChatFunctionTool)],
+            [tool for tool in tools if isinstance(tool, OwnServerTool)],
+            self.tool_choice,
+        )
 
     def _sampling(self) -> Sampling:
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []

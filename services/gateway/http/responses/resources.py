@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from services.gateway.api import Response, Started, Status
 from services.gateway.http.parts import audio_format
 from services.gateway.http.presenting import JsonObject
+from services.gateway.http.tools import OWN_SERVER
 from services.inference.api import TokenLogprob, Usage
 from services.shared.conversation import (
     Audio,
@@ -27,8 +28,6 @@ from services.shared.conversation import (
 
 # What is known of the tokens of messages, by the message's id.
 Logprobs = dict[str, list[TokenLogprob]]
-# The name under which the mesh's own tools appear, as OpenAI names an MCP server.
-OWN_SERVER = "chatmesh"
 
 _INCOMPLETE = {
     Status.LENGTH: "max_output_tokens",
@@ -55,6 +54,7 @@ _REPEATED: JsonObject = {
     "top_logprobs": 0,
     "top_p": 1.0,
     "truncation": "disabled",
+    "user": None,
 }
 # What has no meaning here. The specification wants it all the same.
 _FIXED: JsonObject = {
@@ -62,7 +62,6 @@ _FIXED: JsonObject = {
     "frequency_penalty": 0.0,
     "presence_penalty": 0.0,
     "service_tier": "default",
-    "user": None,
 }
 
 

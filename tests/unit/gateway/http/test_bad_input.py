@@ -48,6 +48,7 @@ def _said(*parts: dict[str, Any]) -> dict[str, Any]:
     return {"role": "user", "content": list(parts)}
 
 
+OWN = {"type": "mcp", "server_label": "chatmesh"}
 WRONG = [
     (_chat(model=None), "model"),
     (_chat(model=7), "model"),
@@ -129,7 +130,32 @@ WRONG = [
     (_chat(top_logprobs=21), "top_logprobs"),
     (_chat(logit_bias={"CANARY": 1}), "logit_bias"),
     (_chat(logit_bias={"5": 101}), "logit_bias"),
-    (_chat(tools=[{"type": "CANARY"}]), "tools[0].type"),
+    (_chat(tools=[{"type": "mcp", "server_label": "CANARY"}]), "tools[0].server_label"),
+    (_chat(tools=[{**OWN, "require_approval": "CANARY"}]), "tools[0].require_approval"),
+    (_respond(tools=[{**OWN, "require_approval": "always"}]), "tools[0].require_approval"),
+    (
+        _respond(tools=[{**OWN, "require_approval": {"never": {"tool_names": ["clock"]}}}]),
+        "tools[0].require_approval",
+    ),
+    (
+        _respond(tools=[{**OWN, "allowed_tools": {"read_only": True}}]),
+        "tools[0].allowed_tools.read_only",
+    ),
+    (
+        _respond(tools=[{**OWN, "allowed_tools": {"tool_names": 5}}]),
+        "tools[0].allowed_tools.tool_names",
+    ),
+    (_respond(user="x" * 257), "user"),
+    (_chat(user=5), "user"),
+    (_chat(tool_choice="required"), "tool_choice"),
+    (_respond(tool_choice="required"), "tool_choice"),
+    (_respond(tool_choice={"type": "CANARY"}), "tool_choice"),
+    (_respond(tool_choice={"type": "mcp", "server_label": "chatmesh"}), "tool_choice"),
+    (_respond(input=[{"type": "item_reference", "id": "msg_1"}]), "input[0]"),
+    (
+        _respond(input=[{"type": "mcp_list_tools"}, {"type": "item_reference", "id": "m"}]),
+        "input[1]",
+    ),
     (_chat(tools=[{"type": "function", "function": {}}]), "tools[0].function.name"),
     (
         _chat(tools=[{"type": "function", "function": {"name": "CANARY !"}}]),

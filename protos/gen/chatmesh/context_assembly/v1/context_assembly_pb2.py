@@ -26,7 +26,7 @@ from chatmesh.conversation.v1 import conversation_pb2 as chatmesh_dot_conversati
 from chatmesh.shared.v1 import shared_pb2 as chatmesh_dot_shared_dot_v1_dot_shared__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3chatmesh/context_assembly/v1/context_assembly.proto\x12\x1c\x63hatmesh.context_assembly.v1\x1a+chatmesh/conversation/v1/conversation.proto\x1a\x1f\x63hatmesh/shared/v1/shared.proto\"\xca\x04\n\x0f\x41ssembleRequest\x12(\n\x05scope\x18\x01 \x01(\x0b\x32\x19.chatmesh.shared.v1.Scope\x12\x32\n\x05model\x18\x02 \x01(\x0b\x32#.chatmesh.context_assembly.v1.Model\x12\x11\n\tparent_id\x18\x03 \x01(\t\x12\x14\n\x0cinstructions\x18\x04 \x01(\t\x12\x1b\n\x13\x63ustom_instructions\x18\x05 \x01(\t\x12\'\n\x05tools\x18\x06 \x03(\x0b\x32\x18.chatmesh.shared.v1.Tool\x12-\n\x05input\x18\r \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Item\x12\x30\n\x08produced\x18\x0e \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Item\x12\x15\n\routput_tokens\x18\t \x01(\r\x12\x16\n\x0etruncate_input\x18\n \x01(\x08\x12\x38\n\x08memories\x18\x0b \x01(\x0b\x32&.chatmesh.context_assembly.v1.Memories\x12\\\n\x10template_options\x18\x0c \x03(\x0b\x32\x42.chatmesh.context_assembly.v1.AssembleRequest.TemplateOptionsEntry\x1a\x36\n\x14TemplateOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01J\x04\x08\x07\x10\x08J\x04\x08\x08\x10\t\"M\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x02 \x01(\r\x12\x12\n\nsummarises\x18\x03 \x01(\x08\x12\x0c\n\x04sees\x18\x04 \x01(\x08\"\x17\n\x08Memories\x12\x0b\n\x03ids\x18\x01 \x03(\t\"\xdc\x01\n\x10\x41ssembleResponse\x12\x12\n\nprompt_ids\x18\x02 \x03(\r\x12\x38\n\x08memories\x18\x03 \x01(\x0b\x32&.chatmesh.context_assembly.v1.Memories\x12\x33\n\x08pictures\x18\x04 \x03(\x0b\x32!.chatmesh.conversation.v1.Picture\x12\x15\n\rinherited_ids\x18\x05 \x01(\r\x12\x10\n\x08\x66\x61\x63t_ids\x18\x06 \x03(\t\x12\x16\n\x0e\x65rasures_known\x18\x07 \x01(\x04J\x04\x08\x01\x10\x02\"A\n\rRecordRequest\x12\x30\n\x04turn\x18\x01 \x01(\x0b\x32\".chatmesh.context_assembly.v1.Turn\"\x10\n\x0eRecordResponse\"\xd6\x02\n\x04Turn\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x05scope\x18\x02 \x01(\x0b\x32\x19.chatmesh.shared.v1.Scope\x12\x11\n\tparent_id\x18\x03 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x03\x12\x38\n\x08memories\x18\x07 \x01(\x0b\x32&.chatmesh.context_assembly.v1.Memories\x12\x10\n\x08\x64ocument\x18\x08 \x01(\t\x12-\n\x05input\x18\t \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Item\x12.\n\x06output\x18\n \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Item\x12\x37\n\x08kept_ids\x18\x0b \x01(\x0b\x32%.chatmesh.context_assembly.v1.KeptIdsJ\x04\x08\x05\x10\x06J\x04\x08\x06\x10\x07\"b\n\x07KeptIds\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tinherited\x18\x02 \x01(\r\x12\x0b\n\x03ids\x18\x03 \x03(\r\x12\x10\n\x08\x66\x61\x63t_ids\x18\x04 \x03(\t\x12\x16\n\x0e\x65rasures_known\x18\x05 \x01(\x04\"F\n\x0eGetTurnRequest\x12(\n\x05scope\x18\x01 \x01(\x0b\x32\x19.chatmesh.shared.v1.Scope\x12\n\n\x02id\x18\x02 \x01(\t\"C\n\x0fGetTurnResponse\x12\x30\n\x04turn\x18\x01 \x01(\x0b\x32\".chatmesh.context_assembly.v1.Turn\"I\n\x11\x44\x65leteTurnRequest\x12(\n\x05scope\x18\x01 \x01(\x0b\x32\x19.chatmesh.shared.v1.Scope\x12\n\n\x02id\x18\x02 \x01(\t\"\x14\n\x12\x44\x65leteTurnResponse2\xd0\x03\n\x16\x43ontextAssemblyService\x12n\n\x08\x41ssemble\x12-.chatmesh.context_assembly.v1.AssembleRequest\x1a..chatmesh.context_assembly.v1.AssembleResponse\"\x03\x90\x02\x01\x12h\n\x06Record\x12+.chatmesh.context_assembly.v1.RecordRequest\x1a,.chatmesh.context_assembly.v1.RecordResponse\"\x03\x90\x02\x02\x12k\n\x07GetTurn\x12,.chatmesh.context_assembly.v1.GetTurnRequest\x1a-.chatmesh.context_assembly.v1.GetTurnResponse\"\x03\x90\x02\x01\x12o\n\nDeleteTurn\x12/.chatmesh.context_assembly.v1.DeleteTurnRequest\x1a\x30.chatmesh.context_assembly.v1.DeleteTurnResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3chatmesh/context_assembly/v1/context_assembly.proto\x12\x1c\x63hatmesh.context_assembly.v1\x1a+chatmesh/conversation/v1/conversation.proto\x1a\x1f\x63hatmesh/shared/v1/shared.proto\"\xe0\x04\n\x0f\x41ssembleRequest\x12(\n\x05scope\x18\x01 \x01(\x0b\x32\x19.chatmesh.shared.v1.Scope\x12\x32\n\x05model\x18\x02 \x01(\x0b\x32#.chatmesh.context_assembly.v1.Model\x12\x11\n\tparent_id\x18\x03 \x01(\t\x12\x14\n\x0cinstructions\x18\x04 \x01(\t\x12\x1b\n\x13\x63ustom_instructions\x18\x05 \x01(\t\x12\'\n\x05tools\x18\x06 \x03(\x0b\x32\x18.chatmesh.shared.v1.Tool\x12-\n\x05input\x18\r \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Item\x12\x30\n\x08produced\x18\x0e \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Item\x12\x15\n\routput_tokens\x18\t \x01(\r\x12\x16\n\x0etruncate_input\x18\n \x01(\x08\x12\x38\n\x08memories\x18\x0b \x01(\x0b\x32&.chatmesh.context_assembly.v1.Memories\x12\\\n\x10template_options\x18\x0c \x03(\x0b\x32\x42.chatmesh.context_assembly.v1.AssembleRequest.TemplateOptionsEntry\x12\x14\n\x0creads_memory\x18\x0f \x01(\x08\x1a\x36\n\x14TemplateOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01J\x04\x08\x07\x10\x08J\x04\x08\x08\x10\t\"M\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x02 \x01(\r\x12\x12\n\nsummarises\x18\x03 \x01(\x08\x12\x0c\n\x04sees\x18\x04 \x01(\x08\"\x17\n\x08Memories\x12\x0b\n\x03ids\x18\x01 \x03(\t\"\xdc\x01\n\x10\x41ssembleResponse\x12\x12\n\nprompt_ids\x18\x02 \x03(\r\x12\x38\n\x08memories\x18\x03 \x01(\x0b\x32&.chatmesh.context_assembly.v1.Memories\x12\x33\n\x08pictures\x18\x04 \x03(\x0b\x32!.chatmesh.conversation.v1.Picture\x12\x15\n\rinherited_ids\x18\x05 \x01(\r\x12\x10\n\x08\x66\x61\x63t_ids\x18\x06 \x03(\t\x12\x16\n\x0e\x65rasures_known\x18\x07 \x01(\x04J\x04\x08\x01\x10\x02\"A\n\rRecordRequest\x12\x30\n\x04turn\x18\x01 \x01(\x0b\x32\".chatmesh.context_assembly.v1.Turn\"\x10\n\x0eRecordResponse\"\xd6\x02\n\x04Turn\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x05scope\x18\x02 \x01(\x0b\x32\x19.chatmesh.shared.v1.Scope\x12\x11\n\tparent_id\x18\x03 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x03\x12\x38\n\x08memories\x18\x07 \x01(\x0b\x32&.chatmesh.context_assembly.v1.Memories\x12\x10\n\x08\x64ocument\x18\x08 \x01(\t\x12-\n\x05input\x18\t \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Item\x12.\n\x06output\x18\n \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Item\x12\x37\n\x08kept_ids\x18\x0b \x01(\x0b\x32%.chatmesh.context_assembly.v1.KeptIdsJ\x04\x08\x05\x10\x06J\x04\x08\x06\x10\x07\"b\n\x07KeptIds\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tinherited\x18\x02 \x01(\r\x12\x0b\n\x03ids\x18\x03 \x03(\r\x12\x10\n\x08\x66\x61\x63t_ids\x18\x04 \x03(\t\x12\x16\n\x0e\x65rasures_known\x18\x05 \x01(\x04\"F\n\x0eGetTurnRequest\x12(\n\x05scope\x18\x01 \x01(\x0b\x32\x19.chatmesh.shared.v1.Scope\x12\n\n\x02id\x18\x02 \x01(\t\"C\n\x0fGetTurnResponse\x12\x30\n\x04turn\x18\x01 \x01(\x0b\x32\".chatmesh.context_assembly.v1.Turn\"I\n\x11\x44\x65leteTurnRequest\x12(\n\x05scope\x18\x01 \x01(\x0b\x32\x19.chatmesh.shared.v1.Scope\x12\n\n\x02id\x18\x02 \x01(\t\"\x14\n\x12\x44\x65leteTurnResponse2\xd0\x03\n\x16\x43ontextAssemblyService\x12n\n\x08\x41ssemble\x12-.chatmesh.context_assembly.v1.AssembleRequest\x1a..chatmesh.context_assembly.v1.AssembleResponse\"\x03\x90\x02\x01\x12h\n\x06Record\x12+.chatmesh.context_assembly.v1.RecordRequest\x1a,.chatmesh.context_assembly.v1.RecordResponse\"\x03\x90\x02\x02\x12k\n\x07GetTurn\x12,.chatmesh.context_assembly.v1.GetTurnRequest\x1a-.chatmesh.context_assembly.v1.GetTurnResponse\"\x03\x90\x02\x01\x12o\n\nDeleteTurn\x12/.chatmesh.context_assembly.v1.DeleteTurnRequest\x1a\x30.chatmesh.context_assembly.v1.DeleteTurnResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,31 +42,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTEXTASSEMBLYSERVICE'].methods_by_name['GetTurn']._loaded_options = None
   _globals['_CONTEXTASSEMBLYSERVICE'].methods_by_name['GetTurn']._serialized_options = b'\220\002\001'
   _globals['_ASSEMBLEREQUEST']._serialized_start=164
-  _globals['_ASSEMBLEREQUEST']._serialized_end=750
-  _globals['_ASSEMBLEREQUEST_TEMPLATEOPTIONSENTRY']._serialized_start=684
-  _globals['_ASSEMBLEREQUEST_TEMPLATEOPTIONSENTRY']._serialized_end=738
-  _globals['_MODEL']._serialized_start=752
-  _globals['_MODEL']._serialized_end=829
-  _globals['_MEMORIES']._serialized_start=831
-  _globals['_MEMORIES']._serialized_end=854
-  _globals['_ASSEMBLERESPONSE']._serialized_start=857
-  _globals['_ASSEMBLERESPONSE']._serialized_end=1077
-  _globals['_RECORDREQUEST']._serialized_start=1079
-  _globals['_RECORDREQUEST']._serialized_end=1144
-  _globals['_RECORDRESPONSE']._serialized_start=1146
-  _globals['_RECORDRESPONSE']._serialized_end=1162
-  _globals['_TURN']._serialized_start=1165
-  _globals['_TURN']._serialized_end=1507
-  _globals['_KEPTIDS']._serialized_start=1509
-  _globals['_KEPTIDS']._serialized_end=1607
-  _globals['_GETTURNREQUEST']._serialized_start=1609
-  _globals['_GETTURNREQUEST']._serialized_end=1679
-  _globals['_GETTURNRESPONSE']._serialized_start=1681
-  _globals['_GETTURNRESPONSE']._serialized_end=1748
-  _globals['_DELETETURNREQUEST']._serialized_start=1750
-  _globals['_DELETETURNREQUEST']._serialized_end=1823
-  _globals['_DELETETURNRESPONSE']._serialized_start=1825
-  _globals['_DELETETURNRESPONSE']._serialized_end=1845
-  _globals['_CONTEXTASSEMBLYSERVICE']._serialized_start=1848
-  _globals['_CONTEXTASSEMBLYSERVICE']._serialized_end=2312
+  _globals['_ASSEMBLEREQUEST']._serialized_end=772
+  _globals['_ASSEMBLEREQUEST_TEMPLATEOPTIONSENTRY']._serialized_start=706
+  _globals['_ASSEMBLEREQUEST_TEMPLATEOPTIONSENTRY']._serialized_end=760
+  _globals['_MODEL']._serialized_start=774
+  _globals['_MODEL']._serialized_end=851
+  _globals['_MEMORIES']._serialized_start=853
+  _globals['_MEMORIES']._serialized_end=876
+  _globals['_ASSEMBLERESPONSE']._serialized_start=879
+  _globals['_ASSEMBLERESPONSE']._serialized_end=1099
+  _globals['_RECORDREQUEST']._serialized_start=1101
+  _globals['_RECORDREQUEST']._serialized_end=1166
+  _globals['_RECORDRESPONSE']._serialized_start=1168
+  _globals['_RECORDRESPONSE']._serialized_end=1184
+  _globals['_TURN']._serialized_start=1187
+  _globals['_TURN']._serialized_end=1529
+  _globals['_KEPTIDS']._serialized_start=1531
+  _globals['_KEPTIDS']._serialized_end=1629
+  _globals['_GETTURNREQUEST']._serialized_start=1631
+  _globals['_GETTURNREQUEST']._serialized_end=1701
+  _globals['_GETTURNRESPONSE']._serialized_start=1703
+  _globals['_GETTURNRESPONSE']._serialized_end=1770
+  _globals['_DELETETURNREQUEST']._serialized_start=1772
+  _globals['_DELETETURNREQUEST']._serialized_end=1845
+  _globals['_DELETETURNRESPONSE']._serialized_start=1847
+  _globals['_DELETETURNRESPONSE']._serialized_end=1867
+  _globals['_CONTEXTASSEMBLYSERVICE']._serialized_start=1870
+  _globals['_CONTEXTASSEMBLYSERVICE']._serialized_end=2334
 # @@protoc_insertion_point(module_scope)

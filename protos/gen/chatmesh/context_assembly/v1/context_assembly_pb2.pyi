@@ -56,6 +56,7 @@ class AssembleRequest(_message.Message):
     TRUNCATE_INPUT_FIELD_NUMBER: _builtins.int
     MEMORIES_FIELD_NUMBER: _builtins.int
     TEMPLATE_OPTIONS_FIELD_NUMBER: _builtins.int
+    READS_MEMORY_FIELD_NUMBER: _builtins.int
     parent_id: _builtins.str
     """The turn that this one continues. Empty: none."""
     instructions: _builtins.str
@@ -66,6 +67,8 @@ class AssembleRequest(_message.Message):
     """Tokens to keep free for the reply."""
     truncate_input: _builtins.bool
     """Whether the request's own items may be dropped too, oldest first, instead of refused."""
+    reads_memory: _builtins.bool
+    """Whether what is remembered of the person may be read for this turn. Unset: memory is not asked."""
     @_builtins.property
     def scope(self) -> _shared_pb2.Scope: ...
     @_builtins.property
@@ -101,10 +104,11 @@ class AssembleRequest(_message.Message):
         truncate_input: _builtins.bool = ...,
         memories: Global___Memories | None = ...,
         template_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        reads_memory: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["memories", b"memories", "model", b"model", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom_instructions", b"custom_instructions", "input", b"input", "instructions", b"instructions", "memories", b"memories", "model", b"model", "output_tokens", b"output_tokens", "parent_id", b"parent_id", "produced", b"produced", "scope", b"scope", "template_options", b"template_options", "tools", b"tools", "truncate_input", b"truncate_input"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom_instructions", b"custom_instructions", "input", b"input", "instructions", b"instructions", "memories", b"memories", "model", b"model", "output_tokens", b"output_tokens", "parent_id", b"parent_id", "produced", b"produced", "reads_memory", b"reads_memory", "scope", b"scope", "template_options", b"template_options", "tools", b"tools", "truncate_input", b"truncate_input"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

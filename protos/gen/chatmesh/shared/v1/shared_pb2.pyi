@@ -105,12 +105,15 @@ class Tool(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
     STRICT_FIELD_NUMBER: _builtins.int
+    WRITES_MEMORY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     description: _builtins.str
     parameters: _builtins.str
     """A JSON Schema as JSON text."""
     strict: _builtins.bool
     """Whether the arguments must follow the schema to the letter (OpenAI's `strict`)."""
+    writes_memory: _builtins.bool
+    """Of the mesh's own tools: whether running it changes what is remembered of a person."""
     def __init__(
         self,
         *,
@@ -118,10 +121,11 @@ class Tool(_message.Message):
         description: _builtins.str = ...,
         parameters: _builtins.str = ...,
         strict: _builtins.bool = ...,
+        writes_memory: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "parameters", b"parameters", "strict", b"strict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "parameters", b"parameters", "strict", b"strict", "writes_memory", b"writes_memory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,6 +13,7 @@ from tests.fakes.mesh import Script, calls, finished, says
 from tests.unit.gateway.http.conftest import OpenSite, Site
 
 HELLO = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
+OWN = {"type": "mcp", "server_label": "chatmesh"}
 CITY = {
     "type": "function",
     "function": {"name": "city", "parameters": {"type": "object", "properties": {}}},
@@ -62,7 +63,7 @@ async def test_a_callers_function_is_streamed_with_its_id_first(site: OpenSite) 
 
 async def test_the_meshs_own_calls_show_as_nothing_but_the_answer(site: OpenSite) -> None:
     async with site(calls(("double", '{"n": 4}')), says("8")) as here:
-        got = await chunks(here)
+        got = await chunks(here, tools=[OWN])
     assert not any(c.choices[0].delta.tool_calls for c in got)
     assert "".join(c.choices[0].delta.content or "" for c in got) == "8"
 
@@ -152,7 +153,9 @@ async def test_leaving_stops_the_model(site: OpenSite, stream: bool) -> None:
 
 async def test_leaving_stops_the_tool(site: OpenSite) -> None:
     async with site(calls(("wait", "{}"))) as here:
-        asking = asyncio.create_task(here.http.post("/v1/chat/completions", json=HELLO, timeout=30))
+        asking = asyncio.create_task(
+            here.http.post("/v1/chat/completions", json={**HELLO, "tools": [OWN]}, timeout=30)
+        )
         await asyncio.wait_for(here.mesh.tools.started.wait(), 5)
         asking.cancel()
         await asyncio.wait_for(here.mesh.tools.cancelled.wait(), 5)

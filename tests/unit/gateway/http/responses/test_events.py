@@ -22,6 +22,7 @@ CITY: dict[str, Any] = {
     "name": "city",
     "parameters": {"type": "object", "properties": {}},
 }
+OWN: Any = {"type": "mcp", "server_label": "chatmesh"}
 # Every kind of event by its `type`.
 EVENTS = {
     get_args(kind.model_fields["type"].annotation)[0]: kind
@@ -70,7 +71,7 @@ async def test_a_stream_goes_through_every_stage_and_is_numbered(site: OpenSite)
 async def test_the_events_are_what_the_sdk_declares(site: OpenSite) -> None:
     scripts = (calls(("double", '{"n": 1}')), says("two", reasoning="hm"))
     async with site(*scripts) as here:
-        body = {"model": "demo", "input": "hello", "stream": True}
+        body = {"model": "demo", "input": "hello", "stream": True, "tools": [OWN]}
         got = await here.http.post("/v1/responses", json=body)
     lines = [line for line in got.text.splitlines() if line.startswith("data: {")]
     assert len(lines) > 10
@@ -97,7 +98,7 @@ async def test_snapshots_have_every_key_too(site: OpenSite) -> None:
 
 async def test_an_own_call_is_an_mcp_call_of_the_server_chatmesh(site: OpenSite) -> None:
     async with site(calls(("double", '{"n": 21}')), says("42")) as here:
-        events = await streamed(here)
+        events = await streamed(here, tools=[OWN])
     assert kinds(events)[2:8] == [
         "response.output_item.added",
         "response.mcp_call.in_progress",
@@ -138,7 +139,7 @@ async def test_reasoning_is_told_as_a_summary(site: OpenSite) -> None:
 async def test_what_was_answered_can_be_given_back_as_input(site: OpenSite) -> None:
     scripts = (calls(("double", '{"n": 1}')), says("2", reasoning="hm"), says("ok"))
     async with site(*scripts) as here, here.sdk() as client:
-        first = await client.responses.create(model="demo", input="a", store=False)
+        first = await client.responses.create(model="demo", input="a", store=False, tools=[OWN])
         again = [item.model_dump(exclude_none=True) for item in first.output]
         await client.responses.create(
             model="demo",
@@ -201,8 +202,31 @@ async def test_the_callers_choice_among_own_tools(site: OpenSite) -> None:
         assert [t.name for t in here.mesh.context.assemblies[0].tools] == ["double"]
 
 
-async def test_no_rounds_of_tools_when_none_are_allowed(site: OpenSite) -> None:
-    async with site(calls(("double", '{"n": 1}'))) as here:
-        events = await streamed(here, max_tool_calls=0)
-        assert not here.mesh.tools.ran
-    assert events[-1].response.incomplete_details.reason == "max_tool_calls"
+async def test_no_tools_where_no_call_is_allowed(site: OpenSite) -> None:
+    async with site(says("ok")) as here:
+        events = await streamed(here, tools=[OWN], max_tool_calls=0)
+        assert not here.mesh.context.assemblies[0].tools
+    assert events[-1].type == "response.completed"
+
+
+async def test_tools_that_are_not_here_are_repeated_whole(site: OpenSite) -> None:
+    sent: list[dict[str, Any]] = [
+        {"type": "custom", "name": "run", "description": "Run code"},
+        {"type": "namespace", "name": "n", "description": "N", "tools": [CITY]},
+        {**OWN, "allowed_tools": {"tool_names": ["double"]}},
+    ]
+    choice = {
+        "type": "allowed_tools",
+        "mode": "auto",
+        "tools": [{"type": "function", "name": "city"}],
+    }
+    async with site(says("ok")) as here:
+        body = {"model": "demo", "input": "a", "tools": sent, "tool_choice": choice, "user": "u1"}
+        got = (await here.http.post("/v1/responses", json=body)).json()
+    for echoed, given in zip(got["tools"], sent, strict=True):
+        assert set(given) <= set(echoed)
+        assert (echoed["type"], echoed.get("description")) == (
+            given["type"],
+            given.get("description"),
+        )
+    assert (got["tool_choice"], got["user"]) == (choice, "u1")

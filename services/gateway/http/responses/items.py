@@ -1,0 +1,283 @@
+"""The items that the input of a response may have."""
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, Tag, ValidationInfo, field_validator
+
+from services.gateway.http.fields import Body, member, tagged
+from services.gateway.http.parts import Content, filled, parts_of
+from services.gateway.http.tools import OWN_SERVER
+from services.shared.conversation import (
+    Call,
+    CallOutcome,
+    CallResult,
+    Compaction,
+    Item,
+    Message,
+    Phase,
+    Reasoning,
+    Role,
+    RunBy,
+    Text,
+    said,
+)
+from services.shared.ids import make_id
+
+
+class InputMessage(Body):
+    type: Literal["message"] = "message"
+    role: Literal["user", "assistant", "system", "developer"]
+    content: Content
+    phase: Literal["commentary", "final_answer"] | None = None
+    id: str | None = None
+
+    @field_validator("content")
+    @classmethod
+    def _some(cls, content: Content, known: ValidationInfo) -> Content:
+        """Only an assistant may have said nothing: it gives such messages back."""
+        return content if known.data.get("role") == "assistant" else filled(content)
+
+    def item(self) -> Item:
+        phase = Phase(self.phase or "") if self.role == "assistant" else Phase.UNSAID
+        item_id = self.id or make_id("msg")
+        return Message(item_id, Role(self.role), parts_of(self.content), phase)
+
+
+class InputFunctionCall(Body):
+    type: Literal["function_call"]
+    call_id: str
+    name: str
+    arguments: str
+    id: str | None = None
+
+    def item(self) -> Item:
+        return Call(self.id or make_id("fc"), self.call_id, self.name, self.arguments)
+
+
+class InputFunctionResult(Body):
+    type: Literal["function_call_output"]
+    call_id: str
+    output: Content
+    id: str | None = None
+
+    def item(self) -> Item:
+        return CallResult(self.id or make_id("fco"), self.call_id, parts_of(self.output))
+
+
+class InputRunCall(Body):
+    """A call that the mesh or a server ran in an earlier response, given back by the caller."""
+
+    type: Literal["mcp_call"]
+    id: str
+    server_label: str
+    name: str
+    arguments: str
+    output: str | None = None
+    error: Any = None
+
+    def item(self) -> Item:
+        error = (
+            self.error if self.error is None or isinstance(self.error, str) else _json(self.error)
+        )
+        text = self.output or error or ""
+        return Call(
+            self.id,
+            self.id,
+            self.name,
+            self.arguments,
+            run_by=RunBy.MESH if self.server_label == OWN_SERVER else RunBy.SERVER,
+            server_label=self.server_label,
+            outcome=CallOutcome((Text(text),), failed=error is not None),
+        )
+
+
+class InputCustomCall(Body):
+    """The model reads it as a call with one argument."""
+
+    type: Literal["custom_tool_call"]
+    call_id: str
+    name: str
+    input: str
+    id: str | None = None
+
+    def item(self) -> Item:
+        arguments = _json({"input": self.input})
+        return Call(self.id or make_id("fc"), self.call_id, self.name, arguments)
+
+
+class InputCustomResult(InputFunctionResult):
+    type: Literal["custom_tool_call_output"]  # type: ignore[assignment]
+
+
+class InputHostedCall(Body):
+    """A call of a tool that OpenAI runs, or that it has the caller run.
+
+    The model reads its words. What it brought may stand in it, or in an item of its own, which
+    then has its `call_id`.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str
+    id: str | None = None
+    call_id: str | None = None
+
+    def item(self) -> Item:
+        item_id = self.id or make_id("fc")
+        given = self.model_extra or {}
+        asked = {name: given[name] for name in given if name not in _NOT_ASKED}
+        brought = {name: given[name] for name in given if name in _BROUGHT and given[name]}
+        name = self.type.removesuffix("_call")
+        if self.call_id:
+            return Call(item_id, self.call_id, name, _json(asked))
+        outcome = CallOutcome((Text(_json(brought) if brought else "done"),))
+        return Call(item_id, item_id, name, _json(asked), RunBy.SERVER, outcome=outcome)
+
+
+class InputHostedResult(Body):
+    """What such a call brought, where the caller runs it; pictures are left out."""
+
+    type: str
+    call_id: str
+    output: Any = None
+    id: str | None = None
+
+    def item(self) -> Item:
+        output = self.output
+        if isinstance(output, dict):
+            output = {name: output[name] for name in output if name not in _PICTURES}
+        text = output if isinstance(output, str) else _json(output)
+        return CallResult(self.id or make_id("fco"), self.call_id, (Text(text),))
+
+
+class InputUnread(Body):
+    """What only clients and OpenAI tell each other. The model reads nothing of it."""
+
+    type: str
+
+
+class InputReference(Body):
+    """An item of a stored response, by its id alone."""
+
+    type: Literal["item_reference"]
+    id: str
+
+    def item(self) -> Item:
+        """Stands in the place of the stored one, until the turn finds that."""
+        return Message(self.id, Role.ASSISTANT, ())
+
+
+class Thought(Body):
+    """A paragraph of reasoning, or of its summary."""
+
+    text: str
+
+
+class InputReasoning(Body):
+    type: Literal["reasoning"]
+    id: str | None = None
+    summary: tuple[Thought, ...] = ()
+    content: tuple[Thought, ...] | None = None
+    encrypted_content: str | None = None
+
+    def item(self) -> Item:
+        """What the model reads again is the reasoning itself, or its summary where that is all."""
+        return Reasoning(
+            self.id or make_id("rs"),
+            text="\n".join(thought.text for thought in self.content or self.summary),
+            summary=tuple(thought.text for thought in self.summary),
+            opaque=self.encrypted_content or "",
+        )
+
+
+class InputCompaction(Body):
+    type: Literal["compaction"]
+    id: str | None = None
+    encrypted_content: str
+
+    def item(self) -> Item:
+        return Compaction(self.id or make_id("cmp"), opaque=self.encrypted_content)
+
+
+_HOSTED_CALLS = {
+    *("apply_patch_call", "code_interpreter_call", "computer_call", "file_search_call"),
+    *("image_generation_call", "local_shell_call", "shell_call", "tool_search_call"),
+    "web_search_call",
+}
+_HOSTED_RESULTS = {
+    *("apply_patch_call_output", "computer_call_output", "local_shell_call_output"),
+    *("shell_call_output", "tool_search_output"),
+}
+_UNREAD = {"mcp_approval_request", "mcp_approval_response", "mcp_list_tools"}
+# Of a hosted call, what it has brought, and what besides is no question.
+_BROUGHT = {"outputs", "output", "results"}
+_NOT_ASKED = {*_BROUGHT, "status", "result", "pending_safety_checks", "container_id"}
+_PICTURES = {"image_url", "file_id"}
+
+
+def _kind(value: Any) -> str:
+    kind = str(member("type")(value) or "message")
+    for name, kinds in (
+        ("hosted_call", _HOSTED_CALLS),
+        ("hosted_result", _HOSTED_RESULTS),
+        ("unread", _UNREAD),
+    ):
+        if kind in kinds:
+            return name
+    return kind
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+InputItem = Annotated[
+    Annotated[InputMessage, Tag("@message")]
+    | Annotated[InputFunctionCall, Tag("@function_call")]
+    | Annotated[InputFunctionResult, Tag("@function_call_output")]
+    | Annotated[InputCustomCall, Tag("@custom_tool_call")]
+    | Annotated[InputCustomResult, Tag("@custom_tool_call_output")]
+    | Annotated[InputRunCall, Tag("@mcp_call")]
+    | Annotated[InputHostedCall, Tag("@hosted_call")]
+    | Annotated[InputHostedResult, Tag("@hosted_result")]
+    | Annotated[InputUnread, Tag("@unread")]
+    | Annotated[InputReference, Tag("@item_reference")]
+    | Annotated[InputReasoning, Tag("@reasoning")]
+    | Annotated[InputCompaction, Tag("@compaction")],
+    tagged(
+        _kind,
+        "an item: message, function_call, function_call_output, item_reference, reasoning,"
+        " compaction, mcp_call, or one of a tool of OpenAI's",
+    ),
+]
+Input = Annotated[
+    Annotated[str, Tag("@text")]
+    | Annotated[list[InputItem], Field(min_length=1, max_length=2048), Tag("@items")],
+    tagged(
+        lambda value: {str: "text", list: "items"}.get(type(value)), "a string or a list of items"
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadInput:
+    """The items of an input as the turn has them."""
+
+    items: tuple[Item, ...]
+    # Of each item, its place in the caller's list.
+    places: tuple[int, ...]
+    # The places, among `items`, of those that are named by their ids alone.
+    references: tuple[int, ...]
+
+
+def read_input(given: str | list[InputItem]) -> ReadInput:
+    if isinstance(given, str):
+        return ReadInput((said(make_id("msg"), Role.USER, given),), (0,), ())
+    read = [(place, each) for place, each in enumerate(given) if not isinstance(each, InputUnread)]
+    return ReadInput(
+        tuple(each.item() for _, each in read),
+        tuple(place for place, _ in read),
+        tuple(n for n, (_, each) in enumerate(read) if isinstance(each, InputReference)),
+    )
