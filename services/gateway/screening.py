@@ -1,9 +1,15 @@
 """What a caller or a tool sends is read by moderation before the model reads it."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from services.gateway.api import Ask, InputBlocked, InvalidRequest
+from services.gateway.json_words import (
+    argument_words,
+    tool_words,
+    with_argument_words,
+    with_tool_words,
+)
 from services.moderation.api import Action, Direction, Moderation, TextTooLong, Verdict
 from services.shared.conversation import (
     Call,
@@ -16,9 +22,22 @@ from services.shared.conversation import (
     Text,
     text_of,
 )
+from services.shared.tools import Tool
 from services.tool_runner.api import Outcome
 
 _WITHHELD = "error: moderation withheld the tool's result"
+
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """A text of the ask that the model would read."""
+
+    text: str
+    # The ask with another text in its place.
+    put: Callable[[Ask, str], Ask]
+    # Whether a tool brought it: it is withheld where a caller's own words are refused, since it
+    # comes again with every later turn of the conversation.
+    brought: bool = False
 
 
 class Screening:
@@ -32,17 +51,18 @@ class Screening:
 
         Raises `InputBlocked`, and `InvalidRequest` for a text that is too long.
         """
-        texts = [ask.instructions, *map(_text, ask.input)]
-        wanted = [number for number, text in enumerate(texts) if text]
-        verdicts = await self._verdicts([texts[number] for number in wanted])
-        for number, verdict in zip(wanted, verdicts, strict=True):
-            if verdict.action is Action.BLOCK:
+        passages = [passage for passage in _passages(ask) if passage.text.strip()]
+        verdicts = await self._verdicts(passages)
+        for passage, verdict in zip(passages, verdicts, strict=True):
+            if verdict.action is Action.BLOCK and not passage.brought:
                 raise InputBlocked(
                     f"the input is blocked by the content policy ({verdict.category})",
                     category=verdict.category,
                 )
+            if verdict.action is Action.BLOCK:
+                ask = passage.put(ask, _WITHHELD)
             if verdict.action is Action.REWRITE:
-                ask = _rewritten(ask, number, verdict.text)
+                ask = passage.put(ask, verdict.text)
         return ask
 
     async def screen_outcome(self, outcome: Outcome) -> Outcome:
@@ -57,7 +77,8 @@ class Screening:
             return replace(outcome, parts=_with_text(outcome.parts, verdict.text))
         return outcome
 
-    async def _verdicts(self, texts: Sequence[str]) -> Sequence[Verdict]:
+    async def _verdicts(self, passages: Sequence[_Passage]) -> Sequence[Verdict]:
+        texts = [passage.text for passage in passages]
         try:
             return await self._moderation.screen(texts, Direction.INPUT)
         except TextTooLong as error:
@@ -66,24 +87,43 @@ class Screening:
             ) from None
 
 
-def _text(item: Item) -> str:
-    """What moderation reads of an item: all that a caller sends but what the assistant said."""
-    if isinstance(item, CallResult):
-        return item.text
-    if isinstance(item, Message) and item.role is not Role.ASSISTANT:
-        return item.text
-    if isinstance(item, Call) and item.outcome:
-        return item.outcome.text
-    return ""
+def _passages(ask: Ask) -> Iterator[_Passage]:
+    """All that a caller sends, but what the assistant said."""
+    yield _Passage(ask.instructions, lambda ask, text: replace(ask, instructions=text))
+    for number, tool in enumerate(ask.functions):
+        yield _Passage(tool_words(tool), _in_tool(number))
+    for number, item in enumerate(ask.input):
+        if isinstance(item, Message) and item.role is not Role.ASSISTANT:
+            yield _Passage(item.text, _in_item(number, _with_item_text))
+        if isinstance(item, CallResult):
+            yield _Passage(item.text, _in_item(number, _with_item_text), brought=True)
+        if isinstance(item, Call):
+            yield _Passage(argument_words(item.arguments), _in_item(number, _with_arguments))
+        if isinstance(item, Call) and item.outcome:
+            yield _Passage(item.outcome.text, _in_item(number, _with_item_text), brought=True)
 
 
-def _rewritten(ask: Ask, number: int, text: str) -> Ask:
-    """The ask with another text in place of its instructions, 0, or of an item, from 1 on."""
-    if not number:
-        return replace(ask, instructions=text)
-    items = list(ask.input)
-    items[number - 1] = _with_item_text(items[number - 1], text)
-    return replace(ask, input=tuple(items))
+def _in_tool(number: int) -> Callable[[Ask, str], Ask]:
+    def put(ask: Ask, text: str) -> Ask:
+        functions: list[Tool] = [*ask.functions]
+        functions[number] = with_tool_words(functions[number], text)
+        return replace(ask, functions=tuple(functions))
+
+    return put
+
+
+def _in_item(number: int, changed: Callable[[Item, str], Item]) -> Callable[[Ask, str], Ask]:
+    def put(ask: Ask, text: str) -> Ask:
+        items = [*ask.input]
+        items[number] = changed(items[number], text)
+        return replace(ask, input=tuple(items))
+
+    return put
+
+
+def _with_arguments(item: Item, text: str) -> Item:
+    assert isinstance(item, Call)
+    return replace(item, arguments=with_argument_words(item.arguments, text))
 
 
 def _with_item_text(item: Item, text: str) -> Item:
@@ -96,6 +136,11 @@ def _with_item_text(item: Item, text: str) -> Item:
 
 
 def _with_text(parts: Parts, text: str) -> Parts:
-    """One text in the place of all texts, and what cannot be read after it."""
+    """One text in the place of all texts, and what cannot be read after it.
+
+    What is withheld, is withheld whole.
+    """
+    if text == _WITHHELD:
+        return (Text(text),)
     others = (part for part in parts if not isinstance(part, Text | Refusal))
     return (Text(text), *others)

@@ -1,5 +1,6 @@
 """What a caller or a tool sends is read before the model reads it."""
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 
@@ -21,11 +22,20 @@ from services.shared.conversation import (
     Text,
     said,
 )
+from services.shared.tools import Tool
 from services.tool_runner.api import Failure, Outcome
 from tests.fakes.moderation import WordModeration
 
 PICTURE = Picture("image/png", b"png")
 HELLO = Ask("demo", (said("msg_0", Role.USER, "hello"),), instructions="Be kind.")
+
+
+CITY = Tool("city", "Find a city.", "{}")
+
+
+def described(text: str) -> Tool:
+    schema = {"type": "object", "properties": {"q": {"type": "string", "description": text}}}
+    return Tool("find", "Find.", json.dumps(schema))
 
 
 def asking(*items: Item) -> Ask:
@@ -43,8 +53,13 @@ async def test_what_is_harmless_stays_the_very_same_ask() -> None:
         asking(said("m", Role.USER, "a forbidden wish")),
         asking(said("m", Role.SYSTEM, "a forbidden wish")),
         asking(Message("m", Role.USER, (Text("harmless"), PICTURE, Text("a forbidden wish")))),
-        asking(CallResult("r", "c", (Text("a forbidden wish"),))),
-        asking(Call("i", "c", "f", "{}", RunBy.MESH, outcome=CallOutcome((Text("forbidden"),)))),
+        asking(Call("i", "c", "f", '{"wish": "a forbidden one"}')),
+        asking(Call("i", "c", "f", '{"wish": "a \\u0066orbidden one"}')),
+        asking(Call("i", "c", "f", '{"forbidden": 1')),
+        replace(HELLO, functions=(replace(CITY, description="a forbidden wish"),)),
+        replace(HELLO, functions=(CITY, described("a forbidden wish"))),
+        replace(HELLO, functions=(replace(CITY, parameters='{"enum": ["forbidden"]}'),)),
+        replace(HELLO, functions=(replace(CITY, parameters='{"properties": {"forbidden": {}}}'),)),
     ],
 )
 async def test_everything_that_a_caller_sends_may_be_blocked(ask: Ask) -> None:
@@ -58,6 +73,32 @@ async def test_what_the_assistant_said_is_not_read_again() -> None:
     ask = asking(said("m", Role.ASSISTANT, "forbidden"), Reasoning("r", "forbidden"), *HELLO.input)
     assert await Screening(moderation).screen(ask) is ask
     assert moderation.screened == ["Be kind.", "hello"]
+
+
+async def test_a_blocked_result_is_withheld_and_the_conversation_goes_on() -> None:
+    withheld = (Text("error: moderation withheld the tool's result"),)
+    own = Call("i", "c", "f", "{}", RunBy.MESH, outcome=CallOutcome((Text("forbidden"), PICTURE)))
+    ask = asking(CallResult("r", "c", (Text("a forbidden wish"), PICTURE)), own, *HELLO.input)
+    screened = await Screening(WordModeration()).screen(ask)
+    assert screened.input == (
+        CallResult("r", "c", withheld),
+        replace(own, outcome=CallOutcome(withheld)),
+        *HELLO.input,
+    )
+
+
+async def test_what_is_masked_in_a_tool_or_a_call_leaves_the_rest_as_it_was() -> None:
+    schema = '{"properties": {"q": {"type": "string", "description": "a\\nsecret city"}}}'
+    call = Call("i", "c", "city", '{"q": "my secret", "n": [1, "town"]}')
+    tool = replace(CITY, description="No secret.", parameters=schema)
+    screened = await Screening(WordModeration()).screen(
+        replace(asking(call), functions=(CITY, tool))
+    )
+    assert screened.input == (replace(call, arguments='{"q": "my [masked]", "n": [1, "town"]}'),)
+    assert screened.functions == (
+        CITY,
+        replace(tool, description="No [masked].", parameters=schema.replace("secret", "[masked]")),
+    )
 
 
 async def test_what_is_masked_stands_in_the_place_of_what_was_there() -> None:
