@@ -137,7 +137,8 @@ class LiveTurns:
             turn.task = asyncio.create_task(self._run(turn, held.pop_all()))
         if not ask.background:
             loop = asyncio.get_running_loop()
-            loop.call_later(self._bounds.joining_seconds, _stop_unread, turn)
+            # By its id: what the turn holds is let go when it ends, not when this comes.
+            loop.call_later(self._bounds.joining_seconds, self._stop_unread, response_id)
         return response_id
 
     async def read(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
@@ -268,6 +269,11 @@ class LiveTurns:
         await self._ledger.add([entry])
         turn.settled = True
 
+    def _stop_unread(self, response_id: str) -> None:
+        turn = self._live.get(response_id)
+        if turn and not turn.joined:
+            _stop(turn, TurnStopped(_LEFT))
+
     async def _left(self, turn: _LiveTurn, reader: object) -> None:
         del turn.readers[reader]
         turn.reader_moved.notify()
@@ -280,11 +286,6 @@ def _moved(turn: _LiveTurn, reader: object, taken: int) -> None:
     turn.readers[reader] = taken
     if waits:
         turn.reader_moved.notify()
-
-
-def _stop_unread(turn: _LiveTurn) -> None:
-    if not turn.joined:
-        _stop(turn, TurnStopped(_LEFT))
 
 
 async def _stopped(turn: _LiveTurn, why: MeshError) -> None:

@@ -51,11 +51,16 @@ class RecentIndexes:
 
     async def _fetched(self, scope: Scope) -> Index:
         fetch = self._fetches[scope] = object()
-        index = Index(await self._store.read(scope))
-        if self._fetches.get(scope) is fetch:
-            self.remove(scope)
-            self._hold(scope, index)
-        return index
+        try:
+            index = Index(await self._store.read(scope))
+            if self._fetches.get(scope) is fetch:
+                self._drop(scope)
+                self._hold(scope, index)
+            return index
+        finally:
+            # Also where the reading failed, or the caller left.
+            if self._fetches.get(scope) is fetch:
+                del self._fetches[scope]
 
     def _hold(self, scope: Scope, index: Index) -> None:
         self._indexes[scope] = index

@@ -1,6 +1,7 @@
 """However and wherever a turn ends: its place is given back, its bill is written, all is idle."""
 
 import asyncio
+import gc
 from dataclasses import replace
 from itertools import count
 
@@ -8,6 +9,7 @@ import pytest
 
 from services.gateway.api import Ask, Completed, Failed, OwnTools, TurnEvent
 from services.gateway.guard import OutputModeration
+from services.gateway.reply import TurnProgress
 from services.inference.api import Piece, QueueFull
 from services.shared.conversation import Role, said
 from services.shared.errors import Unavailable
@@ -143,3 +145,13 @@ async def test_a_turn_of_too_many_events_keeps_what_was_shown_and_runs_no_tool()
         (kept,) = mesh.context.recorded
         assert kept.output == (item,)
         assert mesh.inference.aborted == 1
+
+
+async def test_a_turn_that_has_ended_is_held_by_nothing() -> None:
+    """Not even by the timer that would have stopped it if nobody had come to read it."""
+    async with surroundings(says("It is 4.")) as mesh:
+        events = await read(mesh, HELLO)
+        assert isinstance(completed := events[-1], Completed)
+        gc.collect()
+        turns = [each for each in gc.get_objects() if isinstance(each, TurnProgress)]
+        assert completed.response.id not in {each.response_id for each in turns}

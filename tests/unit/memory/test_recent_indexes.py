@@ -77,3 +77,18 @@ async def test_does_not_hold_what_was_erased_while_it_was_being_read() -> None:
     store.released.set()
     await reading
     assert ANN not in indexes
+
+
+async def test_a_reading_whose_caller_left_is_not_kept() -> None:
+    store = SlowStore()
+    await fill(store, ANN, ["a"])
+    indexes = RecentIndexes(store, max_facts=10)
+    store.released.clear()
+    reading = asyncio.create_task(indexes.index(ANN))
+    await asyncio.wait_for(store.reading.wait(), 5)
+    reading.cancel()
+    await asyncio.wait([reading])
+    assert indexes._fetches == {}
+    store.released.set()
+    assert len(await indexes.index(ANN)) == 1
+    assert indexes._fetches == {}
