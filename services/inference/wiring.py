@@ -84,6 +84,7 @@ async def ended_by(guard: Coroutine[Any, Any, Never]) -> AsyncIterator[None]:
     finally:
         task.remove_done_callback(end)
         task.cancel()
+        await asyncio.wait([task])
 
 
 SERVICE = Service("inference", InferenceConfig, build)

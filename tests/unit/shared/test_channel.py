@@ -242,3 +242,18 @@ async def test_nobody_is_patient_with_what_a_replica_says_itself() -> None:
             with pytest.raises(Unavailable, match="the model"):
                 await screened(ModerationClient(channel, timeout=20))
     assert relaying.asked == 1
+
+
+async def test_a_channel_that_was_replaced_is_closed_with_the_others() -> None:
+    growth: asyncio.Queue[Grown] = asyncio.Queue()
+    async with served(PassesAll()) as first, served(PassesAll()) as second:
+        peers = Peers([Peer(f"127.0.0.1:{first}")])
+        async with MeshChannel(peers, SERVICE) as channel, in_background(channel.follow):
+            before = channel.current.channel
+            watching = ModerationClient(channel, timeout=20).watch(grown(growth))
+            growth.put_nowait(Grown("a", final=False))
+            await anext(watching)
+            await became(channel, peers, [Peer(f"127.0.0.1:{second}")])
+            assert before.get_state() is not grpc.ChannelConnectivity.SHUTDOWN
+        assert before.get_state() is grpc.ChannelConnectivity.SHUTDOWN
+        await watching.aclose()
