@@ -8,12 +8,15 @@ from typing import Any
 
 import grpc
 import httpx
+import openai
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.gateway.api import Ask, Completed
 from services.gateway.client import GatewayClient
+from services.gateway.ports import AccountKind
+from services.gateway.wiring import open_key_issuer
 from services.shared.conversation import Role, said
 from tests.fakes.inference import Script
 from tests.mesh.conftest import OWN, Running, call
@@ -181,3 +184,21 @@ async def test_a_reader_of_one_byte_at_a_time_gets_everything(running: Running) 
     chunks = [json.loads(event) for event in events]
     text = "".join(c["delta"].get("content") or "" for ch in chunks for c in ch["choices"])
     assert text == reply.strip() or text == reply
+
+
+async def test_a_revoked_key_is_refused_and_its_streams_are_cut(running: Running) -> None:
+    key = await running.make_key("mallory", AccountKind.PERSONAL)
+    running.play.when("never ends for mallory", Script("word " * 200, hold_after=20))
+    stream = await running.sdk(key).responses.create(
+        model=running.model, input="never ends for mallory", stream=True
+    )
+    await anext(stream)
+    async with open_key_issuer(running.config) as issuer:
+        await issuer.revoke(key)
+    async with asyncio.timeout(5):
+        last = [event async for event in stream][-1]
+    assert "this API key was revoked" in last.model_dump_json()
+    async with asyncio.timeout(5):
+        await running.backend.idle.wait()
+    with pytest.raises(openai.AuthenticationError):
+        await running.sdk(key).models.list()

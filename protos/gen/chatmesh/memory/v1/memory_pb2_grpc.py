@@ -127,7 +127,8 @@ class MemoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Erase(self, request, context):
-        """Erases everything kept for the scope, embeddings and indexes included, before it returns.
+        """Erases everything kept for the scope, embeddings and indexes included: when it returns, nobody reads it any more, and within
+        MEMORY_ERASED_WITHIN_SECONDS it is gone from the store's file.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

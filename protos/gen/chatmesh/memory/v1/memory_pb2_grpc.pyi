@@ -50,7 +50,9 @@ class MemoryServiceStub:
     for a user without facts.
     """
     Erase: _grpc.UnaryUnaryMultiCallable[_memory_pb2.EraseRequest, _memory_pb2.EraseResponse]
-    """Erases everything kept for the scope, embeddings and indexes included, before it returns."""
+    """Erases everything kept for the scope, embeddings and indexes included: when it returns, nobody reads it any more, and within
+    MEMORY_ERASED_WITHIN_SECONDS it is gone from the store's file.
+    """
     WatchErased: _grpc.UnaryStreamMultiCallable[_memory_pb2.WatchErasedRequest, _memory_pb2.WatchErasedResponse]
     """For context-assembly: every erasure after a number, first those that are over, then each as it happens; it never ends. What others
     keep of an erased or changed fact's words is theirs to erase. Numbers ascend, and stay the same over restarts.
@@ -78,7 +80,9 @@ class MemoryServiceAsyncStub(MemoryServiceStub):
     for a user without facts.
     """
     Erase: _aio.UnaryUnaryMultiCallable[_memory_pb2.EraseRequest, _memory_pb2.EraseResponse]  # type: ignore[assignment]
-    """Erases everything kept for the scope, embeddings and indexes included, before it returns."""
+    """Erases everything kept for the scope, embeddings and indexes included: when it returns, nobody reads it any more, and within
+    MEMORY_ERASED_WITHIN_SECONDS it is gone from the store's file.
+    """
     WatchErased: _aio.UnaryStreamMultiCallable[_memory_pb2.WatchErasedRequest, _memory_pb2.WatchErasedResponse]  # type: ignore[assignment]
     """For context-assembly: every erasure after a number, first those that are over, then each as it happens; it never ends. What others
     keep of an erased or changed fact's words is theirs to erase. Numbers ascend, and stay the same over restarts.
@@ -145,7 +149,9 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_pb2.EraseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_memory_pb2.EraseResponse, _abc.Awaitable[_memory_pb2.EraseResponse]]:
-        """Erases everything kept for the scope, embeddings and indexes included, before it returns."""
+        """Erases everything kept for the scope, embeddings and indexes included: when it returns, nobody reads it any more, and within
+        MEMORY_ERASED_WITHIN_SECONDS it is gone from the store's file.
+        """
 
     @_abc_1.abstractmethod
     def WatchErased(
