@@ -197,6 +197,12 @@ _OURS = {
 }
 
 
+def _older(value: Any) -> Any:
+    if value and value not in ("none", "auto"):
+        raise ValueError("is not supported: use `tools` and `tool_choice`")
+    return value
+
+
 class StreamOptions(Body):
     include_usage: bool = False
 
@@ -237,6 +243,8 @@ class ChatCompletionRequest(TurnRequest):
     user: SafetyIdentifier | None = None
     store: bool | None = False
     chat_template_kwargs: dict[str, Any] | None = None
+    functions: Annotated[Any, AfterValidator(_older)] = None
+    function_call: Annotated[Any, AfterValidator(_older)] = None
 
     def ask(self) -> Ask:
         asked = self._asked_tools()

@@ -94,7 +94,9 @@ class ResponsesPresenter:
     def _failed(self, event: Failed) -> list[JsonObject]:
         told = failure(event.error())
         error = {"code": told.code or "server_error", "message": told.message}
-        failed = {**self._begun, "status": "failed", "error": error}
+        # Of a response that failed, OpenAI has but one code for whatever is the server's fault.
+        code = "server_error" if told.type == "server_error" else error["code"]
+        failed = {**self._begun, "status": "failed", "error": {**error, "code": code}}
         return [
             self._event("error", **error, param=told.param),
             self._event("response.failed", response=failed),

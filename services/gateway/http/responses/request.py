@@ -154,6 +154,8 @@ class ResponseRequest(TurnRequest):
     prompt_cache_key: str | None = None
     background: Annotated[bool | None, AfterValidator(_not_yet)] = None
     conversation: Annotated[Any, AfterValidator(_not_yet)] = None
+    prompt: Annotated[Any, AfterValidator(_not_yet)] = None
+    context_management: Annotated[Any, AfterValidator(_not_yet)] = None
 
     def ask(self) -> Ask:
         wanted = self.text.format if self.text else None

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -230,6 +231,10 @@ WRONG = [
     (_respond(metadata={"k": 5}), "metadata.k"),
     (_respond(background=True), "background"),
     (_respond(conversation="conv_1"), "conversation"),
+    (_respond(prompt={"id": "pmpt_1"}), "prompt"),
+    (_respond(context_management=[{"type": "compaction"}]), "context_management"),
+    (_chat(functions=[{"name": "f"}]), "functions"),
+    (_chat(function_call={"name": "f"}), "function_call"),
     (_respond(max_output_tokens=0), "max_output_tokens"),
     (_respond(previous_response_id="resp_none"), "previous_response_id"),
     (_respond(model="CANARY"), "model"),
@@ -288,11 +293,34 @@ async def test_nul_and_every_other_character_pass(site: OpenSite) -> None:
     assert got.status_code == 200
 
 
-async def test_a_schema_of_forty_levels_passes(site: OpenSite) -> None:
-    async with site(says("ok")) as here:
-        body = {**CHAT, "response_format": _format(_nested(40))}
-        got = await here.http.post("/v1/chat/completions", json=body)
-    assert got.status_code == 200, got.text
+NESTINGS: dict[str, Callable[[object], object]] = {
+    "properties": lambda inner: {"type": "object", "properties": {"x": inner}},
+    "items": lambda inner: {"items": inner},
+    "not": lambda inner: {"not": inner},
+    "allOf": lambda inner: {"allOf": [inner]},
+    "enum": lambda inner: {"enum": [inner]},
+    "patternProperties": lambda inner: {"patternProperties": {"x": {"if": inner, "then": inner}}},
+}
+
+
+@pytest.mark.parametrize("nesting", NESTINGS)
+async def test_the_deepest_schema_is_read_or_refused_by_its_field(
+    site: OpenSite, nesting: str
+) -> None:
+    """Whatever it is made of; a little more is refused."""
+    statuses = []
+    for levels in range(20, 110, 8):
+        schema: Any = {}
+        for _ in range(levels if nesting != "patternProperties" else min(levels, 20) // 2):
+            schema = NESTINGS[nesting](schema)
+        async with site(says("ok")) as here:
+            body = {**CHAT, "response_format": _format(schema)}
+            got = await here.http.post("/v1/chat/completions", json=body)
+        statuses.append(got.status_code)
+        if got.status_code != 200:
+            assert got.json()["error"]["param"].startswith("response_format"), got.text
+    assert statuses[0] == 200
+    assert set(statuses) <= {200, 400}
 
 
 async def test_many_messages_pass(site: OpenSite) -> None:

@@ -184,7 +184,8 @@ async def test_a_failure_in_the_stream_is_an_error_and_a_failed_response(site: O
         events = await streamed(here)
     assert [event.type for event in events[-2:]] == ["error", "response.failed"]
     failed = events[-1].response
-    assert (failed.status, failed.error.code) == ("failed", "service_unavailable")
+    assert (failed.status, failed.error.code) == ("failed", "server_error")
+    assert events[-2].code == "service_unavailable"
 
 
 async def test_an_incomplete_response_says_why(site: OpenSite) -> None:

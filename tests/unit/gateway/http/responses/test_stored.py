@@ -1,6 +1,7 @@
 """What was stored of a response, over the official SDK."""
 
 from dataclasses import replace
+from typing import Any
 
 import openai
 import pytest
@@ -63,7 +64,7 @@ async def test_a_response_under_way_is_streamed_to_its_end(site: OpenSite) -> No
     script = replace(says("one two three", "four"), pause_before=1)
     async with site(script, mode=OutputModeration.OFF) as here, here.sdk() as client:
         first = await client.responses.create(model="demo", input="a", store=False, stream=True)
-        begun = await anext(first)
+        begun: Any = await anext(first)
         again = await client.responses.retrieve(begun.response.id, stream=True)
         script.go_on.set()
         theirs, ours = [e async for e in first], [e async for e in again]
