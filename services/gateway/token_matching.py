@@ -1,10 +1,14 @@
 """Which of the model's tokens a shown text is made of."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 from services.inference.api import TokenLogprob
+
+# Some tokenizers leave it out where they decode a token alone: it is put back.
+_BLANK = " "
 
 
 class TokenMatcher:
@@ -56,25 +60,39 @@ class TokenMatcher:
         if not count:
             return []
         token = self._waiting[count - 1].token
-        if not self._begun.startswith(token):
-            self._lost = not token.startswith(self._begun)
+        if not _agree(self._begun, token):
+            blanks = len(self._begun) - len(self._begun.lstrip(_BLANK))
+            token = _BLANK * blanks + token
+        self._lost = not _agree(self._begun, token)
+        if self._lost or len(token) > len(self._begun):
             return []
         self._begun = self._begun[len(token) :]
-        return [self._waiting.popleft() for _ in range(count)]
+        *before, last = [self._waiting.popleft() for _ in range(count)]
+        return [*before, replace(last, token=token)]
 
     def _skip_to(self, text: str) -> None:
         """Drops the tokens before the first one from which on they say `text`."""
-        starts: dict[int, int] = {}
-        for number, start in enumerate(
-            accumulate((len(t.token) for t in self._waiting), initial=0)
-        ):
-            starts.setdefault(start, number)
-        written = "".join(each.token for each in self._waiting)
-        at = written.find(text)
-        while at >= 0 and at not in starts:
-            at = written.find(text, at + 1)
-        if at < 0:
-            self._lost = True
-            return
-        for _ in range(starts[at]):
+        texts = [each.token for each in self._waiting]
+        place = _place(texts, text)
+        if place is None:
+            bare = [token.replace(_BLANK, "") for token in texts]
+            place = _place(bare, text.replace(_BLANK, ""))
+        self._lost = place is None
+        for _ in range(place or 0):
             self._waiting.popleft()
+
+
+def _agree(shown: str, token: str) -> bool:
+    return shown.startswith(token) or token.startswith(shown)
+
+
+def _place(tokens: Sequence[str], text: str) -> int | None:
+    """The number of the first token from which on they say `text`."""
+    starts: dict[int, int] = {}
+    for number, start in enumerate(accumulate(map(len, tokens), initial=0)):
+        starts.setdefault(start, number)
+    written = "".join(tokens)
+    at = written.find(text)
+    while at >= 0 and at not in starts:
+        at = written.find(text, at + 1)
+    return None if at < 0 else starts[at]

@@ -63,3 +63,10 @@ def test_a_text_that_the_tokens_do_not_say_has_none() -> None:
 def test_a_text_begins_with_a_token() -> None:
     assert spelled(matcher("nob", "ob", "b").shown("b")) == ["b"]
     assert matcher("nob").shown("ob") == ()
+
+
+def test_a_blank_that_is_left_out_of_single_tokens_is_put_back() -> None:
+    made = matcher("</think>", "one", "two", ".", "\n", "   ", " x")
+    assert spelled(made.shown("one t")) == ["one"]
+    assert spelled(made.shown("wo .")) == [" two", " ."]
+    assert spelled(made.shown("\n    x")) == ["\n", "   ", " x"]
