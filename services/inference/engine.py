@@ -145,11 +145,13 @@ class Engine(Generic[Request]):
         self._refuse_model(generation)
         if self._dead or not self._backend.alive:
             raise EngineDead(f"the engine of {self._card.id} is dead")
-        if not 0 < len(generation.prompt_ids) < self._card.context_tokens:
+        tokens, window = len(generation.prompt_ids), self._card.context_tokens
+        if not 0 < tokens < window:
             raise UnsupportedParameter(
-                f"the prompt has {len(generation.prompt_ids)} tokens; the model's window of "
-                f"{self._card.context_tokens} must hold at least one and leave one for the output",
+                f"This model's maximum context length is {window} tokens. However, the prompt has "
+                f"{tokens}: there must be one, and one must be left for the output",
                 param="prompt_ids",
+                code="context_length_exceeded",
             )
         if generation.pictures and not self._card.sees:
             raise UnsupportedParameter(f"{self._card.id} cannot look at pictures", param="pictures")

@@ -297,7 +297,7 @@ async def test_a_prompt_that_leaves_no_room_is_refused(serve: Serve, length: int
     asked = replace(served.asks("hello"), prompt_ids=[5] * length)
     with pytest.raises(UnsupportedParameter) as caught:
         await served.collect(asked)
-    assert caught.value.details == {"param": "prompt_ids"}
+    assert caught.value.details == {"param": "prompt_ids", "code": "context_length_exceeded"}
 
 
 async def test_leaving_aborts_the_generation(serve: Serve) -> None:

@@ -53,9 +53,10 @@ async def prompt_with_pictures(
     assert made["type"] == "multimodal"
     if (tokens := len(made["prompt_token_ids"])) >= window_tokens:
         raise UnsupportedParameter(
-            f"with its pictures the prompt has {tokens} tokens; the model's window of"
-            f" {window_tokens} must leave one for the output",
+            f"This model's maximum context length is {window_tokens} tokens. However, with its"
+            f" pictures the prompt has {tokens} tokens, and one must be left for the output",
             param="pictures",
+            code="context_length_exceeded",
         )
     return made
 

@@ -162,7 +162,7 @@ async def test_what_the_processor_refuses_is_told_in_our_words(
 async def test_pictures_that_leave_no_room_are_refused(length: int) -> None:
     with pytest.raises(UnsupportedParameter, match=f"{length + 2} tokens") as caught:
         await made(Renderer(), ids=[9] * length)
-    assert caught.value.details == {"param": "pictures"}
+    assert caught.value.details == {"param": "pictures", "code": "context_length_exceeded"}
 
 
 async def test_pictures_that_leave_room_for_a_token_are_taken() -> None:
