@@ -1,7 +1,7 @@
 """Routes that are denied to whoever shows no valid key."""
 
 import re
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
@@ -13,10 +13,7 @@ from starlette.responses import Response
 from services.gateway.front import Front, KeySession
 from services.gateway.http.errors import FieldRefused
 from services.gateway.keys import bearer
-
-# A schema may be half as deep, as each of its levels is two of JSON's. Python's own readers of JSON
-# and of schemas give up beyond a few hundred.
-_MOST_LEVELS = 100
+from services.shared.nesting import MOST_LEVELS, too_deep
 
 
 class StrictRequest(Request):
@@ -28,25 +25,11 @@ class StrictRequest(Request):
         body = await self.body()
         read = orjson.loads(body)
         # Counting brackets is cheap, and tells of nearly all bodies that they are not deep.
-        if isinstance(read, dict) and body.count(b"[") + body.count(b"{") > _MOST_LEVELS:
+        if isinstance(read, dict) and body.count(b"[") + body.count(b"{") > MOST_LEVELS:
             for name, value in read.items():
-                if _deeper(value, _MOST_LEVELS):
-                    raise FieldRefused(name, f"is nested more than {_MOST_LEVELS} levels deep")
+                if too_deep(value):
+                    raise FieldRefused(name, f"is nested more than {MOST_LEVELS} levels deep")
         return read
-
-
-def _deeper(value: Any, levels: int) -> bool:
-    level = [value]
-    for _ in range(levels):
-        level = [inner for outer in level for inner in _inside(outer)]
-    return bool(level)
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    """What an object or a list holds."""
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 class GuardedRoute(APIRoute):

@@ -18,6 +18,7 @@ from services.inference.api import (
     Sampling,
     UnsupportedParameter,
 )
+from services.shared.nesting import too_deep
 from services.shared.tools import Tool, ToolChoice, ToolMode
 
 # vLLM turns a format into a grammar while all others wait. For one of this length it needs 20 ms.
@@ -189,4 +190,6 @@ def _json_object(text: str, param: str) -> dict[str, Any]:
         value = None
     if not isinstance(value, dict):
         raise UnsupportedParameter(f"{param} must hold a JSON object", param=param)
+    if too_deep(value):
+        raise UnsupportedParameter(f"{param} is nested too deeply", param=param)
     return value

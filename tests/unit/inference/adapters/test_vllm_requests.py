@@ -90,6 +90,11 @@ def test_every_choice_of_tools_arrives(made: Made, mode: ToolMode) -> None:
     assert (choice if isinstance(choice, str) else "named") == mode.value
 
 
+def _items(levels: int) -> str:
+    """A schema of lists in lists."""
+    return '{"items": ' * levels + "{}" + "}" * levels
+
+
 REFUSED: dict[str, tuple[str, Generation]] = {
     "hot": ("temperature", replace(PLAIN, sampling=Sampling(temperature=9))),
     "top_p": ("top_p", replace(PLAIN, sampling=Sampling(top_p=0))),
@@ -116,6 +121,14 @@ REFUSED: dict[str, tuple[str, Generation]] = {
     "broken schema": (
         "format",
         replace(PLAIN, format=OutputFormat(FormatKind.JSON_SCHEMA, CANARY)),
+    ),
+    "deep schema": (
+        "format",
+        replace(PLAIN, format=OutputFormat(FormatKind.JSON_SCHEMA, _items(120))),
+    ),
+    "deep tool": (
+        "tools",
+        replace(PLAIN, calling=Calling((replace(WEATHER, parameters=_items(120)),))),
     ),
     "endless schema": (
         "format",

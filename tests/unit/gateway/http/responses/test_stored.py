@@ -71,6 +71,24 @@ async def test_a_response_under_way_is_streamed_to_its_end(site: OpenSite) -> No
         assert ours == [begun, *theirs]
 
 
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"stream": "CANARY"}, "stream"),
+        ({"stream": "true", "starting_after": -1}, "starting_after"),
+        ({"stream": "true", "starting_after": 2**40}, "starting_after"),
+        ({"stream": "true", "starting_after": "CANARY"}, "starting_after"),
+    ],
+)
+async def test_a_wrong_query_is_named(
+    site: OpenSite, query: dict[str, str | int], param: str
+) -> None:
+    async with site() as here:
+        got = await here.http.get("/v1/responses/resp_1", params=query)
+    assert (got.status_code, got.json()["error"]["param"]) == (400, param)
+    assert "CANARY" not in got.text
+
+
 async def test_what_is_erased_or_was_not_stored_is_not_streamed(site: OpenSite) -> None:
     async with site(says("one"), says("two")) as here, here.sdk() as client:
         erased = await client.responses.create(model="demo", input="a")
