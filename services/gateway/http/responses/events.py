@@ -20,6 +20,7 @@ from services.gateway.http.presenting import JsonObject
 from services.gateway.http.responses.resources import (
     Logprobs,
     begun,
+    in_namespace,
     is_run,
     item_resource,
     logprob_resources,
@@ -40,6 +41,7 @@ class ResponsesPresenter:
     def __init__(self) -> None:
         # The response as it began.
         self._begun: JsonObject = {}
+        self._echo = ""
         # The `sequence_number` of the next event: from 0 without gaps.
         self._number = 0
         # Output index of every item, in the order in which they began.
@@ -85,7 +87,7 @@ class ResponsesPresenter:
         raise AssertionError("a turn that did not fail ends with Completed")
 
     def _started(self, event: Started) -> list[JsonObject]:
-        self._begun = begun(event)
+        self._begun, self._echo = begun(event), event.echo
         return [
             self._event(f"response.{stage}", response=self._begun)
             for stage in ("created", "in_progress")
@@ -139,7 +141,7 @@ class ResponsesPresenter:
         if item.id in self._places:
             return []
         place = self._places[item.id] = len(self._places)
-        shown = item_resource(item, "in_progress")
+        shown = in_namespace(item_resource(item, "in_progress"), self._echo)
         events = [self._event("response.output_item.added", output_index=place, item=shown)]
         if isinstance(item, Message):
             part = text_resource("")
@@ -162,7 +164,7 @@ class ResponsesPresenter:
         if item is None:
             return []
         logprobs = self._logprobs.get(item.id, ())
-        shown = item_resource(item, status, logprobs=logprobs)
+        shown = in_namespace(item_resource(item, status, logprobs=logprobs), self._echo)
         done = {"output_index": self._places[item.id], "item": shown}
         # Half of a call's arguments are not announced as done: clients read them as JSON.
         half = isinstance(item, Call) and status == "incomplete"

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Tag
@@ -202,6 +202,7 @@ class ResponseRequest(TurnRequest):
             "max_output_tokens": self.max_output_tokens,
             "max_tool_calls": self.max_tool_calls,
             "metadata": self.metadata,
+            "namespaces": self._namespaces() or None,
             "parallel_tool_calls": self.parallel_tool_calls,
             "prompt_cache_key": self.prompt_cache_key,
             "reasoning": self.reasoning and self.reasoning.model_dump(),
@@ -219,14 +220,38 @@ class ResponseRequest(TurnRequest):
         return {name: value for name, value in fields.items() if value is not None}
 
     def _asked_tools(self) -> AskedTools:
-        functions: list[Function] = []
-        for tool in self.tools or ():
-            if isinstance(tool, ResponsesFunctionTool):
-                functions.append(tool)
-            if isinstance(tool, NamespaceTool):
-                functions += tool.functions
+        functions = [
+            given.model_copy(update={"name": name})
+            for name, (_, given) in self._functions().items()
+        ]
         servers = [tool for tool in self.tools or () if isinstance(tool, OwnServerTool)]
         return asked_tools(functions, servers, self.tool_choice)
+
+    def _functions(self) -> Mapping[str, tuple[str, Function]]:
+        """The functions by the names under which they are offered, each with its namespace.
+
+        A name that is taken already is offered with its namespace's before it.
+        """
+        offered: dict[str, tuple[str, Function]] = {}
+        for tool in self.tools or ():
+            if isinstance(tool, ResponsesFunctionTool):
+                offered[tool.name] = ("", tool)
+        for space in self.tools or ():
+            if not isinstance(space, NamespaceTool):
+                continue
+            for function in space.functions:
+                taken = function.name in offered
+                name = f"{space.name}__{function.name}" if taken else function.name
+                offered[name] = (space.name, function)
+        return offered
+
+    def _namespaces(self) -> dict[str, list[str]]:
+        """Of functions in a namespace, by the name that the model calls: namespace and name."""
+        return {
+            name: [namespace, function.name]
+            for name, (namespace, function) in self._functions().items()
+            if namespace
+        }
 
     def _top_logprobs(self) -> int | None:
         wanted = "message.output_text.logprobs" in (self.include or ())

@@ -91,10 +91,7 @@ def resource(response: Response, logprobs: Logprobs | None = None) -> JsonObject
         "completed_at": response.completed_at_ms // 1000,
         "status": "incomplete" if reason else "completed",
         "incomplete_details": {"reason": reason} if reason else None,
-        "output": [
-            item_resource(item, _item_status(item, response), logprobs=known.get(item.id, ()))
-            for item in response.output
-        ],
+        "output": [_shown(item, response, known.get(item.id, ())) for item in response.output],
         "usage": _usage(response.usage),
     }
 
@@ -136,6 +133,22 @@ def _repeated(echo: str) -> JsonObject:
     shown: JsonObject = {name: given.get(name, usual) for name, usual in _REPEATED.items()}
     shown["text"] = {**_REPEATED["text"], **shown["text"]}
     return shown
+
+
+def _shown(item: Item, response: Response, logprobs: Sequence[TokenLogprob]) -> JsonObject:
+    status = _item_status(item, response)
+    return in_namespace(item_resource(item, status, logprobs=logprobs), response.echo)
+
+
+def in_namespace(shown: JsonObject, echo: str) -> JsonObject:
+    """An item as the caller knows it: a function of a namespace by that and its name there."""
+    if shown["type"] != "function_call" or not echo:
+        return shown
+    namespaces = json.loads(echo).get("namespaces") or {}
+    if shown["name"] not in namespaces:
+        return shown
+    namespace, name = namespaces[shown["name"]]
+    return {**shown, "namespace": namespace, "name": name}
 
 
 def item_resource(

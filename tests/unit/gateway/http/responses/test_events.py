@@ -210,6 +210,22 @@ async def test_no_tools_where_no_call_is_allowed(site: OpenSite) -> None:
     assert events[-1].type == "response.completed"
 
 
+async def test_functions_of_namespaces_are_offered_and_their_calls_name_them(
+    site: OpenSite,
+) -> None:
+    spaces = [{"type": "namespace", "name": name, "tools": [CITY]} for name in ("north", "south")]
+    async with site(calls(("city", "{}"), ("south__city", "{}"))) as here:
+        events = await streamed(here, tools=spaces, tool_choice="required")
+        offered = [tool.name for tool in here.mesh.context.assemblies[0].tools]
+    assert offered == ["city", "south__city"]
+    done = [event.item for event in events if event.type == "response.output_item.done"]
+    for items in (done, events[-1].response.output):
+        assert [(item.namespace, item.name) for item in items] == [
+            ("north", "city"),
+            ("south", "city"),
+        ]
+
+
 async def test_tools_that_are_not_here_are_repeated_whole(site: OpenSite) -> None:
     sent: list[dict[str, Any]] = [
         {"type": "custom", "name": "run", "description": "Run code"},

@@ -123,6 +123,67 @@ ITEMS: list[tuple[dict[str, Any], Item]] = [
         Reasoning("r", "long\nlonger", ("short",), "xyz"),
     ),
     (
+        {**OWN_CALL, "server_label": "elsewhere"},
+        Call(
+            "mcp_1",
+            "mcp_1",
+            "double",
+            '{"n": 1}',
+            run_by=RunBy.SERVER,
+            server_label="elsewhere",
+            outcome=CallOutcome((Text("2"),)),
+        ),
+    ),
+    (
+        {"type": "custom_tool_call", "id": "f", "call_id": "c", "name": "exec", "input": "ls"},
+        Call("f", "c", "exec", '{"input": "ls"}'),
+    ),
+    (
+        {"type": "custom_tool_call_output", "id": "o", "call_id": "c", "output": "a.txt"},
+        CallResult("o", "c", (Text("a.txt"),)),
+    ),
+    (
+        {"type": "web_search_call", "id": "w", "status": "completed", "action": {"query": "q"}},
+        Call(
+            "w",
+            "w",
+            "web_search",
+            '{"action": {"query": "q"}}',
+            RunBy.SERVER,
+            outcome=CallOutcome((Text("done"),)),
+        ),
+    ),
+    (
+        {"type": "file_search_call", "id": "w", "queries": ["q"], "results": [{"text": "t"}]},
+        Call(
+            "w",
+            "w",
+            "file_search",
+            '{"queries": ["q"]}',
+            RunBy.SERVER,
+            outcome=CallOutcome((Text('{"results": [{"text": "t"}]}'),)),
+        ),
+    ),
+    (
+        {"type": "image_generation_call", "id": "w", "status": "completed", "result": "iVBOR"},
+        Call(
+            "w", "w", "image_generation", "{}", RunBy.SERVER, outcome=CallOutcome((Text("done"),))
+        ),
+    ),
+    (
+        {"type": "local_shell_call", "id": "w", "call_id": "c", "action": {"command": ["ls"]}},
+        Call("w", "c", "local_shell", '{"action": {"command": ["ls"]}}'),
+    ),
+    (
+        {
+            "type": "computer_call_output",
+            "id": "o",
+            "call_id": "c",
+            "output": {"type": "computer_screenshot", "image_url": "data:image/png;base64,iVBOR"},
+        },
+        CallResult("o", "c", (Text('{"type": "computer_screenshot"}'),)),
+    ),
+    (
         {"type": "compaction", "id": "k", "encrypted_content": "xyz"},
         Compaction("k", opaque="xyz"),
     ),
@@ -165,3 +226,12 @@ def test_the_effort_is_a_variable_of_the_template() -> None:
         "reasoning_effort": '"low"'
     }
     assert request(reasoning={"summary": "auto"}).ask().template_options == {}
+
+
+def test_what_only_clients_read_is_left_out_and_places_stay_the_callers() -> None:
+    unread = {"type": "mcp_list_tools", "id": "l", "server_label": "s", "tools": []}
+    body = request(unread, {"role": "user", "content": "a"}, {"type": "item_reference", "id": "m"})
+    ask = body.ask()
+    assert [item.id for item in ask.input][1:] == ["m"]
+    assert ask.references == (1,)
+    assert body.field("input[1]") == "input[2]"
