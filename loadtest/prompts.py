@@ -15,6 +15,7 @@ from services.context_assembly.api import Assembly, Model
 from services.context_assembly.client import connect_context_assembly
 from services.gateway.ports import Account, AccountKind
 from services.inference.config import InferenceConfig
+from services.inference.models import CALL_OPENINGS
 from services.shared.conversation import Role, said
 
 # The length of every reply that is compared.
@@ -52,9 +53,12 @@ def plain_chat_body(question: str) -> dict[str, Any]:
 
 
 def completion_body(prompt_ids: Sequence[int]) -> dict[str, Any]:
-    """`plain_chat_body` to bare vLLM, its prompt already tokenized."""
-    prompt = {"model": NAME, "prompt": list(prompt_ids), "logit_bias": never_ends()}
-    return prompt | _sampling(TOKENS)
+    """`plain_chat_body` to bare vLLM, its prompt already tokenized.
+
+    The mesh lets no model begin a call where none is offered: neither does this.
+    """
+    biases = never_ends() | _never_calls()
+    return {"model": NAME, "prompt": list(prompt_ids), "logit_bias": biases} | _sampling(TOKENS)
 
 
 def _plain(question: str, max_tokens: int) -> dict[str, Any]:
@@ -82,6 +86,13 @@ def never_ends() -> dict[str, int]:
         end = config.get("eos_token_id") or []
         ends.update(end if isinstance(end, list) else [end])
     return dict.fromkeys(map(str, sorted(ends)), -100)
+
+
+def _never_calls() -> dict[str, int]:
+    """A bias against the tokens with which the model begins a call."""
+    tokenizer = json.loads((Path(InferenceConfig().model) / "tokenizer.json").read_text())
+    added = tokenizer.get("added_tokens") or []
+    return {str(each["id"]): -100 for each in added if each["content"] in CALL_OPENINGS}
 
 
 async def prompt_ids(mesh: SevenProcesses, texts: Sequence[str]) -> list[list[int]]:

@@ -52,6 +52,16 @@ _THINK = "<think>"
 _THOUGHT = "</think>"
 _MISTRAL = "(Mistral|Mixtral|Ministral).*"
 
+# Tokens with which a model begins a call. Where none is offered, it may not write them.
+CALL_OPENINGS = frozenset(
+    {
+        *(_JSON_CALL, _DEEPSEEK_CALL, _KIMI_CALL),
+        *("[TOOL_CALLS]", "<tool_calls>", "<|tool_call|>", "<|tool_call>", "<|python_tag|>"),
+        *("<|tool_call_start|>", "<|action_start|>", "<minimax:tool_call>", "<seed:tool_call>"),
+        *("<start_function_call>", "<|function_call|>", "<function_call>"),
+    }
+)
+
 FAMILIES = (
     ModelFamily("hermes", name=DEMO, summarises=False),
     ModelFamily("openai", "openai_gptoss", "GptOssForCausalLM"),

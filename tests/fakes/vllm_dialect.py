@@ -22,7 +22,11 @@ needs_vllm = (
 
 @functools.cache
 def vllm_dialect(
-    directory: Path, tool_parser: str = "hermes", reasoning_parser: str = ""
+    directory: Path,
+    tool_parser: str = "hermes",
+    reasoning_parser: str = "",
+    *,
+    speculates: bool = False,
 ) -> "VllmParsers":
     vllm_environment.prepare()
     from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415 - see above
@@ -36,4 +40,5 @@ def vllm_dialect(
         cached_tokenizer_from_config(config),
         tool_parser=tool_parser,
         reasoning_parser=reasoning_parser,
+        speculates=speculates,
     )

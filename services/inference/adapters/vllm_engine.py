@@ -46,7 +46,8 @@ def start(config: InferenceConfig, cancelled: Event) -> ServedModel:
     args = _engine_args(config)
     model, tokenizer = _read_model(args)
     family = _family(config, model, tokenizer)
-    parsers = _parsers(model, tokenizer, family)
+    speculates = args.speculative_config is not None
+    parsers = _parsers(model, tokenizer, family, speculates=speculates)
     args.reasoning_parser = family.reasoning_parser
     if current_platform.is_cpu():
         vllm_environment.prepare_for_cpu()
@@ -120,13 +121,16 @@ def _said(said: Known | None, found: Known) -> Known:
     return found if said is None else said
 
 
-def _parsers(model: ModelConfig, tokenizer: TokenizerLike, family: ModelFamily) -> VllmParsers:
+def _parsers(
+    model: ModelConfig, tokenizer: TokenizerLike, family: ModelFamily, *, speculates: bool
+) -> VllmParsers:
     try:
         return VllmParsers(
             model,
             tokenizer,
             tool_parser=family.tool_parser,
             reasoning_parser=family.reasoning_parser,
+            speculates=speculates,
         )
     except UnfitParser as error:
         raise CannotStart(

@@ -14,6 +14,7 @@ from vllm.v1.engine.detokenizer import IncrementalDetokenizer
 
 from services.inference.adapters.vllm_requests import chat_request, refusals
 from services.inference.api import CallDelta, Generation
+from services.inference.models import CALL_OPENINGS
 from services.inference.ports import OutputReader, ReadOutput
 
 
@@ -31,8 +32,12 @@ class VllmParsers:
         *,
         tool_parser: str,
         reasoning_parser: str,
+        speculates: bool,
     ) -> None:
         self._config = config
+        added = tokenizer.get_added_vocab() if tool_parser else {}
+        self._openings = {text: id for text, id in added.items() if text in CALL_OPENINGS}
+        self._speculates = speculates
         self._tokenizer = tokenizer
         self.defaults = config.get_diff_sampling_param()
         self._reasons = bool(reasoning_parser)
@@ -50,6 +55,8 @@ class VllmParsers:
 
     def request(self, generation: Generation) -> ChatCompletionRequest:
         request = chat_request(generation)
+        if not request.tools:
+            self._forbid_calls(request)
         parser = self._made(request)
         if parser is None:
             return request
@@ -88,6 +95,17 @@ class VllmParsers:
     def sampling_params(self, request: ChatCompletionRequest, *, max_tokens: int) -> SamplingParams:
         """What was asked for, and the model's defaults for the rest."""
         return request.to_sampling_params(max_tokens, self.defaults)
+
+    def _forbid_calls(self, request: ChatCompletionRequest) -> None:
+        """A model that has learned to call would call what nobody offers: it must answer instead.
+
+        vLLM takes no bias where it speculates. Its bad words cost more, a step for each request.
+        """
+        if self._speculates:
+            request.bad_words = [*request.bad_words, *self._openings]
+        elif self._openings:
+            forbidden = {str(id): -100.0 for id in self._openings.values()}
+            request.logit_bias = {**(request.logit_bias or {}), **forbidden}
 
     def _made(self, request: ChatCompletionRequest) -> Parser | None:
         """None where all output is text."""

@@ -221,3 +221,19 @@ def test_what_vllm_refuses_is_refused(made: Made) -> None:
     broken: Any = replace(CALLING, calling=Calling((replace(WEATHER, parameters="[]"),)))
     with pytest.raises(UnsupportedParameter):
         made("hermes").dialect.request(broken)
+
+
+def test_where_no_tool_is_offered_the_model_cannot_begin_a_call(made: Made, tmp_path: Path) -> None:
+    model = made("hermes")
+    (opening,) = model.ids("<tool_call>")
+    biased = replace(PLAIN, sampling=Sampling(logit_bias={5: 1.0}))
+    forbidding = model.dialect.request(biased)
+    assert forbidding.logit_bias == {"5": 1.0, str(opening): -100.0}
+    assert model.dialect.sampling_params(forbidding, max_tokens=5).logit_bias == {
+        5: 1.0,
+        opening: -100.0,
+    }
+    assert not model.dialect.request(CALLING).logit_bias
+    assert not made().dialect.request(PLAIN).logit_bias
+    speculating = vllm_dialect(make_model(tmp_path), speculates=True).request(PLAIN)
+    assert (speculating.bad_words, speculating.logit_bias) == (["<tool_call>"], None)
