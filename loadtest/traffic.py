@@ -103,6 +103,7 @@ async def drive(options: argparse.Namespace) -> None:
         "model": options.model,
         "stream": True,
         "messages": [{"role": "user", "content": options.ask}],
+        "tools": [{"type": "mcp", "server_label": "chatmesh"}],
     }
     headers = {"authorization": f"Bearer {options.key}"}
     url = f"{options.url}/v1/chat/completions"

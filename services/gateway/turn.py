@@ -109,7 +109,7 @@ class TurnLoop:
         scope = principal.account.scope(ask.safety_identifier)
         ask = await with_referenced(ask, self._neighbours.context, scope)
         own_tools: Sequence[Tool] = ()
-        if wants_own_tools(ask, card):
+        if self._tool_rounds and wants_own_tools(ask, card):
             tools = await self._neighbours.tools.list_tools(scope)
             own_tools = allowed_own_tools(ask, principal.account, tools)
         plan = Plan(
@@ -275,8 +275,9 @@ def _generation(plan: Plan, context: Context, reply: Reply) -> Generation:
     left = plan.card.context_tokens - len(context.prompt_ids)
     if ask.sampling.max_tokens:
         left = min(left, max(1, ask.sampling.max_tokens - reply.usage.completion_tokens))
-    # `tool_choice` counts for the first round only: what it required has been called by then.
-    choice = ToolChoice() if reply.items else ask.choice
+    # `tool_choice` counts until something was called: then what it required is done.
+    called = any(isinstance(item, Call) for item in reply.output)
+    choice = ToolChoice() if called else ask.choice
     return Generation(
         model=plan.card.id,
         request_id=f"{plan.response_id}.{len(reply.items)}",

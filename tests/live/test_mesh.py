@@ -74,6 +74,7 @@ def test_up_says_where_it_is_and_prints_a_first_request(up: Up) -> None:
     assert set(up.run["services"]) >= {"gateway", "inference", "memory"}
     assert up.run["api_key"] in up.said
     assert "curl -N" in up.said
+    assert '"tools": [{"type": "mcp", "server_label": "chatmesh"}]' in up.said
 
 
 def test_only_its_owner_may_read_the_key(up: Up) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Tag
+from pydantic import AfterValidator, ConfigDict, Field, Tag
 
 from services.gateway.api import OwnTools
 from services.gateway.http.fields import Body, Function, Name, member, tagged
@@ -36,12 +36,13 @@ def _never(value: Any) -> Any:
 class ToolFilter(Body):
     """The longer form of `allowed_tools`."""
 
-    tool_names: list[str] | None = None
+    tool_names: list[str] | None = Field(default=None, max_length=256)
     read_only: Annotated[bool | None, AfterValidator(_unset)] = None
 
 
 AllowedTools = Annotated[
-    Annotated[list[str], Tag("@names")] | Annotated[ToolFilter, Tag("@filter")],
+    Annotated[list[str], Field(max_length=256), Tag("@names")]
+    | Annotated[ToolFilter, Tag("@filter")],
     tagged(
         lambda value: "names" if isinstance(value, list) else "filter",
         "a list of names, or an object with `tool_names`",
@@ -94,7 +95,7 @@ class Among(Body):
     """A choice among some of the request's tools; the model is shown no others."""
 
     mode: Literal["auto", "required"] = "auto"
-    tools: list[Reference]
+    tools: list[Reference] = Field(max_length=256)
 
     def functions(self, functions: Sequence[Tool]) -> Sequence[Tool]:
         names = {each.called for each in self.tools if each.type == "function"}

@@ -46,6 +46,16 @@ async def test_a_tool_that_is_not_offered_is_absent_whatever_the_model_writes(
         assert mesh.context.recorded[0].output == (answer,)
 
 
+async def test_a_call_that_is_required_is_not_done_by_one_that_nobody_offered() -> None:
+    required = replace(PLAIN, functions=(CITY,), choice=ToolChoice(ToolMode.REQUIRED))
+    async with surroundings(calls(("nothing", "{}")), calls(("city", "{}"))) as mesh:
+        (call,) = response(await run(mesh, required)).output
+        assert isinstance(call, Call)
+        assert call.name == "city"
+        modes = [generation.calling.choice.mode for generation in mesh.inference.generations]
+        assert modes == [ToolMode.REQUIRED, ToolMode.REQUIRED]
+
+
 async def test_calls_are_counted_and_those_beyond_the_limit_are_not_run() -> None:
     doubled = ("double", '{"n": 1}')
     scripts = calls(doubled), calls(doubled, doubled), calls(doubled), says("Enough.")

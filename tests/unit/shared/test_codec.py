@@ -113,7 +113,7 @@ def test_a_way_to_choose_that_is_not_known_here_is_malformed() -> None:
 
 @pytest.mark.parametrize("strict", [True, False])
 def test_tools_and_calls_come_back_as_they_were(strict: bool) -> None:
-    tool = Tool("clock", "Tells the time.", '{"type": "object"}', strict)
+    tool = Tool("clock", "Tells the time.", '{"type": "object"}', strict, writes_memory=strict)
     assert tool_in(tool_out(tool)) == tool
     call = ToolCall("call_1", "clock", "{")
     assert tool_call_in(tool_call_out(call)) == call

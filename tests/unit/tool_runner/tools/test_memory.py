@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,6 +10,8 @@ from services.shared.errors import DeadlineExceeded, InternalError, MeshError, U
 from services.shared.scope import Scope
 from services.tool_runner.api import Failure
 from services.tool_runner.ports import ToolFailed
+from services.tool_runner.runner import Runner, ToolLimits
+from services.tool_runner.tools.clock import Clock
 from services.tool_runner.tools.memory import Forget, Remember
 from tests.fakes.memory import WordEmbedder, keeper
 
@@ -28,6 +31,16 @@ class FailingMemory:
 
     async def forget(self, scope: Scope, *, query: str) -> Sequence[Fact]:
         raise self._error
+
+
+async def test_who_lists_these_tools_reads_that_they_write_memory() -> None:
+    limits = ToolLimits(timeout_seconds=5, max_arguments_chars=100, max_output_chars=100)
+    tools = [
+        (tool, limits)
+        for tool in (Remember(memory()), Forget(memory()), Clock(lambda: datetime.now(UTC)))
+    ]
+    listed = await Runner(tools).list_tools(ANN)
+    assert [tool.writes_memory for tool in listed] == [True, True, False]
 
 
 async def test_every_forgotten_fact_has_a_line() -> None:
