@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -125,24 +126,30 @@ async def test_what_is_nested_too_deeply_is_refused() -> None:
         await SchemaChecks().check(chat(deep))
 
 
-def test_who_leaves_stops_the_check_at_the_next_schema() -> None:
-    begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+class Watched(SchemaChecks):
+    """Says when the thread that checks has ended."""
+
+    ended = threading.Event()
+
+    def _check_all(self, schemas: Sequence[tuple[str, bytes]], left: threading.Event) -> None:
+        super()._check_all(schemas, left)
+        self.ended.set()
+
+
+async def test_who_leaves_stops_the_check_at_the_next_schema() -> None:
+    begun, go_on = threading.Event(), threading.Event()
     seen = []
 
     def slow(schema: Any) -> None:
         seen.append(schema)
         begun.set()
         go_on.wait(5)
-        ended.set()
 
-    async def leave() -> None:
-        checking = asyncio.create_task(SchemaChecks(slow).check(chat({"a": 1}, {"b": 1})))
-        await asyncio.to_thread(begun.wait, 5)
-        checking.cancel()
-        await asyncio.wait([checking])
-        go_on.set()
-        await asyncio.to_thread(ended.wait, 5)
-
-    # A loop of its own, since the end of `run` waits for the thread that checks.
-    asyncio.run(leave())
+    checks = Watched(slow)
+    checking = asyncio.create_task(checks.check(chat({"a": 1}, {"b": 1})))
+    assert await asyncio.to_thread(begun.wait, 5)
+    checking.cancel()
+    await asyncio.wait([checking])
+    go_on.set()
+    assert await asyncio.to_thread(checks.ended.wait, 5)
     assert seen == [{"a": 1}]
