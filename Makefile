@@ -36,7 +36,7 @@ down: ## stop what `make up DETACH=1` started
 	@$(PYTHON) -m services down
 
 key: $(INSTALLED) ## make an API key and show it once   [NAME=me APPLICATION=1 MEMORY=1]
-	@$(PYTHON) -m services key create "$(NAME)" $(if $(APPLICATION),--application) $(if $(MEMORY),--memory) $(if $(CHANGE_KIND),--change-kind)
+	@$(PYTHON) -m services key create "$(NAME)" $(if $(APPLICATION),--application) $(if $(PERSONAL),--personal) $(if $(CHANGE_KIND),--change-kind) $(if $(MEMORY),--memory)
 
 .PHONY: key-list key-revoke
 key-list: $(INSTALLED) ## show the API keys and their accounts

@@ -191,9 +191,13 @@ def _ran(cluster: Cluster, pod: str, command: Sequence[str]) -> str:
     return answer
 
 
-def create_key(cluster: Cluster, name: str, options: Sequence[str]) -> str:
-    """A new key, with options of `chatmesh key create`. Raises CannotDo."""
-    return _key_command(cluster, "cm_live_", "create", name, *options)
+def create_key(
+    cluster: Cluster, name: str, *, application: bool, change_kind: bool, memory: bool
+) -> str:
+    """A new key. Raises CannotDo."""
+    options = {"--application": application, "--change-kind": change_kind, "--memory": memory}
+    given = [option for option, wanted in options.items() if wanted]
+    return _key_command(cluster, "cm_live_", "create", name, *given)
 
 
 def list_keys(cluster: Cluster) -> str:

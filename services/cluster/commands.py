@@ -236,11 +236,15 @@ def key() -> None:
 @click.option("--change-kind", is_flag=True, help="Also where the account is of the other kind.")
 @click.option("--memory", is_flag=True, help="The model may remember and forget for its requests.")
 @click.pass_obj
-def create(options: ReleaseOptions, name: str, **wanted: bool) -> None:
+def create(
+    options: ReleaseOptions, name: str, application: bool, change_kind: bool, memory: bool
+) -> None:
     """Make an API key for the account NAME and show it this once."""
-    given = [f"--{option.replace('_', '-')}" for option, value in wanted.items() if value]
     with _cluster(options) as cluster:
-        click.echo(actions.create_key(cluster, name, given))
+        made = actions.create_key(
+            cluster, name, application=application, change_kind=change_kind, memory=memory
+        )
+        click.echo(made)
 
 
 @key.command("list")

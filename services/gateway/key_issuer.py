@@ -26,13 +26,13 @@ class KeyWish:
     """For whom a key is made.
 
     None: an account that is there stays as it is; a new one is personal, has no instructions, and
-    the model may not write its memory.
+    the model may not remember for it.
     """
 
     name: str
     kind: AccountKind | None = None
     instructions: str | None = None
-    # Whether the model may remember and forget for its requests.
+    # Whether the model may remember and forget for the account's requests.
     memory_write: bool | None = None
     # Whether an account that is of another kind shall become one of this kind.
     changes_kind: bool = False
@@ -48,13 +48,7 @@ class KeyIssuer:
     async def create(self, wish: KeyWish) -> str:
         """The key, which is seen whole this once. Raises `KeyRefused`."""
         account_id = _account_id(wish.name)
-        wished = Account(
-            account_id,
-            wish.name,
-            wish.kind or AccountKind.PERSONAL,
-            wish.instructions or "",
-            memory_write=bool(wish.memory_write),
-        )
+        wished = Account(account_id, wish.name, wish.kind or AccountKind.PERSONAL)
         found = await self._accounts.claim_account(wished)
         if found.name != wish.name:
             raise KeyRefused(
@@ -100,9 +94,9 @@ def _as_wished(found: Account, wish: KeyWish) -> Account:
             f"the account {found.name!r} is {_KINDS[found.kind]}: with --change-kind it becomes"
             f" {_KINDS[kind]}, and its keys reach other people's memory than before"
         )
-    kept = found.instructions if wish.instructions is None else wish.instructions
-    writes = found.memory_write if wish.memory_write is None else wish.memory_write
-    return replace(found, kind=kind, instructions=kept, memory_write=writes)
+    instructions = found.instructions if wish.instructions is None else wish.instructions
+    memory_write = found.memory_write if wish.memory_write is None else wish.memory_write
+    return replace(found, kind=kind, instructions=instructions, memory_write=memory_write)
 
 
 def _key_id(key: str) -> str:

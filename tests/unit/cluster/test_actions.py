@@ -310,4 +310,4 @@ def test_no_key_is_made_while_no_gateway_is_ready(
 ) -> None:
     api.add(deployment("gateway"), *there)
     with pytest.raises(CannotDo, match="no gateway is ready: kubectl chatmesh doctor"):
-        actions.create_key(cluster, "ada", [])
+        actions.create_key(cluster, "ada", application=False, change_kind=False, memory=False)

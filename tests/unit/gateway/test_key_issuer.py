@@ -64,6 +64,14 @@ async def test_a_second_key_leaves_the_account_as_it_is(desk: Desk) -> None:
     assert await desk.account(first) == Account("acct_shop", "shop", APPLICATION, "")
 
 
+async def test_that_the_model_may_remember_is_said_once_and_can_be_taken_back(desk: Desk) -> None:
+    key = await desk.issuer.create(KeyWish("ada"))
+    assert not (await desk.account(key)).memory_write
+    for said, memory_write in ((True, True), (None, True), (False, False), (None, False)):
+        await desk.issuer.create(KeyWish("ada", memory_write=said))
+        assert (await desk.account(key)).memory_write is memory_write
+
+
 @pytest.mark.parametrize(("before", "after"), [(PERSONAL, APPLICATION), (APPLICATION, PERSONAL)])
 async def test_a_kind_is_changed_only_on_purpose(
     desk: Desk, before: AccountKind, after: AccountKind
