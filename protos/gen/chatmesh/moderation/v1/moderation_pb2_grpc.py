@@ -53,7 +53,7 @@ class ModerationServiceServicer:
 
     def Screen(self, request, context):
         """A verdict on each text, all scores included. Fails closed: whoever gets an error lets nothing pass.
-        INVALID_ARGUMENT: a text is longer than the limit.
+        INVALID_ARGUMENT: a text is longer than the limit, or all texts together are longer than theirs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

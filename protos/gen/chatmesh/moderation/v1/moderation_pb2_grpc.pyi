@@ -35,7 +35,7 @@ class ModerationServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ModerationServiceAsyncStub: ...
     Screen: _grpc.UnaryUnaryMultiCallable[_moderation_pb2.ScreenRequest, _moderation_pb2.ScreenResponse]
     """A verdict on each text, all scores included. Fails closed: whoever gets an error lets nothing pass.
-    INVALID_ARGUMENT: a text is longer than the limit.
+    INVALID_ARGUMENT: a text is longer than the limit, or all texts together are longer than theirs.
     """
     Watch: _grpc.StreamStreamMultiCallable[_moderation_pb2.WatchRequest, _moderation_pb2.WatchResponse]
     """Follows one reply as it grows. Every request is answered by one response: what may be shown by now, and how much more
@@ -49,7 +49,7 @@ class ModerationServiceAsyncStub(ModerationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Screen: _aio.UnaryUnaryMultiCallable[_moderation_pb2.ScreenRequest, _moderation_pb2.ScreenResponse]  # type: ignore[assignment]
     """A verdict on each text, all scores included. Fails closed: whoever gets an error lets nothing pass.
-    INVALID_ARGUMENT: a text is longer than the limit.
+    INVALID_ARGUMENT: a text is longer than the limit, or all texts together are longer than theirs.
     """
     Watch: _aio.StreamStreamMultiCallable[_moderation_pb2.WatchRequest, _moderation_pb2.WatchResponse]  # type: ignore[assignment]
     """Follows one reply as it grows. Every request is answered by one response: what may be shown by now, and how much more
@@ -66,7 +66,7 @@ class ModerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_moderation_pb2.ScreenResponse, _abc.Awaitable[_moderation_pb2.ScreenResponse]]:
         """A verdict on each text, all scores included. Fails closed: whoever gets an error lets nothing pass.
-        INVALID_ARGUMENT: a text is longer than the limit.
+        INVALID_ARGUMENT: a text is longer than the limit, or all texts together are longer than theirs.
         """
 
     @_abc_1.abstractmethod
