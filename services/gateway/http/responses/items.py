@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, Tag, ValidationInfo, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, Tag, ValidationInfo, field_validator
 
 from services.gateway.http.fields import Body, member, tagged
 from services.gateway.http.parts import Content, filled, parts_of
@@ -252,9 +252,19 @@ InputItem = Annotated[
         " compaction, mcp_call, or one of a tool of OpenAI's",
     ),
 ]
+
+
+def _some_read(items: list[InputItem]) -> list[InputItem]:
+    if all(isinstance(item, InputUnread) for item in items):
+        raise ValueError("has no item that the model reads")
+    return items
+
+
+InputItems = Annotated[
+    list[InputItem], Field(min_length=1, max_length=2048), AfterValidator(_some_read)
+]
 Input = Annotated[
-    Annotated[str, Tag("@text")]
-    | Annotated[list[InputItem], Field(min_length=1, max_length=2048), Tag("@items")],
+    Annotated[str, Tag("@text")] | Annotated[InputItems, Tag("@items")],
     tagged(
         lambda value: {str: "text", list: "items"}.get(type(value)), "a string or a list of items"
     ),

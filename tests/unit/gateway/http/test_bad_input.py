@@ -153,6 +153,9 @@ WRONG = [
     (_respond(tool_choice={"type": "CANARY"}), "tool_choice"),
     (_respond(tool_choice={"type": "mcp", "server_label": "chatmesh"}), "tool_choice"),
     (_respond(input=[{"type": "item_reference", "id": "msg_1"}]), "input[0]"),
+    (_respond(input=[{"type": "mcp_list_tools"}]), "input"),
+    (_respond(input=[{"type": "CANARY_call"}]), "input[0]"),
+    (_respond(input=[{"type": "custom_tool_call", "call_id": "c"}]), "input[0].name"),
     (
         _respond(input=[{"type": "mcp_list_tools"}, {"type": "item_reference", "id": "m"}]),
         "input[1]",
