@@ -92,6 +92,8 @@ def _passages(ask: Ask) -> Iterator[_Passage]:
     yield _Passage(ask.instructions, lambda ask, text: replace(ask, instructions=text))
     for number, tool in enumerate(ask.functions):
         yield _Passage(tool_words(tool), _in_tool(number))
+    for name, value in ask.template_options.items():
+        yield _Passage(argument_words(value), _in_option(name))
     for number, item in enumerate(ask.input):
         if isinstance(item, Message) and item.role is not Role.ASSISTANT:
             yield _Passage(item.text, _in_item(number, _with_item_text))
@@ -108,6 +110,14 @@ def _in_tool(number: int) -> Callable[[Ask, str], Ask]:
         functions: list[Tool] = [*ask.functions]
         functions[number] = with_tool_words(functions[number], text)
         return replace(ask, functions=tuple(functions))
+
+    return put
+
+
+def _in_option(name: str) -> Callable[[Ask, str], Ask]:
+    def put(ask: Ask, text: str) -> Ask:
+        value = with_argument_words(ask.template_options[name], text)
+        return replace(ask, template_options={**ask.template_options, name: value})
 
     return put
 

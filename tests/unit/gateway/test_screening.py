@@ -58,6 +58,7 @@ async def test_what_is_harmless_stays_the_very_same_ask() -> None:
         asking(Call("i", "c", "f", '{"forbidden": 1')),
         replace(HELLO, functions=(replace(CITY, description="a forbidden wish"),)),
         replace(HELLO, functions=(CITY, described("a forbidden wish"))),
+        replace(HELLO, template_options={"effort": '"low"', "documents": '[{"d": "forbidden"}]'}),
         replace(HELLO, functions=(replace(CITY, parameters='{"enum": ["forbidden"]}'),)),
         replace(HELLO, functions=(replace(CITY, parameters='{"properties": {"forbidden": {}}}'),)),
     ],
@@ -92,8 +93,9 @@ async def test_what_is_masked_in_a_tool_or_a_call_leaves_the_rest_as_it_was() ->
     call = Call("i", "c", "city", '{"q": "my secret", "n": [1, "town"]}')
     tool = replace(CITY, description="No secret.", parameters=schema)
     screened = await Screening(WordModeration()).screen(
-        replace(asking(call), functions=(CITY, tool))
+        replace(asking(call), functions=(CITY, tool), template_options={"d": '["my secret", 1]'})
     )
+    assert screened.template_options == {"d": '["my [masked]", 1]'}
     assert screened.input == (replace(call, arguments='{"q": "my [masked]", "n": [1, "town"]}'),)
     assert screened.functions == (
         CITY,
