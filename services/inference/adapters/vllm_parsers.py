@@ -11,9 +11,11 @@ from vllm.parser import Parser, ParserManager
 from vllm.sampling_params import SamplingParams
 from vllm.tokenizers import TokenizerLike
 from vllm.tool_parsers.abstract_tool_parser import Tool
+from vllm.tool_parsers.hermes_tool_parser import Hermes2ProToolParser
 from vllm.v1.engine import EngineCoreRequest
 from vllm.v1.engine.detokenizer import IncrementalDetokenizer
 
+from services.inference.adapters.vllm_hermes import WholeStringsHermesParser
 from services.inference.adapters.vllm_requests import chat_request, refusals
 from services.inference.api import CallDelta, Generation
 from services.inference.models import CALL_OPENINGS
@@ -57,6 +59,8 @@ class VllmParsers:
             )
         except TypeError as error:
             raise UnfitParser(str(error)) from error
+        if self._parser is not None and self._parser.tool_parser_cls is Hermes2ProToolParser:
+            self._parser.tool_parser_cls = WholeStringsHermesParser
 
     def request(self, generation: Generation) -> ChatCompletionRequest:
         request = chat_request(generation)
