@@ -1,6 +1,8 @@
 """vLLM's own tool and reasoning parsers."""
 
+import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from vllm.config import ModelConfig
 from vllm.entrypoints.generate.base.protocol import DeltaMessage, DeltaToolCall
@@ -9,13 +11,18 @@ from vllm.parser import Parser, ParserManager
 from vllm.sampling_params import SamplingParams
 from vllm.tokenizers import TokenizerLike
 from vllm.tool_parsers.abstract_tool_parser import Tool
+from vllm.tool_parsers.hermes_tool_parser import Hermes2ProToolParser
 from vllm.v1.engine import EngineCoreRequest
 from vllm.v1.engine.detokenizer import IncrementalDetokenizer
 
+from services.inference.adapters.vllm_hermes import WholeStringsHermesParser
 from services.inference.adapters.vllm_requests import chat_request, refusals
 from services.inference.api import CallDelta, Generation
 from services.inference.models import CALL_OPENINGS
 from services.inference.ports import OutputReader, ReadOutput
+
+# Of blanks in a row a grammar takes so many. A small model may write blanks until its window ends.
+_MOST_BLANKS = 1
 
 
 class UnfitParser(Exception):
@@ -52,6 +59,8 @@ class VllmParsers:
             )
         except TypeError as error:
             raise UnfitParser(str(error)) from error
+        if self._parser is not None and self._parser.tool_parser_cls is Hermes2ProToolParser:
+            self._parser.tool_parser_cls = WholeStringsHermesParser
 
     def request(self, generation: Generation) -> ChatCompletionRequest:
         request = chat_request(generation)
@@ -63,6 +72,7 @@ class VllmParsers:
         with refusals(generation):
             adjusted = parser.adjust_request(request)
         assert isinstance(adjusted, ChatCompletionRequest)
+        _bound_blanks(adjusted)
         return adjusted
 
     def reader(
@@ -197,6 +207,25 @@ class _TokenwiseReader(_VllmReader):
     def _decoded(self, id: int) -> str:
         self._detokenizer.update([id], stop_terminated=False)
         return self._detokenizer.get_next_output_text(finished=False, delta=True)
+
+
+def _bound_blanks(request: ChatCompletionRequest) -> None:
+    outputs = request.structured_outputs
+    if outputs is not None and outputs.structural_tag is not None:
+        tag = json.loads(outputs.structural_tag)
+        for schema_format in _json_formats(tag):
+            schema_format["max_whitespace_cnt"] = _MOST_BLANKS
+        outputs.structural_tag = json.dumps(tag)
+
+
+def _json_formats(tag: Any) -> Iterator[dict[str, Any]]:
+    """The parts of a structural tag that are JSON. What their schemas hold is the caller's."""
+    if isinstance(tag, dict) and tag.get("type") == "json_schema":
+        if tag.get("style") == "json":
+            yield tag
+    elif isinstance(tag, dict | list):
+        for inner in tag.values() if isinstance(tag, dict) else tag:
+            yield from _json_formats(inner)
 
 
 def _joined(parts: Sequence[ReadOutput]) -> ReadOutput:

@@ -10,6 +10,7 @@ from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionReque
 from vllm.exceptions import VLLMClientError
 from vllm.sampling_params import StructuredOutputsParams
 
+from services.inference.adapters.grammar_limits import unkept
 from services.inference.api import (
     Calling,
     FormatKind,
@@ -146,6 +147,7 @@ def _format(output: OutputFormat | None) -> dict[str, Any]:
         return {"response_format": {"type": "json_object"}}
     if output.kind is FormatKind.JSON_SCHEMA:
         schema = _json_object(output.text, "format")
+        _refuse_unkept(schema, "the schema", "format")
         wrapped = {"name": "output", "schema": schema}
         return {"response_format": {"type": "json_schema", "json_schema": wrapped}}
     if output.kind is FormatKind.REGEX:
@@ -166,14 +168,21 @@ def _calling(calling: Calling) -> dict[str, Any]:
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
+    parameters = _json_object(tool.parameters or "{}", "tools")
     function: dict[str, Any] = {
         "name": tool.name,
         "description": tool.description,
-        "parameters": _json_object(tool.parameters or "{}", "tools"),
+        "parameters": parameters,
     }
     if tool.strict:
+        _refuse_unkept(parameters, "the schema of a strict function", "tools")
         function["strict"] = True
     return {"type": "function", "function": function}
+
+
+def _refuse_unkept(schema: dict[str, Any], whose: str, param: str) -> None:
+    if found := unkept(schema):
+        raise UnsupportedParameter(f"{whose} has {found}, which no grammar keeps", param=param)
 
 
 def _choice(choice: ToolChoice) -> str | dict[str, Any]:

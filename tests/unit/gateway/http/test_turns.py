@@ -22,7 +22,7 @@ from services.gateway.api import (
 )
 from services.gateway.http.app import PROTOCOLS
 from services.gateway.http.turns import TurnProtocol
-from services.inference.api import QueueFull
+from services.inference.api import QueueFull, UnsupportedParameter
 from services.shared.errors import InternalError, MeshError, Unavailable
 from tests.unit.gateway.http.played import PlayedFront, playing, turn
 from tests.unit.gateway.http.toy.events import ToyPresenter
@@ -75,6 +75,23 @@ async def test_a_failure_names_the_field_by_the_callers_name() -> None:
     assert [error["param"] for error in errors] == ["messages[0]", "input", "question"]
     assert [error["message"].partition(":")[0] for error in errors] == [
         *("messages[0]", "input", "question"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("param", "fields"),
+    [("format", ["response_format", "text.format"]), ("tools", ["tools", "tools"])],
+)
+async def test_a_schema_that_cannot_be_kept_is_told_by_field_and_keyword(
+    param: str, fields: list[str]
+) -> None:
+    unkept = UnsupportedParameter("the schema has `not`, which no grammar keeps", param=param)
+    async with playing(PlayedFront([Failed.with_error(unkept)]), EVERY) as http:
+        got = [await http.post(path, json=body) for path, body in BODIES.items()][:2]
+    assert [each.status_code for each in got] == [400, 400]
+    assert [each.json()["error"]["param"] for each in got] == fields
+    assert [each.json()["error"]["message"] for each in got] == [
+        f"{field}: the schema has `not`, which no grammar keeps" for field in fields
     ]
 
 

@@ -202,6 +202,20 @@ def test_a_call_that_must_be_made_is_a_grammar_for_the_engine(made: Made, mode: 
     assert "weather" in str(request.structured_outputs.structural_tag)
 
 
+def test_blanks_in_the_arguments_of_a_call_are_bounded(made: Made) -> None:
+    from xgrammar import Grammar  # noqa: PLC0415
+    from xgrammar.testing import _is_grammar_accept_string  # noqa: PLC0415
+
+    kept = replace(WEATHER, strict=True)
+    asked = replace(PLAIN, calling=Calling((kept,), ToolChoice(ToolMode.REQUIRED)))
+    outputs = made("hermes").dialect.request(asked).structured_outputs
+    assert outputs is not None
+    grammar = Grammar.from_structural_tag(str(outputs.structural_tag))
+    said = '<tool_call>\n{"name": "weather", "arguments": {"city":%s"Oslo"}}\n</tool_call>'
+    allowed = [_is_grammar_accept_string(grammar, said % blanks) for blanks in ("", " ", "\n\n")]
+    assert allowed == [True, True, False]
+
+
 def test_special_tokens_are_shown_to_the_parser_only(made: Made) -> None:
     dialect = made("hermes").dialect
     assert dialect.request(PLAIN).skip_special_tokens

@@ -1,6 +1,7 @@
 """A generation in vLLM's words, and vLLM's refusals in ours."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -149,6 +150,31 @@ def test_a_refusal_names_the_parameter_and_repeats_nothing(
     assert caught.value.details == {"param": param}
     assert CANARY not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+UNKEPT = {
+    "uniqueItems": '{"type": "array", "items": {}, "uniqueItems": true}',
+    "not": '{"not": {"type": "array"}}',
+    "$ref": '{"$ref": "#/$defs/n", "$defs": {"n": {"$ref": "#/$defs/n"}}}',
+}
+
+
+@pytest.mark.parametrize("keyword", UNKEPT)
+def test_a_schema_that_cannot_be_kept_is_refused_by_field_and_keyword(
+    made: Made, keyword: str
+) -> None:
+    tool = replace(WEATHER, parameters=UNKEPT[keyword])
+    made(replace(PLAIN, calling=Calling((tool,))))
+    strict = Calling((WEATHER, replace(tool, strict=True)))
+    wanted = OutputFormat(FormatKind.JSON_SCHEMA, UNKEPT[keyword])
+    refused = {
+        "tools": replace(PLAIN, calling=strict),
+        "format": replace(PLAIN, format=wanted),
+    }
+    for param, generation in refused.items():
+        with pytest.raises(UnsupportedParameter, match=re.escape(f"`{keyword}`")) as caught:
+            made(generation)
+        assert caught.value.details == {"param": param}
 
 
 def test_as_many_stop_strings_arrive_as_the_gateway_takes(made: Made) -> None:

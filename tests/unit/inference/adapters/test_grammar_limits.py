@@ -1,0 +1,121 @@
+"""Which schemas a grammar keeps, and that xgrammar indeed does or does not."""
+
+import json
+from typing import Any
+
+import pytest
+
+from services.inference.adapters.grammar_limits import unkept
+from tests.fakes.vllm_dialect import needs_vllm
+
+Schema = dict[str, Any]
+STRING, NUMBER = {"type": "string"}, {"type": "integer"}
+PAIR = {"type": "object", "properties": {"a": NUMBER, "b": NUMBER}}
+NODE = {"$ref": "#/$defs/node"}
+
+
+def only(x: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": {"x": x},
+        "required": ["x"],
+        "additionalProperties": False,
+    }
+
+
+def node(schema: Schema, **more: object) -> Schema:
+    return {**NODE, "$defs": {"node": schema, **more}}
+
+
+# The keyword, the schema, and a value that breaks it and that xgrammar lets through.
+PASSED_OVER: list[tuple[str, Schema, object]] = [
+    ("allOf", {"allOf": [NUMBER, {"type": "integer", "minimum": 3}]}, "no"),
+    ("not", {"not": {"type": "array"}}, []),
+    ("if", {**PAIR, "if": {"required": ["a"]}, "then": {"required": ["b"]}}, {"a": 1}),
+    ("dependentRequired", {**PAIR, "dependentRequired": {"a": ["b"]}}, {"a": 1}),
+    ("dependentSchemas", {**PAIR, "dependentSchemas": {"a": False}}, {"a": 1}),
+    ("uniqueItems", {"type": "array", "items": NUMBER, "uniqueItems": True}, [1, 1]),
+    ("contains", {"type": "array", "items": NUMBER, "contains": STRING}, [1]),
+    ("multipleOf", {"type": "number", "multipleOf": 2}, 3),
+    ("$ref", {"$ref": "https://example.com/schema.json"}, 3),
+    ("$ref", {"$ref": "#anchor", "$defs": {"a": {"$anchor": "anchor", **STRING}}}, 3),
+    ("minLength", {"minLength": 3}, "a"),
+    ("required", {"required": ["a"]}, {}),
+    ("minimum", node(NUMBER) | {"minimum": 3}, 1),
+    ("properties", {"properties": {"a": STRING}, "anyOf": [{"type": "object"}]}, {"a": 1}),
+    ("oneOf", {"anyOf": [STRING, NUMBER], "oneOf": [NUMBER]}, "a"),
+    ("maxLength", {"type": "string", "pattern": "a+", "maxLength": 2}, "aaa"),
+]
+BROKEN: list[tuple[str, Schema]] = [
+    *((keyword, schema) for keyword, schema, _ in PASSED_OVER),
+    ("$ref", {"$ref": "#/$defs/nope"}),
+    ("$ref", {"$ref": 7}),
+    ("$ref", node(NODE)),
+    ("$ref", node({"$ref": "#/$defs/b"}, b=NODE)),
+    ("$ref", node({"anyOf": [NODE, STRING]})),
+    ("$ref", {"allOf": [{"$ref": "#"}]}),
+    ("$ref", node(only(NODE))),
+    ("$ref", node({"type": "array", "items": NODE, "minItems": 1})),
+    ("format", {"type": ["string", "null"], "format": "colour"}),
+    ("patternProperties", {**only(STRING), "patternProperties": {"^a": STRING}}),
+    ("propertyNames", {**only(STRING), "propertyNames": {"type": "string"}}),
+]
+# A schema, a value that keeps to it, and one that does not.
+KEPT: list[tuple[Schema, object, object]] = [
+    ({"allOf": [NUMBER], "title": "one", "default": 3}, 5, "a"),
+    (only({"anyOf": [STRING, {"type": "null"}], "default": None}), {"x": None}, {"x": 1}),
+    ({"oneOf": [NODE, NUMBER], "$defs": {"node": STRING}}, "a", []),
+    ({"type": "integer", "minimum": 3, "exclusiveMaximum": 12}, 11, 12),
+    ({"type": ["string", "null"], "minLength": 2, "maxLength": 3}, "abc", "a"),
+    ({"type": "string", "enum": ["a", "b"]}, "b", "c"),
+    ({"type": "array", "items": NUMBER, "minItems": 2}, [1, 2], [1]),
+    ({"properties": {"not": NUMBER, "allOf": NUMBER}, "required": ["not"]}, {"not": 1}, {}),
+    ({"type": "string", "$defs": {"unused": {"not": {}}}}, "a", 1),
+    (node({"anyOf": [only(NODE), {"type": "null"}]}), {"x": {"x": None}}, {"x": {"x": 1}}),
+    (node({"type": "array", "items": NODE}), [[], [[]]], [1]),
+    (only({"anyOf": [{"$ref": "#"}, STRING]}), {"x": {"x": "a"}}, {"x": {"x": 1}}),
+]
+
+
+@pytest.mark.parametrize(("keyword", "schema"), BROKEN)
+def test_what_no_grammar_keeps_is_told_by_its_keyword(keyword: str, schema: Schema) -> None:
+    for whole in (schema, {"$defs": {}, **schema}):
+        assert f"`{keyword}`" in (unkept(whole) or "nothing")
+
+
+@pytest.mark.parametrize(
+    "schema", [*(schema for schema, _, _ in KEPT), {"const": {"not": 1, "$ref": "#"}}]
+)
+def test_what_a_grammar_keeps_may_be_asked_for(schema: Schema) -> None:
+    assert unkept(schema) is None
+
+
+@pytest.mark.parametrize("keyword", ["properties", "anyOf", "type", "required", "format", "$ref"])
+@pytest.mark.parametrize("value", [7, "a", None, [7], [[]], {"a": 7}, True])
+def test_what_is_no_schema_breaks_nothing(keyword: str, value: object) -> None:
+    unkept({"type": "string", keyword: value})
+    unkept({keyword: value, "minItems": 1})
+
+
+def _lets_through(schema: Schema, value: object) -> bool:
+    from xgrammar import Grammar  # noqa: PLC0415
+    from xgrammar.testing import _is_grammar_accept_string  # noqa: PLC0415
+
+    grammar = Grammar.from_json_schema(json.dumps(schema), any_whitespace=False)
+    accepted: bool = _is_grammar_accept_string(grammar, json.dumps(value))
+    return accepted
+
+
+@pytest.mark.parametrize(("keyword", "schema", "wrong"), PASSED_OVER)
+@needs_vllm[0]
+def test_what_is_refused_is_what_xgrammar_passes_over(
+    keyword: str, schema: Schema, wrong: object
+) -> None:
+    assert _lets_through(schema, wrong), keyword
+
+
+@pytest.mark.parametrize(("schema", "right", "wrong"), KEPT)
+@needs_vllm[0]
+def test_what_is_not_refused_is_kept(schema: Schema, right: object, wrong: object) -> None:
+    assert _lets_through(schema, right)
+    assert not _lets_through(schema, wrong)
