@@ -1,12 +1,14 @@
 """Which replicas are called; what is tried again, and what is not."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
     aclosing,
     asynccontextmanager,
+    suppress,
 )
 
 import grpc
@@ -108,16 +110,25 @@ async def test_a_peer_that_comes_back_soon_is_not_missed(attempts: int) -> None:
 
 @asynccontextmanager
 async def hanging_up() -> AsyncIterator[tuple[int, asyncio.Queue[None]]]:
-    """A port where every caller is hung up on, and counted; until it is closed."""
+    """A port where every caller is hung up on, and counted; until it is closed.
+
+    Without asyncio's own server: a caller who comes while that closes is left open.
+    """
     called = asyncio.Queue[None]()
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
 
-    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
-        called.put_nowait(None)
+        def hang_up() -> None:
+            with suppress(BlockingIOError):
+                listener.accept()[0].close()
+                called.put_nowait(None)
 
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1], called
+        loop.add_reader(listener, hang_up)
+        try:
+            yield listener.getsockname()[1], called
+        finally:
+            loop.remove_reader(listener)
 
 
 async def test_a_call_that_may_not_be_repeated_is_sent_once_there_is_a_connection() -> None:
