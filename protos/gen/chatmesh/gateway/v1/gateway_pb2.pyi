@@ -103,6 +103,7 @@ class RespondRequest(_message.Message):
     SAFETY_IDENTIFIER_FIELD_NUMBER: _builtins.int
     INPUT_FIELD_NUMBER: _builtins.int
     BACKGROUND_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     instructions: _builtins.str
     previous_response_id: _builtins.str
@@ -124,6 +125,10 @@ class RespondRequest(_message.Message):
     """The person behind the request, as the application knows them; memory belongs to them."""
     background: _builtins.bool
     """Whether the turn goes on when nobody reads it."""
+    idempotency_key: _builtins.str
+    """Sent again with the same key and the same content, within a day, the request is the same turn; with other content it is
+    INVALID_ARGUMENT. Empty: sent again, it is another turn.
+    """
     @_builtins.property
     def functions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Function]:
         """Functions of the caller; calling one ends the turn."""
@@ -159,10 +164,11 @@ class RespondRequest(_message.Message):
         safety_identifier: _builtins.str = ...,
         input: _abc.Iterable[_conversation_pb2.Item] | None = ...,
         background: _builtins.bool = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens", "_parallel_calls", b"_parallel_calls", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_p", b"_top_p", "function_choice", b"function_choice", "max_output_tokens", b"max_output_tokens", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "seed", b"seed", "store", b"store", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens", "_parallel_calls", b"_parallel_calls", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_p", b"_top_p", "background", b"background", "function_choice", b"function_choice", "functions", b"functions", "input", b"input", "instructions", b"instructions", "json_schema", b"json_schema", "max_output_tokens", b"max_output_tokens", "model", b"model", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "previous_response_id", b"previous_response_id", "safety_identifier", b"safety_identifier", "seed", b"seed", "stop", b"stop", "store", b"store", "temperature", b"temperature", "top_p", b"top_p", "truncate", b"truncate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens", "_parallel_calls", b"_parallel_calls", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_p", b"_top_p", "background", b"background", "function_choice", b"function_choice", "functions", b"functions", "idempotency_key", b"idempotency_key", "input", b"input", "instructions", b"instructions", "json_schema", b"json_schema", "max_output_tokens", b"max_output_tokens", "model", b"model", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "previous_response_id", b"previous_response_id", "safety_identifier", b"safety_identifier", "seed", b"seed", "stop", b"stop", "store", b"store", "temperature", b"temperature", "top_p", b"top_p", "truncate", b"truncate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_output_tokens: _TypeAlias = _typing.Literal["max_output_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_output_tokens: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens"]  # noqa: Y015
