@@ -2,6 +2,7 @@
 
 import json
 from contextlib import AsyncExitStack
+from typing import Any
 
 import httpx
 import pytest
@@ -9,19 +10,19 @@ import pytest
 from tests.fakes.mesh import BOUNDS, Script, says
 from tests.unit.gateway.http.conftest import OpenSite, Site
 
-CHAT = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
-ASK = {"model": "demo", "input": "hi"}
+CHAT: dict[str, Any] = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
+ASK: dict[str, Any] = {"model": "demo", "input": "hi"}
 ROUTES = [("/v1/chat/completions", CHAT), ("/v1/responses", ASK)]
 
 
-async def post(site: Site, path: str, body: dict[str, object], key: str) -> httpx.Response:
+async def post(site: Site, path: str, body: dict[str, Any], key: str) -> httpx.Response:
     return await site.http.post(path, json=body, headers={"idempotency-key": key})
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("path", "body"), ROUTES)
 async def test_the_same_answer_comes_again(
-    site: OpenSite, path: str, body: dict[str, object], stream: bool
+    site: OpenSite, path: str, body: dict[str, Any], stream: bool
 ) -> None:
     async with site(says("one"), says("two")) as here:
         asked = {**body, "stream": stream}
@@ -62,7 +63,7 @@ async def test_a_key_is_for_one_request(site: OpenSite) -> None:
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\u00e9"])
 async def test_what_is_no_key_is_told(site: OpenSite, key: str) -> None:
     async with site(says("one")) as here:
-        headers = {"idempotency-key": key.encode()}
+        headers = {b"idempotency-key": key.encode()}
         got = await here.http.post("/v1/responses", json=ASK, headers=headers)
         assert got.status_code == 400
         assert got.json()["error"]["param"] == "Idempotency-Key"
