@@ -295,11 +295,15 @@ async def surroundings(
     fleet = fleet_of(inference)
     neighbours = Neighbours(moderation, context, inference, tools)
     turns = TurnLoop(neighbours, fleet, guards(moderation, mode), make_id, tool_rounds=3)
-    admission = Admission(max_turns=max_turns, max_turns_per_organisation=max(1, max_turns - 1))
+    admission = Admission(
+        max_turns=max_turns,
+        max_turns_per_organisation=max(1, max_turns - 1),
+        max_background_turns_per_organisation=8,
+    )
     clock = Clock()
     journal = InMemoryJournal(clock, max_bytes=1_000_000)
     live_turns = LiveTurns(turns, journal, admission, accounts, bounds=bounds)
-    front = Front(authenticator, live_turns, fleet, context)
+    front = Front(authenticator, live_turns, fleet, context, turns)
     async with in_background(fleet.follow):
         await asyncio.wait_for(fleet.wait_served(), 5)
         try:

@@ -53,6 +53,8 @@ class WordLoop:
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     written: int = 0
     running: int = 0
+    # Those that failed or were cancelled.
+    recorded: list[Response] = field(default_factory=list)
 
     async def run(
         self, principal: Principal, ask: Ask, progress: TurnProgress
@@ -77,6 +79,9 @@ class WordLoop:
         finally:
             self.running -= 1
 
+    async def record_failed(self, progress: TurnProgress, response: Response) -> None:
+        self.recorded.append(response)
+
 
 def _response(progress: TurnProgress) -> Response:
     status = Status.TOO_MANY_EVENTS if progress.too_many_events else Status.COMPLETED
@@ -90,7 +95,11 @@ class Turns:
         self.loop = loop
         self.now = 1000.0
         self.journal = InMemoryJournal(lambda: self.now, max_bytes=10_000_000)
-        self.admission = Admission(max_turns=max_turns, max_turns_per_organisation=max_turns)
+        self.admission = Admission(
+            max_turns=max_turns,
+            max_turns_per_organisation=max_turns,
+            max_background_turns_per_organisation=8,
+        )
         self.ledger = CountedLedger()
         self.live = LiveTurns(loop, self.journal, self.admission, self.ledger, bounds=bounds)
 
