@@ -30,6 +30,7 @@ from services.gateway.authenticator import Principal
 from services.gateway.live_turns import LiveTurns, TurnBounds
 from services.gateway.ports import LedgerEntry
 from services.gateway.reply import TurnProgress
+from services.gateway.sealing import Sealer
 from services.inference.api import Usage
 from services.shared.background import in_background
 from services.shared.conversation import Role, said
@@ -37,7 +38,8 @@ from services.shared.errors import Overloaded
 from services.shared.ids import root_of
 from tests.fakes.mesh import BOUNDS, PERSON, CountedLedger
 
-ADA = Principal(PERSON, "key1")
+SEALER = Sealer(b"secret", PERSON.id)
+ADA = Principal(PERSON, "key1", SEALER)
 HELLO = Ask("demo", (said("msg_0", Role.USER, "hello"),))
 
 
@@ -391,7 +393,7 @@ async def test_turns_of_a_revoked_key_are_stopped_and_no_others() -> None:
     await turns.ledger.add_key("key1", PERSON.id, b"print")
     await turns.ledger.add_key("key2", PERSON.id, b"print")
     cut = await turns.live.start(ADA, replace(HELLO, background=True))
-    left = await turns.live.start(Principal(PERSON, "key2"), HELLO)
+    left = await turns.live.start(Principal(PERSON, "key2", SEALER), HELLO)
     reading = [asyncio.create_task(turns.read(each)) for each in (cut, left)]
     await turns.loop.paused.wait()
     await turns.ledger.revoke_key("key1")
