@@ -146,6 +146,8 @@ class Finish(Enum):
     TOOL_ROUNDS = "tool_rounds"
     # The turn's events are more than are kept of one turn.
     TOO_MANY_EVENTS = "too_many_events"
+    # The model wrote a call that is none: it does not follow its function's schema.
+    INVALID_CALL = "invalid_call"
 
 
 class Status(Enum):
@@ -156,6 +158,7 @@ class Status(Enum):
     CONTENT_FILTER = "content_filter"
     TOOL_ROUNDS = "tool_rounds"
     TOO_MANY_EVENTS = "too_many_events"
+    INVALID_CALL = "invalid_call"
     FAILED = "failed"
     CANCELLED = "cancelled"
 

@@ -58,6 +58,7 @@ _STATUSES = {
     pb.STATUS_IN_PROGRESS: Status.IN_PROGRESS,
     pb.STATUS_FAILED: Status.FAILED,
     pb.STATUS_CANCELLED: Status.CANCELLED,
+    pb.STATUS_INCOMPLETE_INVALID_CALL: Status.INVALID_CALL,
 }
 _STATUSES_OUT = {ours: theirs for theirs, ours in _STATUSES.items()}
 _FINISHES = {
@@ -67,6 +68,7 @@ _FINISHES = {
     pb.FINISH_CONTENT_FILTER: Finish.CONTENT_FILTER,
     pb.FINISH_TOOL_ROUNDS: Finish.TOOL_ROUNDS,
     pb.FINISH_TOO_MANY_EVENTS: Finish.TOO_MANY_EVENTS,
+    pb.FINISH_INVALID_CALL: Finish.INVALID_CALL,
 }
 _FINISHES_OUT = {ours: theirs for theirs, ours in _FINISHES.items()}
 

@@ -35,8 +35,9 @@ _INCOMPLETE = {
     Status.CONTENT_FILTER: "content_filter",
     Status.TOOL_ROUNDS: "max_tool_calls",
     Status.TOO_MANY_EVENTS: "max_output_tokens",
+    Status.INVALID_CALL: "invalid_tool_call",
 }
-_CUT = {Status.LENGTH, Status.CONTENT_FILTER, Status.TOO_MANY_EVENTS}
+_CUT = {Status.LENGTH, Status.CONTENT_FILTER, Status.TOO_MANY_EVENTS, Status.INVALID_CALL}
 # What a turn that has not come to its end has in common with one that never will.
 _WITHOUT_END = {Status.IN_PROGRESS, Status.FAILED, Status.CANCELLED}
 # Of the codes that OpenAI has for a response that failed, those that can be told here.

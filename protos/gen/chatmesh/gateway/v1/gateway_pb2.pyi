@@ -36,6 +36,8 @@ class _FinishEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Finish.ValueTy
     FINISH_TOOL_ROUNDS: _Finish.ValueType  # 5
     FINISH_TOO_MANY_EVENTS: _Finish.ValueType  # 6
     """The turn's events are more than are kept of one turn."""
+    FINISH_INVALID_CALL: _Finish.ValueType  # 7
+    """The model wrote a call that is none: no whole JSON of its function's schema, or of a function that is not offered."""
 
 class Finish(_Finish, metaclass=_FinishEnumTypeWrapper):
     """Why a choice ended."""
@@ -48,6 +50,8 @@ FINISH_CONTENT_FILTER: Finish.ValueType  # 4
 FINISH_TOOL_ROUNDS: Finish.ValueType  # 5
 FINISH_TOO_MANY_EVENTS: Finish.ValueType  # 6
 """The turn's events are more than are kept of one turn."""
+FINISH_INVALID_CALL: Finish.ValueType  # 7
+"""The model wrote a call that is none: no whole JSON of its function's schema, or of a function that is not offered."""
 Global___Finish: _TypeAlias = Finish  # noqa: Y015
 
 class _Status:
@@ -70,6 +74,8 @@ class _StatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Status.ValueTy
     """The turn has not ended; the items that are whole are there."""
     STATUS_FAILED: _Status.ValueType  # 21
     STATUS_CANCELLED: _Status.ValueType  # 22
+    STATUS_INCOMPLETE_INVALID_CALL: _Status.ValueType  # 6
+    """The model wrote a call that is none: no whole JSON of its function's schema, or of a function that is not offered."""
 
 class Status(_Status, metaclass=_StatusEnumTypeWrapper): ...
 
@@ -87,6 +93,8 @@ STATUS_IN_PROGRESS: Status.ValueType  # 20
 """The turn has not ended; the items that are whole are there."""
 STATUS_FAILED: Status.ValueType  # 21
 STATUS_CANCELLED: Status.ValueType  # 22
+STATUS_INCOMPLETE_INVALID_CALL: Status.ValueType  # 6
+"""The model wrote a call that is none: no whole JSON of its function's schema, or of a function that is not offered."""
 Global___Status: _TypeAlias = Status  # noqa: Y015
 
 @_typing.final
