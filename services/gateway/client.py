@@ -22,15 +22,25 @@ class GatewayClient:
         self._metadata = (("authorization", f"Bearer {api_key}"),)
         self._timeout = timeout
 
-    async def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
-        call = self._stub.Respond(codec.ask_out(ask), metadata=self._metadata)
+    async def respond(
+        self, ask: Ask, *, timeout: float | None = None
+    ) -> AsyncGenerator[Numbered, None]:
+        """`Session.respond`, for at most so many seconds: then it raises `DeadlineExceeded`.
+
+        Its reader has left then, as if it had closed the generator.
+        """
+        call = self._stub.Respond(codec.ask_out(ask), timeout=timeout, metadata=self._metadata)
         async for numbered in _events(call):
             yield numbered
 
-    async def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
+    async def follow(
+        self, response_id: str, after: int = -1, *, timeout: float | None = None
+    ) -> AsyncGenerator[Numbered, None]:
+        """`Session.follow`, for at most so many seconds, as above."""
         known = after if after >= 0 else None
         request = pb.FollowRequest(response_id=response_id, after=known)
-        async for numbered in _events(self._stub.Follow(request, metadata=self._metadata)):
+        call = self._stub.Follow(request, timeout=timeout, metadata=self._metadata)
+        async for numbered in _events(call):
             yield numbered
 
     async def get_response(self, response_id: str) -> Response:

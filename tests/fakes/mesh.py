@@ -73,7 +73,7 @@ class WordContext:
         words = " ".join(map(_words, (*assembly.input, *assembly.produced))).split()
         room = assembly.model.context_tokens - assembly.output_tokens
         if len(words) > room:
-            raise InputTooLong("too long", param="input")
+            raise InputTooLong("too long", param="input", tokens=str(len(words)))
         facts = assembly.memory_ids or ("mem_1",)
         return Context(
             tuple(range(len(words))),
@@ -284,6 +284,7 @@ async def surroundings(
     *scripts: Script,
     mode: OutputModeration = OutputModeration.BLOCK,
     max_turns: int = 8,
+    max_background_turns: int = 8,
     bounds: TurnBounds = BOUNDS,
     account: Account = PERSON,
 ) -> AsyncIterator[Surroundings]:
@@ -298,7 +299,7 @@ async def surroundings(
     admission = Admission(
         max_turns=max_turns,
         max_turns_per_organisation=max(1, max_turns - 1),
-        max_background_turns_per_organisation=8,
+        max_background_turns_per_organisation=max_background_turns,
     )
     clock = Clock()
     journal = InMemoryJournal(clock, max_bytes=1_000_000)

@@ -52,3 +52,31 @@ def test_who_is_in_may_finish_when_it_closes() -> None:
         assert admission.under_way == 1
         with pytest.raises(Draining), admission.admitted("ada", background=False):
             pass
+
+
+def test_turns_in_the_background_are_bounded_of_each_organisation() -> None:
+    admission = Admission(
+        max_turns=10, max_turns_per_organisation=3, max_background_turns_per_organisation=1
+    )
+    with admission.admitted("ada", background=True):
+        with pytest.raises(TooManyTurns), admission.admitted("ada", background=True):
+            pass
+        with (
+            admission.admitted("bob", background=True),
+            admission.admitted("ada", background=False),
+        ):
+            assert admission.under_way == 3
+    with admission.admitted("ada", background=True):
+        assert admission.under_way == 1
+
+
+def test_turns_in_the_background_count_as_any_other() -> None:
+    admission = Admission(
+        max_turns=1, max_turns_per_organisation=1, max_background_turns_per_organisation=5
+    )
+    with (
+        admission.admitted("ada", background=True),
+        pytest.raises(TooManyTurns),
+        admission.admitted("ada", background=False),
+    ):
+        pass
