@@ -19,6 +19,7 @@ from services.gateway.api import (
     InvalidKey,
     KeyReused,
     ModelNotFound,
+    NotCancellable,
     ResponseNotFound,
     TooManyTurns,
 )
@@ -52,6 +53,7 @@ _CLASSES: dict[type[MeshError], tuple[int, str, str | None]] = {
     InputTooLong: (400, "invalid_request_error", "context_length_exceeded"),
     TooManyTurns: (429, "rate_limit_error", "rate_limit_exceeded"),
     EventsGone: (410, "invalid_request_error", "events_gone"),
+    NotCancellable: (409, "invalid_request_error", "response_not_cancellable"),
     # JSON has no older release: two services of this mesh are of different ones.
     OlderRelease: (503, "server_error", "service_unavailable"),
 }
