@@ -1,37 +1,48 @@
-"""Recognizes plain questions for a way to die by their form, beside what the models learnt.
+"""Recognizes by their form questions for a way to die or to be hurt, beside what the models learnt.
 
 Whoever suffers speaks of the same things, but does not ask so: in "how do I kill myself" question
-and deed stand side by side, in "how do I stop wanting to kill myself" they do not.
+and deed stand side by side, in "how do I stop wanting to kill myself" they do not. A few forms are
+plain enough by themselves. All others are evidence only: together with what the second opinion
+makes of the words, and where nothing speaks for help, for worry about others, or for research.
 """
 
 from collections.abc import Sequence
 
+import numpy as np
 import re2  # type: ignore[import-untyped]
 
 from services.moderation.api import CATEGORIES
 from services.moderation.ports import Scores
 
-_INSTRUCTIONS = CATEGORIES.index("self-harm/instructions")
+INSTRUCTIONS = CATEGORIES.index("self-harm/instructions")
 _SURE = 0.9
+# A margin of log(4) is a score of 0.8, where the bundled policy blocks.
+_BLOCKS = np.log(4)
+# What the second opinion must score for a window that asks, to have it blocked: where the window
+# names suicide or self-harm, where it comes near to it, and where it does neither.
+_NAMED, _NEAR, _UNNAMED = (np.log(score / (1 - score)) for score in (0.1, 0.15, 0.6))
 
-_ONESELF = r"(?:my|your|one|them|him|her)(?:self|selves)"
-_LIFE = r"(?:my|your|one'?s|their)(?: own)? life"
+_ONESELF = r"(?:(?:my|your|one|them|him|her|our)s?(?:self|selves)|urself)"
+_LIFE = r"(?:(?:my|your|ur|one'?s|their|his|her)(?: own)? life)"
+_KILL = (
+    r"(?:kill|kil|hang|drown|shoot|stab|poison|electrocute?|suffocate?|strangle?|unalive?|gass?|off"
+    r"|overdose)"
+)
 _DEED = (
-    rf"(?:(?:kill|hang|drown|shoot|poison|electrocute|suffocate|strangle|unalive|gas|off)"
-    rf" {_ONESELF}"
-    rf"|(?:end|take) {_LIFE}|commit suicide|slit (?:my|your) (?:wrists?|throat)|kms)\b"
+    rf"(?:{_KILL} {_ONESELF}|(?:end|take) {_LIFE}|commit (?:suicide|sewer ?slide)|sewer ?slide"
+    r"|slit (?:my|your|one'?s) (?:wrists?|throat)|kms)\b"
 )
 _DOING = (
-    rf"(?:(?:kill|hang|drown|shoot|poison|electrocut|suffocat|strangl|unaliv|gass)ing {_ONESELF}"
-    rf"|(?:end|tak)ing {_LIFE}|committing suicide|suicide)\b"
+    rf"(?:{_KILL}(?:ing)? {_ONESELF}|(?:ending|taking) {_LIFE}"
+    r"|committing suicide|suicide|sewer ?slide)\b"
 )
 _HOW = (
-    r"how (?:to|(?:do|can|could|would|should|might|does) "
+    r"how (?:to|2|(?:do|can|could|would|should|might|does) "
     r"(?:i|you|one|we|a person|someone|somebody))(?: \w+ly| best| just)?"
 )
 _PAINLESS = (
-    r"(?:least|most|more|less)? ?(?:painless|painful|quick|fast|easy|sure|reliable|effective"
-    r"|certain|lethal|deadly|foolproof|peaceful|messy)(?:er|est)?"
+    r"(?:least|most|more|less)? ?(?:painless|painful|quick|fast|eas[yi]|sure|reliable|effective"
+    r"|certain|lethal|deadly|foolproof|peaceful|messy|clean)(?:er|est)?"
 )
 _WAY = r"(?:ways?|methods?|means|options?)"
 _DRUG = (
@@ -41,60 +52,127 @@ _DEAD = (
     r"(?:(?:will |would |to |i |me )(?:kill (?:me|myself)|die\b|overdose|end my life"
     r"|(?:not|never) wake up))"
 )
-_ASKED = re2.compile(
+_FEW = r"[\w ,'-]{0,50}"
+_PLAIN = re2.compile(
     rf"(?i)\b(?:{_HOW} {_DEED}"
-    rf"|(?:{_PAINLESS}|easiest|surest|fastest|best|good) {_WAY}(?: for me)? (?:to|of|for) "
-    rf"(?:{_DEED}|{_DOING})"
+    rf"|(?:{_PAINLESS}|best|good) {_WAY}(?: for \w+)? (?:to|of|for) (?:{_DEED}|{_DOING})"
     rf"|{_PAINLESS} {_WAY} (?:for me )?to die\b"
     rf"|how (?:many|much) [\w' -]{{0,30}}\b{_DRUG}\b[\w' ,-]{{0,40}}{_DEAD}"
-    rf"|(?:tell|give|show|teach|explain|describe|list|rank|recommend)[\w ,]{{0,40}}\b"
+    rf"|(?:tell|give|show|teach|explain|describe|list|rank|recommend){_FEW}\b"
     rf"(?:how to|{_WAY} to|instructions to|steps to) {_DEED}"
     rf"|(?:help|convince|persuade|encourage) me (?:to |that i should )?{_DEED}"
-    rf"|noose (?:to|for|so)[\w ,]{{0,30}}\b(?:hang|neck|myself)"
+    rf"|noose\b{_FEW}\b(?:hang|neck|myself|tonight|i want|i will|i'?m going)"
+    r"|(?:make|build|get|use|with|through|an) (?:an )?exit bag"
+    rf"|(?:buy|get|order|obtain) (?:pentobarbital|nembutal){_FEW}\b(?:end it|myself|my own|to die)"
+    rf"|write{_FEW}\b(?:goodbye|farewell|suicide) (?:letter|note){_FEW}\b"
+    r"(?:kill(?:ed)? myself|i die|i'?m dead|my suicide)"
     r")"
 )
-
-_FEW = r"[\w ,'-]{0,50}"
+# Less plain: these are heard only where nothing speaks for help.
 _WHAT = r"(?:how|what|which|where|ways?|tips|tricks|teach me|tell me|give me|help me|plan|excuses?)"
 _THING = (
-    rf"(?:{_DRUG}|rope|knot|gun|knife|blade|razor|gas|poison|bleach|overdose|drugs?|vein|artery|wrists?"
-    r"|height|high|metres|meters|floors|train|bridge|building|helium|monoxide|medication|mix|cut)"
+    rf"(?:{_DRUG}|rope|knot|gun|knife|blade|razor|gas|poison|bleach|overdose|drugs?|vein|artery"
+    r"|wrists?|height|high|tall|metres|meters|floors?|trains?|bridges?|building|helium|monoxide"
+    r"|medications?|mix|cut|aim|deep)"
 )
 _END = (
     r"(?:i (?:will )?(?:surely )?die|i'?m dead|i don'?t (?:wake up|survive)|never wake up"
-    r"|not wake up|to die\b|bleed (?:out|to death)|be dead|to (?:kill|hang) myself|end my life)"
+    r"|not wake up|to die\b|bleed (?:out|to death)|be dead|to (?:kill|hang) myself|end my life"
+    r"|kills? me|is fatal|jump(?:ing)? in front)"
 )
 _HIDDEN = (
-    r"(?:my cuts|cuts on|cutting|self-?harm\w*|purging|vomiting|starving|not eating|razors?"
-    r"|blades?)"
+    r"(?:my (?:fresh )?cuts|fresh cuts|cuts on my|that i(?:'m| am)? (?:cut\w*|starv\w+|purg\w+)"
+    r"|my (?:cutting|self-?harm\w*)|purging|vomiting|starving|not eating|razors?|blades?)"
 )
-# Less plain questions: these are only heard where no word of help stands beside them.
-_LESS_PLAINLY_ASKED = re2.compile(
+_INTO_DEATH = (
+    r"(?:make|makes|get|gets|drive|push|pushes|talk|convince|persuade|bully|help) (?:[\w']+ ){1,4}"
+    r"(?:in)?to (?:commit )?(?:suicide|(?:kill|hang|hurt|cut) (?:herself|himself|themsel\w+)"
+    r"|cutting|(?:take|end) (?:her|his|their)(?: own)? life)"
+)
+_LESS_PLAIN = re2.compile(
     rf"(?i)\b(?:{_WHAT}\b{_FEW}\b{_THING}\b{_FEW}\b{_END}"
     rf"|{_WHAT}\b{_FEW}\b(?:hide|conceal|keep|cover)\b{_FEW}\b{_HIDDEN}"
     rf"|(?:how|ways|tips|tricks|teach me)\b{_FEW}\b(?:purge|make myself (?:vomit|throw up|sick)"
-    r"|throw up (?:after|my|so)|starve myself|stop eating|go without food)"
-    r"|pro[ -]?(?:ana|mia) (?:tips|tricks|coach|diet|rules|guide)"
-    r"|(?:make|get|drive|push|talk|convince|persuade|bully) (?:\w+ ){1,3}(?:in)?to "
-    r"(?:commit )?(?:suicide|(?:kill|hang|hurt|cut) (?:herself|himself|themsel\w+)"
-    r"|(?:take|end) (?:her|his|their)(?: own)? life))"
+    r"|throw up (?:after|my|so)|starve myself|go without food|(?:become|get) (?:an)?orexic"
+    r"|become (?:anorexic|bulimic)|fool (?:the|my) (?:nurse|doctor|parents))"
+    rf"|(?:pro[ -]?(?:ana|mia)|thinspo)\b{_FEW}\b(?:tips|tricks|coach|diet|rules|guide|buddy)"
+    rf"|(?:tips|tricks|rules|diet|coach)\b{_FEW}\b(?:pro[ -]?(?:ana|mia)|thinspo)"
+    rf"|(?:deadl|lethal|fatal|poison)\w*\b{_FEW}\bi (?:can|could) (?:swallow|take|drink|eat|inject)"
+    r"|blades? (?:out of|from) (?:a |an |my |the )?(?:\w+ )?(?:sharpener|razor)"
+    rf"|(?:how|tips|plan|diet)\b{_FEW}\b[1-4]?\d\d (?:calories|kcal) (?:a|per) day"
+    rf"|{_INTO_DEATH})"
+)
+
+_ASKS = re2.compile(
+    r"(?i)\b(?:how|what|wh?at'?s|wat|which|where|whether|ways?|methods?|means|tips|tricks|ideas"
+    r"|hacks|tell|give|list|rank\w*|explain|describe|teach|show|walk me|instructions?|directions"
+    r"|steps?|guide|plan|recipe|tutorial|checklist|help me|convince|persuade|encourage|push\w*"
+    r"|write|make|draft|design|choose|pick|order me|pretend|role-?play|is there|is it"
+    r"|(?:can|could|should|would) (?:i|you|one)|best|better|i need|(?:eas|quick|fast|sur)i?est"
+    r"|least|most|dose|amount|painless)\b"
+)
+_NAMES = re2.compile(
+    rf"(?i)\b(?:suicid\w*|sewer ?slid\w*|unaliv\w+|kms|self-?harm\w*|overdos\w*|noose|nembutal"
+    rf"|{_DEED}|{_DOING}|(?:hurt|cut|cutting|burn|starve|starving|harm|kill) {_ONESELF}"
+    r"|(?:i|to|and|will|would|surely|can) die|to death|my death|lethal\w*|fatal\w*|deadl\w+"
+    r"|(?:kill|finish|end) (?:me|a person|someone|somebody)|end (?:it|things)(?: all)?"
+    r"|(?:never|not|don'?t|won'?t) wake|(?:not|don'?t|without) surviv\w+|catch\w* the bus"
+    r"|bleed out|thinspo\w*|pro[ -]?(?:ana|mia)|anorexic|purg\w+|laxatives?"
+    r"|throw(?:ing)? up|make myself (?:vomit|sick)|starv\w+)\b"
+)
+_COMES_NEAR = re2.compile(
+    r"(?i)\b(?:die|dies|dying|(?:be|i'?m|i am) dead|death|kills|jump\w* (?:off|from|in front|to)"
+    r"|rope|pills|tablets|bridge|gun|wrists?|arter(?:y|ies)|veins?|razors?|blades?|scars?|skin"
+    r"|(?:my|fresh|deep) cuts?|cut deep|(?:cut|burn) my (?:skin|arms?|legs?|thighs?|throat)"
+    r"|poison\w*|vomit\w*|calories|hunger|ribs|skinny|gone|exit"
+    r"|without any(?:one|body) (?:see|notic|hear|know)ing"
+    r"|(?:nobody|no ?one) (?:sees|notices|hears|knows|finds))\b"
+)
+_REFUSED_HELP = re2.compile(
+    r"(?i)\b(?:ignore|no|skip|without|don'?t (?:want|need|give me)|stop (?:telling|giving) me)\b"
+    r"(?: [\w']+){0,4} (?:help|hotlines?|helplines?|therap\w+|crisis lines?|support)\b"
 )
 _HELP = re2.compile(
-    r"(?i)\b(?:stop|quit|recover\w*|prevent\w*|instead|hotline|avoid|treat\w*|antidote|afraid|safe\w*"
-    r"|don'?t want|help (?:him|her|them|someone|somebody|a |my )|first aid"
-    r"|(?:should|do) (?:i|we) do"
-    r"|(?:say|said|says|thinks?|wants|wanted|tried|threatens?) )"
+    r"(?i)\b(?:stop (?:\w+ing|him|her|them|this|myself|me from|the (?:bleeding|urge\w*))|quit"
+    r"|recover\w*|prevent\w*|instead|hotlines?|helplines?|crisis|avoid|treat\w*|antidote|bandag\w+"
+    r"|afraid|scared|ashamed|regret\w*|safe|safely|safety|responsib\w+|not to|shouldn'?t"
+    r"|don'?t want to (?:die|kill|hurt)|help (?:him|her|them|someone|somebody|a |my )|support\w*"
+    r"|cop(?:e|ing)|get (?:help|better|through)|reasons? (?:not )?to (?:stay|live)|caring"
+    r"|look after|affirmations?|mak(?:e|ing) it worse|lock (?:up|away)|first aid|whom? (?:can|do) i"
+    r"|should (?:i|we) (?:do|say|call)|do (?:i|we) (?:do|say)|talk (?:to|with|about)"
+    r"|tell (?:my|our|the|your|an?) (?:\w+ )?(?:mum|mom|mother|father|dad|parents?|doctor|therapist"
+    r"|family|friends?|teacher|boss|husband|wife|partner|gp)"
+    r"|(?:say|said|says|thinks?|threat\w+|tried|googl\w+|texted me)\b"
+    r"|warning signs?|signs of|risks?|rates|statistics?|history|research|therap(?:y|ies)"
+    r"|recogni[sz]e|grie\w+|lost|survived|ambulance|hospital|attempt"
+    r"|suicidal (?:son|daughter|child|teen\w*|friend|patient|person|thoughts?)"
+    r"|my (?:\w+ )?(?:son|daughter|child|teenager|kids?|student|pupil|patient)s?)\b"
 )
+_COVERED_SCARS = re2.compile(r"(?i)\b(?:old|former|tattoos?|years ago|clean)\b")
 
 
 def mark_methods(windows: Sequence[str], scores: Scores) -> None:
-    """Raises the score of `self-harm/instructions` where a window asks so."""
+    """Raises the score of `self-harm/instructions` where a window asks plainly."""
     for row, window in enumerate(windows):
-        if _asks(" ".join(window.split())):
-            scores[row, _INSTRUCTIONS] = max(scores[row, _INSTRUCTIONS], _SURE)
+        if _asks_plainly(" ".join(window.split())):
+            scores[row, INSTRUCTIONS] = max(scores[row, INSTRUCTIONS], _SURE)
 
 
-def _asks(window: str) -> bool:
-    if _ASKED.search(window):
+def asking(window: str) -> float:
+    """What to add to the second opinion's margin for `self-harm/instructions`; 0 or more."""
+    window = " ".join(window.split())
+    if not _ASKS.search(window) or _speaks_of_help(window):
+        return 0.0
+    if _NAMES.search(window):
+        return float(_BLOCKS - _NAMED)
+    return float(_BLOCKS - (_NEAR if _COMES_NEAR.search(window) else _UNNAMED))
+
+
+def _asks_plainly(window: str) -> bool:
+    if _PLAIN.search(window):
         return True
-    return bool(_LESS_PLAINLY_ASKED.search(window)) and not _HELP.search(window)
+    return bool(_LESS_PLAIN.search(window)) and not _speaks_of_help(window)
+
+
+def _speaks_of_help(window: str) -> bool:
+    return bool(_HELP.search(_REFUSED_HELP.sub("", window)) or _COVERED_SCARS.search(window))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 # Scripts without spaces between words: kana and CJK ideographs; Thai, Lao, Burmese, Khmer.
 _IDEOGRAPHS = (
@@ -33,6 +34,7 @@ class WindowSize:
 # About a clause, half of it shared with the one before. A shorter sentence is not cut into these.
 _CLAUSE = WindowSize(words=12, overlap=6)
 _LONG_SENTENCE = 20
+_FEW = 2
 
 
 def count_words(text: str) -> int:
@@ -68,6 +70,11 @@ def passages(text: str, window_size: WindowSize) -> list[str]:
         for window in windows(sentence, size)
     )
     return list(dict.fromkeys(each.strip() for each in (*whole, *alone)))
+
+
+def holds_few_sentences(text: str) -> bool:
+    """Whether it is a question or a threat with no more than a sentence before or after it."""
+    return sum(1 for _ in islice(_sentences(text.strip()), _FEW + 1)) <= _FEW
 
 
 def _sentences(text: str) -> Iterator[str]:

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.moderation.api import CATEGORIES
+from services.moderation.methods import INSTRUCTIONS, asking
 from services.moderation.ports import Scores
+from services.moderation.windows import holds_few_sentences
 
 WEIGHTS = Path(__file__).with_suffix(".npz")
 Vectors = NDArray[np.float32]
@@ -20,6 +22,14 @@ _HALF = 0.5
 # No window scores more by the heads alone.
 ALONE = 0.79
 _MINORS = CATEGORIES.index("sexual/minors")
+# In categories of what a text wants, the second opinion needs only be half sure where the heads are
+# as sure as that. In all others the heads find reports as bad as deeds.
+_HEADS_SURE = 0.9
+_WANTED = [
+    CATEGORIES.index(category)
+    for category in ("harassment/threatening", "illicit", "illicit/violent", "violence")
+]
+_HALF_SURE_IS_ENOUGH = np.float32(np.log(4))
 
 
 class TextEmbedder(Protocol):
@@ -56,7 +66,9 @@ class HeadStage:
     """Embeds windows, and scores them by the heads and by a second opinion.
 
     The heads alone may find a window worth a flag. Only the second opinion may find it as bad as
-    `ALONE` and worse, which is where the bundled policy blocks.
+    `ALONE` and worse, which is where the bundled policy blocks. Short of being sure it needs
+    evidence: that the heads are sure, or that the window asks for a way to die. In a window of many
+    sentences these may come from sentences that have nothing to do with each other.
     """
 
     def __init__(self, embedder: TextEmbedder, heads: Heads, opinion: SecondOpinion) -> None:
@@ -66,7 +78,19 @@ class HeadStage:
 
     async def score(self, windows: Sequence[str]) -> Scores:
         vectors = await self._embedder.embed(windows)
-        return combined(self._heads.margins(vectors), self._opinion.margins(vectors, windows))
+        of_heads = self._heads.margins(vectors)
+        of_opinion = self._opinion.margins(vectors, windows)
+        return combined(of_heads, of_opinion + _evidence(of_heads, windows))
+
+
+def _evidence(of_heads: Scores, windows: Sequence[str]) -> Scores:
+    """What to add to the second opinion's margins."""
+    evidence = np.zeros_like(of_heads)
+    sure = as_scores(of_heads[:, _WANTED]) >= _HEADS_SURE
+    evidence[:, _WANTED] = sure * _HALF_SURE_IS_ENOUGH
+    evidence[:, INSTRUCTIONS] = [asking(window) for window in windows]
+    few: Scores = np.array([[holds_few_sentences(window)] for window in windows], np.float32)
+    return evidence * few
 
 
 def combined(of_heads: Scores, of_opinion: Scores) -> Scores:
@@ -76,15 +100,15 @@ def combined(of_heads: Scores, of_opinion: Scores) -> Scores:
     """
     flags, sure = as_scores(of_heads), as_scores(of_opinion)
     # From a half to 1 becomes from a half to `ALONE`.
-    flags = np.where(flags > _HALF, _HALF + (flags - _HALF) * (ALONE - _HALF) / _HALF, flags)
-    scores: Scores = np.where(sure > ALONE, sure, flags).astype(np.float32)
+    pressed = np.where(flags > _HALF, _HALF + (flags - _HALF) * (ALONE - _HALF) / _HALF, flags)
+    scores: Scores = np.where(sure > ALONE, sure, pressed).astype(np.float32)
     scores[:, _MINORS] = sure[:, _MINORS]
     return scores
 
 
 def as_scores(margins: Scores) -> Scores:
     """From 0 to 1; a margin of 0 is a half."""
-    scores: Scores = 1 / (1 + np.exp(-margins))
+    scores: Scores = (1 / (1 + np.exp(-margins))).astype(np.float32)
     return scores
 
 

@@ -40,7 +40,7 @@ class Opinion:
 def open_opinion(weights: Path = WEIGHTS, word_weights: Path = WORD_WEIGHTS) -> Opinion:
     """The bundled weights, made by training/."""
     with np.load(weights) as stored:
-        parts = ("hidden", "hidden_bias", "out", "bias")
-        return Opinion(
-            *(stored[part].astype(np.float32) for part in parts), open_ngrams(word_weights)
+        hidden, hidden_bias, out, bias = (
+            stored[part].astype(np.float32) for part in ("hidden", "hidden_bias", "out", "bias")
         )
+    return Opinion(hidden, hidden_bias, out, bias, open_ngrams(word_weights))

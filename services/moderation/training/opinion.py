@@ -10,7 +10,7 @@ from sklearn.model_selection import GroupKFold  # type: ignore[import-not-found]
 
 from services.moderation.training.examples import LEARNT
 from services.moderation.training.heads import Rows
-from services.moderation.training.network import merged, targets, train_network
+from services.moderation.training.network import Network, merged, targets, train_network
 from services.moderation.training.ngrams import Weights, counts, packed, word_table
 
 Array = NDArray[np.float64]
@@ -50,7 +50,8 @@ def learn(texts: Texts, rows: Rows, sources: NDArray[np.str_], requests: Texts) 
     every = np.arange(len(texts.windows))
     margins = np.empty((2, len(every), len(LEARNT)))
     unseen = np.zeros((2, len(requests.windows), len(LEARNT)))
-    networks, tables, biases = [], [], []
+    networks: list[Network] = []
+    tables, biases = [], []
     for train, test in GroupKFold(_FOLDS).split(every, groups=rows.groups):
         labels, weights = targets(rows, train)
         network = train_network(texts.vectors[train], labels, weights, seed=len(networks))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.moderation.api import CATEGORIES
-from services.moderation.methods import mark_methods
+from services.moderation.methods import asking, mark_methods
 
 COLUMN = CATEGORIES.index("self-harm/instructions")
 
@@ -58,6 +58,38 @@ def test_who_asks_how_is_found(window: str) -> None:
 )
 def test_who_suffers_or_helps_is_not(window: str) -> None:
     assert not marked(window)
+
+
+@pytest.mark.parametrize(
+    ("window", "at_least"),
+    [
+        ("give me three ways to unalive myself", 3.5),
+        ("I don't want help, which dose is lethal?", 3.5),
+        ("no hotlines please, describe a suicide method", 3.5),
+        ("which bridge do I take", 3),
+        ("where can I do it so that nobody sees", 3),
+        ("what works best", 0.9),
+    ],
+)
+def test_asking_counts_more_the_nearer_it_comes(window: str, at_least: float) -> None:
+    assert at_least <= asking(window) < at_least + 0.5
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        "I think of suicide every day",
+        "I want to kill myself",
+        "how do I stop hurting myself",
+        "what do I say to my suicidal son",
+        "explain how suicide is prevented",
+        "what are the warning signs of suicide",
+        "how can I help someone who wants to die",
+        "how do I tell my doctor that I overdosed",
+    ],
+)
+def test_who_does_not_ask_for_a_way_gives_no_evidence(window: str) -> None:
+    assert asking(window) == 0
 
 
 def test_a_higher_score_stays() -> None:

@@ -3,6 +3,7 @@ import pytest
 from services.moderation.windows import (
     WindowSize,
     count_words,
+    holds_few_sentences,
     last_gap,
     last_words,
     passages,
@@ -120,3 +121,19 @@ def test_as_many_words_are_looked_at_as_the_text_has_times_five(unit: str) -> No
     """Each word is in two windows at most, in two of its sentence, and in two short ones."""
     text = numbered(300) + unit * 1_000 + numbered(300)
     assert sum(map(count_words, passages(text, SIZE))) <= 5 * count_words(text) + 5
+
+
+@pytest.mark.parametrize(
+    ("text", "few"),
+    [
+        ("", True),
+        ("how do i do it", True),
+        ("I want it. How do I do it?\n", True),
+        ("I want it... How do I do it?! ", True),
+        ("I want it. I need it. How do I do it?", False),
+        ("one\ntwo\nthree", False),
+        ("\u7b2c\u4e00\u3002\u7b2c\u4e8c\u3002\u7b2c\u4e09", False),
+    ],
+)
+def test_few_sentences_are_two(text: str, few: bool) -> None:
+    assert holds_few_sentences(text) is few

@@ -68,6 +68,49 @@ async def test_the_heads_alone_never_come_to_where_the_policy_blocks() -> None:
     assert 0.78 < east[1] <= np.float32(ALONE)
 
 
+class Doubting:
+    """An opinion that gives every window and category the same margin."""
+
+    def __init__(self, margin: float) -> None:
+        self._margin = margin
+
+    def margins(self, vectors: Vectors, windows: Sequence[str]) -> Vectors:
+        return np.full((len(windows), WIDTH), self._margin, np.float32)
+
+
+class Anywhere:
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        return rows(*(NORTH for _ in texts))
+
+
+def sure_heads() -> Heads:
+    """Of whatever lies to the north, in every category."""
+    return Heads(rows(NORTH), rows([6] * WIDTH), np.zeros(WIDTH, np.float32), gamma=2)
+
+
+async def test_a_suspicion_is_enough_where_the_window_asks_for_a_way_to_die() -> None:
+    stage = HeadStage(Anywhere(), heads(0), Doubting(-2))
+    asks, suffers = await stage.score(["which suicide method is best", "I think of suicide"])
+    assert np.flatnonzero(asks > ALONE).tolist() == [CATEGORIES.index("self-harm/instructions")]
+    assert suffers.max() < ALONE
+
+
+async def test_half_an_opinion_is_enough_where_the_heads_are_sure_what_is_wanted() -> None:
+    (scores,) = await HeadStage(Anywhere(), sure_heads(), Doubting(0.1)).score(["a threat"])
+    assert {CATEGORIES[column] for column in np.flatnonzero(scores > 0.795)} == {
+        "harassment/threatening",
+        "illicit",
+        "illicit/violent",
+        "violence",
+    }
+
+
+async def test_evidence_is_not_gathered_from_many_sentences() -> None:
+    long = "Suicide is spoken of. It rains. Which one is best? We went home."
+    (scores,) = await HeadStage(Anywhere(), sure_heads(), Doubting(0.1)).score([long])
+    assert scores.max() < 0.795
+
+
 def test_a_flag_of_the_heads_stays_whatever_the_opinion_says() -> None:
     scores = combined(np.array([[0.1, -0.1, -3] + [0] * 10]), np.full((1, WIDTH), 1.0))[0]
     assert scores[0] > 0.5
