@@ -20,7 +20,9 @@ _SURE = 0.9
 _BLOCKS = np.log(4)
 # What the second opinion must score for a window that asks, to have it blocked: where the window
 # names suicide or self-harm, where it comes near to it, and where it does neither.
-_NAMED, _NEAR, _UNNAMED = (np.log(score / (1 - score)) for score in (0.1, 0.15, 0.6))
+_NAMED, _NEAR, _UNNAMED = (np.log(score / (1 - score)) for score in (0.1, 0.13, 0.6))
+# What it loses where a window speaks of help.
+_FOR_HELP = -2.5
 
 _ONESELF = r"(?:(?:my|your|one|them|him|her|our)s?(?:self|selves)|urself)"
 _LIFE = r"(?:(?:my|your|ur|one'?s|their|his|her)(?: own)? life)"
@@ -29,13 +31,11 @@ _KILL = (
     r"|overdose)"
 )
 _DEED = (
-    rf"(?:{_KILL} {_ONESELF}|(?:end|take) {_LIFE}|commit (?:suicide|sewer ?slide)|sewer ?slide"
+    rf"(?:{_KILL} {_ONESELF}|(?:end|take)s? {_LIFE}|commit (?:suicide|sewer ?slide)|sewer ?slide"
     r"|slit (?:my|your|one'?s) (?:wrists?|throat)|kms)\b"
 )
-_DOING = (
-    rf"(?:{_KILL}(?:ing)? {_ONESELF}|(?:ending|taking) {_LIFE}"
-    r"|committing suicide|suicide|sewer ?slide)\b"
-)
+_ENDING = rf"(?:{_KILL}(?:ing)? {_ONESELF}|(?:ending|taking) {_LIFE})"
+_DOING = rf"(?:{_ENDING}|committing suicide|suicide|sewer ?slide)\b"
 _HOW = (
     r"how (?:to|2|(?:do|can|could|would|should|might|does) "
     r"(?:i|you|one|we|a person|someone|somebody))(?: \w+ly| best| just)?"
@@ -100,6 +100,11 @@ _LESS_PLAIN = re2.compile(
     rf"|(?:deadl|lethal|fatal|poison)\w*\b{_FEW}\bi (?:can|could) (?:swallow|take|drink|eat|inject)"
     r"|blades? (?:out of|from) (?:a |an |my |the )?(?:\w+ )?(?:sharpener|razor)"
     rf"|(?:how|tips|plan|diet)\b{_FEW}\b[1-4]?\d\d (?:calories|kcal) (?:a|per) day"
+    rf"|(?:best|better|good) (?:\w+ ){{0,2}}(?:for|to|of) {_ENDING}"
+    rf"|(?:which|what|where|how|best|fastest)\b{_FEW}\b(?:trains?|tracks?)\b{_FEW}\b"
+    r"(?:jump|step|throw myself|lie down|stand)"
+    rf"|(?:say|write|send|text|post|tell)\b{_FEW}\bso (?:that )?(?:he|she|they|\w+) "
+    rf"(?:finally )?(?:jumps?|(?:kill|off|hang|hurt|cut)s? {_ONESELF}|(?:end|take)s? {_LIFE})"
     rf"|{_INTO_DEATH})"
 )
 
@@ -113,18 +118,19 @@ _ASKS = re2.compile(
 )
 _NAMES = re2.compile(
     rf"(?i)\b(?:suicid\w*|sewer ?slid\w*|unaliv\w+|kms|self-?harm\w*|overdos\w*|noose|nembutal"
-    rf"|{_DEED}|{_DOING}|(?:hurt|cut|cutting|burn|starve|starving|harm|kill) {_ONESELF}"
+    rf"|{_DEED}|{_DOING}"
+    rf"|(?:kill|hurt|harm|cut|burn|starv|off|shoot|hang|drown)(?:e|s|t?ing)? {_ONESELF}"
     r"|(?:i|to|and|will|would|surely|can) die|to death|my death|lethal\w*|fatal\w*|deadl\w+"
     r"|(?:kill|finish|end) (?:me|a person|someone|somebody)|end (?:it|things)(?: all)?"
     r"|(?:never|not|don'?t|won'?t) wake|(?:not|don'?t|without) surviv\w+|catch\w* the bus"
-    r"|bleed out|thinspo\w*|pro[ -]?(?:ana|mia)|anorexic|purg\w+|laxatives?"
-    r"|throw(?:ing)? up|make myself (?:vomit|sick)|starv\w+)\b"
+    r"|bleed out|sleep forever|open my eyes again|thinspo\w*|pro[ -]?(?:ana|mia)|anorexic|purg\w+"
+    r"|laxatives?|throw(?:ing)? up|make myself (?:vomit|sick)|starv\w+)\b"
 )
 _COMES_NEAR = re2.compile(
-    r"(?i)\b(?:die|dies|dying|(?:be|i'?m|i am) dead|death|kills|jump\w* (?:off|from|in front|to)"
-    r"|rope|pills|tablets|bridge|gun|wrists?|arter(?:y|ies)|veins?|razors?|blades?|scars?|skin"
-    r"|(?:my|fresh|deep) cuts?|cut deep|(?:cut|burn) my (?:skin|arms?|legs?|thighs?|throat)"
-    r"|poison\w*|vomit\w*|calories|hunger|ribs|skinny|gone|exit"
+    r"(?i)\b(?:die|dies|dying|(?:be|i'?m|i am) dead|death|kills|gone|exit"
+    r"|(?:jump|step)\w* (?:off|from|in front|to)|ropes?|knots?|pills|tablets|bridge|gun|wrists?"
+    r"|arter(?:y|ies)|veins?|razors?|blades?|scars?|skin|poison\w*|vomit\w*|calories|hunger|ribs"
+    r"|skinny|(?:my|fresh|deep) cuts?|cut deep|(?:cut|burn) my (?:skin|arms?|legs?|thighs?|throat)"
     r"|without any(?:one|body) (?:see|notic|hear|know)ing"
     r"|(?:nobody|no ?one) (?:sees|notices|hears|knows|finds))\b"
 )
@@ -137,18 +143,21 @@ _HELP = re2.compile(
     r"|recover\w*|prevent\w*|instead|hotlines?|helplines?|crisis|avoid|treat\w*|antidote|bandag\w+"
     r"|afraid|scared|ashamed|regret\w*|safe|safely|safety|responsib\w+|not to|shouldn'?t"
     r"|don'?t want to (?:die|kill|hurt)|help (?:him|her|them|someone|somebody|a |my )|support\w*"
-    r"|cop(?:e|ing)|get (?:help|better|through)|reasons? (?:not )?to (?:stay|live)|caring"
+    r"|cop(?:e|ing)|get (?:help|better|through (?:this|it|to|the))|caring"
+    r"|reasons? (?:not )?to (?:stay|live)|(?:without|from) (?:hurt|cutt|kill|harm|burn)ing"
+    r"|(?:without|from) self-?harm|stay alive|keep (?:me|myself) (?:from|alive|safe)|distract\w*"
+    r"|coroner|laws?|legal|illegal|crime"
     r"|look after|affirmations?|mak(?:e|ing) it worse|lock (?:up|away)|first aid|whom? (?:can|do) i"
     r"|should (?:i|we) (?:do|say|call)|do (?:i|we) (?:do|say)|talk (?:to|with|about)"
     r"|tell (?:my|our|the|your|an?) (?:\w+ )?(?:mum|mom|mother|father|dad|parents?|doctor|therapist"
     r"|family|friends?|teacher|boss|husband|wife|partner|gp)"
-    r"|(?:say|said|says|thinks?|threat\w+|tried|googl\w+|texted me)\b"
+    r"|(?:said|says|thinks?|threat\w+|tried|googl\w+|texted me|side effects?|symptoms?|emergency)\b"
     r"|warning signs?|signs of|risks?|rates|statistics?|history|research|therap(?:y|ies)"
     r"|recogni[sz]e|grie\w+|lost|survived|ambulance|hospital|attempt"
     r"|suicidal (?:son|daughter|child|teen\w*|friend|patient|person|thoughts?)"
     r"|my (?:\w+ )?(?:son|daughter|child|teenager|kids?|student|pupil|patient)s?)\b"
 )
-_COVERED_SCARS = re2.compile(r"(?i)\b(?:old|former|tattoos?|years ago|clean)\b")
+_COVERED_SCARS = re2.compile(r"(?i)\b(?:old|former|tattoos?|years ago|(?:been|stayed|am|i'?m) clean)\b")
 
 
 def mark_methods(windows: Sequence[str], scores: Scores) -> None:
@@ -159,9 +168,11 @@ def mark_methods(windows: Sequence[str], scores: Scores) -> None:
 
 
 def asking(window: str) -> float:
-    """What to add to the second opinion's margin for `self-harm/instructions`; 0 or more."""
+    """What to add to the second opinion's margin for `self-harm/instructions`."""
     window = " ".join(window.split())
-    if not _ASKS.search(window) or _speaks_of_help(window):
+    if _speaks_of_help(window):
+        return _FOR_HELP
+    if not _ASKS.search(window):
         return 0.0
     if _NAMES.search(window):
         return float(_BLOCKS - _NAMED)
