@@ -86,14 +86,15 @@ _HIDDEN = (
 )
 _INTO_DEATH = (
     r"(?:make|makes|get|gets|drive|push|pushes|talk|convince|persuade|bully|help) (?:[\w']+ ){1,4}"
-    r"(?:in)?to (?:commit )?(?:suicide|(?:kill|hang|hurt|cut) (?:herself|himself|themsel\w+)"
-    r"|cutting|(?:take|end) (?:her|his|their)(?: own)? life)"
+    r"(?:in)?to (?:commit )?(?:suicide"
+    r"|(?:kill|hang|hurt|cutt?)(?:ing)? (?:herself|himself|themsel\w+)"
+    r"|(?:take|end) (?:her|his|their)(?: own)? life)"
 )
 _LESS_PLAIN = re2.compile(
     rf"(?i)\b(?:{_WHAT}\b{_FEW}\b{_THING}\b{_FEW}\b{_END}"
     rf"|{_WHAT}\b{_FEW}\b(?:hide|conceal|keep|cover)\b{_FEW}\b{_HIDDEN}"
     rf"|(?:how|ways|tips|tricks|teach me)\b{_FEW}\b(?:purge|make myself (?:vomit|throw up|sick)"
-    r"|throw up (?:after|my|so)|starve myself|go without food|(?:become|get) (?:an)?orexic"
+    r"|throw up (?:after|my|so)|starve myself|go without food"
     r"|become (?:anorexic|bulimic)|fool (?:the|my) (?:nurse|doctor|parents))"
     rf"|(?:pro[ -]?(?:ana|mia)|thinspo)\b{_FEW}\b(?:tips|tricks|coach|diet|rules|guide|buddy)"
     rf"|(?:tips|tricks|rules|diet|coach)\b{_FEW}\b(?:pro[ -]?(?:ana|mia)|thinspo)"
@@ -141,7 +142,7 @@ _REFUSED_HELP = re2.compile(
 _HELP = re2.compile(
     r"(?i)\b(?:stop (?:\w+ing|him|her|them|this|myself|me from|the (?:bleeding|urge\w*))|quit"
     r"|recover\w*|prevent\w*|instead|hotlines?|helplines?|crisis|avoid|treat\w*|antidote|bandag\w+"
-    r"|afraid|scared|ashamed|regret\w*|safe|safely|safety|responsib\w+|not to|shouldn'?t"
+    r"|afraid|scared|ashamed|regret\w*|safe(?:r|ly|ty)?|responsib\w+|not to|shouldn'?t"
     r"|don'?t want to (?:die|kill|hurt)|help (?:him|her|them|someone|somebody|a |my )|support\w*"
     r"|cop(?:e|ing)|get (?:help|better|through (?:this|it|to|the))|caring"
     r"|reasons? (?:not )?to (?:stay|live)|(?:without|from) (?:hurt|cutt|kill|harm|burn)ing"
@@ -157,7 +158,10 @@ _HELP = re2.compile(
     r"|suicidal (?:son|daughter|child|teen\w*|friend|patient|person|thoughts?)"
     r"|my (?:\w+ )?(?:son|daughter|child|teenager|kids?|student|pupil|patient)s?)\b"
 )
-_COVERED_SCARS = re2.compile(r"(?i)\b(?:old|former|tattoos?|years ago|(?:been|stayed|am|i'?m) clean)\b")
+_COVERED_SCARS = re2.compile(
+    r"(?i)\b(?:(?:old|former) (?:[\w-]+ )?(?:scars?|cuts|wounds)|tattoos?|years ago"
+    r"|(?:been|stayed|am|i'?m) clean)\b"
+)
 
 
 def mark_methods(windows: Sequence[str], scores: Scores) -> None:

@@ -30,6 +30,8 @@ _WANTED = [
     for category in ("harassment/threatening", "illicit", "illicit/violent", "violence")
 ]
 _HALF_SURE_IS_ENOUGH = np.float32(np.log(4))
+# What every margin loses in a window of many sentences. Each of these is a window as well.
+_OF_MANY_SENTENCES = -0.7
 
 
 class TextEmbedder(Protocol):
@@ -68,7 +70,8 @@ class HeadStage:
     The heads alone may find a window worth a flag. Only the second opinion may find it as bad as
     `ALONE` and worse, which is where the bundled policy blocks. Short of being sure it needs
     evidence: that the heads are sure, or that the window asks for a way to die. In a window of many
-    sentences these may come from sentences that have nothing to do with each other.
+    sentences this may come from sentences that have nothing to do with each other, so there it
+    must be surer than elsewhere.
     """
 
     def __init__(self, embedder: TextEmbedder, heads: Heads, opinion: SecondOpinion) -> None:
@@ -89,8 +92,9 @@ def _evidence(of_heads: Scores, windows: Sequence[str]) -> Scores:
     sure = as_scores(of_heads[:, _WANTED]) >= _HEADS_SURE
     evidence[:, _WANTED] = sure * _HALF_SURE_IS_ENOUGH
     evidence[:, INSTRUCTIONS] = [asking(window) for window in windows]
-    few: Scores = np.array([[holds_few_sentences(window)] for window in windows], np.float32)
-    return evidence * few
+    few = np.array([[holds_few_sentences(window)] for window in windows])
+    found: Scores = np.where(few, evidence, _OF_MANY_SENTENCES).astype(np.float32)
+    return found
 
 
 def combined(of_heads: Scores, of_opinion: Scores) -> Scores:
