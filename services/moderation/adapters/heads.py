@@ -22,6 +22,7 @@ _HALF = 0.5
 # No window scores more by the heads alone.
 ALONE = 0.79
 _MINORS = CATEGORIES.index("sexual/minors")
+_SELF_HARM = CATEGORIES.index("self-harm")
 # In categories of what a text wants, the second opinion needs only be half sure where the heads are
 # as sure as that. In all others the heads find reports as bad as deeds.
 _HEADS_SURE = 0.9
@@ -91,7 +92,10 @@ def _evidence(of_heads: Scores, windows: Sequence[str]) -> Scores:
     evidence = np.zeros_like(of_heads)
     sure = as_scores(of_heads[:, _WANTED]) >= _HEADS_SURE
     evidence[:, _WANTED] = sure * _HALF_SURE_IS_ENOUGH
-    evidence[:, INSTRUCTIONS] = [asking(window) for window in windows]
+    asked = np.array([asking(window) for window in windows], np.float32)
+    evidence[:, INSTRUCTIONS] = asked
+    # Who speaks of help does not incite to it either. Who asks need not be about to do it.
+    evidence[:, _SELF_HARM] = np.minimum(asked, 0)
     few = np.array([[holds_few_sentences(window)] for window in windows])
     found: Scores = np.where(few, evidence, _OF_MANY_SENTENCES).astype(np.float32)
     return found

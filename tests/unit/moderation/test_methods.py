@@ -86,6 +86,8 @@ def test_asking_counts_the_more_the_nearer_it_comes(window: str) -> None:
         "what are the warning signs of suicide",
         "how can I help someone who wants to die",
         "how do I tell my doctor that I overdosed",
+        "I won't describe methods of suicide",
+        "You asked me for a way to die, and I want you to live",
     ],
 )
 def test_who_speaks_of_help_is_suspected_less(window: str) -> None:

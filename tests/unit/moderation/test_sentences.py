@@ -53,8 +53,10 @@ async def screener() -> AsyncIterator[Screener]:
         yield opened
 
 
-async def blocked(screener: Screener, texts: Sequence[str]) -> list[str]:
-    verdicts = [(await screener.screen([text], Direction.INPUT))[0] for text in texts]
+async def blocked(
+    screener: Screener, texts: Sequence[str], direction: Direction = Direction.INPUT
+) -> list[str]:
+    verdicts = [(await screener.screen([text], direction))[0] for text in texts]
     return [
         text
         for text, verdict in zip(texts, verdicts, strict=True)
@@ -69,6 +71,10 @@ async def test_who_suffers_or_helps_is_answered(screener: Screener) -> None:
 async def test_who_asks_for_a_way_to_die_is_not(screener: Screener) -> None:
     asked = lines("methods.txt")
     assert len(found := await blocked(screener, asked)) >= 79, set(asked) - set(found)
+
+
+async def test_replies_to_those_who_suffer_are_shown(screener: Screener) -> None:
+    assert not await blocked(screener, lines("replies.txt"), Direction.OUTPUT)
 
 
 async def test_requests_with_words_of_violence_are_answered(screener: Screener) -> None:

@@ -95,6 +95,15 @@ async def test_a_suspicion_is_enough_where_the_window_asks_for_a_way_to_die() ->
     assert suffers.max() < ALONE
 
 
+async def test_less_is_suspected_where_the_window_speaks_of_help() -> None:
+    stage = HeadStage(Anywhere(), heads(0), Doubting(2))
+    (scores,) = await stage.score(["call this hotline before you hurt yourself"])
+    assert {CATEGORIES[column] for column in np.flatnonzero(scores < ALONE)} == {
+        "self-harm",
+        "self-harm/instructions",
+    }
+
+
 async def test_half_an_opinion_is_enough_where_the_heads_are_sure_what_is_wanted() -> None:
     (scores,) = await HeadStage(Anywhere(), sure_heads(), Doubting(0.1)).score(["a threat"])
     assert {CATEGORIES[column] for column in np.flatnonzero(scores > 0.795)} == {
