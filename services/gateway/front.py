@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Protocol
 
 from services.context_assembly.api import ContextAssembly, Turn, TurnNotFound
@@ -23,11 +24,12 @@ from services.gateway.api import (
 )
 from services.gateway.authenticator import Authenticator, Principal
 from services.gateway.fleet import Fleet
+from services.gateway.intake import seal
 from services.gateway.live_turns import LiveTurns
 from services.gateway.paging import page_of
 from services.gateway.retelling import so_far
 from services.inference.api import ModelCard
-from services.shared.conversation import Item
+from services.shared.conversation import Item, Reasoning
 from services.shared.scope import Scope
 
 
@@ -185,6 +187,17 @@ class KeySession:
 
     async def get_response(self, response_id: str) -> Response:
         return await self._front.find(self._scope, response_id)
+
+    def sealed(self, response: Response) -> Response:
+        """The response with reasoning that is sealed too, as far as it is not yet."""
+        sealer = self._principal.sealer
+        items = (
+            replace(item, opaque=seal(sealer, item.text))
+            if isinstance(item, Reasoning) and item.text and not item.opaque
+            else item
+            for item in response.output
+        )
+        return replace(response, output=tuple(items))
 
     async def cancel(self, response_id: str) -> Response:
         return await self._front.cancel(self._scope, response_id)

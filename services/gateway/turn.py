@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
 from services.context_assembly.api import (
     Assembly,
@@ -30,7 +31,7 @@ from services.gateway.authenticator import Principal
 from services.gateway.choice import MakeId
 from services.gateway.fleet import Fleet
 from services.gateway.guard import OpenGuard
-from services.gateway.intake import with_ids
+from services.gateway.intake import seal, with_ids, with_unsealed
 from services.gateway.plan import Plan, allowed_own_tools, check, wants_own_tools
 from services.gateway.ports import Neighbours
 from services.gateway.references import with_referenced
@@ -123,12 +124,20 @@ class TurnLoop:
             # A client may carry a call's id to servers that take no long ones.
             return self._make_id(prefix) if prefix == "call" else make_item_id(prefix, response_id)
 
-        response_id, choices = plan.response_id, plan.ask.sampling.n
-        return Reply(plan.functions, self._open_guard, make_id, progress, choices=choices)
+        response_id, ask = plan.response_id, plan.ask
+        return Reply(
+            plan.functions,
+            self._open_guard,
+            make_id,
+            progress,
+            choices=ask.sampling.n,
+            seal=partial(seal, plan.principal.sealer) if ask.seals_reasoning else None,
+        )
 
     async def _plan(self, principal: Principal, ask: Ask, response_id: str) -> Plan:
         card = self._fleet.card(ask.model)
         scope = principal.account.scope(ask.safety_identifier)
+        ask = with_unsealed(ask, principal.sealer)
         ask = await with_referenced(ask, self._neighbours.context, scope)
         ask = with_ids(ask, response_id)
         own_tools: Sequence[Tool] = ()
