@@ -65,6 +65,12 @@ class InvalidRequest(MeshError):
     status = "INVALID_ARGUMENT"
 
 
+class KeyReused(MeshError):
+    """An idempotency key was sent before, with another request."""
+
+    status = "INVALID_ARGUMENT"
+
+
 class InputBlocked(MeshError):
     """Moderation does not let the input pass; `category` says why."""
 
@@ -103,6 +109,15 @@ class OwnTools:
 
 
 @dataclass(frozen=True, slots=True)
+class Once:
+    """Of a request that its caller may send again: with the same key it is one turn."""
+
+    key: str
+    # A digest of the request: with another one, the key is refused.
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """What a caller wants of one turn, whatever protocol brought it."""
 
@@ -132,6 +147,8 @@ class Ask:
     background: bool = False
     # Whether reasoning comes sealed too, for callers that keep it themselves.
     seals_reasoning: bool = False
+    # None: sent again, it is another turn.
+    once: Once | None = None
     # What the protocol wants to find again when the response is fetched, as JSON text.
     echo: str = ""
 

@@ -1,5 +1,6 @@
 """How the public gRPC contract looks on the wire; pure functions, both directions."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -16,6 +17,7 @@ from services.gateway.api import (
     Finish,
     ItemDone,
     Numbered,
+    Once,
     OwnTools,
     Page,
     ReasoningDelta,
@@ -53,6 +55,8 @@ _FORMATS_OUT = {
     FormatKind.LARK: "lark",
     FormatKind.EBNF: "ebnf",
 }
+# As in the header of HTTP.
+_KEY_CHARS = 255
 _FORMATS = {theirs: ours for ours, theirs in _FORMATS_OUT.items()}
 # The most of a list that is told at once.
 _MOST_ITEMS, _USUAL_ITEMS = 100, 20
@@ -120,6 +124,7 @@ def _ask_in(request: pb.RespondRequest) -> Ask:
         background=request.background,
         seals_reasoning=request.seals_reasoning,
         max_tool_calls=_set(request, "max_tool_calls"),
+        once=_once_in(request),
     )
 
 
@@ -147,6 +152,7 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
         max_tool_calls=ask.max_tool_calls,
+        idempotency_key=ask.once.key if ask.once else "",
     )
     if ask.format is not None:
         field = _FORMATS_OUT[ask.format.kind]
@@ -155,6 +161,16 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
         names = ask.own_tools.names
         request.own_tools.CopyFrom(pb.OwnTools(names=sorted(names or ()), all=names is None))
     return request
+
+
+def _once_in(request: pb.RespondRequest) -> Once | None:
+    """Items that came without ids have none in the digest either."""
+    if not request.idempotency_key:
+        return None
+    if len(request.idempotency_key) > _KEY_CHARS:
+        raise Malformed(f"has more than {_KEY_CHARS} characters", param="idempotency_key")
+    said = request.SerializeToString(deterministic=True)
+    return Once(request.idempotency_key, hashlib.sha256(said).digest())
 
 
 def _own_tools_in(tools: pb.OwnTools) -> OwnTools:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Protocol
+from functools import partial
 
 from services.context_assembly.api import ContextAssembly, Turn, TurnNotFound
 from services.gateway import documents
@@ -27,16 +27,12 @@ from services.gateway.fleet import Fleet
 from services.gateway.intake import seal
 from services.gateway.live_turns import LiveTurns
 from services.gateway.paging import page_of
-from services.gateway.retelling import so_far
+from services.gateway.repeats import Repeats
+from services.gateway.retelling import retold, so_far
 from services.inference.api import ModelCard
 from services.shared.conversation import Item, Reasoning
+from services.shared.ids import make_response_id
 from services.shared.scope import Scope
-
-
-class InputCounter(Protocol):
-    """Of `TurnLoop`, what counts without running a turn."""
-
-    async def count(self, principal: Principal, ask: Ask) -> int: ...
 
 
 class Front:
@@ -48,13 +44,13 @@ class Front:
         live_turns: LiveTurns,
         fleet: Fleet,
         context: ContextAssembly,
-        input_counter: InputCounter,
+        repeats: Repeats,
     ) -> None:
         self.fleet = fleet
-        self.input_counter = input_counter
         self.live_turns = live_turns
         self._authenticator = authenticator
         self._context = context
+        self.repeats = repeats
         self._leaving = False
 
     @property
@@ -75,6 +71,55 @@ class Front:
         if self._leaving:
             return "draining"
         return "" if self.fleet.serves else "waiting for inference to load a model"
+
+    async def start(self, principal: Principal, ask: Ask) -> str:
+        """Starts a turn; the id of its response.
+
+        Of a request that was sent before with the same idempotency key, it is that turn's.
+        """
+        if ask.once is None:
+            return await self.live_turns.start(principal, ask)
+        scope = principal.account.scope("")
+        response_id = make_response_id(ask.previous_response_id)
+        return await self.repeats.once(
+            scope.organisation,
+            ask.once,
+            response_id,
+            start=partial(self.live_turns.start, principal, ask, response_id),
+            is_answer=partial(self._is_answer, scope, ask),
+        )
+
+    async def _is_answer(self, scope: Scope, ask: Ask, response_id: str) -> bool:
+        """Whether the turn answers the request when it is sent again.
+
+        Raises `EventsGone` where it did, and nothing of that was kept.
+        """
+        well = await self.live_turns.ended_well(response_id)
+        if well is not None:
+            return well
+        try:
+            return (await self.find(scope, response_id)).error is None
+        except ResponseNotFound:
+            if ask.store:
+                return False
+            raise EventsGone(
+                "the answer to this key is not kept any more, since it was not to be stored"
+            ) from None
+
+    async def read(self, scope: Scope, response_id: str) -> AsyncGenerator[Numbered, None]:
+        """The events of a turn that was started here, or as its stored response tells them."""
+        begun = False
+        try:
+            async with aclosing(self.live_turns.read(response_id)) as events:
+                async for numbered in events:
+                    begun = True
+                    yield numbered
+            return
+        except EventsGone:
+            if begun:
+                raise
+        for number, event in enumerate(retold(await self.find(scope, response_id))):
+            yield Numbered(number, event)
 
     async def follow(
         self, scope: Scope, response_id: str, after: int
@@ -172,9 +217,8 @@ class KeySession:
         self._scope = principal.account.scope("")
 
     async def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
-        live_turns = self._front.live_turns
-        response_id = await live_turns.start(self._principal, ask)
-        async with aclosing(live_turns.read(response_id)) as events:
+        response_id = await self._front.start(self._principal, ask)
+        async with aclosing(self._front.read(self._scope, response_id)) as events:
             async for numbered in events:
                 yield numbered
 
@@ -209,7 +253,7 @@ class KeySession:
         return page_of(await self._front.input_items(self._scope, response_id), page)
 
     async def count_input(self, ask: Ask) -> int:
-        return await self._front.input_counter.count(self._principal, ask)
+        return await self._front.live_turns.count(self._principal, ask)
 
     async def get_model(self, model: str) -> ModelCard:
         return self._front.fleet.card(model)

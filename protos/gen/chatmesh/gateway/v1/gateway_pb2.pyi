@@ -128,6 +128,7 @@ class RespondRequest(_message.Message):
     REGEX_FIELD_NUMBER: _builtins.int
     LARK_FIELD_NUMBER: _builtins.int
     EBNF_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     instructions: _builtins.str
     previous_response_id: _builtins.str
@@ -164,6 +165,10 @@ class RespondRequest(_message.Message):
     """Lark, from the rule `start`."""
     ebnf: _builtins.str
     """EBNF, as llama.cpp's GBNF writes it, from the rule `root`."""
+    idempotency_key: _builtins.str
+    """Sent again with the same key and the same content, within a day, the request is the same turn; with other content it is
+    INVALID_ARGUMENT. Empty: sent again, it is another turn.
+    """
     @_builtins.property
     def functions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Function]:
         """Functions of the caller; calling one ends the turn."""
@@ -208,10 +213,11 @@ class RespondRequest(_message.Message):
         regex: _builtins.str = ...,
         lark: _builtins.str = ...,
         ebnf: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_max_output_tokens", b"_max_output_tokens", "_max_tool_calls", b"_max_tool_calls", "_parallel_calls", b"_parallel_calls", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_logprobs", b"_top_logprobs", "_top_p", b"_top_p", "ebnf", b"ebnf", "format", b"format", "frequency_penalty", b"frequency_penalty", "function_choice", b"function_choice", "json_object", b"json_object", "lark", b"lark", "max_output_tokens", b"max_output_tokens", "max_tool_calls", b"max_tool_calls", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "presence_penalty", b"presence_penalty", "regex", b"regex", "seed", b"seed", "store", b"store", "temperature", b"temperature", "top_logprobs", b"top_logprobs", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_max_output_tokens", b"_max_output_tokens", "_max_tool_calls", b"_max_tool_calls", "_parallel_calls", b"_parallel_calls", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_logprobs", b"_top_logprobs", "_top_p", b"_top_p", "background", b"background", "ebnf", b"ebnf", "format", b"format", "frequency_penalty", b"frequency_penalty", "function_choice", b"function_choice", "functions", b"functions", "input", b"input", "instructions", b"instructions", "json_object", b"json_object", "json_schema", b"json_schema", "lark", b"lark", "max_output_tokens", b"max_output_tokens", "max_tool_calls", b"max_tool_calls", "model", b"model", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "presence_penalty", b"presence_penalty", "previous_response_id", b"previous_response_id", "regex", b"regex", "safety_identifier", b"safety_identifier", "seals_reasoning", b"seals_reasoning", "seed", b"seed", "stop", b"stop", "store", b"store", "temperature", b"temperature", "top_logprobs", b"top_logprobs", "top_p", b"top_p", "truncate", b"truncate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_max_output_tokens", b"_max_output_tokens", "_max_tool_calls", b"_max_tool_calls", "_parallel_calls", b"_parallel_calls", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_logprobs", b"_top_logprobs", "_top_p", b"_top_p", "background", b"background", "ebnf", b"ebnf", "format", b"format", "frequency_penalty", b"frequency_penalty", "function_choice", b"function_choice", "functions", b"functions", "idempotency_key", b"idempotency_key", "input", b"input", "instructions", b"instructions", "json_object", b"json_object", "json_schema", b"json_schema", "lark", b"lark", "max_output_tokens", b"max_output_tokens", "max_tool_calls", b"max_tool_calls", "model", b"model", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "presence_penalty", b"presence_penalty", "previous_response_id", b"previous_response_id", "regex", b"regex", "safety_identifier", b"safety_identifier", "seals_reasoning", b"seals_reasoning", "seed", b"seed", "stop", b"stop", "store", b"store", "temperature", b"temperature", "top_logprobs", b"top_logprobs", "top_p", b"top_p", "truncate", b"truncate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__frequency_penalty: _TypeAlias = _typing.Literal["frequency_penalty"]  # noqa: Y015
     _WhichOneofArgType__frequency_penalty: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty"]  # noqa: Y015
