@@ -27,6 +27,7 @@ from services.gateway.api import (
     Started,
     TurnEvent,
 )
+from services.gateway.attachments import with_read_files
 from services.gateway.authenticator import Principal
 from services.gateway.choice import MakeId
 from services.gateway.fleet import Fleet
@@ -139,7 +140,7 @@ class TurnLoop:
         scope = principal.account.scope(ask.safety_identifier)
         ask = with_unsealed(ask, principal.sealer)
         ask = await with_referenced(ask, self._neighbours.context, scope)
-        ask = with_ids(ask, response_id)
+        ask = with_read_files(with_ids(ask, response_id))
         own_tools: Sequence[Tool] = ()
         if self._tool_rounds and wants_own_tools(ask, card):
             tools = await self._neighbours.tools.list_tools(scope)
