@@ -96,15 +96,17 @@ class Front:
         """
         well = await self.live_turns.ended_well(response_id)
         if well is not None:
-            return well
+            # Of one in the background, the caller knows the id, and reads how it failed.
+            return well or ask.background
         try:
-            return (await self.find(scope, response_id)).error is None
+            await self.find(scope, response_id)
         except ResponseNotFound:
             if ask.store:
                 return False
             raise EventsGone(
                 "the answer to this key is not kept any more, since it was not to be stored"
             ) from None
+        return True
 
     async def read(self, scope: Scope, response_id: str) -> AsyncGenerator[Numbered, None]:
         """The events of a turn that was started here, or as its stored response tells them."""
