@@ -5,6 +5,9 @@ import pytest
 from services.inference.adapters import vllm_worker
 from services.inference.config import InferenceConfig
 from services.shared.errors import CannotStart
+from tests.fakes.vllm_dialect import needs_vllm
+
+pytestmark = needs_vllm
 
 
 @pytest.mark.parametrize("args", [{}, {"nnodes": 2, "node_rank": 0}, {"nnodes": 2, "node_rank": 2}])
