@@ -5,6 +5,7 @@ values.yaml, and the chart as it renders with each values file (tests/charts/gol
 """
 
 import json
+import runpy
 import shutil
 import subprocess
 import tempfile
@@ -379,13 +380,19 @@ def readme() -> str:
         return (copied / "README.md").read_text()
 
 
+def dashboards() -> dict[str, Any]:
+    """What dashboards.py has; neither file is of a package."""
+    return runpy.run_path(str(HERE / "dashboards.py"))
+
+
 def main() -> None:
     (CHART / "values.schema.json").write_text(schema())
     (CHART / "README.md").write_text(readme())
+    dashboards()["write"](CHART / "dashboards")
     GOLDEN.mkdir(parents=True, exist_ok=True)
     for values in RENDERS:
         (GOLDEN / f"{values}.yaml").write_text(render(values))
-    print(f"wrote the schema, the README and {len(RENDERS)} renders: see git diff")
+    print(f"wrote the schema, the README, the dashboards and {len(RENDERS)} renders: see git diff")
 
 
 if __name__ == "__main__":

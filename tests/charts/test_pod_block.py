@@ -95,7 +95,7 @@ def test_the_general_comes_before_the_particular() -> None:
         inference=pool(pod={"metadata": {"labels": {"team": "own"}}})
         | {"pod": {"metadata": {"labels": {"team": "pools", "kind": "engine"}}}},
     )
-    assert len(found) == 12
+    assert len(found) == 13
     assert all(pod["metadata"]["labels"]["cost"] == "7" for pod in found.values())
     wanted = {name: pod["spec"]["nodeSelector"] for name, pod in found.items()}
     assert wanted["Deployment/gateway"] == selector
@@ -243,7 +243,7 @@ def test_jobs_ask_for_what_they_are_told() -> None:
         for name, pod in found.items()
         if name.startswith("Job/")
     }
-    assert len(asked) == 5
+    assert len(asked) == 6
     for resources in asked.values():
         assert resources["limits"] == limits["limits"]
         assert resources["requests"]["cpu"] == "50m"

@@ -258,13 +258,14 @@ podLabels: {{ $root.Values.inference.weights.podLabels | toJson }}
 {{- $policies := .Values.networkPolicies -}}
 {{- $peers := $policies.edge -}}
 {{- if ne .Values.edge.service.type "ClusterIP" -}}{{- $peers = concat $peers $policies.outside -}}{{- end -}}
-{{- with $peers }}
 - ports:
     - port: http
     - port: grpc
   from:
+    {{- include "meshlib.podsOf" (dict "root" $ "name" "test") | nindent 4 }}
+    {{- with $peers }}
     {{- toYaml . | nindent 4 }}
-{{- end }}
+    {{- end }}
 {{- if .Values.keda.enabled }}
 {{- with $policies.keda }}
 - ports:
