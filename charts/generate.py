@@ -4,14 +4,22 @@ values.schema.json from the services' config classes, README.md by helm-docs fro
 values.yaml, and the chart as it renders with each values file (tests/charts/golden).
 """
 
+import ast
+import inspect
 import json
 import runpy
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import PydanticUndefinedType
 
 from services.context_assembly.config import ContextAssemblyConfig
 from services.gateway.config import GatewayConfig
@@ -49,6 +57,8 @@ _CONFIGS: Mapping[str, tuple[type[ServiceConfig], set[str]]] = {
     "memory": (MemoryConfig, {"store_url"}),
     "inference": (InferenceConfig, {"model", "served_name"}),
 }
+# Where in README.md.gotmpl the tables of config go.
+_CONFIG_MARK = "<!-- config -->"
 _NAME = "^[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?$"
 _QUANTITY = {"type": ["string", "number"], "pattern": r"^\d+(\.\d+)?([EPTGMk]i?|m)?$"}
 _SIZE = {"type": "string", "pattern": r"^0*[1-9]\d*(\.\d+)?([EPTGMk]i?)?$"}
@@ -369,6 +379,68 @@ def render(values: str, *options: str) -> str:
     return done.stdout
 
 
+@dataclass(frozen=True)
+class Knob:
+    """A field of a config class: its name, its default as Python writes it, and its comment."""
+
+    name: str
+    default: str
+    words: str
+
+
+def knobs(service: str) -> list[Knob]:
+    """What `config` of a service may hold, its own fields before those that all services have."""
+    kind, decided = _CONFIGS[service]
+    found = [knob for one in (kind, ServiceConfig) for knob in _fields(one)]
+    names = set[str]()
+    kept = []
+    for knob in found:
+        if knob.name not in names | decided | _DECIDED:
+            kept.append(knob)
+        names.add(knob.name)
+    return kept
+
+
+def _fields(kind: type[ServiceConfig]) -> Iterator[Knob]:
+    """From the source: comments are nowhere else."""
+    source = textwrap.dedent(inspect.getsource(kind))
+    lines = source.splitlines()
+    (read,) = ast.parse(source).body
+    assert isinstance(read, ast.ClassDef)
+    for node in read.body:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        before = list(takewhile(_is_comment, reversed(lines[: node.lineno - 1])))
+        words = " ".join(line.strip().lstrip("# ") for line in reversed(before))
+        yield Knob(node.target.id, _default(kind, node.target.id), words)
+
+
+def _is_comment(line: str) -> bool:
+    return line.strip().startswith("#")
+
+
+def _default(kind: type[ServiceConfig], name: str) -> str:
+    """As it is written in values."""
+    default = kind.model_fields[name].get_default(call_default_factory=True)
+    if isinstance(default, Enum):
+        default = default.value
+    if isinstance(default, PydanticUndefinedType) or default is None:
+        return ""
+    if isinstance(default, frozenset):
+        default = sorted(default)
+    return f"`{json.dumps(default, default=str)}`"
+
+
+def config_tables() -> str:
+    """For the README: every field of every service's config."""
+    tables = []
+    for service in _CONFIGS:
+        place = "inference.config" if service == "inference" else f"{service}.config"
+        rows = [f"| {one.name} | {one.default} | {one.words} |" for one in knobs(service)]
+        tables.append("\n".join([f"| {place} | default | |", "|---|---|---|", *rows]))
+    return "\n\n".join(tables)
+
+
 def readme() -> str:
     """As helm-docs writes it. It does not follow the link to the library: it gets a copy."""
     with tempfile.TemporaryDirectory() as folder:
@@ -377,7 +449,9 @@ def readme() -> str:
         command = ["helm-docs", "--chart-search-root", folder, "--sort-values-order", "file"]
         command += ["--log-level", "warning"]
         subprocess.run(command, check=True)
-        return (copied / "README.md").read_text()
+        made = (copied / "README.md").read_text()
+    assert _CONFIG_MARK in made
+    return made.replace(_CONFIG_MARK, config_tables())
 
 
 def dashboards() -> dict[str, Any]:
