@@ -64,6 +64,7 @@ def test_hooks_need_nothing_that_the_release_has_not_made_yet() -> None:
     manifests = rendered("values")
     hooks = [one for one in manifests if "helm.sh/hook" in one["metadata"].get("annotations", {})]
     jobs = named(hooks, "Job")
+    del jobs["chatmesh-test"]  # it runs when the release is there
     assert set(jobs) == {"chatmesh-bootstrap", "chatmesh-migrations"}
     for job in [*jobs.values(), *begun().values()]:
         spec = job["spec"]["template"]["spec"]

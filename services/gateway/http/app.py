@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -63,13 +63,6 @@ async def readyz(request: Request) -> JSONResponse:
     return JSONResponse({"status": reason or "ready"}, 503 if reason else 200)
 
 
-@public.get("/metrics", response_model=None)
-async def metrics(request: Request) -> Response:
-    """For Prometheus."""
-    registry: CollectorRegistry = request.app.state.registry
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-
 def application(
     front: Front,
     registry: CollectorRegistry,
@@ -97,7 +90,6 @@ def application(
         },
     )
     app.state.front = front
-    app.state.registry = registry
     for router in (turn_routes(protocols), response_routes(), models, public):
         app.include_router(router)
     app.add_middleware(

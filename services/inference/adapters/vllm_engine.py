@@ -38,12 +38,12 @@ _GIB = 1024**3
 # The memory that the engine's processes take beside weights and KV cache.
 _OVERHEAD_BYTES = 2 * _GIB
 # The defaults of `vllm serve`.
-_LIKE_THE_SERVER = UsageContext.OPENAI_API_SERVER
+LIKE_THE_SERVER = UsageContext.OPENAI_API_SERVER
 
 
 def start(config: InferenceConfig, cancelled: Event) -> ServedModel:
     """Blocks until the engine serves. Raises `CannotStart`."""
-    args = _engine_args(config)
+    args = engine_args(config)
     model, tokenizer = _read_model(args)
     family = _family(config, model, tokenizer)
     speculates = args.speculative_config is not None
@@ -70,7 +70,7 @@ def start(config: InferenceConfig, cancelled: Event) -> ServedModel:
     )
 
 
-def _engine_args(config: InferenceConfig) -> AsyncEngineArgs:
+def engine_args(config: InferenceConfig) -> AsyncEngineArgs:
     arguments: dict[str, Any] = {
         "model": config.model,
         "served_model_name": config.name,
@@ -172,7 +172,7 @@ def _launch(args: AsyncEngineArgs, reasons: Path) -> AsyncLLM:
     try:
         with _without_interrupts(), vllm_environment.errors_to_log():
             return AsyncLLM.from_engine_args(
-                args, usage_context=_LIKE_THE_SERVER, stat_loggers=[EngineSteps]
+                args, usage_context=LIKE_THE_SERVER, stat_loggers=[EngineSteps]
             )
     except (OSError, ValueError, RuntimeError) as error:
         reason = reasons.read_text().partition("\n")[0] or _first_line(error)

@@ -426,7 +426,7 @@ async def test_another_tenants_response_is_not_there(site: OpenSite) -> None:
 
 async def test_every_route_that_is_not_public_asks_for_a_key(site: OpenSite) -> None:
     open_to_all = {route.path for route in public.routes}  # type: ignore[attr-defined]
-    assert open_to_all == {"/healthz", "/readyz", "/metrics"}
+    assert open_to_all == {"/healthz", "/readyz"}
     async with site() as here:
         paths = (await here.http.get("/openapi.json")).json()["paths"]
         for path in set(paths) - open_to_all:
