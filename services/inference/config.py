@@ -42,6 +42,10 @@ class InferenceConfig(ServiceConfig):
     tool_parser: str | None = None
     # The same for reasoning.
     reasoning_parser: str | None = None
+    # What the engine's grammar holds where calls are optional. auto: calls of strict functions;
+    # function: the names of all; parameter: the arguments of all, too. Others are checked when they
+    # are whole, and cannot leave piece by piece.
+    tool_strict_level: Literal["auto", "function", "parameter"] = "parameter"
     # None: as services/inference/models.py says.
     summarises: bool | None = None
     # What may wait for its first token before callers are sent away: generations, prompt tokens.

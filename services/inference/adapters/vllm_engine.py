@@ -19,6 +19,7 @@ from vllm.config import ModelConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.platforms import current_platform
 from vllm.tokenizers import TokenizerLike, cached_tokenizer_from_config
+from vllm.tool_parsers.tool_strict_level import ToolStrictLevelName
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.cpu_resource_utils import get_memory_node_info
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -47,7 +48,7 @@ def start(config: InferenceConfig, cancelled: Event) -> ServedModel:
     model, tokenizer = _read_model(args)
     family = _family(config, model, tokenizer)
     speculates = args.speculative_config is not None
-    parsers = _parsers(model, tokenizer, family, speculates=speculates)
+    parsers = _parsers(model, tokenizer, family, config.tool_strict_level, speculates=speculates)
     args.reasoning_parser = family.reasoning_parser
     if current_platform.is_cpu():
         vllm_environment.prepare_for_cpu()
@@ -122,7 +123,12 @@ def _said(said: Known | None, found: Known) -> Known:
 
 
 def _parsers(
-    model: ModelConfig, tokenizer: TokenizerLike, family: ModelFamily, *, speculates: bool
+    model: ModelConfig,
+    tokenizer: TokenizerLike,
+    family: ModelFamily,
+    strict_level: ToolStrictLevelName,
+    *,
+    speculates: bool,
 ) -> VllmParsers:
     try:
         return VllmParsers(
@@ -130,6 +136,7 @@ def _parsers(
             tokenizer,
             tool_parser=family.tool_parser,
             reasoning_parser=family.reasoning_parser,
+            tool_strict_level=strict_level,
             speculates=speculates,
         )
     except UnfitParser as error:
