@@ -30,6 +30,11 @@ class WindowSize:
     overlap: int
 
 
+# About a clause, half of it shared with the one before. A shorter sentence is not cut into these.
+_CLAUSE = WindowSize(words=12, overlap=6)
+_LONG_SENTENCE = 20
+
+
 def count_words(text: str) -> int:
     return sum(1 for _ in _WORD.finditer(text))
 
@@ -48,16 +53,19 @@ def windows(text: str, window_size: WindowSize) -> list[str]:
 
 
 def passages(text: str, window_size: WindowSize) -> list[str]:
-    """What is scored of a text, each once: its windows, and each sentence by itself.
+    """What is scored of a text, each once.
 
-    So a sentence cannot hide between harmless ones. A long sentence is cut into windows as well.
+    Its windows; each sentence by itself, so that none hides between harmless ones; and short
+    windows of each long sentence, so that nothing hides where there are no full stops. A sentence
+    that is longer than a window is cut into windows as well.
     """
     whole = windows(text, window_size)
     alone = (
         window
         for sentence in _sentences(text)
-        if count_words(sentence) >= _LEAST_WORDS
-        for window in windows(sentence, window_size)
+        if (words := count_words(sentence)) >= _LEAST_WORDS
+        for size in ((window_size, _CLAUSE) if words > _LONG_SENTENCE else (window_size,))
+        for window in windows(sentence, size)
     )
     return list(dict.fromkeys(each.strip() for each in (*whole, *alone)))
 
@@ -67,8 +75,7 @@ def _sentences(text: str) -> Iterator[str]:
     for end in _SENTENCE_END.finditer(text):
         yield text[begin : end.end()]
         begin = end.end()
-    if begin:
-        yield text[begin:]
+    yield text[begin:]
 
 
 def last_words(text: str, count: int) -> str:

@@ -13,7 +13,8 @@ from services.moderation.adapters.metered import (
     MeteredModeration,
     MeteredSecondStage,
 )
-from services.moderation.adapters.ngrams import CLEAR_BELOW, open_ngrams
+from services.moderation.adapters.ngrams import CLEAR_BELOW, NgramStage, open_ngrams
+from services.moderation.adapters.opinion import open_opinion
 from services.moderation.adapters.personal import PersonalFinder
 from services.moderation.adapters.secrets import open_secrets
 from services.moderation.api import Direction
@@ -65,8 +66,8 @@ def open_finders() -> Sequence[Finder]:
 
 def _cascade(policy: Policy, embedder: Embedder, registry: CollectorRegistry) -> WindowScorer:
     return Cascade(
-        MeteredFirstStage(open_ngrams(), registry),
-        MeteredSecondStage(HeadStage(embedder, open_heads()), registry),
+        MeteredFirstStage(NgramStage(open_ngrams()), registry),
+        MeteredSecondStage(HeadStage(embedder, open_heads(), open_opinion()), registry),
         Phrasebook(policy.phrases),
         clear_below=CLEAR_BELOW,
     )

@@ -1,4 +1,7 @@
-"""The first stage: a linear model over hashed runs of characters and words, in numpy."""
+"""Linear models over hashed runs of characters and words, in numpy.
+
+One is the first stage. The other one is a part of the second, which also goes by meaning.
+"""
 
 import re
 import unicodedata
@@ -13,6 +16,7 @@ from numpy.typing import NDArray
 from services.moderation.ports import Scores
 
 WEIGHTS = Path(__file__).with_suffix(".npz")
+WORD_WEIGHTS = Path(__file__).with_name("words.npz")
 # A window whose scores are all below this needs no second stage.
 CLEAR_BELOW = 0.1
 BUCKETS = 1 << 18
@@ -73,28 +77,38 @@ def _words(text: str) -> list[int]:
     return single + pairs
 
 
-class NgramStage:
-    """Sums a row of weights for each bucket: about 0.1 ms for a window of 30 words.
-
-    Nearly every window that the second stage would flag scores at least `CLEAR_BELOW` here. The
-    scores say little else.
-    """
+class Ngrams:
+    """Sums a row of weights for each bucket: about 0.1 ms for a window of 30 words."""
 
     def __init__(self, table: NDArray[np.int8], scale: Scores, bias: Scores) -> None:
         self._table = table
         self._scale = scale
         self._bias = bias
 
-    def score(self, windows: Sequence[str]) -> Scores:
+    def margins(self, windows: Sequence[str]) -> Scores:
         buckets, begins = features(windows)
         counts = np.diff(np.append(begins, len(buckets)))
         sums = np.add.reduceat(self._table[buckets], begins, axis=0, dtype=np.int32)
-        logits = sums / np.sqrt(counts)[:, None] * self._scale + self._bias
-        scores: Scores = (1 / (1 + np.exp(-logits))).astype(np.float32)
+        margins: Scores = sums / np.sqrt(counts)[:, None] * self._scale + self._bias
+        return margins
+
+
+class NgramStage:
+    """The first stage.
+
+    Nearly every window that the second stage would flag scores at least `CLEAR_BELOW` here. The
+    scores say little else.
+    """
+
+    def __init__(self, ngrams: Ngrams) -> None:
+        self._ngrams = ngrams
+
+    def score(self, windows: Sequence[str]) -> Scores:
+        scores: Scores = (1 / (1 + np.exp(-self._ngrams.margins(windows)))).astype(np.float32)
         return scores
 
 
-def open_ngrams(weights: Path = WEIGHTS) -> NgramStage:
-    """The bundled weights, made by training/."""
+def open_ngrams(weights: Path = WEIGHTS) -> Ngrams:
+    """Bundled weights, made by training/."""
     with np.load(weights) as stored:
-        return NgramStage(stored["table"], stored["scale"], stored["bias"])
+        return Ngrams(stored["table"], stored["scale"], stored["bias"])

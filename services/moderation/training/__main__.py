@@ -1,34 +1,41 @@
-"""`python -m services.moderation.training TRAIN_FOLDER` trains and writes both stages' weights."""
+"""`python -m services.moderation.training TRAIN_FOLDER WORDNET` trains and writes all weights."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.moderation.adapters import heads as heads_adapter
 from services.moderation.adapters import ngrams as ngrams_adapter
+from services.moderation.adapters import opinion as opinion_adapter
 from services.moderation.api import CATEGORIES
-from services.moderation.training import heads
+from services.moderation.training import heads, opinion
 from services.moderation.training.examples import (
     LEARNT,
     Example,
     benign_held_out,
+    documents,
+    hard_passages,
     own_passages,
     policy_phrases,
     public_examples,
     unlabelled_texts,
+    wordnet_examples,
 )
-from services.moderation.training.ngrams import train_ngrams
-from services.moderation.training.vectors import Vectors, windows_of
+from services.moderation.training.ngrams import Weights, train_ngrams
+from services.moderation.training.vectors import Vectors, windows_by_text, windows_of
 
 _WEIGHTS = {"own passages": 1.0, "policy phrases": 1.0, "Self-Instruct": 0.5}
+_WEIGHTS |= {"hard passages": 4.0, "documents": 2.0, "WordNet": 0.5}
 _OTHER_WEIGHT = 0.3
 # The share that may reach 0.5 in any one category: of requests that no model saw, of tasks with
 # their answers, of passages written to look like violations and be none.
 _OF_REQUESTS, _OF_TASKS, _OF_TWINS = 0.001, 0.005, 0.03
 _HOLD_OUT_EVERY = 8
+_EVERY_SENTENCE = 8
 _MINORS = CATEGORIES.index("sexual/minors")
 
 
@@ -37,10 +44,14 @@ def main() -> None:
     vectors = Vectors(asked.cache)
     examples = [*own_passages(), *policy_phrases(), *public_examples(asked.train)]
     requests = windows_of([example.text for example in benign_held_out(asked.train)])
-    train_second_stage(examples, requests, vectors, asked.out / heads_adapter.WEIGHTS.name)
-    texts = [*requests, *windows_of([example.text for example in examples])]
-    texts += windows_of(list(unlabelled_texts(asked.train)))
-    train_first_stage(list(dict.fromkeys(texts)), vectors, asked.out)
+    if not asked.opinion_only:
+        train_second_stage(examples, requests, vectors, asked.out / heads_adapter.WEIGHTS.name)
+        texts = [*requests, *windows_of([example.text for example in examples])]
+        texts += windows_of(list(unlabelled_texts(asked.train)))
+        train_first_stage(list(dict.fromkeys(texts)), vectors, asked.out)
+    sentences = list(wordnet_examples(asked.wordnet))[::_EVERY_SENTENCE]
+    more = [*examples, *hard_passages(), *documents(), *sentences]
+    train_opinion(more, requests, vectors, asked.out)
 
 
 def train_second_stage(
@@ -95,11 +106,54 @@ def _write_heads(path: Path, stored: dict[str, NDArray[np.float32]]) -> None:
 def train_first_stage(texts: Sequence[str], vectors: Vectors, folder: Path) -> None:
     """Learns what the second stage says of every window there is, labelled or not."""
     second = heads_adapter.open_heads(folder / heads_adapter.WEIGHTS.name)
-    taught = np.delete(second.scores(vectors.of(texts)), _MINORS, axis=1)
+    margins = second.margins(vectors.of(texts))
+    taught = np.delete(heads_adapter.as_scores(margins), _MINORS, axis=1)
     held_out = np.arange(len(texts)) % _HOLD_OUT_EVERY == 0
     weights = train_ngrams(texts, taught, held_out)
+    _write_ngrams(folder / ngrams_adapter.WEIGHTS.name, weights)
+
+
+def train_opinion(
+    examples: Sequence[Example], requests: Sequence[str], vectors: Vectors, folder: Path
+) -> None:
+    rows = _rows(examples, vectors)
+    sources = np.array([example.source for example in _per_window(examples)])
+    texts = opinion.Texts(windows_of([example.text for example in examples]), rows.vectors)
+    learnt = opinion.learn(texts, rows, sources, opinion.Texts(requests, vectors.of(requests)))
+    opinion.print_recall(rows, learnt.margins, sources)
+    _write_network(folder / opinion_adapter.WEIGHTS.name, learnt.network)
+    _write_words(folder / ngrams_adapter.WORD_WEIGHTS.name, learnt.words)
+
+
+def _write_network(path: Path, stored: dict[str, NDArray[np.float32]]) -> None:
+    """The category that is composed gets what is said of the one that it is made of."""
     np.savez_compressed(
-        folder / ngrams_adapter.WEIGHTS.name,
+        path,
+        hidden=stored["hidden"].astype(np.float16),
+        hidden_bias=stored["hidden_bias"],
+        out=_with_minors(stored["out"]).astype(np.float16),
+        bias=_with_minors(stored["bias"]).astype(np.float32),
+    )
+
+
+def _write_words(path: Path, weights: Weights) -> None:
+    np.savez_compressed(
+        path,
+        table=_with_minors(weights.table),
+        scale=_with_minors(weights.scale),
+        bias=_with_minors(weights.bias),
+    )
+
+
+def _with_minors(values: NDArray[Any]) -> NDArray[Any]:
+    """`values` has a column for each of `LEARNT`, and gets a copy of that of `sexual`."""
+    return np.insert(values, _MINORS, values[..., LEARNT.index("sexual")], axis=-1)
+
+
+def _write_ngrams(path: Path, weights: Weights) -> None:
+    """With a column whose score is 0 for the category that is composed."""
+    np.savez_compressed(
+        path,
         table=np.insert(weights.table, _MINORS, 0, axis=1),
         scale=np.insert(weights.scale, _MINORS, 0),
         bias=np.insert(weights.bias, _MINORS, -30),
@@ -120,12 +174,19 @@ def _rows(examples: Sequence[Example], vectors: Vectors) -> heads.Rows:
 
 
 def _per_window(examples: Sequence[Example]) -> list[Example]:
-    return [example for example in examples for _ in windows_of([example.text])]
+    by_text = windows_by_text([example.text for example in examples])
+    return [example for example, cut in zip(examples, by_text, strict=True) for _ in cut]
 
 
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("train", type=Path, help="the folder of the public sets in README.md")
+    parser.add_argument("wordnet", type=Path, help="the folder of WordNet's data.* files")
+    parser.add_argument(
+        "--opinion-only",
+        action="store_true",
+        help="leaves the heads and the first stage as they are",
+    )
     parser.add_argument("--out", type=Path, default=heads_adapter.WEIGHTS.parent)
     parser.add_argument("--cache", type=Path, help="an .npz that keeps vectors between runs")
     return parser.parse_args()

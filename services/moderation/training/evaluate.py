@@ -21,7 +21,8 @@ from sklearn.metrics import (  # type: ignore[import-not-found]
 )
 
 from services.moderation.adapters.heads import HeadStage, open_heads
-from services.moderation.adapters.ngrams import CLEAR_BELOW, open_ngrams
+from services.moderation.adapters.ngrams import CLEAR_BELOW, NgramStage, open_ngrams
+from services.moderation.adapters.opinion import open_opinion
 from services.moderation.api import CATEGORIES
 from services.moderation.cascade import Cascade
 from services.moderation.phrasebook import Phrasebook
@@ -46,7 +47,7 @@ class _Measured:
         self._cascade = cascade
         self._second = second
         self._policy = read_policy(BUNDLED)
-        self._first = open_ngrams()
+        self._first = NgramStage(open_ngrams())
 
     async def cascade(self, text: str) -> NDArray[np.float32]:
         return _worst(await self._cascade.score(self._windows(text)))
@@ -69,8 +70,9 @@ class _Measured:
 async def main() -> None:
     asked = _asked()
     with open_embedder() as embedder:
-        second = HeadStage(embedder, open_heads())
-        cascade = Cascade(open_ngrams(), second, Phrasebook({}), clear_below=CLEAR_BELOW)
+        second = HeadStage(embedder, open_heads(), open_opinion())
+        first = NgramStage(open_ngrams())
+        cascade = Cascade(first, second, Phrasebook({}), clear_below=CLEAR_BELOW)
         measured = _Measured(cascade, second)
         await _benign(measured, asked.train)
         if asked.openai:

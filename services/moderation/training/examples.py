@@ -10,12 +10,41 @@ from pathlib import Path
 from typing import Any
 
 from services.moderation.api import CATEGORIES
+from services.moderation.policy import BUNDLED, read_policy
+from services.moderation.windows import passages
 
 # "sexual/minors" is composed, never learnt.
 LEARNT = tuple(category for category in CATEGORIES if category != "sexual/minors")
 _HERE = Path(__file__).parent
 _COPIES = 6
+# In how many orders the sentences of documents.txt are put, to be cut into windows.
+_ORDERS = 3
+# Passages of these files are harder than what people usually write.
+_HARD = {"distress", "methods", "requests", "crimes"}
 _SEED = 20261122
+
+
+# What people ask for, to stand around something else.
+_OTHERS = [
+    text.split()
+    for text in (
+        "write a poem about spring",
+        "please translate this for me",
+        "summarise the following text",
+        "thanks and have a nice day",
+        "the weather is fine today",
+        "tell me a joke about cats",
+        "what time is it in Tokyo",
+        "here is the list that you asked for",
+        "the meeting is on Monday at ten",
+        "lorem ipsum dolor sit amet",
+        "add two eggs and some flour",
+        "return the result as JSON",
+    )
+]
+# What WordNet says in fewer words is hardly a sentence; these words it explains with coarse ones.
+_LEAST_WORDS = 4
+_COARSE = re.compile(r"(?i)fuck|shit|cunt|nigger|cock\b|whore|slut|screw|bitch|\bkike|faggot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +63,70 @@ class Example:
 
 def own_passages() -> Iterator[Example]:
     """`passages/*.txt`: lines of `categories | text`, `-` for none; slots.txt fills `{slot}`."""
+    yield from _passages("own passages", hard=False)
+
+
+def hard_passages() -> Iterator[Example]:
+    """Those that meaning alone does not tell apart; of each also a copy among other words."""
+    yield from _passages("hard passages", hard=True)
+
+
+def _passages(source: str, *, hard: bool) -> Iterator[Example]:
     slots = _slots()
     chooser = random.Random(_SEED)  # noqa: S311
     for path in sorted((_HERE / "passages").glob("*.txt")):
-        for categories, text in _lines(path) if path.stem != "slots" else ():
-            for _ in range(_COPIES if "{" in text else 1):
-                filled = re.sub(r"\{(\w+)\}", lambda slot: chooser.choice(slots[slot[1]]), text)
-                yield Example(
-                    filled[0].upper() + filled[1:] if text.startswith("{") else filled,
-                    "own passages",
-                    _labels(*categories),
-                    text,
-                )
+        if path.stem == "slots" or (path.stem in _HARD) is not hard:
+            continue
+        for categories, text in _lines(path):
+            copies = _COPIES if "{" in text else 1
+            filled = [_filled(text, slots, chooser) for _ in range(copies)]
+            if hard:
+                filled = [*dict.fromkeys(filled), _among_others(filled[0], chooser)]
+            for copy in filled:
+                yield Example(copy, source, _labels(*categories), text)
+
+
+def _filled(text: str, slots: Mapping[str, list[str]], chooser: random.Random) -> str:
+    filled = re.sub(r"\{(\w+)\}", lambda slot: chooser.choice(slots[slot[1]]), text)
+    return filled[0].upper() + filled[1:] if text.startswith("{") else filled
+
+
+def _among_others(text: str, chooser: random.Random) -> str:
+    before, after = chooser.sample(_OTHERS, 2)
+    begin, end = chooser.randrange(len(before)), chooser.randrange(len(after))
+    return " ".join((*before[begin:], text.strip(" .!?"), *after[:end]))
 
 
 def policy_phrases() -> Iterator[Example]:
     """`phrases.txt`: what the policy forbids, and what it does not, in a few words each."""
     for categories, text in _lines(_HERE / "phrases.txt"):
         yield Example(text, "policy phrases", _labels(*categories), text)
+
+
+def documents() -> Iterator[Example]:
+    """`documents.txt`: harmless sentences on grave matters, and what is cut from their texts."""
+    window_size = read_policy(BUNDLED).window_size
+    chooser = random.Random(_SEED)  # noqa: S311
+    for topic, sentences in _topics():
+        orders = (chooser.sample(sentences, len(sentences)) for _ in range(_ORDERS))
+        cut = (passage for order in orders for passage in passages(" ".join(order), window_size))
+        for passage in dict.fromkeys(cut):
+            yield Example(passage, "documents", _labels(), topic)
+
+
+def _topics() -> Iterator[tuple[str, list[str]]]:
+    for section in (_HERE / "documents.txt").read_text().split("# ")[1:]:
+        topic, *sentences = section.strip().splitlines()
+        yield topic, sentences
+
+
+def wordnet_examples(folder: Path) -> Iterator[Example]:
+    """The sentences that WordNet gives for its words: plain English on anything."""
+    for path in sorted(folder.glob("data.*")):
+        for line in path.read_text().splitlines():
+            for text in re.findall(r'"([^"]+)"', line.partition(" | ")[2]):
+                if len(text.split()) >= _LEAST_WORDS and not _COARSE.search(text):
+                    yield Example(text, "WordNet", _labels(), text)
 
 
 def public_examples(folder: Path) -> Iterator[Example]:

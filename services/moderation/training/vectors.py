@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from services.moderation.policy import BUNDLED, read_policy
 from services.moderation.windows import windows
 from services.shared.embedder import open_embedder
+
+_THREADS = 2
 
 
 class Vectors:
@@ -25,9 +28,10 @@ class Vectors:
     def of(self, texts: Sequence[str]) -> NDArray[np.float32]:
         keys = [hashlib.sha256(text.encode()).digest() for text in texts]
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
-        with open_embedder() as embedder:
-            for key, text in new.items():
-                self._known[key] = embedder.embed_now([text])[0].astype(np.float16)
+        with open_embedder(_THREADS) as embedder, ThreadPoolExecutor(_THREADS) as pool:
+            embedded = pool.map(lambda text: embedder.embed_now([text])[0], new.values())
+            for key, vector in zip(new, embedded, strict=True):
+                self._known[key] = vector.astype(np.float16)
         if new and self._path:
             stored = np.array([list(key) for key in self._known], np.uint8)
             np.savez(self._path, keys=stored, vectors=np.stack(list(self._known.values())))
@@ -35,5 +39,9 @@ class Vectors:
 
 
 def windows_of(texts: Sequence[str]) -> list[str]:
+    return [window for of_text in windows_by_text(texts) for window in of_text]
+
+
+def windows_by_text(texts: Sequence[str]) -> list[list[str]]:
     window_size = read_policy(BUNDLED).window_size
-    return [window for text in texts for window in windows(text, window_size)]
+    return [windows(text, window_size) for text in texts]

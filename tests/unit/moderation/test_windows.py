@@ -99,8 +99,24 @@ def test_sentences_of_scripts_without_spaces_are_looked_at() -> None:
     assert "second line" in passages("the first\nsecond line\n\nthird one", SIZE)
 
 
+def test_a_few_words_are_looked_at_almost_alone_where_there_are_no_full_stops() -> None:
+    text = numbered(100)
+    short = [passage for passage in passages(text, SIZE) if count_words(passage) <= 12]
+    for begin in range(94):
+        few = " ".join(f"w{number}" for number in range(begin, begin + 6))
+        assert any(f" {few} " in f" {passage} " for passage in short)
+
+
+def test_a_short_sentence_is_not_cut_further() -> None:
+    assert passages(f"{numbered(20)}. {numbered(20)}!", SIZE) == [
+        f"{numbered(20)}. {numbered(20)}!",
+        f"{numbered(20)}.",
+        f"{numbered(20)}!",
+    ]
+
+
 @pytest.mark.parametrize("unit", [".", ". ", ".'", "a. ", "\n ", "。", "?!", ".''' "])
-def test_as_many_words_are_looked_at_as_the_text_has_times_three(unit: str) -> None:
-    """Each word is in two windows at most and in one sentence."""
+def test_as_many_words_are_looked_at_as_the_text_has_times_five(unit: str) -> None:
+    """Each word is in two windows at most, in two of its sentence, and in two short ones."""
     text = numbered(300) + unit * 1_000 + numbered(300)
-    assert sum(map(count_words, passages(text, SIZE))) <= 3 * count_words(text) + 3
+    assert sum(map(count_words, passages(text, SIZE))) <= 5 * count_words(text) + 5

@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from services.moderation.adapters.heads import Heads, HeadStage, Vectors, open_heads
+from services.moderation.adapters.heads import (
+    ALONE,
+    Heads,
+    HeadStage,
+    Vectors,
+    combined,
+    open_heads,
+)
 from services.moderation.api import CATEGORIES
 
 NORTH, EAST, SOUTH = [0.0, 1.0], [1.0, 0.0], [0.0, -1.0]
@@ -15,8 +22,14 @@ def rows(*values: Sequence[float]) -> Vectors:
     return np.array(values, np.float32)
 
 
-# A passage to the north speaks for the first category, one to the east for the second.
-HEADS = Heads(rows(NORTH, EAST), rows([6, 0], [0, 6]), rows([-3, -3])[0], gamma=2)
+WIDTH = len(CATEGORIES)
+
+
+def heads(weight: float) -> Heads:
+    """A passage to the north speaks for the first category, one to the east for the second."""
+    weights = np.zeros((2, WIDTH), np.float32)
+    weights[0, 0] = weights[1, 1] = weight
+    return Heads(rows(NORTH, EAST), weights, np.full(WIDTH, -3, np.float32), gamma=2)
 
 
 class Compass:
@@ -24,25 +37,44 @@ class Compass:
         return rows(*({"north": NORTH, "east": EAST, "south": SOUTH}[text] for text in texts))
 
 
+class Said:
+    """An opinion that is sure of "north" in the first category, and of nothing else."""
+
+    def margins(self, vectors: Vectors, windows: Sequence[str]) -> Vectors:
+        margins = np.full((len(windows), WIDTH), -4, np.float32)
+        margins[[window == "north" for window in windows], 0] = 4
+        return margins
+
+
 def test_a_passage_speaks_for_its_category_and_no_other() -> None:
-    scores = HEADS.scores(rows(NORTH, EAST, SOUTH))
-    assert (scores > 0.5).tolist() == [[True, False], [False, True], [False, False]]
+    margins = heads(6).margins(rows(NORTH, EAST, SOUTH))
+    assert (margins > 0)[:, :3].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
 
 
 def test_at_a_passage_only_its_weight_and_the_bias_count() -> None:
-    near, far = HEADS.scores(rows(NORTH))[0]
-    assert near == pytest.approx(1 / (1 + np.exp(-3)))
-    assert far == pytest.approx(1 / (1 + np.exp(3 - 6 * np.exp(-4))))
+    near, far = heads(6).margins(rows(NORTH))[0, :2]
+    assert near == pytest.approx(3)
+    assert far == pytest.approx(6 * np.exp(-4) - 3)
 
 
 async def test_windows_are_embedded_and_scored_in_order() -> None:
-    scores = await HeadStage(Compass(), HEADS).score(["east", "north"])
+    scores = await HeadStage(Compass(), heads(6), Said()).score(["east", "north"])
     assert scores.argmax(axis=1).tolist() == [1, 0]
 
 
+async def test_the_heads_alone_never_come_to_where_the_policy_blocks() -> None:
+    north, east = await HeadStage(Compass(), heads(60), Said()).score(["north", "east"])
+    assert north[0] == pytest.approx(1 / (1 + np.exp(-4)))
+    assert 0.78 < east[1] <= np.float32(ALONE)
+
+
+def test_a_flag_of_the_heads_stays_whatever_the_opinion_says() -> None:
+    scores = combined(np.array([[0.1, -0.1, -3] + [0] * 10]), np.full((1, WIDTH), 1.0))[0]
+    assert scores[0] > 0.5
+    assert scores[1:3].tolist() == pytest.approx([1 / (1 + np.exp(0.1)), 1 / (1 + np.exp(3))])
+
+
 def test_the_bundled_heads_know_every_category() -> None:
-    vector = np.zeros((1, 384), np.float32)
-    vector[0, 0] = 1
-    scores = open_heads().scores(vector)
-    assert scores.shape == (1, len(CATEGORIES))
-    assert ((scores >= 0) & (scores <= 1)).all()
+    margins = open_heads().margins(np.eye(1, 384, dtype=np.float32))
+    assert margins.shape == (1, len(CATEGORIES))
+    assert np.isfinite(margins).all()

@@ -3,10 +3,17 @@
 import numpy as np
 import pytest
 
-from services.moderation.adapters.ngrams import CLEAR_BELOW, features, fold, open_ngrams
+from services.moderation.adapters.ngrams import (
+    CLEAR_BELOW,
+    WORD_WEIGHTS,
+    NgramStage,
+    features,
+    fold,
+    open_ngrams,
+)
 from services.moderation.api import CATEGORIES
 
-STAGE = open_ngrams()
+STAGE = NgramStage(open_ngrams())
 
 
 def test_case_layout_and_the_form_of_letters_do_not_matter() -> None:
@@ -32,3 +39,11 @@ def test_every_window_has_the_same_scores_wherever_it_stands(window: str) -> Non
 def test_small_talk_is_cleared_and_a_threat_is_not() -> None:
     harmless, threat = STAGE.score(["set a timer for ten minutes", "I will kill you tonight"])
     assert harmless.max() < CLEAR_BELOW <= threat.max()
+
+
+def test_the_words_of_a_threat_count_for_more_than_those_of_small_talk() -> None:
+    small_talk, threat = open_ngrams(WORD_WEIGHTS).margins(
+        ["set a timer for ten minutes", "I will kill you tonight"]
+    )
+    column = CATEGORIES.index("harassment/threatening")
+    assert threat[column] > small_talk[column]
