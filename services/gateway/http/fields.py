@@ -12,9 +12,12 @@ from services.shared.tools import Tool
 
 
 class Body(BaseModel):
-    """A piece of a request. Unknown fields are tolerated, as OpenAI does: clients send new ones."""
+    """A piece of a request. Unknown fields are tolerated, as OpenAI does: clients send new ones.
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    A value of another type is not: "5" is no number, and 1 is not true.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
 def tagged(choose: Callable[[Any], str | None], expected: str) -> Discriminator:
