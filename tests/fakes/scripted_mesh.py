@@ -36,7 +36,8 @@ class Play:
 
     def __call__(self, prompt: str) -> Script:
         self.prompts.append(prompt)
-        last = _TURN.findall(prompt)[-1][1].strip()
+        turns = _TURN.findall(prompt)
+        last = turns[-1][1].strip() if turns else ""
         last = last.removesuffix("</tool_response>").strip()
         fitting = [
             (len(read), len(shown), script)

@@ -4,7 +4,15 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+)
 
 from services.gateway.http.schemas import CallerSchema
 from services.inference.api import FormatKind, OutputFormat
@@ -34,12 +42,18 @@ def member(name: str) -> Callable[[Any], Any]:
     return lambda value: value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 # `SchemaChecks` looks into it before the turn begins.
 JsonSchema = Annotated[dict[str, Any], AfterValidator(CallerSchema)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
 # More than any model's window or vocabulary, and what the services between here and there carry.
 MOST_TOKENS = 2**31 - 1
-TokenCount = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
+# 5.0 is a whole number too, as JSON Schema has it.
+Whole = Annotated[int, BeforeValidator(_whole)]
+TokenCount = Annotated[Whole, Field(ge=1, le=MOST_TOKENS)]
 Effort = Annotated[str, Field(max_length=32)]
 # The person behind the request, as the application knows them; `user` is its older name.
 SafetyIdentifier = Annotated[str, Field(max_length=256)]

@@ -29,6 +29,12 @@ from services.gateway.http.presenting import JsonObject
 _REFERENCE = "#/components/schemas/{model}"
 _JSON, _EVENTS, _TEXT = "application/json", "text/event-stream", "text/plain"
 
+# One event of a stream.
+_EVENT: JsonObject = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
 _REFUSALS: Mapping[int, str] = {
     400: "A field is wrong, or policy forbids the words; `param` names the field",
     401: "No valid key",
@@ -132,7 +138,7 @@ def _content(answers: Answers) -> JsonObject:
         return {_TEXT: {"schema": {"type": "string"}}}
     content: JsonObject = {_JSON: {"schema": _schema(answers.model)}}
     if answers.stream:
-        content[_EVENTS] = {"schema": {"type": "string"}, "example": answers.stream}
+        content[_EVENTS] = {"schema": _EVENT, "example": answers.stream}
     return content
 
 
