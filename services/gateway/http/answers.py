@@ -97,6 +97,21 @@ class ItemAnswer(Answer):
     type: str
 
 
+class ItemListAnswer(Answer):
+    """A page of items; `after=last_id` asks for the next one."""
+
+    object: Literal["list"]
+    data: list[ItemAnswer]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class InputTokensAnswer(Answer):
+    object: Literal["response.input_tokens"]
+    input_tokens: int
+
+
 class ResponseFailureAnswer(Answer):
     code: str
     message: str

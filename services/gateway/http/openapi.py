@@ -19,6 +19,8 @@ from services.gateway.http.answers import (
     ErasedAnswer,
     ErrorEnvelope,
     HealthAnswer,
+    InputTokensAnswer,
+    ItemListAnswer,
     ModelAnswer,
     ModelListAnswer,
     ResponseAnswer,
@@ -78,6 +80,7 @@ _RESPONSE: JsonObject = {
     "input": "remember that my dog is called Rex",
     "tools": [{"type": "mcp", "server_label": "chatmesh"}],
 }
+_COUNTED: JsonObject = {"model": "chatmesh-demo", "input": "How long is this?"}
 _CHUNKS = 'data: {"object":"chat.completion.chunk","choices":[...],...}\n\ndata: [DONE]\n\n'
 _RESPONSE_EVENTS = (
     'event: response.created\ndata: {"type":"response.created","sequence_number":0,...}\n\n'
@@ -87,6 +90,9 @@ _RESPONSE_EVENTS = (
 ANSWERS: Mapping[str, Answers] = {
     "ChatCompletionRequest": Answers(ChatCompletionAnswer, _OF_TURNS, _CHUNKS, _CHAT),
     "ResponseRequest": Answers(ResponseAnswer, _OF_TURNS, _RESPONSE_EVENTS, _RESPONSE),
+    "count_input_tokens": Answers(InputTokensAnswer, (404,), request=_COUNTED),
+    "list_input_items": Answers(ItemListAnswer, (400, 404)),
+    "cancel_response": Answers(ResponseAnswer, (404, 409)),
     "get_response": Answers(ResponseAnswer, (400, 404, 410), _RESPONSE_EVENTS),
     "delete_response": Answers(ErasedAnswer, (404,)),
     "list_models": Answers(ModelListAnswer),
