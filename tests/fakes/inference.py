@@ -87,6 +87,11 @@ class ScriptedBackend:
         """Lets what holds, or will, go on."""
         self._released.set()
 
+    def hold(self) -> None:
+        """From now on scripts that hold do so, until `release`."""
+        self._released.clear()
+        self.holding.clear()
+
     def step(self) -> None:
         """A sign of life without a token."""
         self._listener()
@@ -373,9 +378,11 @@ LIMITS = EngineLimits(
 )
 
 
-def scripted_engine(directory: Path, rule: Rule) -> tuple[Engine[Generation], ScriptedBackend]:
+def scripted_engine(
+    directory: Path, rule: Rule, card: ModelCard = CARD
+) -> tuple[Engine[Generation], ScriptedBackend]:
     """An `Inference` that needs no vLLM, and what stands behind it."""
     backend = ScriptedBackend(directory, rule)
     clock = asyncio.get_running_loop().time
-    engine = Engine(backend, ScriptedDialect(directory), CARD, limits=LIMITS, clock=clock)
+    engine = Engine(backend, ScriptedDialect(directory), card, limits=LIMITS, clock=clock)
     return engine, backend

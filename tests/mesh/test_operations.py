@@ -19,7 +19,8 @@ from services.gateway.ports import AccountKind
 from services.gateway.wiring import open_key_issuer
 from services.shared.conversation import Role, said
 from tests.fakes.inference import Script
-from tests.mesh.conftest import OWN, Running, call
+from tests.fakes.scripted_mesh import call
+from tests.mesh.conftest import OWN, Running
 
 NAMES = {
     "inference",

@@ -1,6 +1,7 @@
 """The public HTTP application: its routes, and who may reach them."""
 
 from collections.abc import Sequence
+from functools import cache, partial
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +18,7 @@ from services.gateway.http.chat.events import ChatPresenter
 from services.gateway.http.chat.request import ChatCompletionRequest
 from services.gateway.http.errors import on_http_error, on_invalid_body, on_mesh_error
 from services.gateway.http.guarded import GuardedRoute, session_of
+from services.gateway.http.openapi import document
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import ResponseRequest
 from services.gateway.http.responses.stored import response_routes
@@ -92,6 +94,7 @@ def application(
     app.state.front = front
     for router in (turn_routes(protocols), response_routes(), models, public):
         app.include_router(router)
+    app.openapi = cache(partial(document, app))  # type: ignore[method-assign]
     app.add_middleware(
         HttpBoundary,
         tracer=tracer,

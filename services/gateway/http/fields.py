@@ -4,7 +4,15 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+)
 
 from services.gateway.http.schemas import CallerSchema
 from services.inference.api import FormatKind, OutputFormat
@@ -12,9 +20,12 @@ from services.shared.tools import Tool
 
 
 class Body(BaseModel):
-    """A piece of a request. Unknown fields are tolerated, as OpenAI does: clients send new ones."""
+    """A piece of a request. Unknown fields are tolerated, as OpenAI does: clients send new ones.
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    A value of another type is not: "5" is no number, and 1 is not true.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
 def tagged(choose: Callable[[Any], str | None], expected: str) -> Discriminator:
@@ -31,12 +42,18 @@ def member(name: str) -> Callable[[Any], Any]:
     return lambda value: value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 # `SchemaChecks` looks into it before the turn begins.
 JsonSchema = Annotated[dict[str, Any], AfterValidator(CallerSchema)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
 # More than any model's window or vocabulary, and what the services between here and there carry.
 MOST_TOKENS = 2**31 - 1
-TokenCount = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
+# 5.0 is a whole number too, as JSON Schema has it.
+Whole = Annotated[int, BeforeValidator(_whole)]
+TokenCount = Annotated[Whole, Field(ge=1, le=MOST_TOKENS)]
 # What inference takes, in characters.
 MOST_GRAMMAR = 65_536
 Effort = Annotated[str, Field(max_length=32)]

@@ -181,8 +181,8 @@ class Thought(Body):
 class InputReasoning(Body):
     type: Literal["reasoning"]
     id: str | None = None
-    summary: tuple[Thought, ...] = ()
-    content: tuple[Thought, ...] | None = None
+    summary: list[Thought] = Field(default_factory=list)
+    content: list[Thought] | None = None
     encrypted_content: str | None = None
 
     def item(self) -> Item:

@@ -18,6 +18,7 @@ from services.gateway.http.fields import (
     SafetyIdentifier,
     SchemaFormat,
     TokenCount,
+    Whole,
     member,
     tagged,
     template_options,
@@ -164,10 +165,10 @@ class ResponseRequest(TurnRequest):
     previous_response_id: str | None = None
     store: bool | None = True
     max_output_tokens: TokenCount | None = None
-    max_tool_calls: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
+    max_tool_calls: Whole | None = Field(default=None, ge=0, le=MOST_TOKENS)
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    top_logprobs: Whole | None = Field(default=None, ge=0, le=20)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     include: Include | None = None
