@@ -54,9 +54,47 @@ _ASKED = re2.compile(
     r")"
 )
 
+_FEW = r"[\w ,'-]{0,50}"
+_WHAT = r"(?:how|what|which|where|ways?|tips|tricks|teach me|tell me|give me|help me|plan|excuses?)"
+_THING = (
+    rf"(?:{_DRUG}|rope|knot|gun|knife|blade|razor|gas|poison|bleach|overdose|drugs?|vein|artery|wrists?"
+    r"|height|high|metres|meters|floors|train|bridge|building|helium|monoxide|medication|mix|cut)"
+)
+_END = (
+    r"(?:i (?:will )?(?:surely )?die|i'?m dead|i don'?t (?:wake up|survive)|never wake up"
+    r"|not wake up|to die\b|bleed (?:out|to death)|be dead|to (?:kill|hang) myself|end my life)"
+)
+_HIDDEN = (
+    r"(?:my cuts|cuts on|cutting|self-?harm\w*|purging|vomiting|starving|not eating|razors?"
+    r"|blades?)"
+)
+# Less plain questions: these are only heard where no word of help stands beside them.
+_LESS_PLAINLY_ASKED = re2.compile(
+    rf"(?i)\b(?:{_WHAT}\b{_FEW}\b{_THING}\b{_FEW}\b{_END}"
+    rf"|{_WHAT}\b{_FEW}\b(?:hide|conceal|keep|cover)\b{_FEW}\b{_HIDDEN}"
+    rf"|(?:how|ways|tips|tricks|teach me)\b{_FEW}\b(?:purge|make myself (?:vomit|throw up|sick)"
+    r"|throw up (?:after|my|so)|starve myself|stop eating|go without food)"
+    r"|pro[ -]?(?:ana|mia) (?:tips|tricks|coach|diet|rules|guide)"
+    r"|(?:make|get|drive|push|talk|convince|persuade|bully) (?:\w+ ){1,3}(?:in)?to "
+    r"(?:commit )?(?:suicide|(?:kill|hang|hurt|cut) (?:herself|himself|themsel\w+)"
+    r"|(?:take|end) (?:her|his|their)(?: own)? life))"
+)
+_HELP = re2.compile(
+    r"(?i)\b(?:stop|quit|recover\w*|prevent\w*|instead|hotline|avoid|treat\w*|antidote|afraid|safe\w*"
+    r"|don'?t want|help (?:him|her|them|someone|somebody|a |my )|first aid"
+    r"|(?:should|do) (?:i|we) do"
+    r"|(?:say|said|says|thinks?|wants|wanted|tried|threatens?) )"
+)
+
 
 def mark_methods(windows: Sequence[str], scores: Scores) -> None:
     """Raises the score of `self-harm/instructions` where a window asks so."""
     for row, window in enumerate(windows):
-        if _ASKED.search(" ".join(window.split())):
+        if _asks(" ".join(window.split())):
             scores[row, _INSTRUCTIONS] = max(scores[row, _INSTRUCTIONS], _SURE)
+
+
+def _asks(window: str) -> bool:
+    if _ASKED.search(window):
+        return True
+    return bool(_LESS_PLAINLY_ASKED.search(window)) and not _HELP.search(window)

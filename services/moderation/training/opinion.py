@@ -18,8 +18,8 @@ Array = NDArray[np.float64]
 _BLOCKS = np.log(0.8 / 0.2)
 # The share that may reach it in any one category: of requests that no model saw, and of examples
 # of these sources that do not belong to the category, by models that did not see them.
-_OF_REQUESTS = 0.0005
-_MAY_BLOCK = {"hard passages": 0.01, "documents": 0.001, "WordNet": 0.0005}
+_OF_REQUESTS = 0.0002
+_MAY_BLOCK = {"hard passages": 0.005, "documents": 0.001, "WordNet": 0.0005}
 _FOLDS = 3
 _LOOKED_AT = 0.5, 0.8, 0.9, 0.95, 0.98
 
