@@ -1,6 +1,5 @@
 """What people and pods may do by the roles that the chart makes."""
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -32,16 +31,14 @@ def granted(name: str, *options: str) -> Iterator[tuple[str, str, Sequence[str]]
 
 
 def test_who_makes_keys_reaches_their_port_and_their_token_and_nothing_else() -> None:
-    assert set(map(json.dumps, granted("keys"))) == {
-        json.dumps(each)
-        for each in (
-            ("services", "get", ()),
-            ("services", "list", ()),
-            ("services/proxy", "get", [f"{ADMIN}:admin"]),
-            ("services/proxy", "create", [f"{ADMIN}:admin"]),
-            ("secrets", "get", [TOKEN]),
-        )
-    }
+    wanted: list[tuple[str, str, Sequence[str]]] = [
+        ("services", "get", ()),
+        ("services", "list", ()),
+        ("services/proxy", "get", [f"{ADMIN}:admin"]),
+        ("services/proxy", "create", [f"{ADMIN}:admin"]),
+        ("secrets", "get", [TOKEN]),
+    ]
+    assert list(granted("keys")) == wanted
 
 
 def test_who_looks_reaches_one_port_of_metrics_and_no_pod_and_no_secret() -> None:
@@ -52,6 +49,27 @@ def test_who_looks_reaches_one_port_of_metrics_and_no_pod_and_no_secret() -> Non
     }
     assert "secrets" not in {resource for resource, _, _ in granted("viewer")}
     assert {verb for _, verb, _ in granted("viewer")} == {"get", "list", "watch"}
+
+
+@pytest.mark.parametrize(
+    ("options", "uses", "seen"),
+    [
+        ((), "", set()),
+        (("edge.grpcRoute.enabled=true",), "grpcRoute", {"httproutes", "grpcroutes"}),
+        (("edge.httpRoute.enabled=true",), "httpRoute", {"httproutes", "grpcroutes"}),
+        (("edge.ingress.enabled=true", "edge.ingress.host=a.example"), "ingress", {"ingresses"}),
+        (("keda.enabled=true",), "keda", set()),
+    ],
+)
+def test_the_viewer_sees_the_ways_in_that_are_used_and_doctor_is_told_which(
+    options: Sequence[str], uses: str, seen: set[str]
+) -> None:
+    given = tuple(word for one in options for word in ("--set", one))
+    routes = {"httproutes", "grpcroutes", "ingresses"}
+    for role in ("viewer", "operator"):
+        assert {each[0] for each in granted(role, *given)} & routes == seen
+    service = named(rendered("values", *given), "Service")[ADMIN]
+    assert service["metadata"]["annotations"]["chatmesh.io/uses"] == uses
 
 
 @pytest.mark.parametrize("values", ["values", "values-local", "values-aks"])
