@@ -169,7 +169,7 @@ class ApiServer:
         allowed = (wanted["verb"], resource) not in self.denied
         return {**asked.body, "metadata": {}, "status": {"allowed": allowed}}
 
-    def _passed_on(self, asked: Asked) -> tuple[int, str]:
+    def _passed_on(self, asked: Asked) -> tuple[int, Json | str]:
         """To what is behind a Service, as the API server does: without the header of its own."""
         if asked.name not in self.behind:
             said = f'no endpoints available for service "{asked.name}"'
@@ -181,10 +181,10 @@ class ApiServer:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request) as answer:
-                return answer.status, answer.read().decode()
+                return answer.status, _read(answer.read().decode())
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, error.read().decode()
+                return error.code, _read(error.read().decode())
 
     def _log(self, asked: Asked) -> str:
         container = asked.query["container"][0]
@@ -296,6 +296,11 @@ class ApiServer:
             found["metadata"]["generation"] += 1
 
 
+def _read(text: str) -> Json | str:
+    read: Json | str = json.loads(text) if text.startswith("{") else text
+    return read
+
+
 def _is_in(path: str, asked: Asked) -> bool:
     """Whether an object's path is in the collection: of one namespace, or of all."""
     collection = path.rpartition("/")[0]
@@ -382,8 +387,7 @@ class _Connection(QuietHandler):
     def _send(self, code: int, answer: Json | str) -> None:
         body = answer if isinstance(answer, str) else json.dumps(answer)
         self.send_response(code)
-        kind = "application/json" if body is not answer or answer.startswith("{") else _METRICS
-        self.send_header("Content-Type", kind)
+        self.send_header("Content-Type", _METRICS if body is answer else "application/json")
         self.send_header("Content-Length", str(len(body.encode())))
         self.end_headers()
         self.wfile.write(body.encode())
