@@ -112,6 +112,7 @@ def tolerates(tolerations: Sequence[Manifest], taint: str) -> bool:
 def node_pools() -> Mapping[str, NodePool]:
     """As AKS makes them of the Terraform: it adds the label `mode` itself."""
     gpu = blocks("resource")["azurerm_kubernetes_cluster_node_pool.gpu"]
+    taint = blocks("locals")["gpu_taint"]
     mode = "kubernetes.azure.com/mode"
     made = {
         "system": NodePool({mode: "system"}, ["CriticalAddonsOnly=true:NoSchedule"]),
@@ -119,7 +120,7 @@ def node_pools() -> Mapping[str, NodePool]:
     }
     for name, size in blocks("locals")["gpu_sizes"].items():
         labels = {mode: gpu["mode"].lower(), "nvidia.com/gpu.product": size["product"]}
-        made[name] = NodePool(labels, gpu["node_taints"], size["gpus"])
+        made[name] = NodePool(labels, [taint], size["gpus"])
     return made
 
 
@@ -163,10 +164,13 @@ def test_the_gpu_taint_is_tolerated_by_the_charts_pools_and_the_operators_daemon
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())
     operator = values("gpu-operator/values.yaml")
     gpu = blocks("resource")["azurerm_kubernetes_cluster_node_pool.gpu"]
-    for taint in gpu["node_taints"]:
-        assert tolerates(defaults["inference"]["gpuTolerations"], taint)
-        assert tolerates(operator["daemonsets"]["tolerations"], taint)
-        assert tolerates(operator["node-feature-discovery"]["worker"]["tolerations"], taint)
+    assert "local.gpu_taint" in str(gpu["node_taints"])
+    taint = blocks("locals")["gpu_taint"]
+    assert tolerates(defaults["inference"]["gpuTolerations"], taint)
+    # The operator's daemons stand on spot nodes as well.
+    for one in (taint, blocks("locals")["spot_taint"]):
+        assert tolerates(operator["daemonsets"]["tolerations"], one)
+        assert tolerates(operator["node-feature-discovery"]["worker"]["tolerations"], one)
 
 
 def test_every_pod_of_values_aks_has_a_node_pool() -> None:
