@@ -18,7 +18,7 @@ from services.cluster.doctor import examine
 from services.cluster.finding import Examination
 from services.cluster.needs import Values, merged, needs_of
 from services.cluster.opening import ReleaseOptions, cluster_of, console, output_option
-from services.cluster.precheck import Check, Verdict, checks
+from services.cluster.precheck import Check, Readiness, checks
 from services.cluster.refusals import CannotDo
 
 
@@ -75,7 +75,7 @@ def check(options: ReleaseOptions, *, pre: bool, files: Sequence[Path], output: 
     with cluster_of(options) as cluster:
         found = list(checks(cluster, needs_of(_values(files))))
     _tell_checks(found, output)
-    sys.exit(1 if any(one.verdict is Verdict.MISSING for one in found) else 0)
+    sys.exit(1 if any(one.verdict is Readiness.MISSING for one in found) else 0)
 
 
 def _values(files: Sequence[Path]) -> Values:

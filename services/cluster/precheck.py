@@ -20,7 +20,7 @@ _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _PRODUCT = "nvidia.com/gpu.product"
 
 
-class Verdict(Enum):
+class Readiness(Enum):
     FINE = "fine"
     MISSING = "missing"
     # It could not be looked at, or may come later.
@@ -30,7 +30,7 @@ class Verdict(Enum):
 @dataclass(frozen=True, slots=True)
 class Check:
     what: str
-    verdict: Verdict
+    verdict: Readiness
     # What was found; for what is missing also what to do.
     told: str
 
@@ -53,7 +53,7 @@ def checks(cluster: Cluster, needs: Needs) -> Iterator[Check]:
             if error.status != _FORBIDDEN:
                 raise
             what = look.__name__.strip("_").replace("_", " ")
-            yield Check(what, Verdict.UNSURE, f"you may not look: {_words(error)}")
+            yield Check(what, Readiness.UNSURE, f"you may not look: {_words(error)}")
 
 
 def _words(error: ApiException) -> str:
@@ -66,12 +66,12 @@ def _version(cluster: Cluster, needs: Needs) -> Iterator[Check]:
     version = int(told.major), int(re.sub(r"\D.*", "", told.minor))
     shown = f"Kubernetes {told.git_version}"
     if version < _LEAST:
-        yield Check("version", Verdict.MISSING, f"{shown}; the chart needs 1.31 or later")
+        yield Check("version", Readiness.MISSING, f"{shown}; the chart needs 1.31 or later")
     else:
-        yield Check("version", Verdict.FINE, shown)
+        yield Check("version", Readiness.FINE, shown)
     if needs.image_volumes and version < _IMAGE_VOLUMES:
         said = f"{shown}; a model from an image needs 1.35, or the feature gate ImageVolume"
-        yield Check("image volumes", Verdict.UNSURE, said)
+        yield Check("image volumes", Readiness.UNSURE, said)
 
 
 def _namespace(cluster: Cluster, needs: Needs) -> Iterator[Check]:
@@ -81,14 +81,14 @@ def _namespace(cluster: Cluster, needs: Needs) -> Iterator[Check]:
     except ApiException as error:
         if error.status != _NOT_FOUND:
             raise
-        yield Check(what, Verdict.UNSURE, "it is not there; helm install --create-namespace")
+        yield Check(what, Readiness.UNSURE, "it is not there; helm install --create-namespace")
         return
     level = (found.metadata.labels or {}).get("pod-security.kubernetes.io/enforce", "none")
     if needs.locks_memory and level in {"restricted", "baseline"}:
         said = f"Pod Security is {level}; pools with rdma lock memory and need `privileged`"
-        yield Check(what, Verdict.MISSING, said)
+        yield Check(what, Readiness.MISSING, said)
         return
-    yield Check(what, Verdict.FINE, f"Pod Security is {level}")
+    yield Check(what, Readiness.FINE, f"Pod Security is {level}")
 
 
 def _rights(cluster: Cluster, needs: Needs) -> Iterator[Check]:
@@ -109,16 +109,16 @@ def _rights(cluster: Cluster, needs: Needs) -> Iterator[Check]:
         missing = [each for each in pool.map(denied, needs.rights()) if each]
     if missing:
         said = f"you may not: {', '.join(missing)}"
-        yield Check("rights", Verdict.MISSING, f"{said}; the namespace's admin may")
+        yield Check("rights", Readiness.MISSING, f"{said}; the namespace's admin may")
     else:
-        yield Check("rights", Verdict.FINE, f"all {len(needs.rights())} that an install needs")
+        yield Check("rights", Readiness.FINE, f"all {len(needs.rights())} that an install needs")
 
 
 def _definitions(cluster: Cluster, needs: Needs) -> Iterator[Check]:
     groups = {each.name for each in client.ApisApi(cluster.api).get_api_versions().groups}
     for what, group, remedy in needs.definitions():
         there = group in groups
-        verdict = Verdict.FINE if there else Verdict.MISSING
+        verdict = Readiness.FINE if there else Readiness.MISSING
         yield Check(what, verdict, f"{group} is {'there' if there else f'not there: {remedy}'}")
 
 
@@ -132,14 +132,14 @@ def _storage(cluster: Cluster, needs: Needs) -> Iterator[Check]:
     for wanted in sorted(needs.storage_classes):
         if wanted and wanted not in known:
             said = f"there is no such class; there are: {there}"
-            yield Check(f"storage class {wanted}", Verdict.MISSING, said)
+            yield Check(f"storage class {wanted}", Readiness.MISSING, said)
         elif not wanted and not defaults:
             said = f"none is the default; there are: {there}: name one in storage.storageClass"
-            yield Check("storage class", Verdict.MISSING, said)
+            yield Check("storage class", Readiness.MISSING, said)
         else:
             name = wanted or defaults[0]
             said = "it is there" if wanted else "it is the default"
-            yield Check(f"storage class {name}", Verdict.FINE, said)
+            yield Check(f"storage class {name}", Readiness.FINE, said)
 
 
 def _named_objects(cluster: Cluster, needs: Needs) -> Iterator[Check]:
@@ -157,10 +157,10 @@ def _named_objects(cluster: Cluster, needs: Needs) -> Iterator[Check]:
                 raise
             missing = error.status == _NOT_FOUND
             said = "the values name it, and it is not there" if missing else "you may not look"
-            verdict = Verdict.MISSING if missing else Verdict.UNSURE
+            verdict = Readiness.MISSING if missing else Readiness.UNSURE
             yield Check(f"{kind} {name}", verdict, said)
         else:
-            yield Check(f"{kind} {name}", Verdict.FINE, "it is there")
+            yield Check(f"{kind} {name}", Readiness.FINE, "it is there")
 
 
 def _accelerators(cluster: Cluster, needs: Needs) -> Iterator[Check]:
@@ -175,14 +175,14 @@ def _accelerators(cluster: Cluster, needs: Needs) -> Iterator[Check]:
         what = f"GPUs of pool {pool}"
         if fitting:
             said = f"{len(fitting)} nodes have {wanted.count} of {wanted.resource}"
-            yield Check(what, Verdict.FINE, said)
+            yield Check(what, Readiness.FINE, said)
             continue
         products = {(node.metadata.labels or {}).get(_PRODUCT, "") for node in nodes} - {""}
         there = ", ".join(sorted(products)) or "none is labelled"
         lacking = "has enough of it" if labelled else f"is labelled so; products that are: {there}"
         said = f"it wants {wanted.count} of {wanted.shown}, and no node {lacking}"
         later = "the GPU operator labels them, and an autoscaler may bring one"
-        yield Check(what, Verdict.UNSURE, f"{said}; {later}")
+        yield Check(what, Readiness.UNSURE, f"{said}; {later}")
 
 
 def _has(node: Any, resource: str) -> int:

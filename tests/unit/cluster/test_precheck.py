@@ -10,7 +10,7 @@ import yaml
 from click.testing import Result
 
 from services.cluster.needs import merged, needs_of
-from services.cluster.precheck import Verdict, checks
+from services.cluster.precheck import Readiness, checks
 from services.cluster.view import Cluster
 from tests.fakes.kubernetes import ApiServer, Json
 from tests.fakes.release import NAMESPACE, node
@@ -19,7 +19,7 @@ from tests.unit.cluster.test_commands import kubeconfig, type_in
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "chatmesh"
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
-FINE, MISSING, UNSURE = Verdict.FINE, Verdict.MISSING, Verdict.UNSURE
+FINE, MISSING, UNSURE = Readiness.FINE, Readiness.MISSING, Readiness.UNSURE
 GROUPS = {
     "keda.enabled": "keda.sh",
     "monitor.enabled": "monitoring.coreos.com",
@@ -64,7 +64,7 @@ def _cluster(api: ApiServer) -> None:
     )
 
 
-def verdicts(cluster: Cluster, values: Mapping[str, Any]) -> Mapping[str, tuple[Verdict, str]]:
+def verdicts(cluster: Cluster, values: Mapping[str, Any]) -> Mapping[str, tuple[Readiness, str]]:
     return {one.what: (one.verdict, one.told) for one in checks(cluster, needs_of(values))}
 
 
@@ -84,7 +84,7 @@ def test_a_plain_install_needs_nothing_but_a_namespace_rights_and_a_volume(
     [(("1", "30"), MISSING), (("1", "31"), FINE), (("1", "31+"), FINE), (("2", "0"), FINE)],
 )
 def test_an_old_cluster_is_refused(
-    api: ApiServer, cluster: Cluster, version: tuple[str, str], verdict: Verdict
+    api: ApiServer, cluster: Cluster, version: tuple[str, str], verdict: Readiness
 ) -> None:
     api.version = version
     assert verdicts(cluster, {})["version"][0] is verdict
@@ -129,7 +129,7 @@ def test_rights_that_lack_are_named(api: ApiServer, cluster: Cluster) -> None:
     ],
 )
 def test_volumes_need_their_class(
-    cluster: Cluster, wanted: str, what: str, verdict: Verdict
+    cluster: Cluster, wanted: str, what: str, verdict: Readiness
 ) -> None:
     values = {"memory": {"storage": {"storageClass": wanted}}}
     assert verdicts(cluster, values)[what][0] is verdict
@@ -189,7 +189,7 @@ def gpu_node(name: str, product: str, count: int) -> Json:
     ],
 )
 def test_gpus_are_looked_for_by_their_labels(
-    api: ApiServer, cluster: Cluster, gpu: Json, verdict: Verdict, told: str
+    api: ApiServer, cluster: Cluster, gpu: Json, verdict: Readiness, told: str
 ) -> None:
     api.add(node("plain") | {"status": {}}, gpu_node("large", "NVIDIA-H100-80GB-HBM3", 8))
     values = {"inference": {"pools": [{"name": "large", "gpu": gpu}]}}

@@ -30,7 +30,7 @@ def found(cluster: Cluster) -> Sequence[Finding]:
     return examine(cluster, cluster.view()).findings
 
 
-def asleep(*objects: Json, held: int = 0) -> tuple[Json, ...]:
+def resting_pool(*objects: Json) -> tuple[Json, ...]:
     return deployment(POOL, wanted=0, ready=0, updated=0), *objects
 
 
@@ -42,7 +42,7 @@ def condition(kind: str, status: str, message: str = "") -> Json:
 def test_a_pool_that_was_put_to_sleep_by_hand(
     api: ApiServer, cluster: Cluster, paused: str
 ) -> None:
-    api.add(*asleep(scaled_object(POOL, **{paused: "0"})), admin_service("keda"))
+    api.add(*resting_pool(scaled_object(POOL, **{paused: "0"})), admin_service("keda"))
     api.add(deployment("gateway"), pod("gateway"))
     api.metrics["chatmesh-gateway-0"] = gateway_metrics({"large": {}}, held={"large": 3})
     assert found(cluster) == [
@@ -58,14 +58,14 @@ def test_a_pool_that_was_put_to_sleep_by_hand(
 def test_a_pool_that_sleeps_and_that_nothing_scales(
     api: ApiServer, cluster: Cluster, uses: str
 ) -> None:
-    api.add(*asleep(), admin_service(uses))
+    api.add(*resting_pool(), admin_service(uses))
     (finding,) = found(cluster)
     assert finding.what == "it has no replica, and nothing scales it"
     assert finding.remedy == "kubectl chatmesh wake large"
 
 
 def test_a_pool_that_sleeps_until_it_is_needed_is_well(api: ApiServer, cluster: Cluster) -> None:
-    api.add(*asleep(scaled_object(POOL)), admin_service("keda"))
+    api.add(*resting_pool(scaled_object(POOL)), admin_service("keda"))
     assert not found(cluster)
 
 
