@@ -136,8 +136,8 @@ def test_no_public_way_leads_to_the_administration(values: str) -> None:
 def test_the_secrets_that_nobody_has_made_are_made(
     pepper: str, token: str, made: list[str] | None
 ) -> None:
-    options = ("--set", f"gateway.pepper.existingSecret={pepper}")
-    options += ("--set", f"gateway.adminToken.existingSecret={token}")
+    given = f"gateway.pepper.existingSecret={pepper},gateway.adminToken.existingSecret={token}"
+    options = ("--set", given)
     manifests = rendered("values", *options)
     jobs = named(manifests, "Job")
     if made is None:

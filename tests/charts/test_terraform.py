@@ -122,7 +122,7 @@ def _refused_name(body: Body) -> Iterator[str]:
 
 def complaints(files: Mapping[str, str], provider: Path) -> list[str]:
     known = schema(provider)
-    found = []
+    found: list[str] = []
     for kind, name, body in resources(files):
         where = f"{kind}.{name}"
         found += unknown(known[kind], body, where)
