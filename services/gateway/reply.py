@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields
 
-from services.gateway.api import ChoiceEnded, Finish, Status, TurnEvent
+from services.gateway.api import Ask, ChoiceEnded, Finish, Status, TurnEvent
 from services.gateway.choice import Choice, MakeId
 from services.gateway.guard import OpenGuard
 from services.inference.api import Piece, Usage
 from services.shared.conversation import Call, Item
 from services.shared.errors import MeshError
+from services.shared.scope import Scope
 
 _STATUSES = {
     Finish.STOP: Status.COMPLETED,
@@ -18,7 +19,17 @@ _STATUSES = {
     Finish.CONTENT_FILTER: Status.CONTENT_FILTER,
     Finish.TOOL_ROUNDS: Status.TOOL_ROUNDS,
     Finish.TOO_MANY_EVENTS: Status.TOO_MANY_EVENTS,
+    Finish.INVALID_CALL: Status.INVALID_CALL,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What was taken in of a request that is answered, as it is kept."""
+
+    scope: Scope
+    ask: Ask
+    memory_ids: Sequence[str]
 
 
 @dataclass(slots=True)
@@ -26,6 +37,10 @@ class TurnProgress:
     """What a turn's owner and its loop tell each other while it runs."""
 
     response_id: str
+    # Set by the loop before the turn's first event.
+    opened: Opened | None = None
+    # It has come to its end, and is being kept.
+    recording: bool = False
     # What the model has read and written for the turn so far. The loop keeps it.
     used: Usage = field(default_factory=Usage)
     # More events came than are kept of a turn, so that it must end. Its owner says so.

@@ -30,15 +30,16 @@ from services.gateway.authenticator import Principal
 from services.gateway.choice import MakeId
 from services.gateway.fleet import Fleet
 from services.gateway.guard import OpenGuard
+from services.gateway.intake import with_ids
 from services.gateway.plan import Plan, allowed_own_tools, check, wants_own_tools
 from services.gateway.ports import Neighbours
 from services.gateway.references import with_referenced
-from services.gateway.reply import Reply, TurnProgress
+from services.gateway.reply import Opened, Reply, TurnProgress
 from services.gateway.screening import Screening
 from services.gateway.together import both, together
 from services.inference.api import Calling, Generation, ModelCard
 from services.shared.conversation import Call, CallOutcome, Item, Text
-from services.shared.ids import make_item_id
+from services.shared.ids import make_item_id, make_response_id
 from services.shared.scope import Scope
 from services.shared.tools import Tool, ToolCall, ToolChoice
 from services.tool_runner.api import Failure, Outcome, UnknownTool
@@ -76,6 +77,7 @@ class TurnLoop:
         """
         plan = await self._plan(principal, ask, progress.response_id)
         plan, context = await self._open(plan)
+        progress.opened = Opened(plan.scope, plan.ask, context.memory_ids)
         yield _started(plan)
         reply = self._reply(plan, progress)
         for rounds_left in reversed(range(self._tool_rounds + 1)):
@@ -94,7 +96,27 @@ class TurnLoop:
             context = await self._assemble(plan, reply.items, context.memory_ids)
         for event in reply.endings():
             yield event
+        progress.recording = True
         yield Completed(await self._record(plan, context, reply))
+
+    async def record_failed(self, progress: TurnProgress, response: Response) -> None:
+        """Keeps a turn that failed or was cancelled, with what it had said.
+
+        Of what the model read and wrote nothing is kept: its last round has no end.
+        """
+        assert progress.opened
+        await self._neighbours.context.record(_turn(progress.opened, response, None))
+
+    async def count(self, principal: Principal, ask: Ask) -> int:
+        """How many tokens the model would read first. Nothing is moderated, run or kept.
+
+        A prompt that does not fit in is counted too.
+        """
+        plan = await self._plan(principal, ask, make_response_id(ask.previous_response_id))
+        try:
+            return len((await self._assemble(plan, (), None)).prompt_ids)
+        except InputTooLong as error:
+            return int(error.details["tokens"])
 
     def _reply(self, plan: Plan, progress: TurnProgress) -> Reply:
         def make_id(prefix: str) -> str:
@@ -108,6 +130,7 @@ class TurnLoop:
         card = self._fleet.card(ask.model)
         scope = principal.account.scope(ask.safety_identifier)
         ask = await with_referenced(ask, self._neighbours.context, scope)
+        ask = with_ids(ask, response_id)
         own_tools: Sequence[Tool] = ()
         if self._tool_rounds and wants_own_tools(ask, card):
             tools = await self._neighbours.tools.list_tools(scope)
@@ -228,28 +251,39 @@ class TurnLoop:
             output=tuple(reply.output),
             usage=reply.usage,
             echo=ask.echo,
+            background=ask.background,
         )
         if ask.store:
-            await self._neighbours.context.record(
-                Turn(
-                    id=response.id,
-                    scope=plan.scope,
-                    parent_id=ask.previous_response_id,
-                    created_at_ms=response.created_at_ms,
-                    input=ask.input,
-                    output=response.output,
-                    memory_ids=context.memory_ids,
-                    document=documents.dump(response),
-                    kept_ids=_kept_ids(plan.card.id, context, reply),
-                )
-            )
+            opened = Opened(plan.scope, ask, context.memory_ids)
+            kept_ids = _kept_ids(plan.card.id, context, reply)
+            await self._neighbours.context.record(_turn(opened, response, kept_ids))
         return response
 
 
 def _started(plan: Plan) -> Started:
     ask = plan.ask
     return Started(
-        plan.response_id, plan.created_at_ms, plan.card.id, ask.previous_response_id, ask.echo
+        response_id=plan.response_id,
+        created_at_ms=plan.created_at_ms,
+        model=plan.card.id,
+        previous_response_id=ask.previous_response_id,
+        echo=ask.echo,
+        background=ask.background,
+        stored=ask.store,
+    )
+
+
+def _turn(opened: Opened, response: Response, kept_ids: KeptIds | None) -> Turn:
+    return Turn(
+        id=response.id,
+        scope=opened.scope,
+        parent_id=opened.ask.previous_response_id,
+        created_at_ms=response.created_at_ms,
+        input=opened.ask.input,
+        output=response.output,
+        memory_ids=opened.memory_ids,
+        document=documents.dump(response),
+        kept_ids=kept_ids,
     )
 
 

@@ -33,6 +33,7 @@ from services.gateway.http.server import HttpServer, serving_http
 from services.gateway.key_issuer import KeyIssuer
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
 from services.gateway.ports import Ledger, Neighbours
+from services.gateway.repeats import Repeats
 from services.gateway.router import Router
 from services.gateway.scaling.scaler import Scaler
 from services.gateway.scaling.server import ExternalScalerServer
@@ -58,6 +59,8 @@ _PRICE_SECONDS = 5
 _JOINING_SECONDS = 10
 # How often it is looked for turns whose keys were revoked.
 _REVOKED_SECONDS = 3
+# How often idempotency keys that are old enough are dropped.
+_FORGET_SECONDS = 3600
 # Long enough for a process that is busy, short enough that another can go on with its turns.
 _LEASE_SECONDS = 15
 
@@ -74,15 +77,18 @@ async def build(
         activity = Activity()
         neighbours = await stack.enter_async_context(_neighbours(config, fleet, activity))
         await stack.enter_async_context(in_background(fleet.follow))
-        turns = MeteredTurns(_turn_loop(config, neighbours, fleet), registry)
-        live_turns = _live_turns(config, turns, ledger)
+        turn_loop = _turn_loop(config, neighbours, fleet)
+        live_turns = _live_turns(config, MeteredTurns(turn_loop, registry), ledger)
         await stack.enter_async_context(in_background(live_turns.keep_leases))
         # Asks the store itself: a key that is cached as valid would last longer.
         stop_revoked = partial(live_turns.stop_revoked, accounts)
         await stack.enter_async_context(
             in_background(lambda: every(_REVOKED_SECONDS, stop_revoked))
         )
-        front = _front(config, accounts, neighbours, fleet, live_turns)
+        front = _front(config, accounts, neighbours, fleet, live_turns, turn_loop=turn_loop)
+        await stack.enter_async_context(
+            in_background(lambda: every(_FORGET_SECONDS, front.repeats.forget_old))
+        )
         registry.register(GatewayGauges(front.admission, fleet))
         tracer = _tracer(config)
         stack.callback(tracer.close)
@@ -204,6 +210,7 @@ def _live_turns(config: GatewayConfig, turns: Turns, ledger: Ledger) -> LiveTurn
         Admission(
             max_turns=config.max_turns,
             max_turns_per_organisation=config.max_turns_per_organisation,
+            max_background_turns_per_organisation=config.max_background_turns_per_organisation,
         ),
         ledger,
         bounds=TurnBounds(
@@ -222,9 +229,20 @@ def _front(
     neighbours: Neighbours,
     fleet: Fleet,
     live_turns: LiveTurns,
+    *,
+    turn_loop: TurnLoop,
 ) -> Front:
-    authenticator = Authenticator(CachedKeys(accounts), pepper=pepper(config.pepper_file))
-    return Front(authenticator, live_turns, fleet, neighbours.context)
+    secret = pepper(config.pepper_file)
+    authenticator = Authenticator(CachedKeys(accounts), pepper=secret)
+    repeats = Repeats(accounts, secret=secret)
+    return Front(
+        authenticator,
+        live_turns,
+        fleet,
+        neighbours.context,
+        input_counter=turn_loop,
+        repeats=repeats,
+    )
 
 
 @asynccontextmanager

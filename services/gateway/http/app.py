@@ -17,9 +17,9 @@ from services.gateway.http.chat.events import ChatPresenter
 from services.gateway.http.chat.request import ChatCompletionRequest
 from services.gateway.http.errors import on_http_error, on_invalid_body, on_mesh_error
 from services.gateway.http.guarded import GuardedRoute, session_of
-from services.gateway.http.responses import stored
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import ResponseRequest
+from services.gateway.http.responses.stored import response_routes
 from services.gateway.http.turns import TurnProtocol, turn_routes
 from services.inference.api import ModelCard
 from services.shared.errors import MeshError
@@ -98,7 +98,7 @@ def application(
     )
     app.state.front = front
     app.state.registry = registry
-    for router in (turn_routes(protocols), stored.router, models, public):
+    for router in (turn_routes(protocols), response_routes(), models, public):
         app.include_router(router)
     app.add_middleware(
         HttpBoundary,

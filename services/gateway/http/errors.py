@@ -17,7 +17,9 @@ from services.gateway.api import (
     EventsGone,
     InputBlocked,
     InvalidKey,
+    KeyReused,
     ModelNotFound,
+    NotCancellable,
     ResponseNotFound,
     TooManyTurns,
 )
@@ -47,9 +49,11 @@ _CLASSES: dict[type[MeshError], tuple[int, str, str | None]] = {
     InvalidKey: (401, "invalid_request_error", "invalid_api_key"),
     ModelNotFound: (404, "invalid_request_error", "model_not_found"),
     InputBlocked: (400, "invalid_request_error", "content_policy_violation"),
+    KeyReused: (400, "invalid_request_error", "idempotency_key_reused"),
     InputTooLong: (400, "invalid_request_error", "context_length_exceeded"),
     TooManyTurns: (429, "rate_limit_error", "rate_limit_exceeded"),
     EventsGone: (410, "invalid_request_error", "events_gone"),
+    NotCancellable: (409, "invalid_request_error", "response_not_cancellable"),
     # JSON has no older release: two services of this mesh are of different ones.
     OlderRelease: (503, "server_error", "service_unavailable"),
 }
