@@ -45,7 +45,7 @@ _CONFIGS: Mapping[str, tuple[type[ServiceConfig], set[str]]] = {
         GatewayConfig,
         {"http_address", "accounts_url", "pepper_file", "inference_pools", "scaler_address"}
         | {"deletion_costs", "context_assembly_address", "tool_runner_address"}
-        | {"moderation_address"},
+        | {"moderation_address", "admin_address", "admin_token_file"},
     ),
     "context-assembly": (
         ContextAssemblyConfig,
@@ -103,7 +103,12 @@ def schema() -> str:
                     "pullSecrets": {"type": "array", "items": _TEXT},
                 }
             ),
-            "gateway": _service("gateway", storage=True, pepper=_object({"existingSecret": _TEXT})),
+            "gateway": _service(
+                "gateway",
+                storage=True,
+                pepper=_object({"existingSecret": _TEXT}),
+                adminToken=_object({"existingSecret": _TEXT}),
+            ),
             "context-assembly": _service("context-assembly", storage=True),
             "memory": _service("memory", storage=True),
             "tokenizer": _service("tokenizer", targets=["tokensPerSecond"]),

@@ -9,6 +9,7 @@ from services.inference.api import ModelCard, OutputFormat, Sampling, TokenLogpr
 from services.shared.conversation import Call, Item
 from services.shared.errors import (
     GENERIC,
+    Forbidden,
     InternalError,
     MeshError,
     NotFound,
@@ -21,6 +22,10 @@ from services.shared.tools import Tool, ToolChoice
 
 class InvalidKey(Unauthenticated):
     """No key, or one that is not valid (any more)."""
+
+
+class NotAdministrator(Forbidden):
+    """Whoever asks does not have the secret of those who administer keys."""
 
 
 class ModelNotFound(NotFound):

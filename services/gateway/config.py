@@ -23,6 +23,10 @@ class GatewayConfig(ServiceConfig):
     accounts_url: str = "sqlite:.chatmesh/gateway.sqlite"
     # Holds the secret under which keys are hashed; made at the first start if it is not there.
     pepper_file: Path = Path(".chatmesh/pepper")
+    # Where API keys are made and revoked on HTTP by the admin token: never public. Empty: off.
+    admin_address: str = ""
+    # Holds the admin token, at least 32 bytes; read again for every request.
+    admin_token_file: Path = Path(".chatmesh/admin-token")
     # Where KEDA asks how many replicas are needed, which takes no key: never public. Empty: off.
     scaler_address: str = ""
     # Whether the streams of replicas are written on their pods: scaling down removes idle ones.

@@ -20,12 +20,14 @@ from services.gateway.adapters.in_memory_journal import InMemoryJournal
 from services.gateway.adapters.metered import GatewayGauges, MeteredTurns
 from services.gateway.adapters.remembering import CachedKeys, CachedTools, buffered
 from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
+from services.gateway.admin_token import AdminToken
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
 from services.gateway.config import GatewayConfig
 from services.gateway.fleet import Fleet
 from services.gateway.front import Front
 from services.gateway.guard import guards
+from services.gateway.http.admin import admin_application
 from services.gateway.http.app import application
 from services.gateway.http.server import HttpServer, serving_http
 from services.gateway.key_issuer import KeyIssuer
@@ -88,19 +90,17 @@ async def build(
             in_background(lambda: every(_FORGET_SECONDS, front.repeats.forget_old))
         )
         registry.register(GatewayGauges(front.admission, fleet))
-        tracer = Tracer(
-            "gateway",
-            otlp_endpoint=config.otlp_endpoint,
-            sample_ratio=config.trace_sample_ratio,
-        )
+        tracer = _tracer(config)
         stack.callback(tracer.close)
         if config.scaler_address:
             scaler = Scaler(fleet, front.admission, activity)
             await stack.enter_async_context(_scaling(config, scaler, tracer))
         if config.deletion_costs:
             await stack.enter_async_context(_pricing(fleet))
-        http = await stack.enter_async_context(_http(config, front, registry, tracer))
-        yield [GatewayServer(front), http, live_turns]
+        served: list[Served] = [GatewayServer(front), live_turns]
+        if config.admin_address:
+            served.append(await stack.enter_async_context(_admin(config, accounts, tracer)))
+        yield [*served, await stack.enter_async_context(_http(config, front, registry, tracer))]
 
 
 SERVICE = Service(
@@ -110,6 +110,12 @@ SERVICE = Service(
     store=lambda config: open_accounts(config.accounts_url),
     max_message_bytes=lambda config: config.max_body_bytes,
 )
+
+
+def _tracer(config: GatewayConfig) -> Tracer:
+    return Tracer(
+        "gateway", otlp_endpoint=config.otlp_endpoint, sample_ratio=config.trace_sample_ratio
+    )
 
 
 @asynccontextmanager
@@ -128,6 +134,20 @@ async def _http(
     async with serving_http(app, config.http_address) as server:
         _log.info("serving http", url=server.url)
         yield server
+
+
+@asynccontextmanager
+async def _admin(
+    config: GatewayConfig, accounts: SqliteAccounts, tracer: Tracer
+) -> AsyncIterator[HttpServer]:
+    issuer = KeyIssuer(accounts, Authenticator(accounts, pepper=pepper(config.pepper_file)))
+    try:
+        token = AdminToken(config.admin_token_file.read_bytes)
+    except OSError as error:
+        said = f"{config.admin_token_file}: {error.strerror}: it holds the admin token"
+        raise CannotStart(said) from None
+    async with serving_http(admin_application(issuer, token, tracer), config.admin_address) as app:
+        yield app
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ import yaml
 from tests.charts.conftest import CHART, Manifest, generate, refused_or_rendered
 
 Place = tuple[str, ...]
-EMPTY = (0, False, "", [])
+EMPTY: tuple[object, ...] = (0, False, "", [])
 # A pool with every field that has an opinion of its own, so that each can be taken from it.
 POOL: Manifest = {
     "name": "a",
@@ -210,7 +210,7 @@ def test_an_empty_value_is_not_taken_for_none(place: Place, value: object) -> No
 @pytest.mark.parametrize("service", sorted({*generate()._CONFIGS}))
 def test_every_field_of_a_config_may_be_empty(service: str) -> None:
     fields = json.loads(generate().schema())["properties"][service]["properties"]["config"]
-    told = {}
+    told: dict[str, list[object]] = {}
     for (name,), value in places(fields):
         told.setdefault(name, []).append(value)
     assert told

@@ -43,13 +43,13 @@ class GuardedRoute(APIRoute):
             request.state.session = await front.session(
                 bearer(request.headers.get("authorization", ""))
             )
-            _check_content_type(request)
+            check_content_type(request)
             return await handle(StrictRequest(request.scope, request.receive))
 
         return guarded
 
 
-def _check_content_type(request: Request) -> None:
+def check_content_type(request: Request) -> None:
     """Only JSON is sent here; what has no body, has no type either."""
     headers = request.headers
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:

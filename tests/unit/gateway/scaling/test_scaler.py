@@ -29,11 +29,14 @@ from tests.unit.gateway.test_fleet import LOAD, WAKING, A, B, Site, Told, site
 POOL = {"pool": "only"}
 
 
-def scaler(here: Site, activity: Activity | None = None) -> Scaler:
-    admission = Admission(
+def admission() -> Admission:
+    return Admission(
         max_turns=10, max_turns_per_organisation=10, max_background_turns_per_organisation=8
     )
-    return Scaler(here.fleet, admission, activity or Activity())
+
+
+def scaler(here: Site, activity: Activity | None = None) -> Scaler:
+    return Scaler(here.fleet, admission(), activity or Activity())
 
 
 async def test_a_pools_totals_are_those_of_its_replicas() -> None:
@@ -109,8 +112,7 @@ WOKEN = replace(WAKING, wake_seconds=600)
 async def test_a_pool_that_was_needed_stays_active_until_its_replica_may_have_come() -> None:
     """Its pod may wait for a node, and is seen nowhere meanwhile; who asked may have left."""
     async with site(A, pool=WOKEN) as here:
-        admission = Admission(max_turns=10, max_turns_per_organisation=10)
-        told = Scaler(here.fleet, admission, Activity(), lambda: here.now)
+        told = Scaler(here.fleet, admission(), Activity(), lambda: here.now)
         here.peers.become([])
         await here.until()
         asking = asyncio.create_task(here.said())
@@ -163,9 +165,8 @@ async def two_pools(**second: Any) -> AsyncIterator[tuple[Fleet, Told, Scaler]]:
 
     pools = [replace(WAKING, name="first"), replace(WAKING, name="second", address="y", **second)]
     fleet = Fleet(pools, followed, opened)
-    admission = Admission(max_turns=10, max_turns_per_organisation=10)
     async with in_background(fleet.follow):
-        yield fleet, replica, Scaler(fleet, admission, Activity())
+        yield fleet, replica, Scaler(fleet, admission(), Activity())
 
 
 async def test_a_sleeping_pool_wakes_while_the_other_of_its_model_is_full() -> None:
