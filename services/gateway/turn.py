@@ -21,6 +21,7 @@ from services.gateway.api import (
     Ask,
     CallStarted,
     Completed,
+    InvalidRequest,
     ItemDone,
     Response,
     ResponseNotFound,
@@ -114,6 +115,8 @@ class TurnLoop:
 
         A prompt that does not fit in is counted too.
         """
+        if not (ask.input or ask.previous_response_id):
+            raise InvalidRequest("is missing: there is nothing to count", param="input")
         plan = await self._plan(principal, ask, make_response_id(ask.previous_response_id))
         try:
             return len((await self._assemble(plan, (), None)).prompt_ids)

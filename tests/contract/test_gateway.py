@@ -418,7 +418,9 @@ async def test_input_items_are_listed_page_by_page(transport: Transport) -> None
 async def test_input_is_counted_and_nothing_is_run(transport: Transport) -> None:
     async with transport.open() as here:
         assert await here.session.count_input(HELLO) == 2
-        assert await here.session.count_input(replace(HELLO, input=())) == 0
+        with pytest.raises(InvalidRequest) as caught:
+            await here.session.count_input(replace(HELLO, input=()))
+        assert caught.value.details["param"] == "input"
         with pytest.raises(ModelNotFound):
             await here.session.count_input(replace(HELLO, model="other"))
         assert not here.mesh.inference.generations

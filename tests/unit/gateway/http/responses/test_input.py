@@ -103,6 +103,8 @@ async def test_counting_continues_a_response_without_saying_anything(site: OpenS
     [
         ({"model": None, "input": "a"}, "model"),
         ({"input": "a"}, "model"),
+        ({"model": "demo"}, "input"),
+        ({"model": "demo", "input": None}, "input"),
         ({"model": 5, "input": "a"}, "model"),
         ({"model": "CANARY", "input": "a"}, "model"),
         ({"model": "demo", "input": 5}, "input"),
