@@ -49,6 +49,11 @@ class GatewayConfig(ServiceConfig):
     tool_rounds: int = Field(default=8, ge=0, le=64)
     max_turns: int = Field(default=1024, gt=0)
     max_turns_per_organisation: int = Field(default=256, gt=0)
+    # How many WebSockets one key may have open.
+    max_sockets_per_key: int = Field(default=64, gt=0)
+    # How long a WebSocket may stay open, in seconds.
+    socket_seconds: float = Field(default=3600, gt=0)
+    # Of a request's body; also of a message on a WebSocket.
     max_body_bytes: int = Field(default=8 * 1024 * 1024, gt=0)
     # The pages whose scripts may call: a JSON list of origins. A key is needed all the same.
     cors_origins: tuple[str, ...] = ("*",)

@@ -12,6 +12,7 @@ def dump(response: Response) -> str:
     return json.dumps(
         {
             "model": response.model,
+            "previous_response_id": response.previous_response_id,
             "status": response.status.value,
             "completed_at_ms": response.completed_at_ms,
             "usage": asdict(response.usage),
@@ -25,7 +26,8 @@ def load(turn: Turn) -> Response:
     return Response(
         id=turn.id,
         model=kept["model"],
-        previous_response_id=turn.parent_id,
+        # What was not stored can be named too, but is no parent. Release 0.2.0 kept no name.
+        previous_response_id=kept.get("previous_response_id", turn.parent_id),
         created_at_ms=turn.created_at_ms,
         completed_at_ms=kept["completed_at_ms"],
         status=Status(kept["status"]),

@@ -3,14 +3,28 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from services.context_assembly.api import ContextAssembly, TurnNotFound
+from services.context_assembly.api import TurnNotFound
 from services.gateway import documents
 from services.gateway.admission import Admission
-from services.gateway.api import Ask, EventsGone, Numbered, Response, ResponseNotFound
+from services.gateway.api import (
+    Ask,
+    Continued,
+    EventsGone,
+    Numbered,
+    Response,
+    ResponseNotFound,
+    Steered,
+)
 from services.gateway.authenticator import Authenticator, Principal
+from services.gateway.connections import Connections
 from services.gateway.fleet import Fleet
 from services.gateway.live_turns import LiveTurns
+from services.gateway.ports import Neighbours
+from services.gateway.references import with_referenced
+from services.gateway.screening import Screening
+from services.gateway.steering import Steer, over
 from services.inference.api import ModelCard
+from services.shared.conversation import Item
 from services.shared.scope import Scope
 
 
@@ -22,12 +36,15 @@ class Front:
         authenticator: Authenticator,
         live_turns: LiveTurns,
         fleet: Fleet,
-        context: ContextAssembly,
+        neighbours: Neighbours,
+        connections: Connections,
     ) -> None:
         self.fleet = fleet
         self.live_turns = live_turns
+        self.connections = connections
+        self._screening = Screening(neighbours.moderation)
         self._authenticator = authenticator
-        self._context = context
+        self._context = neighbours.context
         self._leaving = False
 
     @property
@@ -56,6 +73,22 @@ class Front:
         async with aclosing(self.live_turns.read(response_id, after)) as events:
             async for numbered in events:
                 yield numbered
+
+    async def steer(self, scope: Scope, response_id: str, words: Sequence[Item]) -> Steer:
+        """Gives a turn words, as moderation lets them pass; its outcome is told later.
+
+        Raises what `LiveTurns.steer` does, `InputBlocked` and `ResponseNotFound`.
+        """
+        try:
+            await self._check_owner(scope, response_id)
+        except EventsGone:  # it ended some time ago, and is stored
+            raise over() from None
+        screened = await self._screening.screen(Ask(model="", input=tuple(words)))
+        return self.live_turns.steer(response_id, screened.input)
+
+    async def resolved(self, scope: Scope, ask: Ask) -> Ask:
+        """The ask with the items that it names by their ids. Raises `InvalidRequest`."""
+        return await with_referenced(ask, self._context, scope)
 
     async def find(self, scope: Scope, response_id: str) -> Response:
         try:
@@ -88,12 +121,34 @@ class KeySession:
         self._principal = principal
         self._scope = principal.account.scope("")
 
+    @property
+    def key_id(self) -> str:
+        return self._principal.key_id
+
     async def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
         live_turns = self._front.live_turns
         response_id = await live_turns.start(self._principal, ask)
-        async with aclosing(live_turns.read(response_id)) as events:
-            async for numbered in events:
-                yield numbered
+        while response_id:
+            following = ""
+            async with aclosing(live_turns.read(response_id)) as events:
+                async for numbered in events:
+                    if isinstance(numbered.event, Continued):
+                        following = numbered.event.response_id
+                    yield numbered
+            response_id = following
+
+    async def steer(self, response_id: str, words: Sequence[Item]) -> Steered:
+        steer = await self.offer(response_id, words)
+        return Steered(steer.id, await steer.told())
+
+    async def offer(self, response_id: str, words: Sequence[Item]) -> Steer:
+        """As `steer`, without waiting until the words are taken in."""
+        return await self._front.steer(self._scope, response_id, words)
+
+    async def resolved(self, ask: Ask) -> Ask:
+        """The ask with the items that it names by their ids. Raises `InvalidRequest`."""
+        scope = self._principal.account.scope(ask.safety_identifier)
+        return await self._front.resolved(scope, ask)
 
     def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
         return self._front.follow(self._scope, response_id, after)

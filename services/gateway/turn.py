@@ -1,9 +1,10 @@
 """The turn, step by step: every public protocol is an adapter on `TurnLoop.run`."""
 
 import asyncio
+import re
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 
 from services.context_assembly.api import (
@@ -24,6 +25,7 @@ from services.gateway.api import (
     Response,
     ResponseNotFound,
     Started,
+    Status,
     TurnEvent,
 )
 from services.gateway.authenticator import Principal
@@ -36,8 +38,9 @@ from services.gateway.references import with_referenced
 from services.gateway.reply import Reply, TurnProgress
 from services.gateway.screening import Screening
 from services.gateway.together import both, together
-from services.inference.api import Calling, Generation, ModelCard
+from services.inference.api import Calling, Generation, ModelCard, Usage
 from services.shared.conversation import Call, CallOutcome, Item, Text
+from services.shared.errors import MeshError
 from services.shared.ids import make_item_id
 from services.shared.scope import Scope
 from services.shared.tools import Tool, ToolCall, ToolChoice
@@ -75,7 +78,13 @@ class TurnLoop:
         What fails before `Started` fails the request; what fails later fails the stream.
         """
         plan = await self._plan(principal, ask, progress.response_id)
+        if not ask.generate:
+            async with aclosing(self._prepare(plan)) as events:
+                async for event in events:
+                    yield event
+            return
         plan, context = await self._open(plan)
+        progress.asked = plan.ask
         yield _started(plan)
         reply = self._reply(plan, progress)
         for rounds_left in reversed(range(self._tool_rounds + 1)):
@@ -90,11 +99,32 @@ class TurnLoop:
                     yield event
             if reply.waits_for_caller:
                 break
+            if progress.inbox.waits:
+                reply.steer()
+                break
             plan = plan.after(len(runs))
             context = await self._assemble(plan, reply.items, context.memory_ids)
         for event in reply.endings():
             yield event
-        yield Completed(await self._record(plan, context, reply))
+        response = _response(plan, reply.status, tuple(reply.output), reply.usage)
+        kept_ids = _kept_ids(plan.card.id, context, reply)
+        await self._record(plan, response, context.memory_ids, kept_ids)
+        yield Completed(response)
+
+    async def _prepare(self, plan: Plan) -> AsyncGenerator[TurnEvent, None]:
+        """A turn without a reply: what is asked is checked, so that another turn can go on."""
+        ask = plan.ask
+        memory_ids: Sequence[str] = ()
+        if ask.said:
+            plan, context = await self._open(plan)
+            memory_ids = context.memory_ids
+        elif ask.continued_id:
+            with _parent_named():
+                await self._neighbours.context.get_turn(plan.scope, ask.continued_id)
+        yield _started(plan)
+        response = _response(plan, Status.COMPLETED, (), Usage())
+        await self._record(plan, response, memory_ids, None)
+        yield Completed(response)
 
     def _reply(self, plan: Plan, progress: TurnProgress) -> Reply:
         def make_id(prefix: str) -> str:
@@ -143,11 +173,11 @@ class TurnLoop:
         assembly = Assembly(
             scope=plan.scope,
             model=_model(plan.card),
-            parent_id=ask.previous_response_id,
+            parent_id=ask.continued_id,
             instructions=ask.instructions,
             custom_instructions=plan.principal.account.instructions,
             tools=plan.offered,
-            input=ask.input,
+            input=ask.said,
             produced=produced,
             output_tokens=plan.output_tokens,
             truncate_input=ask.truncate,
@@ -155,12 +185,8 @@ class TurnLoop:
             reads_memory=plan.reads_memory,
             template_options=ask.template_options,
         )
-        try:
+        with _parent_named(), _input_counted_from(len(ask.unstored)):
             return await self._fitted(assembly)
-        except TurnNotFound:
-            raise ResponseNotFound(
-                "the previous response is not there", param="previous_response_id"
-            ) from None
 
     async def _fitted(self, assembly: Assembly) -> Context:
         context = self._neighbours.context
@@ -215,35 +241,69 @@ class TurnLoop:
             return Outcome((Text("error: there is no such tool"),), Failure.REFUSED)
         return await self._screening.screen_outcome(outcome)
 
-    async def _record(self, plan: Plan, context: Context, reply: Reply) -> Response:
+    async def _record(
+        self,
+        plan: Plan,
+        response: Response,
+        memory_ids: Sequence[str],
+        kept_ids: KeptIds | None,
+    ) -> None:
         """The turn in its tree, before anybody is told that it is complete."""
         ask = plan.ask
-        response = Response(
-            id=plan.response_id,
-            model=plan.card.id,
-            previous_response_id=ask.previous_response_id,
-            created_at_ms=plan.created_at_ms,
-            completed_at_ms=_now_ms(),
-            status=reply.status,
-            output=tuple(reply.output),
-            usage=reply.usage,
-            echo=ask.echo,
-        )
-        if ask.store:
-            await self._neighbours.context.record(
-                Turn(
-                    id=response.id,
-                    scope=plan.scope,
-                    parent_id=ask.previous_response_id,
-                    created_at_ms=response.created_at_ms,
-                    input=ask.input,
-                    output=response.output,
-                    memory_ids=context.memory_ids,
-                    document=documents.dump(response),
-                    kept_ids=_kept_ids(plan.card.id, context, reply),
-                )
+        if not ask.store:
+            return
+        await self._neighbours.context.record(
+            Turn(
+                id=response.id,
+                scope=plan.scope,
+                parent_id=ask.continued_id,
+                created_at_ms=response.created_at_ms,
+                input=ask.said,
+                output=response.output,
+                memory_ids=memory_ids,
+                document=documents.dump(response),
+                kept_ids=kept_ids,
             )
-        return response
+        )
+
+
+@contextmanager
+def _parent_named() -> Iterator[None]:
+    """What is not there is named as the caller knows it."""
+    try:
+        yield
+    except TurnNotFound:
+        raise ResponseNotFound(
+            "the previous response is not there", param="previous_response_id"
+        ) from None
+
+
+@contextmanager
+def _input_counted_from(first: int) -> Iterator[None]:
+    """Errors that name an item by its place count from the caller's first one."""
+    try:
+        yield
+    except MeshError as error:
+        match = re.fullmatch(r"input\[(\d+)\]", error.details.get("param", ""))
+        if not match or not first:
+            raise
+        place = int(match[1]) - first
+        param = f"input[{place}]" if place >= 0 else "previous_response_id"
+        raise type(error)(error.message, **{**error.details, "param": param}) from None
+
+
+def _response(plan: Plan, status: Status, output: tuple[Item, ...], usage: Usage) -> Response:
+    return Response(
+        id=plan.response_id,
+        model=plan.card.id,
+        previous_response_id=plan.ask.previous_response_id,
+        created_at_ms=plan.created_at_ms,
+        completed_at_ms=_now_ms(),
+        status=status,
+        output=output,
+        usage=usage,
+        echo=plan.ask.echo,
+    )
 
 
 def _started(plan: Plan) -> Started:

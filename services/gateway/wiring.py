@@ -23,6 +23,7 @@ from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
 from services.gateway.config import GatewayConfig
+from services.gateway.connections import Connections
 from services.gateway.fleet import Fleet
 from services.gateway.front import Front
 from services.gateway.guard import guards
@@ -76,11 +77,10 @@ async def build(
         live_turns = _live_turns(config, turns, ledger)
         await stack.enter_async_context(in_background(live_turns.keep_leases))
         # Asks the store itself: a key that is cached as valid would last longer.
-        stop_revoked = partial(live_turns.stop_revoked, accounts)
-        await stack.enter_async_context(
-            in_background(lambda: every(_REVOKED_SECONDS, stop_revoked))
-        )
         front = _front(config, accounts, neighbours, fleet, live_turns)
+        for stop_revoked in (live_turns.stop_revoked, front.connections.stop_revoked):
+            action = partial(every, _REVOKED_SECONDS, partial(stop_revoked, accounts))
+            await stack.enter_async_context(in_background(action))
         registry.register(GatewayGauges(front.admission, fleet))
         tracer = Tracer(
             "gateway",
@@ -94,7 +94,7 @@ async def build(
         if config.deletion_costs:
             await stack.enter_async_context(_pricing(fleet))
         http = await stack.enter_async_context(_http(config, front, registry, tracer))
-        yield [GatewayServer(front), http, live_turns]
+        yield [GatewayServer(front), http, live_turns, front.connections]
 
 
 SERVICE = Service(
@@ -118,8 +118,12 @@ async def _http(
         max_body_bytes=config.max_body_bytes,
         body_seconds=config.body_seconds,
         cors_origins=config.cors_origins,
+        socket_seconds=config.socket_seconds,
     )
-    async with serving_http(app, config.http_address) as server:
+    max_message_bytes = config.max_body_bytes
+    async with serving_http(
+        app, config.http_address, max_message_bytes=max_message_bytes
+    ) as server:
         _log.info("serving http", url=server.url)
         yield server
 
@@ -204,7 +208,8 @@ def _front(
     live_turns: LiveTurns,
 ) -> Front:
     authenticator = Authenticator(CachedKeys(accounts), pepper=pepper(config.pepper_file))
-    return Front(authenticator, live_turns, fleet, neighbours.context)
+    connections = Connections(max_per_key=config.max_sockets_per_key)
+    return Front(authenticator, live_turns, fleet, neighbours, connections)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from services.gateway.adapters.in_memory import InMemoryAccounts
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
+from services.gateway.connections import Connections
 from services.gateway.fleet import Fleet, Pool
 from services.gateway.front import Front
 from services.gateway.guard import OutputModeration, guards
@@ -299,7 +300,7 @@ async def surroundings(
     clock = Clock()
     journal = InMemoryJournal(clock, max_bytes=1_000_000)
     live_turns = LiveTurns(turns, journal, admission, accounts, bounds=bounds)
-    front = Front(authenticator, live_turns, fleet, context)
+    front = Front(authenticator, live_turns, fleet, neighbours, Connections(max_per_key=4))
     async with in_background(fleet.follow):
         await asyncio.wait_for(fleet.wait_served(), 5)
         try:

@@ -1,6 +1,7 @@
 """The public HTTP application: its routes, and who may reach them."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -10,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import ExceptionHandler
 
 from services.gateway.front import Front
 from services.gateway.http.boundary import HttpBoundary, HttpMetrics
@@ -20,7 +22,10 @@ from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.responses import stored
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import ResponseRequest
+from services.gateway.http.responses.socket import open_responses_talk
+from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.turns import TurnProtocol, turn_routes
+from services.gateway.http.websocket import SocketEndpoint, SocketMetrics
 from services.inference.api import ModelCard
 from services.shared.errors import MeshError
 from services.shared.tracing import Tracer
@@ -79,6 +84,7 @@ def application(
     max_body_bytes: int,
     body_seconds: float,
     cors_origins: Sequence[str] = ("*",),
+    socket_seconds: float = 3600,
     protocols: Sequence[TurnProtocol] = PROTOCOLS,
 ) -> FastAPI:
     app = FastAPI(
@@ -88,18 +94,21 @@ def application(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        exception_handlers={
-            MeshError: on_mesh_error,
-            HTTPException: on_http_error,
-            RequestValidationError: on_invalid_body,
-            ClientDisconnect: _on_left,
-            Exception: on_mesh_error,
-        },
+        exception_handlers=_HANDLERS,
     )
     app.state.front = front
     app.state.registry = registry
-    for router in (turn_routes(protocols), stored.router, models, public):
+    schemas = SchemaChecks()
+    sockets = SocketEndpoint(
+        partial(open_responses_talk, schemas=schemas, max_bytes=max_body_bytes),
+        tracer,
+        SocketMetrics(registry),
+        origins=cors_origins,
+        seconds=socket_seconds,
+    )
+    for router in (turn_routes(protocols, schemas), stored.router, models, public):
         app.include_router(router)
+    app.add_api_websocket_route("/v1/responses", sockets.serve)
     app.add_middleware(
         HttpBoundary,
         tracer=tracer,
@@ -125,6 +134,15 @@ def _let_browsers_in(app: FastAPI, origins: Sequence[str]) -> None:
 async def _on_left(_: Request, __: Exception) -> Response:
     """Nobody reads this answer any more. Its status, which is nginx's, is for the metrics."""
     return Response(status_code=499)
+
+
+_HANDLERS: dict[int | type[Exception], ExceptionHandler] = {
+    MeshError: on_mesh_error,
+    HTTPException: on_http_error,
+    RequestValidationError: on_invalid_body,
+    ClientDisconnect: _on_left,
+    Exception: on_mesh_error,
+}
 
 
 def _model(card: ModelCard) -> dict[str, object]:

@@ -47,9 +47,8 @@ class TurnProtocol:
     presenter: Callable[[], Presenter]
 
 
-def turn_routes(protocols: Iterable[TurnProtocol]) -> APIRouter:
+def turn_routes(protocols: Iterable[TurnProtocol], schemas: SchemaChecks) -> APIRouter:
     router = APIRouter(route_class=GuardedRoute)
-    schemas = SchemaChecks()
     for protocol in protocols:
         router.add_api_route(
             protocol.path,
@@ -84,12 +83,12 @@ async def _respond(protocol: TurnProtocol, body: TurnRequest, request: Request) 
                 return JSONResponse(await unless_left(request, turn.whole()))
             await unless_left(request, turn.go_on(_SECONDS_TO_STATUS))
         except MeshError as error:
-            raise _in_words_of(body, error) from None
+            raise in_words_of(body, error) from None
         stack.pop_all()  # from here on the stream closes the turn
         return EventStream(turn)
 
 
-def _in_words_of(body: TurnRequest, error: MeshError) -> MeshError:
+def in_words_of(body: TurnRequest, error: MeshError) -> MeshError:
     """The error, with the name by which the caller knows the field.
 
     It stands in the message too, as many clients show nothing else.

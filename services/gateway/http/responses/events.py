@@ -7,10 +7,12 @@ from services.gateway.api import (
     CallStarted,
     ChoiceEnded,
     Completed,
+    Continued,
     Failed,
     Finish,
     ItemDone,
     ReasoningDelta,
+    Response,
     Started,
     TextDelta,
     TurnEvent,
@@ -39,6 +41,10 @@ class ResponsesPresenter:
     """
 
     def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing of a response was told yet."""
         # The response as it began.
         self._begun: JsonObject = {}
         self._echo = ""
@@ -70,6 +76,9 @@ class ResponsesPresenter:
                 return ()
             case Started():
                 return self._started(event)
+            case Continued():
+                self._forget()  # what follows are the events of another response
+                return ()
             case Completed(response=response):
                 whole = resource(response, self._logprobs)
                 return [self._event(f"response.{whole['status']}", response=whole)]
@@ -79,12 +88,14 @@ class ResponsesPresenter:
     @staticmethod
     def whole(events: Iterable[TurnEvent]) -> JsonObject:
         logprobs: Logprobs = {}
+        response: Response | None = None
         for event in events:
             if isinstance(event, TextDelta):
                 _note(logprobs, event)
             if isinstance(event, Completed):
-                return resource(event.response, logprobs)
-        raise AssertionError("a turn that did not fail ends with Completed")
+                response = event.response
+        assert response is not None, "a turn that did not fail ends with Completed"
+        return resource(response, logprobs)
 
     def _started(self, event: Started) -> list[JsonObject]:
         self._begun, self._echo = begun(event), event.echo
@@ -98,11 +109,11 @@ class ResponsesPresenter:
         error = {"code": told.code or "server_error", "message": told.message}
         # Of a response that failed, OpenAI has but one code for whatever is the server's fault.
         code = "server_error" if told.type == "server_error" else error["code"]
-        failed = {**self._begun, "status": "failed", "error": {**error, "code": code}}
-        return [
-            self._event("error", **error, param=told.param),
-            self._event("response.failed", response=failed),
-        ]
+        events = [self._event("error", **error, param=told.param)]
+        if self._begun:
+            failed = {**self._begun, "status": "failed", "error": {**error, "code": code}}
+            events.append(self._event("response.failed", response=failed))
+        return events
 
     def _text(self, event: TextDelta) -> list[JsonObject]:
         known = event.item_id in self._places

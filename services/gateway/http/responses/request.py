@@ -22,7 +22,7 @@ from services.gateway.http.fields import (
     tagged,
     template_options,
 )
-from services.gateway.http.responses.items import Input, read_input
+from services.gateway.http.responses.items import Input, ReadInput, read_input
 from services.gateway.http.tools import (
     Among,
     AmongChoice,
@@ -160,7 +160,7 @@ class ResponseRequest(TurnRequest):
     def ask(self) -> Ask:
         wanted = self.text.format if self.text else None
         options = self.reasoning or ReasoningOptions()
-        asked, given = self._asked_tools(), read_input(self.input)
+        asked, given = self._asked_tools(), self._given()
         return Ask(
             model=self.model,
             input=given.items,
@@ -193,7 +193,10 @@ class ResponseRequest(TurnRequest):
             return param
         if isinstance(self.input, str):
             return "input"
-        return f"input[{read_input(self.input).places[int(match[1])]}]"
+        return f"input[{self._given().places[int(match[1])]}]"
+
+    def _given(self) -> ReadInput:
+        return read_input(self.input)
 
     def _echo(self) -> dict[str, Any]:
         """What a response repeats of its request; `resources.py` has what stands for the rest."""

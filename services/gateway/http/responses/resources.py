@@ -34,6 +34,7 @@ _INCOMPLETE = {
     Status.CONTENT_FILTER: "content_filter",
     Status.TOOL_ROUNDS: "max_tool_calls",
     Status.TOO_MANY_EVENTS: "max_output_tokens",
+    Status.STEERED: "steered",
 }
 _CUT = {Status.LENGTH, Status.CONTENT_FILTER, Status.TOO_MANY_EVENTS}
 # What a response repeats of its request, where the request says nothing.

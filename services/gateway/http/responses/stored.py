@@ -16,6 +16,7 @@ from services.gateway.http.leaving import unless_left
 from services.gateway.http.presenting import JsonObject, PresentedTurn
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.resources import resource
+from services.gateway.http.responses.steering import SteeringRequest
 from services.gateway.http.sse import EventStream
 from services.gateway.retelling import retold
 
@@ -54,6 +55,23 @@ async def get_response(
         await unless_left(request, turn.begin())
         stack.pop_all()  # from here on the stream closes the turn
         return EventStream(turn)
+
+
+@router.post("/v1/responses/{response_id}/steer", response_model=None)
+async def steer_response(response_id: str, body: SteeringRequest, request: Request) -> JsonObject:
+    """Gives a response that is being made words to take in, and waits until it has.
+
+    It does so when tools of the mesh's have run, or when its reply ends. Then another response,
+    whose id this answers, goes on with them.
+    """
+    steering = session_of(request).steer(response_id, body.words())
+    steered = await unless_left(request, steering)
+    return {
+        "id": steered.id,
+        "object": "response.steer",
+        "previous_response_id": response_id,
+        "response_id": steered.response_id,
+    }
 
 
 @router.delete("/v1/responses/{response_id}", response_model=None)

@@ -9,6 +9,7 @@ import httpx
 import openai
 import pytest
 from prometheus_client import CollectorRegistry
+from websockets.asyncio.client import connect
 
 from services.gateway.guard import OutputModeration
 from services.gateway.http.app import application
@@ -22,6 +23,12 @@ class Site:
     mesh: Surroundings
     url: str
     http: httpx.AsyncClient
+
+    def socket(self, **headers: str) -> connect:
+        """Opens a WebSocket of the Responses API, and closes it on leaving."""
+        given = {"authorization": f"Bearer {self.mesh.key}", **headers}
+        url = self.url.replace("http", "ws", 1) + "/v1/responses"
+        return connect(url, additional_headers=given, compression=None, proxy=None)
 
     def sdk(self) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=self.mesh.key, max_retries=0)
