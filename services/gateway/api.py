@@ -142,7 +142,7 @@ class Ask:
     background: bool = False
     # Whether the model answers. If not, the turn is only checked and got ready to be continued.
     generate: bool = True
-    # Whether words may come while the turn runs. The protocol must be able to tell of two responses.
+    # Whether words may come while the turn runs. Its protocol then has to tell of two responses.
     steerable: bool = True
     # What the protocol wants to find again when the response is fetched, as JSON text.
     echo: str = ""

@@ -71,6 +71,7 @@ class WordContext:
         await asyncio.sleep(0)  # as a call to another process
         if assembly.parent_id:
             await self.get_turn(assembly.scope, assembly.parent_id)
+        self._check_results(assembly)
         words = " ".join(map(_words, (*assembly.input, *assembly.produced))).split()
         room = assembly.model.context_tokens - assembly.output_tokens
         if len(words) > room:
@@ -84,6 +85,16 @@ class WordContext:
             inherited_ids=self.inherited_ids,
             pictures=self.pictures,
         )
+
+    def _check_results(self, assembly: Assembly) -> None:
+        """As the real one: a result answers a call, whichever turn that is of."""
+        earlier = (item for turn in self.recorded for item in (*turn.input, *turn.output))
+        called = {item.call_id for item in earlier if isinstance(item, Call)}
+        for number, item in enumerate(assembly.input):
+            if isinstance(item, Call):
+                called.add(item.call_id)
+            if isinstance(item, CallResult) and item.call_id not in called:
+                raise Malformed("answers no call before it", param=f"input[{number}]")
 
     async def record(self, turn: Turn) -> None:
         await asyncio.sleep(0)

@@ -1,7 +1,8 @@
 """The public HTTP application: its routes, and who may reach them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,7 +12,6 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import ExceptionHandler
 
 from services.gateway.front import Front
 from services.gateway.http.boundary import HttpBoundary, HttpMetrics
@@ -99,12 +99,10 @@ def application(
     app.state.front = front
     app.state.registry = registry
     schemas = SchemaChecks()
+    open_talk = partial(open_responses_talk, schemas=schemas, max_bytes=max_body_bytes)
+    metrics = SocketMetrics(registry)
     sockets = SocketEndpoint(
-        partial(open_responses_talk, schemas=schemas, max_bytes=max_body_bytes),
-        tracer,
-        SocketMetrics(registry),
-        origins=cors_origins,
-        seconds=socket_seconds,
+        open_talk, tracer, metrics, origins=cors_origins, seconds=socket_seconds
     )
     for router in (turn_routes(protocols, schemas), stored.router, models, public):
         app.include_router(router)
@@ -136,7 +134,7 @@ async def _on_left(_: Request, __: Exception) -> Response:
     return Response(status_code=499)
 
 
-_HANDLERS: dict[int | type[Exception], ExceptionHandler] = {
+_HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
     MeshError: on_mesh_error,
     HTTPException: on_http_error,
     RequestValidationError: on_invalid_body,

@@ -324,7 +324,7 @@ class _ResponsesTalk:
         """Of words for the responses that have ended, which were not taken in, and why."""
         given, lane.given = lane.given, []
         for each in given:
-            error = await failure_of(each.steer.told())
+            error = await failure_of(_told(each.steer))
             if error is None:
                 continue
             if error.details.get("code") == _PENDING and lane.response:
@@ -362,7 +362,9 @@ class _ResponsesTalk:
         await self._send(lane, shown)
 
     async def _tell(self, told: HttpFailure, lane: _Lane) -> None:
-        await self._send(lane, {"type": "error", "status": told.status, **told.envelope})
+        # The specification of these errors wants a code where HTTP may have none.
+        named = replace(told, code=told.code or told.type)
+        await self._send(lane, {"type": "error", "status": told.status, **named.envelope})
 
     async def _show(self, lane: _Lane, shown: JsonObject) -> None:
         """An event of the response. That it failed is told once, by `response.failed`."""
@@ -380,6 +382,11 @@ def _read(kind: type[CreateMessage], message: JsonObject) -> CreateMessage:
         return kind.model_validate(message)
     except ValidationError as error:
         raise _malformed(error) from None
+
+
+async def _told(steer: Steer) -> None:
+    """Raises why the words were not taken in."""
+    await steer.told()
 
 
 def _words(message: JsonObject) -> tuple[Item, ...]:
