@@ -199,6 +199,11 @@ class LiveTurns:
     def is_under_way(self, response_id: str) -> bool:
         return response_id in self._live
 
+    def words_wait_for(self, response_id: str) -> bool:
+        """Whether a turn that is under way has words to take in."""
+        turn = self._live.get(response_id)
+        return turn is not None and turn.progress.inbox.waits
+
     async def owner(self, response_id: str) -> Scope:
         """Whose turn it is. Raises `EventsGone`."""
         turn = self._live.get(response_id)

@@ -105,12 +105,12 @@ async def test_words_at_every_place_of_a_turn_with_three_tools() -> None:
 
 async def answer_of(reads: Reading) -> str:
     """The response that answers the words; empty, where they come too late."""
-    try:
-        steered = await asyncio.wait_for(reads.session.steer(reads.response_id, WORDS), 5)
-    except SteeringRefused as error:
+    steering = asyncio.create_task(reads.session.steer(reads.response_id, WORDS))
+    await asyncio.wait_for(asyncio.wait([steering]), 5)
+    if isinstance(error := steering.exception(), SteeringRefused):
         assert error.details["code"] == "response_already_completed"
         return ""
-    return steered.response_id
+    return steering.result().response_id
 
 
 def check_taken(reads: Reading, answer: str, generations: int) -> None:

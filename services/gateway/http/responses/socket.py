@@ -410,8 +410,8 @@ def _not_here() -> SteeringRefused:
 
 def _steering_code(error: MeshError) -> str:
     """OpenAI's word for why words were not taken in."""
-    if isinstance(error, Malformed):
-        return "invalid_input"
     if isinstance(error, InputBlocked):
         return "content_policy_violation"
+    if error.status == Malformed.status:
+        return "invalid_input"
     return error.details.get("code", "response_not_active")

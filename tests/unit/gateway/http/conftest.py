@@ -1,6 +1,6 @@
 """The HTTP application on a real socket, over the stand-ins."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,16 +13,23 @@ from websockets.asyncio.client import connect
 
 from services.gateway.guard import OutputModeration
 from services.gateway.http.app import application
-from services.gateway.http.server import serving_http
+from services.gateway.http.server import HttpServer, serving_http
 from services.shared.tracing import Tracer
 from tests.fakes.mesh import Script, Surroundings, surroundings
+
+# Of a body, and of a message on a socket.
+MOST_BYTES = 200_000
 
 
 @dataclass(slots=True)
 class Site:
     mesh: Surroundings
-    url: str
+    server: HttpServer
     http: httpx.AsyncClient
+
+    @property
+    def url(self) -> str:
+        return self.server.url
 
     def socket(self, **headers: str) -> connect:
         """Opens a WebSocket of the Responses API, and closes it on leaving."""
@@ -36,7 +43,12 @@ class Site:
 
 class OpenSite(Protocol):
     def __call__(
-        self, *scripts: Script, mode: OutputModeration = ..., max_turns: int = ...
+        self,
+        *scripts: Script,
+        mode: OutputModeration = ...,
+        max_turns: int = ...,
+        cors_origins: Sequence[str] = ...,
+        socket_seconds: float = ...,
     ) -> AbstractAsyncContextManager[Site]: ...
 
 
@@ -47,7 +59,11 @@ def site() -> OpenSite:
 
 @asynccontextmanager
 async def _site(
-    *scripts: Script, mode: OutputModeration = OutputModeration.BLOCK, max_turns: int = 8
+    *scripts: Script,
+    mode: OutputModeration = OutputModeration.BLOCK,
+    max_turns: int = 8,
+    cors_origins: Sequence[str] = ("*",),
+    socket_seconds: float = 3600,
 ) -> AsyncIterator[Site]:
     async with surroundings(*scripts, mode=mode, max_turns=max_turns) as mesh:
         app = application(
@@ -55,11 +71,13 @@ async def _site(
             CollectorRegistry(),
             Tracer("test", otlp_endpoint="", sample_ratio=0),
             version="0",
-            max_body_bytes=200_000,
+            max_body_bytes=MOST_BYTES,
             body_seconds=5,
+            cors_origins=cors_origins,
+            socket_seconds=socket_seconds,
         )
         async with (
-            serving_http(app, "127.0.0.1:0") as server,
+            serving_http(app, "127.0.0.1:0", max_message_bytes=MOST_BYTES) as server,
             httpx.AsyncClient(
                 base_url=server.url,
                 headers={"authorization": f"Bearer {mesh.key}"},
@@ -67,4 +85,4 @@ async def _site(
                 verify=False,
             ) as http,
         ):
-            yield Site(mesh, server.url, http)
+            yield Site(mesh, server, http)
