@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from services.gateway import keys
 from services.gateway.api import InvalidKey
 from services.gateway.ports import Account, Accounts
+from services.gateway.sealing import Sealer
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,8 @@ class Principal:
 
     account: Account
     key_id: str
+    # Of the texts that the account's callers keep for us.
+    sealer: Sealer
 
 
 class Authenticator:
@@ -29,7 +32,8 @@ class Authenticator:
         given = keys.fingerprint(key, self._pepper)
         if stored is None or not hmac.compare_digest(stored.fingerprint, given) or stored.revoked:
             raise InvalidKey("this API key is not valid: make one with `make key`")
-        return Principal(stored.account, stored.id)
+        sealer = Sealer(self._pepper, stored.account.id)
+        return Principal(stored.account, stored.id, sealer)
 
     async def create_key(self, account: Account) -> str:
         """A new key for the account, which is made if need be; the only time it is seen whole."""

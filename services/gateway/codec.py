@@ -1,10 +1,10 @@
 """How the public gRPC contract looks on the wire; pure functions, both directions."""
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
-from chatmesh.conversation.v1 import conversation_pb2 as item_pb
 from chatmesh.gateway.v1 import gateway_pb2 as pb
 
 from services.gateway.api import (
@@ -18,7 +18,9 @@ from services.gateway.api import (
     Finish,
     ItemDone,
     Numbered,
+    Once,
     OwnTools,
+    Page,
     ReasoningDelta,
     Response,
     Started,
@@ -35,28 +37,15 @@ from services.inference.api import (
     Usage,
 )
 from services.shared.codec import known
-from services.shared.conversation import (
-    Call,
-    CallResult,
-    Compaction,
-    Item,
-    Message,
-    Reasoning,
-    Role,
-)
+from services.shared.conversation import Call, Item, Message, Role
 from services.shared.conversation_codec import item_in, item_out, items_in
 from services.shared.errors import Malformed
-from services.shared.ids import make_id
 from services.shared.tools import Tool, ToolChoice, ToolMode
 
-# The prefix of the id that an item gets, by its kind.
-_PREFIXES: Mapping[type[Item], str] = {
-    Message: "msg",
-    Call: "fc",
-    CallResult: "fco",
-    Reasoning: "rs",
-    Compaction: "cmp",
-}
+# As in the header of HTTP.
+_KEY_CHARS = 255
+# The most of a list that is told at once.
+_MOST_ITEMS, _USUAL_ITEMS = 100, 20
 _MODES = {
     pb.FunctionChoice.MODE_AUTO: ToolMode.AUTO,
     pb.FunctionChoice.MODE_UNSPECIFIED: ToolMode.AUTO,
@@ -72,6 +61,10 @@ _STATUSES = {
     pb.STATUS_INCOMPLETE_TOOL_ROUNDS: Status.TOOL_ROUNDS,
     pb.STATUS_INCOMPLETE_TOO_MANY_EVENTS: Status.TOO_MANY_EVENTS,
     pb.STATUS_INCOMPLETE_STEERED: Status.STEERED,
+    pb.STATUS_IN_PROGRESS: Status.IN_PROGRESS,
+    pb.STATUS_FAILED: Status.FAILED,
+    pb.STATUS_CANCELLED: Status.CANCELLED,
+    pb.STATUS_INCOMPLETE_INVALID_CALL: Status.INVALID_CALL,
 }
 _STATUSES_OUT = {ours: theirs for theirs, ours in _STATUSES.items()}
 _FINISHES = {
@@ -82,6 +75,7 @@ _FINISHES = {
     pb.FINISH_TOOL_ROUNDS: Finish.TOOL_ROUNDS,
     pb.FINISH_TOO_MANY_EVENTS: Finish.TOO_MANY_EVENTS,
     pb.FINISH_STEERED: Finish.STEERED,
+    pb.FINISH_INVALID_CALL: Finish.INVALID_CALL,
 }
 _FINISHES_OUT = {ours: theirs for theirs, ours in _FINISHES.items()}
 
@@ -89,9 +83,18 @@ _FINISHES_OUT = {ours: theirs for theirs, ours in _FINISHES.items()}
 def ask_in(request: pb.RespondRequest) -> Ask:
     if not request.input:
         raise Malformed("input is empty", param="input")
+    return _ask_in(request)
+
+
+def counted_in(request: pb.CountInputRequest) -> Ask:
+    """What is only counted may say nothing."""
+    return _ask_in(request.request)
+
+
+def _ask_in(request: pb.RespondRequest) -> Ask:
     return Ask(
         model=request.model,
-        input=tuple(map(_input_in, request.input)),
+        input=items_in(request.input),
         instructions=request.instructions,
         previous_response_id=request.previous_response_id,
         functions=tuple(
@@ -109,6 +112,9 @@ def ask_in(request: pb.RespondRequest) -> Ask:
         truncate=request.truncate,
         safety_identifier=request.safety_identifier,
         background=request.background,
+        once=_once_in(request),
+        seals_reasoning=request.seals_reasoning,
+        max_tool_calls=_set(request, "max_tool_calls"),
     )
 
 
@@ -140,6 +146,12 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
         json_schema=ask.format.text if ask.format else "",
         safety_identifier=ask.safety_identifier,
         background=ask.background,
+        idempotency_key=ask.once.key if ask.once else "",
+        seals_reasoning=ask.seals_reasoning,
+        top_logprobs=sampling.top_logprobs,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        max_tool_calls=ask.max_tool_calls,
     )
     if ask.own_tools is not None:
         names = ask.own_tools.names
@@ -151,11 +163,21 @@ def words_in(request: pb.SteerRequest) -> tuple[Item, ...]:
     """Raises `Malformed` for what is no message of a user."""
     if not request.input:
         raise Malformed("input is empty", param="input")
-    words = tuple(map(_input_in, request.input))
+    words = items_in(request.input)
     for number, item in enumerate(words):
         if not isinstance(item, Message) or item.role is not Role.USER or not item.parts:
             raise Malformed("must be a message of a user", param=f"input[{number}]")
     return words
+
+
+def _once_in(request: pb.RespondRequest) -> Once | None:
+    """Items that came without ids have none in the digest either."""
+    if not request.idempotency_key:
+        return None
+    if len(request.idempotency_key) > _KEY_CHARS:
+        raise Malformed(f"has more than {_KEY_CHARS} characters", param="idempotency_key")
+    said = request.SerializeToString(deterministic=True)
+    return Once(request.idempotency_key, hashlib.sha256(said).digest())
 
 
 def _own_tools_in(tools: pb.OwnTools) -> OwnTools:
@@ -164,22 +186,24 @@ def _own_tools_in(tools: pb.OwnTools) -> OwnTools:
 
 def _sampling_in(request: pb.RespondRequest) -> Sampling:
     return Sampling(
-        max_tokens=request.max_output_tokens if request.HasField("max_output_tokens") else None,
-        temperature=request.temperature if request.HasField("temperature") else None,
-        top_p=request.top_p if request.HasField("top_p") else None,
-        seed=request.seed if request.HasField("seed") else None,
+        max_tokens=_set(request, "max_output_tokens"),
+        temperature=_set(request, "temperature"),
+        top_p=_set(request, "top_p"),
+        presence_penalty=_set(request, "presence_penalty"),
+        frequency_penalty=_set(request, "frequency_penalty"),
+        seed=_set(request, "seed"),
         stop=tuple(request.stop),
+        top_logprobs=_set(request, "top_logprobs"),
     )
+
+
+def _set(message: pb.RespondRequest, name: str) -> Any:
+    """The field's value; None where it is not set."""
+    return getattr(message, name) if message.HasField(name) else None  # type: ignore[arg-type]
 
 
 def _format_in(json_schema: str) -> OutputFormat | None:
     return OutputFormat(FormatKind.JSON_SCHEMA, json_schema) if json_schema else None
-
-
-def _input_in(item: item_pb.Item) -> Item:
-    """An item as a caller sends it; ids that it leaves empty are given here."""
-    ours = item_in(item)
-    return ours if ours.id else replace(ours, id=make_id(_PREFIXES[type(ours)]))
 
 
 def event_in(event: pb.Event) -> Numbered:
@@ -196,6 +220,8 @@ def _started_in(started: pb.Started) -> Started:
         model=started.model,
         previous_response_id=started.previous_response_id,
         echo=started.echo,
+        background=started.background,
+        stored=started.stored,
     )
 
 
@@ -301,6 +327,9 @@ def response_in(response: pb.Response) -> Response:
             usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens
         ),
         echo=response.echo,
+        background=response.background,
+        error=_failed_in(response.error) if response.HasField("error") else None,
+        unfinished=frozenset(response.unfinished),
     )
 
 
@@ -321,6 +350,25 @@ def response_out(response: Response) -> pb.Response:
             reasoning_tokens=usage.reasoning_tokens,
         ),
         echo=response.echo,
+        background=response.background,
+        error=pb.Failed(**asdict(response.error)) if response.error else None,
+        unfinished=sorted(response.unfinished),
+    )
+
+
+def page_in(request: pb.ListInputItemsRequest) -> Page:
+    limit = request.limit if request.HasField("limit") else _USUAL_ITEMS
+    if not 1 <= limit <= _MOST_ITEMS:
+        raise Malformed(f"must be from 1 to {_MOST_ITEMS}", param="limit")
+    return Page(request.after, limit, newest_first=not request.oldest_first)
+
+
+def page_out(response_id: str, page: Page) -> pb.ListInputItemsRequest:
+    return pb.ListInputItemsRequest(
+        response_id=response_id,
+        after=page.after,
+        limit=page.limit,
+        oldest_first=not page.newest_first,
     )
 
 

@@ -1,32 +1,41 @@
 """What the gateway keeps of a response beside its items, as the opaque document of its turn."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from services.context_assembly.api import Turn
-from services.gateway.api import Response, Status
+from services.gateway.api import Failed, Response, Status
 from services.inference.api import Usage
+from services.shared.conversation import Item
 
 
-def dump(response: Response) -> str:
+def dump(response: Response, *, earlier: int) -> str:
+    """`earlier` is how many of the turn's input items came before those of its request."""
     return json.dumps(
         {
             "model": response.model,
             "previous_response_id": response.previous_response_id,
+            "earlier": earlier,
             "status": response.status.value,
             "completed_at_ms": response.completed_at_ms,
             "usage": asdict(response.usage),
             "echo": response.echo,
+            "background": response.background,
+            "error": asdict(response.error) if response.error else None,
+            "unfinished": sorted(response.unfinished),
         }
     )
 
 
 def load(turn: Turn) -> Response:
+    """Documents of release 0.1.0 say nothing of the background, of errors or of what was named."""
     kept = json.loads(turn.document)
+    error = kept.get("error")
     return Response(
         id=turn.id,
         model=kept["model"],
-        # What was not stored can be named too, but is no parent. Release 0.2.0 kept no name.
+        # What was not stored can be named too, but is no parent.
         previous_response_id=kept.get("previous_response_id", turn.parent_id),
         created_at_ms=turn.created_at_ms,
         completed_at_ms=kept["completed_at_ms"],
@@ -34,4 +43,13 @@ def load(turn: Turn) -> Response:
         output=tuple(turn.output),
         usage=Usage(**kept["usage"]),
         echo=kept["echo"],
+        background=kept.get("background", False),
+        error=Failed(**error) if error else None,
+        unfinished=frozenset(kept.get("unfinished", ())),
     )
+
+
+def own_input(turn: Turn) -> Sequence[Item]:
+    """What the request of the turn brought; not what was stored nowhere before it."""
+    earlier: int = json.loads(turn.document).get("earlier", 0)
+    return turn.input[earlier:]

@@ -2,30 +2,49 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
+from typing import Protocol
 
-from services.context_assembly.api import TurnNotFound
+from services.context_assembly.api import Turn, TurnNotFound
 from services.gateway import documents
 from services.gateway.admission import Admission
 from services.gateway.api import (
     Ask,
+    Completed,
     Continued,
     EventsGone,
+    Failed,
+    InvalidRequest,
+    ItemPage,
+    NotCancellable,
     Numbered,
+    Page,
     Response,
     ResponseNotFound,
+    Status,
     Steered,
 )
 from services.gateway.authenticator import Authenticator, Principal
 from services.gateway.connections import Connections
 from services.gateway.fleet import Fleet
 from services.gateway.live_turns import LiveTurns
+from services.gateway.paging import page_of
 from services.gateway.ports import Neighbours
 from services.gateway.references import with_referenced
+from services.gateway.repeats import Repeats
+from services.gateway.retelling import retold, so_far
 from services.gateway.screening import Screening
 from services.gateway.steering import Steer, over
 from services.inference.api import ModelCard
 from services.shared.conversation import Item
+from services.shared.ids import make_response_id
 from services.shared.scope import Scope
+
+
+class InputCounter(Protocol):
+    """Of `TurnLoop`, what counts without running a turn."""
+
+    async def count(self, principal: Principal, ask: Ask) -> int: ...
 
 
 class Front:
@@ -37,14 +56,19 @@ class Front:
         live_turns: LiveTurns,
         fleet: Fleet,
         neighbours: Neighbours,
+        *,
         connections: Connections,
+        input_counter: InputCounter,
+        repeats: Repeats,
     ) -> None:
         self.fleet = fleet
+        self.input_counter = input_counter
         self.live_turns = live_turns
         self.connections = connections
         self._screening = Screening(neighbours.moderation)
         self._authenticator = authenticator
         self._context = neighbours.context
+        self.repeats = repeats
         self._leaving = False
 
     @property
@@ -65,6 +89,57 @@ class Front:
         if self._leaving:
             return "draining"
         return "" if self.fleet.serves else "waiting for inference to load a model"
+
+    async def start(self, principal: Principal, ask: Ask) -> str:
+        """Starts a turn; the id of its response.
+
+        Of a request that was sent before with the same idempotency key, it is that turn's.
+        """
+        if ask.once is None:
+            return await self.live_turns.start(principal, ask)
+        scope = principal.account.scope("")
+        response_id = make_response_id(ask.continued_id)
+        return await self.repeats.once(
+            scope.organisation,
+            ask.once,
+            response_id,
+            start=partial(self.live_turns.start, principal, ask, response_id),
+            is_answer=partial(self._is_answer, scope, ask),
+        )
+
+    async def _is_answer(self, scope: Scope, ask: Ask, response_id: str) -> bool:
+        """Whether the turn answers the request when it is sent again.
+
+        Raises `EventsGone` where it did, and nothing of that was kept.
+        """
+        well = await self.live_turns.ended_well(response_id)
+        if well is not None:
+            # Of one in the background, the caller knows the id, and reads how it failed.
+            return well or ask.background
+        try:
+            await self.find(scope, response_id)
+        except ResponseNotFound:
+            if ask.store:
+                return False
+            raise EventsGone(
+                "the answer to this key is not kept any more, since it was not to be stored"
+            ) from None
+        return True
+
+    async def read(self, scope: Scope, response_id: str) -> AsyncGenerator[Numbered, None]:
+        """The events of a turn that was started here, or as its stored response tells them."""
+        begun = False
+        try:
+            async with aclosing(self.live_turns.read(response_id)) as events:
+                async for numbered in events:
+                    begun = True
+                    yield numbered
+            return
+        except EventsGone:
+            if begun:
+                raise
+        for number, event in enumerate(retold(await self.find(scope, response_id))):
+            yield Numbered(number, event)
 
     async def follow(
         self, scope: Scope, response_id: str, after: int
@@ -91,16 +166,72 @@ class Front:
         return await with_referenced(ask, self._context, scope)
 
     async def find(self, scope: Scope, response_id: str) -> Response:
-        try:
-            return documents.load(await self._context.get_turn(scope, response_id))
-        except TurnNotFound:
-            raise _absent() from None
+        """A stored response, or what is there of one that will be stored."""
+        if stored := await self._stored(scope, response_id):
+            return documents.load(stored)
+        if under_way := await self._under_way(scope, response_id):
+            return under_way
+        # It may have ended between these two.
+        if stored := await self._stored(scope, response_id):
+            return documents.load(stored)
+        raise _absent()
+
+    async def cancel(self, scope: Scope, response_id: str) -> Response:
+        under_way = await self._under_way(scope, response_id)
+        if under_way and under_way.background:
+            await self.live_turns.cancel(response_id)
+        response = await self.find(scope, response_id)
+        if not response.background:
+            raise InvalidRequest(
+                "only a response in the background can be cancelled", param="response_id"
+            )
+        if response.status is not Status.CANCELLED:
+            raise NotCancellable("the response has ended already", param="response_id")
+        return response
 
     async def delete(self, scope: Scope, response_id: str) -> None:
+        under_way = await self._under_way(scope, response_id)
+        if under_way:
+            await self.live_turns.erase(response_id)
         try:
             await self._context.delete_turn(scope, response_id)
         except TurnNotFound:
-            raise _absent() from None
+            # Where it was stopped in time, nothing of it was stored.
+            if not under_way:
+                raise _absent() from None
+
+    async def input_items(self, scope: Scope, response_id: str) -> Sequence[Item]:
+        """What the request of a response brought, the first item first."""
+        if stored := await self._stored(scope, response_id):
+            return documents.own_input(stored)
+        if await self._under_way(scope, response_id):
+            items = self.live_turns.input_of(response_id)
+            if items is not None:
+                return items
+        if stored := await self._stored(scope, response_id):
+            return documents.own_input(stored)
+        raise _absent()
+
+    async def _stored(self, scope: Scope, response_id: str) -> Turn | None:
+        try:
+            return await self._context.get_turn(scope, response_id)
+        except TurnNotFound:
+            return None
+
+    async def _under_way(self, scope: Scope, response_id: str) -> Response | None:
+        """What is there of a turn of the scope's project; None, unless it will be stored."""
+        try:
+            owner = await self.live_turns.owner(response_id)
+            if not _same_project(owner, scope):
+                return None
+            events = await self.live_turns.so_far(response_id)
+        except EventsGone:
+            return None
+        said = so_far(events)
+        ended = bool(events) and isinstance(events[-1], Completed | Continued | Failed)
+        if said.started is None or not said.started.stored or ended:
+            return None
+        return said.under_way()
 
     async def _check_owner(self, scope: Scope, response_id: str) -> None:
         """Raises `ResponseNotFound`; `EventsGone` where the response itself is still there."""
@@ -109,7 +240,7 @@ class Front:
         except EventsGone:
             await self.find(scope, response_id)
             raise
-        if (owner.organisation, owner.project) != (scope.organisation, scope.project):
+        if not _same_project(owner, scope):
             raise _absent()
 
 
@@ -126,11 +257,10 @@ class KeySession:
         return self._principal.key_id
 
     async def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
-        live_turns = self._front.live_turns
-        response_id = await live_turns.start(self._principal, ask)
+        response_id = await self._front.start(self._principal, ask)
         while response_id:
             following = ""
-            async with aclosing(live_turns.read(response_id)) as events:
+            async with aclosing(self._front.read(self._scope, response_id)) as events:
                 async for numbered in events:
                     if isinstance(numbered.event, Continued):
                         following = numbered.event.response_id
@@ -160,14 +290,27 @@ class KeySession:
     async def get_response(self, response_id: str) -> Response:
         return await self._front.find(self._scope, response_id)
 
+    async def cancel(self, response_id: str) -> Response:
+        return await self._front.cancel(self._scope, response_id)
+
     async def delete_response(self, response_id: str) -> None:
         await self._front.delete(self._scope, response_id)
+
+    async def list_input_items(self, response_id: str, page: Page) -> ItemPage:
+        return page_of(await self._front.input_items(self._scope, response_id), page)
+
+    async def count_input(self, ask: Ask) -> int:
+        return await self._front.input_counter.count(self._principal, ask)
 
     async def get_model(self, model: str) -> ModelCard:
         return self._front.fleet.card(model)
 
     async def list_models(self) -> Sequence[ModelCard]:
         return self._front.fleet.cards()
+
+
+def _same_project(owner: Scope, scope: Scope) -> bool:
+    return (owner.organisation, owner.project) == (scope.organisation, scope.project)
 
 
 def _absent() -> ResponseNotFound:

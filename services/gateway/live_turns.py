@@ -17,18 +17,22 @@ from services.gateway.api import (
     Completed,
     Continued,
     Draining,
+    EventsGone,
     Failed,
     InvalidKey,
     LeaseLost,
     Numbered,
     Response,
     Started,
+    TurnCancelled,
     TurnEvent,
     TurnStopped,
 )
 from services.gateway.authenticator import Principal
+from services.gateway.intake import with_ids
 from services.gateway.ports import Accounts, Journal, Ledger, LedgerEntry
 from services.gateway.reply import TurnProgress
+from services.gateway.retelling import so_far
 from services.gateway.steering import (
     Steer,
     following,
@@ -57,6 +61,9 @@ class Turns(Protocol):
     def run(
         self, principal: Principal, ask: Ask, progress: TurnProgress
     ) -> AsyncGenerator[TurnEvent, None]: ...
+
+    async def record_failed(self, progress: TurnProgress, response: Response) -> None:
+        """Keeps a turn that failed or was cancelled, with what it had said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,8 @@ class _LiveTurn:
     joined: bool = False
     # Why it is being stopped.
     stopped_by: MeshError | None = None
+    # Whether its caller has erased it: nothing of it is kept then.
+    erased: bool = False
     # Whether the task has begun: a task that is cancelled before would never give anything back.
     begun: bool = False
     # The loop is over; what is left to do must not be interrupted.
@@ -137,31 +146,40 @@ class LiveTurns:
         self._bounds = bounds
         self._live: dict[str, _LiveTurn] = {}
 
-    async def start(self, principal: Principal, ask: Ask) -> str:
-        """Admits a turn and lets it run; the id of its response.
+    async def start(self, principal: Principal, ask: Ask, response_id: str = "") -> str:
+        """Admits a turn and lets it run; the id of its response, which the caller may have made.
 
         It stops when its last reader has left, unless `ask.background`; and when no reader comes
         within `joining_seconds`. Raises `TooManyTurns`, `MeshFull` or `Draining`.
         """
+        response_id = response_id or make_response_id(ask.continued_id)
+        organisation = principal.account.scope(ask.safety_identifier).organisation
         with ExitStack() as held:
-            held.enter_context(self.admission.admitted(_organisation(principal, ask)))
-            return await self._begin(principal, ask, held)
+            place = self.admission.admitted(organisation, background=ask.background)
+            held.enter_context(place)
+            await self._begin(principal, ask, TurnProgress(response_id), held)
+        return response_id
 
     async def _begin(
-        self, principal: Principal, ask: Ask, held: ExitStack, answers: Sequence[Steer] = ()
-    ) -> str:
+        self,
+        principal: Principal,
+        ask: Ask,
+        progress: TurnProgress,
+        held: ExitStack,
+        *,
+        answers: Sequence[Steer] = (),
+    ) -> None:
         """Lets a turn run that has its place already; the place is in `held`, and goes to it."""
-        response_id = make_response_id(ask.continued_id)
+        response_id = progress.response_id
         scope = principal.account.scope(ask.safety_identifier)
         epoch = await self._journal.claim(response_id, scope, seconds=self._bounds.lease_seconds)
-        turn = _LiveTurn(principal, ask, scope, TurnProgress(response_id), epoch, answers=answers)
+        turn = _LiveTurn(principal, ask, scope, progress, epoch, answers=answers)
         self._live[response_id] = turn
         turn.task = asyncio.create_task(self._run(turn, held.pop_all()))
         if not ask.background:
             loop = asyncio.get_running_loop()
             # By its id: what the turn holds is let go when it ends, not when this comes.
             loop.call_later(self._bounds.joining_seconds, self._stop_unread, response_id)
-        return response_id
 
     def steer(self, response_id: str, words: Sequence[Item]) -> Steer:
         """Gives a turn words to take in at its next step.
@@ -196,6 +214,25 @@ class LiveTurns:
             if turn:
                 await self._left(turn, reader)
 
+    async def ended_well(self, response_id: str) -> bool | None:
+        """Whether a turn is under way or has ended without failing; None: its events are gone.
+
+        Of one that is being stopped it is waited for the end.
+        """
+        turn = self._live.get(response_id)
+        if turn and turn.task:
+            if not turn.stopped_by:
+                return True
+            await asyncio.wait([turn.task])
+        last: TurnEvent | None = None
+        try:
+            async with aclosing(self._journal.read(response_id)) as events:
+                async for numbered in events:
+                    last = numbered.event
+        except EventsGone:
+            return None
+        return not isinstance(last, Failed)
+
     def is_under_way(self, response_id: str) -> bool:
         return response_id in self._live
 
@@ -203,6 +240,30 @@ class LiveTurns:
         """Whether a turn that is under way has words to take in."""
         turn = self._live.get(response_id)
         return turn is not None and turn.progress.inbox.waits
+
+    async def so_far(self, response_id: str) -> Sequence[TurnEvent]:
+        """The events of a turn until now. Raises `EventsGone`."""
+        return await self._journal.so_far(response_id)
+
+    def input_of(self, response_id: str) -> Sequence[Item] | None:
+        """What the request of a turn under way brought; None: it is not there, or not read yet."""
+        turn = self._live.get(response_id)
+        return turn.progress.opened.ask.input if turn and turn.progress.opened else None
+
+    async def cancel(self, response_id: str) -> None:
+        """Stops a turn, and returns when it has ended; one that has ended stays as it is."""
+        turn = self._live.get(response_id)
+        if turn is None:
+            return
+        if not turn.progress.recording:
+            _stop(turn, TurnCancelled("the response was cancelled"))
+        await _ended(turn)
+
+    async def erase(self, response_id: str) -> None:
+        """Stops a turn, of which nothing is kept, and returns when it has ended."""
+        if turn := self._live.get(response_id):
+            turn.erased = True
+            await _stopped(turn, TurnStopped("the response was erased"))
 
     async def owner(self, response_id: str) -> Scope:
         """Whose turn it is. Raises `EventsGone`."""
@@ -259,6 +320,7 @@ class LiveTurns:
                 steers = turn.progress.inbox.take()
                 unsettled = await failure_of(self._settle(turn))
                 failure = failure or unsettled
+                await failure_of(self._record_failed(turn, failure))
                 continued = await self._go_on(turn, failure, steers, held)
                 await failure_of(self._finish(turn, failure, continued))
             finally:
@@ -278,17 +340,16 @@ class LiveTurns:
                 steer.refuse(failure or over())
             return None
         words = tuple(item for steer in steers for item in steer.words)
-        ask = following(turn.progress.asked or turn.ask, response, words)
-        begun: list[str] = []
-
-        async def begin() -> None:
-            begun.append(await self._begin(turn.principal, ask, held, steers))
-
-        if failure := await failure_of(begin()):
+        asked = turn.progress.opened.ask if turn.progress.opened else turn.ask
+        ask = following(asked, response, words)
+        progress = TurnProgress(make_response_id(ask.continued_id))
+        ask = with_ids(ask, progress.response_id)
+        beginning = self._begin(turn.principal, ask, progress, held, answers=steers)
+        if failure := await failure_of(beginning):
             for steer in steers:
                 steer.refuse(unanswered(failure))
             return None
-        return Continued(begun[0], ask.input)
+        return Continued(progress.response_id, ask.input)
 
     async def _write(self, turn: _LiveTurn) -> None:
         if turn.stopped_by:
@@ -318,6 +379,18 @@ class LiveTurns:
             turn.progress.too_many_events = True
         while turn.ahead >= _MOST_AHEAD:
             await turn.reader_moved.wait()
+
+    async def _record_failed(self, turn: _LiveTurn, failure: MeshError | None) -> None:
+        """Nobody waits for a turn in the background, so that what became of it has to be kept.
+
+        What failed before it started was refused, and is no response.
+        """
+        if failure is None or not turn.ask.background or turn.erased:
+            return
+        said = so_far(await self._journal.so_far(turn.id))
+        if said.started:
+            response = said.failed(Failed.with_error(failure))
+            await self._turns.record_failed(turn.progress, response)
 
     async def _finish(
         self, turn: _LiveTurn, failure: MeshError | None, continued: Continued | None
@@ -368,6 +441,10 @@ def _moved(turn: _LiveTurn, reader: object, taken: int) -> None:
 async def _stopped(turn: _LiveTurn, why: MeshError) -> None:
     """Stops the turn and returns when it has ended; it may just be about to."""
     _stop(turn, why)
+    await _ended(turn)
+
+
+async def _ended(turn: _LiveTurn) -> None:
     assert turn.task
     await asyncio.wait([turn.task])
 
@@ -379,10 +456,6 @@ def _stop(turn: _LiveTurn, why: MeshError) -> None:
     turn.progress.inbox.close(why)
     if turn.begun and turn.task:
         turn.task.cancel()
-
-
-def _organisation(principal: Principal, ask: Ask) -> str:
-    return principal.account.scope(ask.safety_identifier).organisation
 
 
 def _waits_for_caller(response: Response) -> bool:

@@ -11,6 +11,7 @@ from services.gateway.steering import Inbox
 from services.inference.api import Piece, Usage
 from services.shared.conversation import Call, Item
 from services.shared.errors import MeshError
+from services.shared.scope import Scope
 
 _STATUSES = {
     Finish.STOP: Status.COMPLETED,
@@ -20,7 +21,17 @@ _STATUSES = {
     Finish.TOOL_ROUNDS: Status.TOOL_ROUNDS,
     Finish.TOO_MANY_EVENTS: Status.TOO_MANY_EVENTS,
     Finish.STEERED: Status.STEERED,
+    Finish.INVALID_CALL: Status.INVALID_CALL,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What was taken in of a request that is answered, as it is kept."""
+
+    scope: Scope
+    ask: Ask
+    memory_ids: Sequence[str]
 
 
 @dataclass(slots=True)
@@ -28,14 +39,16 @@ class TurnProgress:
     """What a turn's owner and its loop tell each other while it runs."""
 
     response_id: str
+    # Set by the loop before the turn's first event.
+    opened: Opened | None = None
+    # It has come to its end, and is being kept.
+    recording: bool = False
     # What the model has read and written for the turn so far. The loop keeps it.
     used: Usage = field(default_factory=Usage)
     # More events came than are kept of a turn, so that it must end. Its owner says so.
     too_many_events: bool = False
     # What came for it meanwhile. Its owner puts words in and takes them out.
     inbox: Inbox = field(default_factory=Inbox)
-    # What is asked, as the model reads it: items found, and masked by moderation. The loop says so.
-    asked: Ask | None = None
 
 
 class Reply:

@@ -96,7 +96,7 @@ def following(asked: Ask, response: Response, words: tuple[Item, ...]) -> Ask:
 
     `asked` is what `response` answers, with all items in their places.
     """
-    ask = replace(asked, input=words, references=(), previous_response_id=response.id)
+    ask = replace(asked, input=words, references=(), previous_response_id=response.id, once=None)
     if asked.store:
         return replace(ask, parent_id=response.id, unstored=())
     unstored = (*asked.said, *response.output)

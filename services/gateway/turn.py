@@ -32,16 +32,17 @@ from services.gateway.authenticator import Principal
 from services.gateway.choice import MakeId
 from services.gateway.fleet import Fleet
 from services.gateway.guard import OpenGuard
+from services.gateway.intake import with_ids
 from services.gateway.plan import Plan, allowed_own_tools, check, wants_own_tools
 from services.gateway.ports import Neighbours
 from services.gateway.references import with_referenced
-from services.gateway.reply import Reply, TurnProgress
+from services.gateway.reply import Opened, Reply, TurnProgress
 from services.gateway.screening import Screening
 from services.gateway.together import both, together
 from services.inference.api import Calling, Generation, ModelCard, Usage
 from services.shared.conversation import Call, CallOutcome, Item, Text
 from services.shared.errors import MeshError
-from services.shared.ids import make_item_id
+from services.shared.ids import make_item_id, make_response_id
 from services.shared.scope import Scope
 from services.shared.tools import Tool, ToolCall, ToolChoice
 from services.tool_runner.api import Failure, Outcome, UnknownTool
@@ -79,12 +80,12 @@ class TurnLoop:
         """
         plan = await self._plan(principal, ask, progress.response_id)
         if not ask.generate:
-            async with aclosing(self._prepare(plan)) as events:
+            async with aclosing(self._prepare(plan, progress)) as events:
                 async for event in events:
                     yield event
             return
         plan, context = await self._open(plan)
-        progress.asked = plan.ask
+        progress.opened = Opened(plan.scope, plan.ask, context.memory_ids)
         yield _started(plan)
         reply = self._reply(plan, progress)
         for rounds_left in reversed(range(self._tool_rounds + 1)):
@@ -107,11 +108,12 @@ class TurnLoop:
         for event in reply.endings():
             yield event
         response = _response(plan, reply.status, tuple(reply.output), reply.usage)
+        progress.recording = True
         kept_ids = _kept_ids(plan.card.id, context, reply)
-        await self._record(plan, response, context.memory_ids, kept_ids)
+        await self._record(progress.opened, response, kept_ids)
         yield Completed(response)
 
-    async def _prepare(self, plan: Plan) -> AsyncGenerator[TurnEvent, None]:
+    async def _prepare(self, plan: Plan, progress: TurnProgress) -> AsyncGenerator[TurnEvent, None]:
         """A turn without a reply: what is asked is checked, so that another turn can go on."""
         ask = plan.ask
         memory_ids: Sequence[str] = ()
@@ -121,10 +123,31 @@ class TurnLoop:
         elif ask.continued_id:
             with _parent_named():
                 await self._neighbours.context.get_turn(plan.scope, ask.continued_id)
+        progress.opened = Opened(plan.scope, plan.ask, memory_ids)
         yield _started(plan)
+        progress.recording = True
         response = _response(plan, Status.COMPLETED, (), Usage())
-        await self._record(plan, response, memory_ids, None)
+        await self._record(progress.opened, response, None)
         yield Completed(response)
+
+    async def record_failed(self, progress: TurnProgress, response: Response) -> None:
+        """Keeps a turn that failed or was cancelled, with what it had said.
+
+        Of what the model read and wrote nothing is kept: its last round has no end.
+        """
+        assert progress.opened
+        await self._neighbours.context.record(_turn(progress.opened, response, None))
+
+    async def count(self, principal: Principal, ask: Ask) -> int:
+        """How many tokens the model would read first. Nothing is moderated, run or kept.
+
+        A prompt that does not fit in is counted too.
+        """
+        plan = await self._plan(principal, ask, make_response_id(ask.continued_id))
+        try:
+            return len((await self._assemble(plan, (), None)).prompt_ids)
+        except InputTooLong as error:
+            return int(error.details["tokens"])
 
     def _reply(self, plan: Plan, progress: TurnProgress) -> Reply:
         def make_id(prefix: str) -> str:
@@ -138,6 +161,7 @@ class TurnLoop:
         card = self._fleet.card(ask.model)
         scope = principal.account.scope(ask.safety_identifier)
         ask = await with_referenced(ask, self._neighbours.context, scope)
+        ask = with_ids(ask, response_id)
         own_tools: Sequence[Tool] = ()
         if self._tool_rounds and wants_own_tools(ask, card):
             tools = await self._neighbours.tools.list_tools(scope)
@@ -241,30 +265,10 @@ class TurnLoop:
             return Outcome((Text("error: there is no such tool"),), Failure.REFUSED)
         return await self._screening.screen_outcome(outcome)
 
-    async def _record(
-        self,
-        plan: Plan,
-        response: Response,
-        memory_ids: Sequence[str],
-        kept_ids: KeptIds | None,
-    ) -> None:
+    async def _record(self, opened: Opened, response: Response, kept_ids: KeptIds | None) -> None:
         """The turn in its tree, before anybody is told that it is complete."""
-        ask = plan.ask
-        if not ask.store:
-            return
-        await self._neighbours.context.record(
-            Turn(
-                id=response.id,
-                scope=plan.scope,
-                parent_id=ask.continued_id,
-                created_at_ms=response.created_at_ms,
-                input=ask.said,
-                output=response.output,
-                memory_ids=memory_ids,
-                document=documents.dump(response),
-                kept_ids=kept_ids,
-            )
-        )
+        if opened.ask.store:
+            await self._neighbours.context.record(_turn(opened, response, kept_ids))
 
 
 @contextmanager
@@ -303,13 +307,34 @@ def _response(plan: Plan, status: Status, output: tuple[Item, ...], usage: Usage
         output=output,
         usage=usage,
         echo=plan.ask.echo,
+        background=plan.ask.background,
     )
 
 
 def _started(plan: Plan) -> Started:
     ask = plan.ask
     return Started(
-        plan.response_id, plan.created_at_ms, plan.card.id, ask.previous_response_id, ask.echo
+        response_id=plan.response_id,
+        created_at_ms=plan.created_at_ms,
+        model=plan.card.id,
+        previous_response_id=ask.previous_response_id,
+        echo=ask.echo,
+        background=ask.background,
+        stored=ask.store,
+    )
+
+
+def _turn(opened: Opened, response: Response, kept_ids: KeptIds | None) -> Turn:
+    return Turn(
+        id=response.id,
+        scope=opened.scope,
+        parent_id=opened.ask.continued_id,
+        created_at_ms=response.created_at_ms,
+        input=opened.ask.said,
+        output=response.output,
+        memory_ids=opened.memory_ids,
+        document=documents.dump(response, earlier=len(opened.ask.unstored)),
+        kept_ids=kept_ids,
     )
 
 

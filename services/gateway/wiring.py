@@ -32,6 +32,7 @@ from services.gateway.http.server import HttpServer, serving_http
 from services.gateway.key_issuer import KeyIssuer
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
 from services.gateway.ports import Ledger, Neighbours
+from services.gateway.repeats import Repeats
 from services.gateway.router import Router
 from services.gateway.scaling.scaler import Scaler
 from services.gateway.scaling.server import ExternalScalerServer
@@ -57,6 +58,8 @@ _PRICE_SECONDS = 5
 _JOINING_SECONDS = 10
 # How often it is looked for turns whose keys were revoked.
 _REVOKED_SECONDS = 3
+# How often idempotency keys that are old enough are dropped.
+_FORGET_SECONDS = 3600
 # Long enough for a process that is busy, short enough that another can go on with its turns.
 _LEASE_SECONDS = 15
 
@@ -73,14 +76,17 @@ async def build(
         activity = Activity()
         neighbours = await stack.enter_async_context(_neighbours(config, fleet, activity))
         await stack.enter_async_context(in_background(fleet.follow))
-        turns = MeteredTurns(_turn_loop(config, neighbours, fleet), registry)
-        live_turns = _live_turns(config, turns, ledger)
+        turn_loop = _turn_loop(config, neighbours, fleet)
+        live_turns = _live_turns(config, MeteredTurns(turn_loop, registry), ledger)
         await stack.enter_async_context(in_background(live_turns.keep_leases))
         # Asks the store itself: a key that is cached as valid would last longer.
-        front = _front(config, accounts, neighbours, fleet, live_turns)
+        front = _front(config, accounts, neighbours, fleet, live_turns, turn_loop=turn_loop)
         for stop_revoked in (live_turns.stop_revoked, front.connections.stop_revoked):
             action = partial(every, _REVOKED_SECONDS, partial(stop_revoked, accounts))
             await stack.enter_async_context(in_background(action))
+        await stack.enter_async_context(
+            in_background(lambda: every(_FORGET_SECONDS, front.repeats.forget_old))
+        )
         registry.register(GatewayGauges(front.admission, fleet))
         tracer = Tracer(
             "gateway",
@@ -188,6 +194,7 @@ def _live_turns(config: GatewayConfig, turns: Turns, ledger: Ledger) -> LiveTurn
         Admission(
             max_turns=config.max_turns,
             max_turns_per_organisation=config.max_turns_per_organisation,
+            max_background_turns_per_organisation=config.max_background_turns_per_organisation,
         ),
         ledger,
         bounds=TurnBounds(
@@ -206,10 +213,20 @@ def _front(
     neighbours: Neighbours,
     fleet: Fleet,
     live_turns: LiveTurns,
+    *,
+    turn_loop: TurnLoop,
 ) -> Front:
-    authenticator = Authenticator(CachedKeys(accounts), pepper=pepper(config.pepper_file))
-    connections = Connections(max_per_key=config.max_sockets_per_key)
-    return Front(authenticator, live_turns, fleet, neighbours, connections)
+    secret = pepper(config.pepper_file)
+    authenticator = Authenticator(CachedKeys(accounts), pepper=secret)
+    return Front(
+        authenticator,
+        live_turns,
+        fleet,
+        neighbours,
+        connections=Connections(max_per_key=config.max_sockets_per_key),
+        input_counter=turn_loop,
+        repeats=Repeats(accounts, secret=secret),
+    )
 
 
 @asynccontextmanager

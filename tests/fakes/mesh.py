@@ -19,6 +19,7 @@ from services.gateway.front import Front
 from services.gateway.guard import OutputModeration, guards
 from services.gateway.live_turns import LiveTurns, TurnBounds
 from services.gateway.ports import Account, AccountKind, Inference, LedgerEntry, Neighbours
+from services.gateway.repeats import Repeats
 from services.gateway.turn import TurnLoop
 from services.inference.api import (
     CallDelta,
@@ -75,7 +76,7 @@ class WordContext:
         words = " ".join(map(_words, (*assembly.input, *assembly.produced))).split()
         room = assembly.model.context_tokens - assembly.output_tokens
         if len(words) > room:
-            raise InputTooLong("too long", param="input")
+            raise InputTooLong("too long", param="input", tokens=str(len(words)))
         facts = assembly.memory_ids or ("mem_1",)
         return Context(
             tuple(range(len(words))),
@@ -296,6 +297,7 @@ async def surroundings(
     *scripts: Script,
     mode: OutputModeration = OutputModeration.BLOCK,
     max_turns: int = 8,
+    max_background_turns: int = 8,
     bounds: TurnBounds = BOUNDS,
     account: Account = PERSON,
 ) -> AsyncIterator[Surroundings]:
@@ -307,11 +309,23 @@ async def surroundings(
     fleet = fleet_of(inference)
     neighbours = Neighbours(moderation, context, inference, tools)
     turns = TurnLoop(neighbours, fleet, guards(moderation, mode), make_id, tool_rounds=3)
-    admission = Admission(max_turns=max_turns, max_turns_per_organisation=max(1, max_turns - 1))
+    admission = Admission(
+        max_turns=max_turns,
+        max_turns_per_organisation=max(1, max_turns - 1),
+        max_background_turns_per_organisation=max_background_turns,
+    )
     clock = Clock()
     journal = InMemoryJournal(clock, max_bytes=1_000_000)
     live_turns = LiveTurns(turns, journal, admission, accounts, bounds=bounds)
-    front = Front(authenticator, live_turns, fleet, neighbours, Connections(max_per_key=4))
+    front = Front(
+        authenticator,
+        live_turns,
+        fleet,
+        neighbours,
+        connections=Connections(max_per_key=4),
+        input_counter=turns,
+        repeats=Repeats(accounts, secret=b"pepper"),
+    )
     async with in_background(fleet.follow):
         await asyncio.wait_for(fleet.wait_served(), 5)
         try:

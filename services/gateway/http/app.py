@@ -19,10 +19,10 @@ from services.gateway.http.chat.events import ChatPresenter
 from services.gateway.http.chat.request import ChatCompletionRequest
 from services.gateway.http.errors import on_http_error, on_invalid_body, on_mesh_error
 from services.gateway.http.guarded import GuardedRoute, session_of
-from services.gateway.http.responses import stored
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import ResponseRequest
 from services.gateway.http.responses.socket import open_responses_talk
+from services.gateway.http.responses.stored import response_routes
 from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.turns import TurnProtocol, turn_routes
 from services.gateway.http.websocket import SocketEndpoint, SocketMetrics
@@ -98,13 +98,12 @@ def application(
     )
     app.state.front = front
     app.state.registry = registry
-    schemas = SchemaChecks()
-    open_talk = partial(open_responses_talk, schemas=schemas, max_bytes=max_body_bytes)
+    open_talk = partial(open_responses_talk, schemas=SchemaChecks(), max_bytes=max_body_bytes)
     metrics = SocketMetrics(registry)
     sockets = SocketEndpoint(
         open_talk, tracer, metrics, origins=cors_origins, seconds=socket_seconds
     )
-    for router in (turn_routes(protocols, schemas), stored.router, models, public):
+    for router in (turn_routes(protocols), response_routes(), models, public):
         app.include_router(router)
     app.add_api_websocket_route("/v1/responses", sockets.serve)
     app.add_middleware(

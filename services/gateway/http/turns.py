@@ -6,18 +6,19 @@ A protocol is two classes: a `TurnRequest` (`request.py`) says what a body asks 
 
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import getdoc
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from services.gateway.api import Ask
+from services.gateway.api import Ask, Started
 from services.gateway.http.fields import Body
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.leaving import unless_left
-from services.gateway.http.presenting import PresentedTurn, Presenter
+from services.gateway.http.once import once_of
+from services.gateway.http.presenting import JsonObject, PresentedTurn, Presenter
 from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.sse import EventStream
 from services.shared.errors import MeshError
@@ -31,6 +32,10 @@ class TurnRequest(Body):
     """The body that starts a turn."""
 
     stream: bool | None = False
+
+    def answer_at_once(self, started: Started) -> JsonObject | None:  # noqa: ARG002
+        """The answer of a turn that goes on without its caller; None: it waits for the turn."""
+        return None
 
     def ask(self) -> Ask:
         raise NotImplementedError
@@ -47,8 +52,9 @@ class TurnProtocol:
     presenter: Callable[[], Presenter]
 
 
-def turn_routes(protocols: Iterable[TurnProtocol], schemas: SchemaChecks) -> APIRouter:
+def turn_routes(protocols: Iterable[TurnProtocol]) -> APIRouter:
     router = APIRouter(route_class=GuardedRoute)
+    schemas = SchemaChecks()
     for protocol in protocols:
         router.add_api_route(
             protocol.path,
@@ -74,11 +80,14 @@ def _endpoint(protocol: TurnProtocol, schemas: SchemaChecks) -> Callable[..., Aw
 
 async def _respond(protocol: TurnProtocol, body: TurnRequest, request: Request) -> Response:
     """A failure before anything was said is told by the status; a later one in the stream."""
-    turn = PresentedTurn(session_of(request).respond(body.ask()), protocol.presenter())
+    ask = replace(body.ask(), once=await once_of(request))
+    turn = PresentedTurn(session_of(request).respond(ask), protocol.presenter())
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(aclosing(turn))
         try:
             await unless_left(request, turn.begin())
+            if not body.stream and (begun := body.answer_at_once(turn.started)):
+                return JSONResponse(begun)
             if not body.stream:
                 return JSONResponse(await unless_left(request, turn.whole()))
             await unless_left(request, turn.go_on(_SECONDS_TO_STATUS))

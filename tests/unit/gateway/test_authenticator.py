@@ -9,6 +9,7 @@ from services.gateway.adapters.in_memory import InMemoryAccounts
 from services.gateway.api import InvalidKey
 from services.gateway.authenticator import Authenticator
 from services.gateway.ports import Account, AccountKind
+from services.gateway.sealing import BrokenSeal
 
 ADA = Account("acct_1", "Ada", AccountKind.PERSONAL)
 
@@ -18,6 +19,16 @@ async def test_the_holder_of_a_key_is_recognised() -> None:
     key = await authenticator.create_key(ADA)
     principal = await authenticator.authenticate(key)
     assert (principal.account, principal.key_id) == (ADA, keys.parse(key).id)
+
+
+async def test_all_keys_of_an_account_open_what_one_of_them_sealed() -> None:
+    authenticator = Authenticator(InMemoryAccounts(), pepper=b"pepper")
+    first, second = [await authenticator.create_key(ADA) for _ in range(2)]
+    stranger = await authenticator.create_key(replace(ADA, id="acct_2"))
+    sealed = (await authenticator.authenticate(first)).sealer.seal("compaction", "Ulm")
+    assert (await authenticator.authenticate(second)).sealer.open("compaction", sealed) == "Ulm"
+    with pytest.raises(BrokenSeal):
+        (await authenticator.authenticate(stranger)).sealer.open("compaction", sealed)
 
 
 async def test_every_key_of_an_account_is_another_one() -> None:

@@ -117,18 +117,6 @@ def test_an_ask_travels_whole(own_tools: OwnTools | None) -> None:
     assert codec.ask_in(pb.RespondRequest.FromString(sent)) == ask
 
 
-def test_items_without_an_id_get_one_of_their_kind() -> None:
-    kinds = {"message": "msg_", "call": "fc_", "call_result": "fco_", "reasoning": "rs_"}
-    kinds["compaction"] = "cmp_"
-    for kind, prefix in kinds.items():
-        item = item_pb.Item()
-        getattr(item, kind).SetInParent()
-        if kind == "message":
-            item.message.role = item_pb.ROLE_USER
-        ask = codec.ask_in(pb.RespondRequest(model="demo", input=[item]))
-        assert ask.input[0].id.startswith(prefix)
-
-
 def test_what_is_not_known_here_is_refused() -> None:
     with pytest.raises(Malformed):
         codec.event_in(pb.Event(number=1))

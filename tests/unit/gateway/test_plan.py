@@ -8,6 +8,7 @@ from services.gateway.api import Ask, OwnTools
 from services.gateway.authenticator import Principal
 from services.gateway.plan import Plan, allowed_own_tools, wants_own_tools
 from services.gateway.ports import Account, AccountKind
+from services.gateway.sealing import Sealer
 from services.inference.api import FormatKind, OutputFormat, Sampling
 from services.shared.conversation import Call, Role, said
 from services.shared.tools import Tool, ToolChoice, ToolMode
@@ -21,7 +22,7 @@ REMEMBER = Tool("remember", "Keep a fact.", "{}", writes_memory=True)
 
 
 def plan(ask: Ask, calls_left: int | None = None) -> Plan:
-    principal = Principal(ADA, "key_1")
+    principal = Principal(ADA, "key_1", Sealer(b"secret", ADA.id))
     scope = ADA.scope("")
     return Plan(principal, ask, "resp_1", 1, scope, CARD, [CLOCK, REMEMBER], calls_left)
 

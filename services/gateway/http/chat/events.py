@@ -31,6 +31,7 @@ _FINISHES = {
     Finish.TOOL_ROUNDS: "length",
     Finish.TOO_MANY_EVENTS: "length",
     Finish.STEERED: "stop",
+    Finish.INVALID_CALL: "length",
 }
 
 # What brings a choice on.

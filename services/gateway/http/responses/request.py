@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Tag
 
-from services.gateway.api import Ask
+from services.gateway.api import Ask, Started
 from services.gateway.http.fields import (
     MOST_TOKENS,
     Body,
@@ -22,7 +22,9 @@ from services.gateway.http.fields import (
     tagged,
     template_options,
 )
+from services.gateway.http.presenting import JsonObject
 from services.gateway.http.responses.items import Input, ReadInput, read_input
+from services.gateway.http.responses.resources import begun
 from services.gateway.http.tools import (
     Among,
     AmongChoice,
@@ -125,6 +127,26 @@ def _not_yet(value: Any) -> Any:
     return value
 
 
+# What OpenAI's clients may want included. Where nothing of the kind is here, nothing is.
+Includable = Literal[
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    "file_search_call.results",
+    "message.input_image.image_url",
+    "message.output_text.logprobs",
+    "reasoning.encrypted_content",
+    "web_search_call.action.sources",
+    "web_search_call.results",
+]
+Include = Annotated[list[Includable], Field(max_length=32)]
+
+
+class ObfuscationOptions(Body):
+    """Obfuscation hides how long a piece is from whoever listens on the line: there is none."""
+
+    include_obfuscation: bool | None = None
+
+
 class ResponseRequest(TurnRequest):
     """Runs a turn. The mesh's own tools, where asked for, show as `mcp_call` items of `chatmesh`.
 
@@ -141,7 +163,10 @@ class ResponseRequest(TurnRequest):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    include: list[str] | None = None
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    include: Include | None = None
+    stream_options: ObfuscationOptions | None = None
     tools: list[ToolField] | None = Field(default=None, max_length=128)
     tool_choice: ToolChoiceField[ResponsesNamedChoice, ResponsesAmongChoice] | None = None
     parallel_tool_calls: bool | None = True
@@ -151,16 +176,23 @@ class ResponseRequest(TurnRequest):
     metadata: Annotated[dict[str, str] | None, Field(max_length=16), AfterValidator(_few)] = None
     safety_identifier: SafetyIdentifier | None = None
     user: SafetyIdentifier | None = None
-    prompt_cache_key: str | None = None
-    background: Annotated[bool | None, AfterValidator(_not_yet)] = None
+    prompt_cache_key: Annotated[str | None, Field(max_length=1024)] = None
+    service_tier: Annotated[str | None, Field(max_length=32)] = None
+    background: bool | None = None
     conversation: Annotated[Any, AfterValidator(_not_yet)] = None
     prompt: Annotated[Any, AfterValidator(_not_yet)] = None
     context_management: Annotated[Any, AfterValidator(_not_yet)] = None
 
+    def answer_at_once(self, started: Started) -> JsonObject | None:
+        return begun(started) if self.background else None
+
+    def given(self) -> ReadInput:
+        return read_input(self.input)
+
     def ask(self) -> Ask:
         wanted = self.text.format if self.text else None
         options = self.reasoning or ReasoningOptions()
-        asked, given = self._asked_tools(), self._given()
+        asked, given = self._asked_tools(), self.given()
         return Ask(
             model=self.model,
             input=given.items,
@@ -177,36 +209,39 @@ class ResponseRequest(TurnRequest):
                 max_tokens=self.max_output_tokens,
                 temperature=self.temperature,
                 top_p=self.top_p,
+                presence_penalty=self.presence_penalty,
+                frequency_penalty=self.frequency_penalty,
                 top_logprobs=self._top_logprobs(),
             ),
             format=wanted.output_format() if wanted else None,
             truncate=self.truncation == "auto",
             safety_identifier=self.safety_identifier or self.user or "",
             template_options=template_options({}, options.effort),
+            background=bool(self.background),
+            seals_reasoning="reasoning.encrypted_content" in (self.include or ()),
             echo=json.dumps(self._echo()),
         )
 
     def field(self, param: str) -> str:
         param = _OURS.get(param, param)
-        match = re.fullmatch(r"input\[(\d+)\]", param)
+        match = re.fullmatch(r"input\[(\d+)\](.*)", param)
         if not match:
             return param
         if isinstance(self.input, str):
             return "input"
-        return f"input[{self._given().places[int(match[1])]}]"
-
-    def _given(self) -> ReadInput:
-        return read_input(self.input)
+        return f"input[{self.given().places[int(match[1])]}]{match[2]}"
 
     def _echo(self) -> dict[str, Any]:
         """What a response repeats of its request; `resources.py` has what stands for the rest."""
         fields = {
+            "frequency_penalty": self.frequency_penalty,
             "instructions": self.instructions,
             "max_output_tokens": self.max_output_tokens,
             "max_tool_calls": self.max_tool_calls,
             "metadata": self.metadata,
             "namespaces": self._namespaces() or None,
             "parallel_tool_calls": self.parallel_tool_calls,
+            "presence_penalty": self.presence_penalty,
             "prompt_cache_key": self.prompt_cache_key,
             "reasoning": self.reasoning and self.reasoning.model_dump(),
             "safety_identifier": self.safety_identifier,
@@ -259,3 +294,12 @@ class ResponseRequest(TurnRequest):
     def _top_logprobs(self) -> int | None:
         wanted = "message.output_text.logprobs" in (self.include or ())
         return (self.top_logprobs or 0) if wanted or self.top_logprobs else None
+
+
+class CountRequest(ResponseRequest):
+    """Counts the tokens of a request, which may continue a response without saying anything."""
+
+    input: Input | None = None  # type: ignore[assignment]
+
+    def given(self) -> ReadInput:
+        return ReadInput((), (), ()) if self.input is None else super().given()

@@ -79,7 +79,7 @@ class CreateMessage(ResponseRequest):
             raise Malformed("input: Field required", param="input", code="invalid_value")
         return replace(super().ask(), generate=self.generate is not False)
 
-    def _given(self) -> ReadInput:
+    def given(self) -> ReadInput:
         return ReadInput((), (), ()) if self.input is None else read_input(self.input)
 
 

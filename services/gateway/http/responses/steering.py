@@ -7,7 +7,6 @@ from pydantic import ConfigDict, Field, Tag
 from services.gateway.http.fields import Body, tagged
 from services.gateway.http.parts import FilledContent, parts_of
 from services.shared.conversation import Item, Message, Role
-from services.shared.ids import make_id
 
 
 class SteeringMessage(Body):
@@ -22,7 +21,7 @@ class SteeringMessage(Body):
     status: str | None = None
 
     def item(self) -> Item:
-        return Message(self.id or make_id("msg"), Role.USER, parts_of(self.content))
+        return Message(self.id or "", Role.USER, parts_of(self.content))
 
 
 Words = Annotated[

@@ -49,6 +49,7 @@ class OpenSite(Protocol):
         max_turns: int = ...,
         cors_origins: Sequence[str] = ...,
         socket_seconds: float = ...,
+        max_background_turns: int = ...,
     ) -> AbstractAsyncContextManager[Site]: ...
 
 
@@ -64,8 +65,11 @@ async def _site(
     max_turns: int = 8,
     cors_origins: Sequence[str] = ("*",),
     socket_seconds: float = 3600,
+    max_background_turns: int = 8,
 ) -> AsyncIterator[Site]:
-    async with surroundings(*scripts, mode=mode, max_turns=max_turns) as mesh:
+    async with surroundings(
+        *scripts, mode=mode, max_turns=max_turns, max_background_turns=max_background_turns
+    ) as mesh:
         app = application(
             mesh.front,
             CollectorRegistry(),

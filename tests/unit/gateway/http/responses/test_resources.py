@@ -108,6 +108,7 @@ def test_what_the_model_thought_is_its_summary_where_there_is_no_other() -> None
     [
         (Status.LENGTH, "max_output_tokens"),
         (Status.TOO_MANY_EVENTS, "max_output_tokens"),
+        (Status.INVALID_CALL, "invalid_tool_call"),
         (Status.CONTENT_FILTER, "content_filter"),
         (Status.TOOL_ROUNDS, "max_tool_calls"),
         (Status.STEERED, "steered"),
@@ -121,7 +122,12 @@ def test_an_incomplete_response_says_why(status: Status, reason: str) -> None:
 @pytest.mark.parametrize("status", Status)
 def test_the_last_item_of_a_response_that_was_cut_is_incomplete(status: Status) -> None:
     *whole, last = resource(ended(status).response)["output"]
-    cut = status not in {Status.COMPLETED, Status.TOOL_ROUNDS, Status.STEERED}
+    cut = status in {
+        Status.LENGTH,
+        Status.CONTENT_FILTER,
+        Status.TOO_MANY_EVENTS,
+        Status.INVALID_CALL,
+    }
     assert last["status"] == ("incomplete" if cut else "completed")
     assert {item["status"] for item in whole} == {"completed"}
 
