@@ -82,6 +82,23 @@ class InputBlocked(MeshError):
     status = "INVALID_ARGUMENT"
 
 
+class SteeringRefused(MeshError):
+    """Words for a turn that goes on otherwise than to take them in; `code` says why.
+
+    Codes are those of OpenAI's `response.steer.failed`.
+    """
+
+    status = "FAILED_PRECONDITION"
+
+
+class TooManySteers(Overloaded):
+    """So many words wait for one turn that no more are taken."""
+
+
+class TooManyConnections(Overloaded):
+    """The key has as many sockets open as it may have."""
+
+
 class TooManyTurns(Overloaded):
     """The organisation's limit is reached; `retry_after` says in how many seconds to come again."""
 
@@ -131,7 +148,12 @@ class Ask:
     # The places in `input` of items that are named by their ids alone: of stored responses.
     references: tuple[int, ...] = ()
     instructions: str = ""
+    # What the caller names, and is shown.
     previous_response_id: str = ""
+    # The stored turn that the prompt continues; None: the one that the caller names.
+    parent_id: str | None = None
+    # What was said since that turn and is stored nowhere. It comes before `input`.
+    unstored: tuple[Item, ...] = ()
     # The caller's own functions; calling one ends the turn.
     functions: tuple[Tool, ...] = ()
     choice: ToolChoice = field(default_factory=ToolChoice)
@@ -150,12 +172,26 @@ class Ask:
     template_options: Mapping[str, str] = field(default_factory=dict)
     # Whether the turn goes on when nobody reads it; only where it is stored.
     background: bool = False
+    # Whether the model answers. If not, the turn is only checked and got ready to be continued.
+    generate: bool = True
+    # Whether words may come while the turn runs. Its protocol then has to tell of two responses.
+    steerable: bool = True
     # Whether reasoning comes sealed too, for callers that keep it themselves.
     seals_reasoning: bool = False
     # None: sent again, it is another turn.
     once: Once | None = None
     # What the protocol wants to find again when the response is fetched, as JSON text.
     echo: str = ""
+
+    @property
+    def continued_id(self) -> str:
+        """The stored turn that the prompt continues; empty: none."""
+        return self.previous_response_id if self.parent_id is None else self.parent_id
+
+    @property
+    def said(self) -> tuple[Item, ...]:
+        """All that comes after the stored turn."""
+        return (*self.unstored, *self.input)
 
 
 class Finish(Enum):
@@ -168,6 +204,8 @@ class Finish(Enum):
     TOOL_ROUNDS = "tool_rounds"
     # The turn's events are more than are kept of one turn.
     TOO_MANY_EVENTS = "too_many_events"
+    # Words came while it ran; another turn goes on with them.
+    STEERED = "steered"
     # The model wrote a call that is none: it does not follow its function's schema.
     INVALID_CALL = "invalid_call"
 
@@ -180,6 +218,7 @@ class Status(Enum):
     CONTENT_FILTER = "content_filter"
     TOOL_ROUNDS = "tool_rounds"
     TOO_MANY_EVENTS = "too_many_events"
+    STEERED = "steered"
     INVALID_CALL = "invalid_call"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -299,12 +338,21 @@ class ChoiceEnded:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The last event of a turn that did not fail.
+    """The last event of a turn that did not fail, unless another turn goes on with words for it.
 
     The response can be continued from now on, if it was to be stored.
     """
 
     response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """Comes after `Completed` where words that came meanwhile began another turn."""
+
+    # The response that answers the words. Its events are its own, and begin at 0 again.
+    response_id: str
+    input: tuple[Item, ...]
 
 
 TurnEvent = (
@@ -316,6 +364,7 @@ TurnEvent = (
     | ItemDone
     | ChoiceEnded
     | Completed
+    | Continued
     | Failed
 )
 
@@ -344,14 +393,32 @@ class Numbered:
     event: TurnEvent
 
 
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """Words that were taken in."""
+
+    # Of these words.
+    id: str
+    # The response that answers them.
+    response_id: str
+
+
 class Session(Protocol):
     """What the holder of a key may do."""
 
     def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
-        """Starts a turn and reads it.
+        """Starts a turn and reads it, and then each turn that goes on with words for it.
 
         The last event is `Completed` or `Failed`. A turn that was not asked to go on in the
         background stops when its last reader has closed its generator.
+        """
+
+    async def steer(self, response_id: str, words: Sequence[Item]) -> Steered:
+        """Gives a turn that runs words to take in, and waits until it has.
+
+        It does so at its next step: when tools of the mesh's have run, or when its reply ends.
+        Raises why it did not: `ResponseNotFound`, `SteeringRefused`, `TooManySteers`,
+        `InputBlocked`, or what the turn failed with meanwhile.
         """
 
     def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:

@@ -8,9 +8,10 @@ from chatmesh.gateway.v1 import gateway_pb2 as pb
 from chatmesh.gateway.v1 import gateway_pb2_grpc as pb_grpc
 
 from services.gateway import codec
-from services.gateway.api import Ask, Failed, ItemPage, Numbered, Page, Response
+from services.gateway.api import Ask, Failed, ItemPage, Numbered, Page, Response, Steered
 from services.inference.api import ModelCard
-from services.shared.conversation_codec import items_in
+from services.shared.conversation import Item
+from services.shared.conversation_codec import item_out, items_in
 from services.shared.wire_errors import mesh_errors
 
 
@@ -42,6 +43,13 @@ class GatewayClient:
         call = self._stub.Follow(request, timeout=timeout, metadata=self._metadata)
         async for numbered in _events(call):
             yield numbered
+
+    async def steer(self, response_id: str, words: Sequence[Item]) -> Steered:
+        """Without a timeout of its own: the turn may take long to its next step."""
+        request = pb.SteerRequest(response_id=response_id, input=map(item_out, words))
+        with mesh_errors("gateway"):
+            answer = await self._stub.Steer(request, metadata=self._metadata)
+        return Steered(answer.steer_id, answer.response_id)
 
     async def get_response(self, response_id: str) -> Response:
         request = pb.GetResponseRequest(response_id=response_id)

@@ -13,6 +13,7 @@ from services.gateway.api import (
     CallStarted,
     ChoiceEnded,
     Completed,
+    Continued,
     Failed,
     Finish,
     ItemDone,
@@ -36,7 +37,7 @@ from services.inference.api import (
     Usage,
 )
 from services.shared.codec import known
-from services.shared.conversation import Call
+from services.shared.conversation import Call, Item, Message, Role
 from services.shared.conversation_codec import item_in, item_out, items_in
 from services.shared.errors import Malformed
 from services.shared.tools import (
@@ -74,6 +75,7 @@ _STATUSES = {
     pb.STATUS_INCOMPLETE_CONTENT_FILTER: Status.CONTENT_FILTER,
     pb.STATUS_INCOMPLETE_TOOL_ROUNDS: Status.TOOL_ROUNDS,
     pb.STATUS_INCOMPLETE_TOO_MANY_EVENTS: Status.TOO_MANY_EVENTS,
+    pb.STATUS_INCOMPLETE_STEERED: Status.STEERED,
     pb.STATUS_IN_PROGRESS: Status.IN_PROGRESS,
     pb.STATUS_FAILED: Status.FAILED,
     pb.STATUS_CANCELLED: Status.CANCELLED,
@@ -87,6 +89,7 @@ _FINISHES = {
     pb.FINISH_CONTENT_FILTER: Finish.CONTENT_FILTER,
     pb.FINISH_TOOL_ROUNDS: Finish.TOOL_ROUNDS,
     pb.FINISH_TOO_MANY_EVENTS: Finish.TOO_MANY_EVENTS,
+    pb.FINISH_STEERED: Finish.STEERED,
     pb.FINISH_INVALID_CALL: Finish.INVALID_CALL,
 }
 _FINISHES_OUT = {ours: theirs for theirs, ours in _FINISHES.items()}
@@ -161,6 +164,17 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
         names = ask.own_tools.names
         request.own_tools.CopyFrom(pb.OwnTools(names=sorted(names or ()), all=names is None))
     return request
+
+
+def words_in(request: pb.SteerRequest) -> tuple[Item, ...]:
+    """Raises `Malformed` for what is no message of a user."""
+    if not request.input:
+        raise Malformed("input is empty", param="input")
+    words = items_in(request.input)
+    for number, item in enumerate(words):
+        if not isinstance(item, Message) or item.role is not Role.USER or not item.parts:
+            raise Malformed("must be a message of a user", param=f"input[{number}]")
+    return words
 
 
 def _once_in(request: pb.RespondRequest) -> Once | None:
@@ -285,6 +299,7 @@ _EVENTS_IN: Mapping[str, Callable[[Any], TurnEvent]] = {
     "item_done": lambda done: ItemDone(done.index, item_in(done.item)),
     "choice_ended": _choice_ended_in,
     "completed": lambda response: Completed(response_in(response)),
+    "continued": lambda event: Continued(event.response_id, items_in(event.input)),
     "failed": _failed_in,
 }
 
@@ -313,6 +328,9 @@ def _kind_out(event: TurnEvent) -> dict[str, Any]:  # noqa: PLR0911 - one for ea
             return {"choice_ended": pb.ChoiceEnded(index=event.index, finish=finish)}
         case Completed():
             return {"completed": response_out(event.response)}
+        case Continued():
+            words = map(item_out, event.input)
+            return {"continued": pb.Continued(response_id=event.response_id, input=words)}
         case Failed():
             return {"failed": pb.Failed(**asdict(event))}
 

@@ -57,7 +57,11 @@ class GatewayConfig(ServiceConfig):
     max_turns_per_organisation: int = Field(default=256, gt=0)
     # Of these, how many may be in the background, where nobody waits for them; 0: none.
     max_background_turns_per_organisation: int = Field(default=64, ge=0)
-    # The largest body that a request may have, in bytes.
+    # How many WebSockets one key may have open.
+    max_sockets_per_key: int = Field(default=64, gt=0)
+    # How long a WebSocket may stay open, in seconds.
+    socket_seconds: float = Field(default=3600, gt=0)
+    # The largest body that a request may have, in bytes; also the largest message on a WebSocket.
     max_body_bytes: int = Field(default=8 * 1024 * 1024, gt=0)
     # The pages whose scripts may call: a JSON list of origins. A key is needed all the same.
     cors_origins: tuple[str, ...] = ("*",)

@@ -5,12 +5,13 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
-from services.context_assembly.api import ContextAssembly, Turn, TurnNotFound
+from services.context_assembly.api import Turn, TurnNotFound
 from services.gateway import documents
 from services.gateway.admission import Admission
 from services.gateway.api import (
     Ask,
     Completed,
+    Continued,
     EventsGone,
     Failed,
     InvalidRequest,
@@ -21,14 +22,20 @@ from services.gateway.api import (
     Response,
     ResponseNotFound,
     Status,
+    Steered,
 )
 from services.gateway.authenticator import Authenticator, Principal
+from services.gateway.connections import Connections
 from services.gateway.fleet import Fleet
 from services.gateway.intake import seal
 from services.gateway.live_turns import LiveTurns
 from services.gateway.paging import page_of
+from services.gateway.ports import Neighbours
+from services.gateway.references import with_referenced
 from services.gateway.repeats import Repeats
 from services.gateway.retelling import retold, so_far
+from services.gateway.screening import Screening
+from services.gateway.steering import Steer, over
 from services.inference.api import ModelCard
 from services.shared.conversation import Item, Reasoning
 from services.shared.ids import make_response_id
@@ -43,13 +50,17 @@ class Front:
         authenticator: Authenticator,
         live_turns: LiveTurns,
         fleet: Fleet,
-        context: ContextAssembly,
+        neighbours: Neighbours,
+        *,
+        connections: Connections,
         repeats: Repeats,
     ) -> None:
         self.fleet = fleet
         self.live_turns = live_turns
+        self.connections = connections
+        self._screening = Screening(neighbours.moderation)
         self._authenticator = authenticator
-        self._context = context
+        self._context = neighbours.context
         self.repeats = repeats
         self._leaving = False
 
@@ -80,7 +91,7 @@ class Front:
         if ask.once is None:
             return await self.live_turns.start(principal, ask)
         scope = principal.account.scope("")
-        response_id = make_response_id(ask.previous_response_id)
+        response_id = make_response_id(ask.continued_id)
         return await self.repeats.once(
             scope.organisation,
             ask.once,
@@ -131,6 +142,22 @@ class Front:
             async for numbered in events:
                 yield numbered
 
+    async def steer(self, scope: Scope, response_id: str, words: Sequence[Item]) -> Steer:
+        """Gives a turn words, as moderation lets them pass; its outcome is told later.
+
+        Raises what `LiveTurns.steer` does, `InputBlocked` and `ResponseNotFound`.
+        """
+        try:
+            await self._check_owner(scope, response_id)
+        except EventsGone:  # it ended some time ago, and is stored
+            raise over() from None
+        screened = await self._screening.screen(Ask(model="", input=tuple(words)))
+        return self.live_turns.steer(response_id, screened.input)
+
+    async def resolved(self, scope: Scope, ask: Ask) -> Ask:
+        """The ask with the items that it names by their ids. Raises `InvalidRequest`."""
+        return await with_referenced(ask, self._context, scope)
+
     async def find(self, scope: Scope, response_id: str) -> Response:
         """A stored response, or what is there of one that will be stored."""
         if stored := await self._stored(scope, response_id):
@@ -169,13 +196,13 @@ class Front:
     async def input_items(self, scope: Scope, response_id: str) -> Sequence[Item]:
         """What the request of a response brought, the first item first."""
         if stored := await self._stored(scope, response_id):
-            return stored.input
+            return documents.own_input(stored)
         if await self._under_way(scope, response_id):
             items = self.live_turns.input_of(response_id)
             if items is not None:
                 return items
         if stored := await self._stored(scope, response_id):
-            return stored.input
+            return documents.own_input(stored)
         raise _absent()
 
     async def _stored(self, scope: Scope, response_id: str) -> Turn | None:
@@ -194,7 +221,7 @@ class Front:
         except EventsGone:
             return None
         said = so_far(events)
-        ended = bool(events) and isinstance(events[-1], Completed | Failed)
+        ended = bool(events) and isinstance(events[-1], Completed | Continued | Failed)
         if said.started is None or not said.started.stored or ended:
             return None
         return said.under_way()
@@ -218,11 +245,33 @@ class KeySession:
         self._principal = principal
         self._scope = principal.account.scope("")
 
+    @property
+    def key_id(self) -> str:
+        return self._principal.key_id
+
     async def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
         response_id = await self._front.start(self._principal, ask)
-        async with aclosing(self._front.read(self._scope, response_id)) as events:
-            async for numbered in events:
-                yield numbered
+        while response_id:
+            following = ""
+            async with aclosing(self._front.read(self._scope, response_id)) as events:
+                async for numbered in events:
+                    if isinstance(numbered.event, Continued):
+                        following = numbered.event.response_id
+                    yield numbered
+            response_id = following
+
+    async def steer(self, response_id: str, words: Sequence[Item]) -> Steered:
+        steer = await self.offer(response_id, words)
+        return Steered(steer.id, await steer.told())
+
+    async def offer(self, response_id: str, words: Sequence[Item]) -> Steer:
+        """As `steer`, without waiting until the words are taken in."""
+        return await self._front.steer(self._scope, response_id, words)
+
+    async def resolved(self, ask: Ask) -> Ask:
+        """The ask with the items that it names by their ids. Raises `InvalidRequest`."""
+        scope = self._principal.account.scope(ask.safety_identifier)
+        return await self._front.resolved(scope, ask)
 
     def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
         return self._front.follow(self._scope, response_id, after)

@@ -57,10 +57,13 @@ def _unsealed(thought: Reasoning, place: int, sealer: Sealer) -> Reasoning:
 
 def with_ids(ask: Ask, response_id: str) -> Ask:
     """The ask with ids for the items that have none: they hold the digits of its response."""
-    if all(item.id for item in ask.input):
+    if all(item.id for item in ask.said):
         return ask
-    items = (
-        item if item.id else replace(item, id=make_item_id(_PREFIXES[type(item)], response_id))
-        for item in ask.input
+    unstored = tuple(_with_id(item, response_id) for item in ask.unstored)
+    return replace(
+        ask, unstored=unstored, input=tuple(_with_id(item, response_id) for item in ask.input)
     )
-    return replace(ask, input=tuple(items))
+
+
+def _with_id(item: Item, response_id: str) -> Item:
+    return item if item.id else replace(item, id=make_item_id(_PREFIXES[type(item)], response_id))

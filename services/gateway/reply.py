@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from services.gateway.api import Ask, ChoiceEnded, Finish, Status, TurnEvent
 from services.gateway.choice import Choice, MakeId, Seal
 from services.gateway.guard import OpenGuard
+from services.gateway.steering import Inbox
 from services.inference.api import Piece, Usage
 from services.shared.conversation import Call, Item
 from services.shared.errors import MeshError
@@ -20,6 +21,7 @@ _STATUSES = {
     Finish.CONTENT_FILTER: Status.CONTENT_FILTER,
     Finish.TOOL_ROUNDS: Status.TOOL_ROUNDS,
     Finish.TOO_MANY_EVENTS: Status.TOO_MANY_EVENTS,
+    Finish.STEERED: Status.STEERED,
     Finish.INVALID_CALL: Status.INVALID_CALL,
 }
 
@@ -46,6 +48,8 @@ class TurnProgress:
     used: Usage = field(default_factory=Usage)
     # More events came than are kept of a turn, so that it must end. Its owner says so.
     too_many_events: bool = False
+    # What came for it meanwhile. Its owner puts words in and takes them out.
+    inbox: Inbox = field(default_factory=Inbox)
 
 
 class Reply:
@@ -75,6 +79,7 @@ class Reply:
         self._earlier: list[Item] = []
         # The ids of calls that only the model hears of again.
         self._refused: set[str] = set()
+        self._steered = False
 
     @property
     def usage(self) -> Usage:
@@ -165,10 +170,16 @@ class Reply:
         self._refused.add(call.id)
         self.ran(call)
 
+    def steer(self) -> None:
+        """It ends before the model had its last word: another turn goes on with what has come."""
+        self._steered = True
+
     def endings(self) -> list[TurnEvent]:
         return [ChoiceEnded(index, self._finish(index)) for index in range(self._number)]
 
     def _finish(self, index: int) -> Finish:
+        if self._steered:
+            return Finish.STEERED
         if self.own_calls:
             return Finish.TOOL_ROUNDS
         return self._choices[index].finish or Finish.STOP

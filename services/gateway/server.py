@@ -37,6 +37,7 @@ class GatewayServer:
         methods = {
             "Respond": self._streaming(pb.RespondRequest, self._respond),
             "Follow": self._streaming(pb.FollowRequest, self._follow),
+            "Steer": self._answering(pb.SteerRequest, self._steer),
             "GetResponse": self._answering(pb.GetResponseRequest, self._get_response),
             "Cancel": self._answering(pb.CancelRequest, self._cancel),
             "ListInputItems": self._answering(pb.ListInputItemsRequest, self._list_input_items),
@@ -66,6 +67,10 @@ class GatewayServer:
             async for event in events:
                 yield pb.FollowResponse(event=codec.event_out(event))
                 _raise_failure(event)
+
+    async def _steer(self, session: KeySession, request: pb.SteerRequest) -> pb.SteerResponse:
+        steered = await session.steer(request.response_id, codec.words_in(request))
+        return pb.SteerResponse(steer_id=steered.id, response_id=steered.response_id)
 
     async def _get_response(
         self, session: KeySession, request: pb.GetResponseRequest

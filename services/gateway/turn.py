@@ -1,9 +1,10 @@
 """The turn, step by step: every public protocol is an adapter on `TurnLoop.run`."""
 
 import asyncio
+import re
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -26,6 +27,7 @@ from services.gateway.api import (
     Response,
     ResponseNotFound,
     Started,
+    Status,
     TurnEvent,
 )
 from services.gateway.attachments import with_read_files
@@ -40,8 +42,9 @@ from services.gateway.references import with_referenced
 from services.gateway.reply import Opened, Reply, TurnProgress
 from services.gateway.screening import Screening
 from services.gateway.together import both, together
-from services.inference.api import Calling, Generation, ModelCard
+from services.inference.api import Calling, Generation, ModelCard, Usage
 from services.shared.conversation import Call, CallOutcome, Item, Text
+from services.shared.errors import MeshError
 from services.shared.ids import make_item_id, make_response_id
 from services.shared.scope import Scope
 from services.shared.tools import Tool, ToolCall, ToolChoice
@@ -79,6 +82,11 @@ class TurnLoop:
         What fails before `Started` fails the request; what fails later fails the stream.
         """
         plan = await self._plan(principal, ask, progress.response_id)
+        if not ask.generate:
+            async with aclosing(self._prepare(plan, progress)) as events:
+                async for event in events:
+                    yield event
+            return
         plan, context = await self._open(plan)
         progress.opened = Opened(plan.scope, plan.ask, context.memory_ids)
         yield _started(plan)
@@ -95,12 +103,35 @@ class TurnLoop:
                     yield event
             if reply.waits_for_caller:
                 break
+            if progress.inbox.waits:
+                reply.steer()
+                break
             plan = plan.after(len(runs))
             context = await self._assemble(plan, reply.items, context.memory_ids)
         for event in reply.endings():
             yield event
+        response = _response(plan, reply.status, tuple(reply.output), reply.usage)
         progress.recording = True
-        yield Completed(await self._record(plan, context, reply))
+        kept_ids = _kept_ids(plan.card.id, context, reply)
+        await self._record(progress.opened, response, kept_ids)
+        yield Completed(response)
+
+    async def _prepare(self, plan: Plan, progress: TurnProgress) -> AsyncGenerator[TurnEvent, None]:
+        """A turn without a reply: what is asked is checked, so that another turn can go on."""
+        ask = plan.ask
+        memory_ids: Sequence[str] = ()
+        if ask.said:
+            plan, context = await self._open(plan)
+            memory_ids = context.memory_ids
+        elif ask.continued_id:
+            with _parent_named():
+                await self._neighbours.context.get_turn(plan.scope, ask.continued_id)
+        progress.opened = Opened(plan.scope, plan.ask, memory_ids)
+        yield _started(plan)
+        progress.recording = True
+        response = _response(plan, Status.COMPLETED, (), Usage())
+        await self._record(progress.opened, response, None)
+        yield Completed(response)
 
     async def record_failed(self, progress: TurnProgress, response: Response) -> None:
         """Keeps a turn that failed or was cancelled, with what it had said.
@@ -115,9 +146,9 @@ class TurnLoop:
 
         A prompt that does not fit in is counted too.
         """
-        if not (ask.input or ask.previous_response_id):
+        if not (ask.said or ask.continued_id):
             raise InvalidRequest("is missing: there is nothing to count", param="input")
-        plan = await self._plan(principal, ask, make_response_id(ask.previous_response_id))
+        plan = await self._plan(principal, ask, make_response_id(ask.continued_id))
         try:
             return len((await self._assemble(plan, (), None)).prompt_ids)
         except InputTooLong as error:
@@ -179,11 +210,11 @@ class TurnLoop:
         assembly = Assembly(
             scope=plan.scope,
             model=_model(plan.card),
-            parent_id=ask.previous_response_id,
+            parent_id=ask.continued_id,
             instructions=ask.instructions,
             custom_instructions=plan.principal.account.instructions,
             tools=plan.offered,
-            input=ask.input,
+            input=ask.said,
             produced=produced,
             output_tokens=plan.output_tokens,
             truncate_input=ask.truncate,
@@ -191,12 +222,8 @@ class TurnLoop:
             reads_memory=plan.reads_memory,
             template_options=ask.template_options,
         )
-        try:
+        with _parent_named(), _input_counted_from(len(ask.unstored)):
             return await self._fitted(assembly)
-        except TurnNotFound:
-            raise ResponseNotFound(
-                "the previous response is not there", param="previous_response_id"
-            ) from None
 
     async def _fitted(self, assembly: Assembly) -> Context:
         context = self._neighbours.context
@@ -251,26 +278,50 @@ class TurnLoop:
             return Outcome((Text("error: there is no such tool"),), Failure.REFUSED)
         return await self._screening.screen_outcome(outcome)
 
-    async def _record(self, plan: Plan, context: Context, reply: Reply) -> Response:
+    async def _record(self, opened: Opened, response: Response, kept_ids: KeptIds | None) -> None:
         """The turn in its tree, before anybody is told that it is complete."""
-        ask = plan.ask
-        response = Response(
-            id=plan.response_id,
-            model=plan.card.id,
-            previous_response_id=ask.previous_response_id,
-            created_at_ms=plan.created_at_ms,
-            completed_at_ms=_now_ms(),
-            status=reply.status,
-            output=tuple(reply.output),
-            usage=reply.usage,
-            echo=ask.echo,
-            background=ask.background,
-        )
-        if ask.store:
-            opened = Opened(plan.scope, ask, context.memory_ids)
-            kept_ids = _kept_ids(plan.card.id, context, reply)
+        if opened.ask.store:
             await self._neighbours.context.record(_turn(opened, response, kept_ids))
-        return response
+
+
+@contextmanager
+def _parent_named() -> Iterator[None]:
+    """What is not there is named as the caller knows it."""
+    try:
+        yield
+    except TurnNotFound:
+        raise ResponseNotFound(
+            "the previous response is not there", param="previous_response_id"
+        ) from None
+
+
+@contextmanager
+def _input_counted_from(first: int) -> Iterator[None]:
+    """Errors that name an item by its place count from the caller's first one."""
+    try:
+        yield
+    except MeshError as error:
+        match = re.fullmatch(r"input\[(\d+)\]", error.details.get("param", ""))
+        if not match or not first:
+            raise
+        place = int(match[1]) - first
+        param = f"input[{place}]" if place >= 0 else "previous_response_id"
+        raise type(error)(error.message, **{**error.details, "param": param}) from None
+
+
+def _response(plan: Plan, status: Status, output: tuple[Item, ...], usage: Usage) -> Response:
+    return Response(
+        id=plan.response_id,
+        model=plan.card.id,
+        previous_response_id=plan.ask.previous_response_id,
+        created_at_ms=plan.created_at_ms,
+        completed_at_ms=_now_ms(),
+        status=status,
+        output=output,
+        usage=usage,
+        echo=plan.ask.echo,
+        background=plan.ask.background,
+    )
 
 
 def _started(plan: Plan) -> Started:
@@ -290,12 +341,12 @@ def _turn(opened: Opened, response: Response, kept_ids: KeptIds | None) -> Turn:
     return Turn(
         id=response.id,
         scope=opened.scope,
-        parent_id=opened.ask.previous_response_id,
+        parent_id=opened.ask.continued_id,
         created_at_ms=response.created_at_ms,
-        input=opened.ask.input,
+        input=opened.ask.said,
         output=response.output,
         memory_ids=opened.memory_ids,
-        document=documents.dump(response),
+        document=documents.dump(response, earlier=len(opened.ask.unstored)),
         kept_ids=kept_ids,
     )
 

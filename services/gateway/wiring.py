@@ -24,6 +24,7 @@ from services.gateway.admin_token import AdminToken
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
 from services.gateway.config import GatewayConfig
+from services.gateway.connections import Connections
 from services.gateway.fleet import Fleet
 from services.gateway.front import Front
 from services.gateway.guard import guards
@@ -81,11 +82,10 @@ async def build(
         live_turns = _live_turns(config, turns, ledger)
         await stack.enter_async_context(in_background(live_turns.keep_leases))
         # Asks the store itself: a key that is cached as valid would last longer.
-        stop_revoked = partial(live_turns.stop_revoked, accounts)
-        await stack.enter_async_context(
-            in_background(lambda: every(_REVOKED_SECONDS, stop_revoked))
-        )
         front = _front(config, accounts, neighbours, fleet, live_turns)
+        for stop_revoked in (live_turns.stop_revoked, front.connections.stop_revoked):
+            action = partial(every, _REVOKED_SECONDS, partial(stop_revoked, accounts))
+            await stack.enter_async_context(in_background(action))
         await stack.enter_async_context(
             in_background(lambda: every(_FORGET_SECONDS, front.repeats.forget_old))
         )
@@ -97,7 +97,7 @@ async def build(
             await stack.enter_async_context(_scaling(config, scaler, tracer))
         if config.deletion_costs:
             await stack.enter_async_context(_pricing(fleet))
-        served: list[Served] = [GatewayServer(front), live_turns]
+        served: list[Served] = [GatewayServer(front), live_turns, front.connections]
         if config.admin_address:
             served.append(await stack.enter_async_context(_admin(config, accounts, tracer)))
         yield [*served, await stack.enter_async_context(_http(config, front, registry, tracer))]
@@ -130,8 +130,12 @@ async def _http(
         max_body_bytes=config.max_body_bytes,
         body_seconds=config.body_seconds,
         cors_origins=config.cors_origins,
+        socket_seconds=config.socket_seconds,
     )
-    async with serving_http(app, config.http_address) as server:
+    max_message_bytes = config.max_body_bytes
+    async with serving_http(
+        app, config.http_address, max_message_bytes=max_message_bytes
+    ) as server:
         _log.info("serving http", url=server.url)
         yield server
 
@@ -232,8 +236,14 @@ def _front(
 ) -> Front:
     secret = pepper(config.pepper_file)
     authenticator = Authenticator(CachedKeys(accounts), pepper=secret)
-    repeats = Repeats(accounts, secret=secret)
-    return Front(authenticator, live_turns, fleet, neighbours.context, repeats)
+    return Front(
+        authenticator,
+        live_turns,
+        fleet,
+        neighbours,
+        connections=Connections(max_per_key=config.max_sockets_per_key),
+        repeats=Repeats(accounts, secret=secret),
+    )
 
 
 @asynccontextmanager

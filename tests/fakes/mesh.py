@@ -13,6 +13,7 @@ from services.gateway.adapters.in_memory import InMemoryAccounts
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
+from services.gateway.connections import Connections
 from services.gateway.fleet import Fleet, Pool
 from services.gateway.front import Front
 from services.gateway.guard import OutputModeration, guards
@@ -71,6 +72,7 @@ class WordContext:
         await asyncio.sleep(0)  # as a call to another process
         if assembly.parent_id:
             await self.get_turn(assembly.scope, assembly.parent_id)
+        self._check_results(assembly)
         words = " ".join(map(_words, (*assembly.input, *assembly.produced))).split()
         room = assembly.model.context_tokens - assembly.output_tokens
         if len(words) > room:
@@ -84,6 +86,16 @@ class WordContext:
             inherited_ids=self.inherited_ids,
             pictures=self.pictures,
         )
+
+    def _check_results(self, assembly: Assembly) -> None:
+        """As the real one: a result answers a call, whichever turn that is of."""
+        earlier = (item for turn in self.recorded for item in (*turn.input, *turn.output))
+        called = {item.call_id for item in earlier if isinstance(item, Call)}
+        for number, item in enumerate(assembly.input):
+            if isinstance(item, Call):
+                called.add(item.call_id)
+            if isinstance(item, CallResult) and item.call_id not in called:
+                raise Malformed("answers no call before it", param=f"input[{number}]")
 
     async def record(self, turn: Turn) -> None:
         await asyncio.sleep(0)
@@ -305,8 +317,14 @@ async def surroundings(
     clock = Clock()
     journal = InMemoryJournal(clock, max_bytes=1_000_000)
     live_turns = LiveTurns(turns, journal, admission, accounts, bounds=bounds)
-    repeats = Repeats(accounts, secret=b"pepper")
-    front = Front(authenticator, live_turns, fleet, context, repeats)
+    front = Front(
+        authenticator,
+        live_turns,
+        fleet,
+        neighbours,
+        connections=Connections(max_per_key=4),
+        repeats=Repeats(accounts, secret=b"pepper"),
+    )
     async with in_background(fleet.follow):
         await asyncio.wait_for(fleet.wait_served(), 5)
         try:

@@ -1,7 +1,8 @@
 """The public HTTP application: its routes, and who may reach them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import cache, partial
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,8 +22,11 @@ from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.openapi import document
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import ResponseRequest
+from services.gateway.http.responses.socket import open_responses_talk
 from services.gateway.http.responses.stored import response_routes
+from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.turns import TurnProtocol, turn_routes
+from services.gateway.http.websocket import SocketEndpoint, SocketMetrics
 from services.inference.api import ModelCard
 from services.shared.errors import MeshError
 from services.shared.tracing import Tracer
@@ -74,6 +78,7 @@ def application(
     max_body_bytes: int,
     body_seconds: float,
     cors_origins: Sequence[str] = ("*",),
+    socket_seconds: float = 3600,
     protocols: Sequence[TurnProtocol] = PROTOCOLS,
 ) -> FastAPI:
     app = FastAPI(
@@ -83,17 +88,17 @@ def application(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        exception_handlers={
-            MeshError: on_mesh_error,
-            HTTPException: on_http_error,
-            RequestValidationError: on_invalid_body,
-            ClientDisconnect: _on_left,
-            Exception: on_mesh_error,
-        },
+        exception_handlers=_HANDLERS,
     )
     app.state.front = front
+    open_talk = partial(open_responses_talk, schemas=SchemaChecks(), max_bytes=max_body_bytes)
+    metrics = SocketMetrics(registry)
+    sockets = SocketEndpoint(
+        open_talk, tracer, metrics, origins=cors_origins, seconds=socket_seconds
+    )
     for router in (turn_routes(protocols), response_routes(), models, public):
         app.include_router(router)
+    app.add_api_websocket_route("/v1/responses", sockets.serve)
     app.openapi = cache(partial(document, app))  # type: ignore[method-assign]
     app.add_middleware(
         HttpBoundary,
@@ -120,6 +125,15 @@ def _let_browsers_in(app: FastAPI, origins: Sequence[str]) -> None:
 async def _on_left(_: Request, __: Exception) -> Response:
     """Nobody reads this answer any more. Its status, which is nginx's, is for the metrics."""
     return Response(status_code=499)
+
+
+_HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
+    MeshError: on_mesh_error,
+    HTTPException: on_http_error,
+    RequestValidationError: on_invalid_body,
+    ClientDisconnect: _on_left,
+    Exception: on_mesh_error,
+}
 
 
 def _model(card: ModelCard) -> dict[str, object]:

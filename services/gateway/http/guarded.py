@@ -22,14 +22,18 @@ class StrictRequest(Request):
     """
 
     async def json(self) -> Any:
-        body = await self.body()
-        read = orjson.loads(body)
-        # Counting brackets is cheap, and tells of nearly all bodies that they are not deep.
-        if isinstance(read, dict) and body.count(b"[") + body.count(b"{") > MOST_LEVELS:
-            for name, value in read.items():
-                if too_deep(value):
-                    raise FieldRefused(name, f"is nested more than {MOST_LEVELS} levels deep")
-        return read
+        return strict_json(await self.body())
+
+
+def strict_json(body: bytes) -> Any:
+    """Raises `JSONDecodeError` or `FieldRefused`."""
+    read = orjson.loads(body)
+    # Counting brackets is cheap, and tells of nearly all bodies that they are not deep.
+    if isinstance(read, dict) and body.count(b"[") + body.count(b"{") > MOST_LEVELS:
+        for name, value in read.items():
+            if too_deep(value):
+                raise FieldRefused(name, f"is nested more than {MOST_LEVELS} levels deep")
+    return read
 
 
 class GuardedRoute(APIRoute):

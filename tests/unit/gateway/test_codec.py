@@ -13,6 +13,7 @@ from services.gateway.api import (
     CallStarted,
     ChoiceEnded,
     Completed,
+    Continued,
     Failed,
     Finish,
     InputBlocked,
@@ -73,6 +74,7 @@ EVENTS: list[TurnEvent] = [
     ItemDone(1, DONE),
     *(ChoiceEnded(1, finish) for finish in Finish),
     *(Completed(replace(RESPONSE, status=status)) for status in Status),
+    Continued("resp_2", (said("msg_2", Role.USER, "and in French"),)),
     Failed.with_error(InputBlocked("blocked", category="violence")),
 ]
 

@@ -9,6 +9,7 @@ from services.gateway.api import (
     CallStarted,
     ChoiceEnded,
     Completed,
+    Continued,
     Failed,
     Finish,
     ItemDone,
@@ -29,6 +30,7 @@ _FINISHES = {
     Finish.CONTENT_FILTER: "content_filter",
     Finish.TOOL_ROUNDS: "length",
     Finish.TOO_MANY_EVENTS: "length",
+    Finish.STEERED: "stop",
     Finish.INVALID_CALL: "length",
 }
 
@@ -58,6 +60,8 @@ class ChatPresenter:
             case Completed():
                 usage = {**self._head, "choices": [], "usage": _usage(event.response.usage)}
                 return [usage] if self._include_usage else ()
+            case Continued():
+                return ()
             case Failed():
                 return [failure(event.error()).envelope]
 
@@ -72,6 +76,8 @@ class ChatPresenter:
                     head = _head(event, "chat.completion")
                 case Completed():
                     usage = event.response.usage
+                case Continued():
+                    pass
                 case Failed():
                     raise event.error()
                 case _:

@@ -267,6 +267,8 @@ class ChatCompletionRequest(TurnRequest):
             template_options=template_options(
                 self.chat_template_kwargs or {}, self.reasoning_effort
             ),
+            # A chat completion is one answer, with one end.
+            steerable=False,
             echo=json.dumps({"include_usage": self._include_usage}),
         )
 

@@ -7,10 +7,12 @@ from services.gateway.api import (
     CallStarted,
     ChoiceEnded,
     Completed,
+    Continued,
     Failed,
     Finish,
     ItemDone,
     ReasoningDelta,
+    Response,
     Started,
     Status,
     TextDelta,
@@ -45,6 +47,10 @@ class ResponsesPresenter:
     """
 
     def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing of a response was told yet."""
         self._echo = ""
         # What a response that fails has to show.
         self._said = SoFar()
@@ -80,6 +86,9 @@ class ResponsesPresenter:
                 return ()
             case Started():
                 return self._started(event)
+            case Continued():
+                self._forget()  # what follows are the events of another response
+                return ()
             case Completed(response=response):
                 whole = resource(response, self._logprobs)
                 return [self._event(f"response.{whole['status']}", response=whole)]
@@ -89,12 +98,14 @@ class ResponsesPresenter:
     @staticmethod
     def whole(events: Iterable[TurnEvent]) -> JsonObject:
         logprobs: Logprobs = {}
+        response: Response | None = None
         for event in events:
             if isinstance(event, TextDelta):
                 _note(logprobs, event)
             if isinstance(event, Completed):
-                return resource(event.response, logprobs)
-        raise AssertionError("a turn that did not fail ends with Completed")
+                response = event.response
+        assert response is not None, "a turn that did not fail ends with Completed"
+        return resource(response, logprobs)
 
     def _started(self, event: Started) -> list[JsonObject]:
         self._echo = event.echo

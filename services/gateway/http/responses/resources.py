@@ -36,6 +36,7 @@ _INCOMPLETE = {
     Status.CONTENT_FILTER: "content_filter",
     Status.TOOL_ROUNDS: "max_tool_calls",
     Status.TOO_MANY_EVENTS: "max_output_tokens",
+    Status.STEERED: "steered",
     Status.INVALID_CALL: "invalid_tool_call",
 }
 _CUT = {Status.LENGTH, Status.CONTENT_FILTER, Status.TOO_MANY_EVENTS, Status.INVALID_CALL}

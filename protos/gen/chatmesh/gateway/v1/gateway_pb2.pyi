@@ -36,6 +36,8 @@ class _FinishEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Finish.ValueTy
     FINISH_TOOL_ROUNDS: _Finish.ValueType  # 5
     FINISH_TOO_MANY_EVENTS: _Finish.ValueType  # 6
     """The turn's events are more than are kept of one turn."""
+    FINISH_STEERED: _Finish.ValueType  # 40
+    """Words came while it ran; another response goes on with them."""
     FINISH_INVALID_CALL: _Finish.ValueType  # 7
     """The model wrote a call that is none: no whole JSON of its function's schema, or of a function that is not offered."""
 
@@ -50,6 +52,8 @@ FINISH_CONTENT_FILTER: Finish.ValueType  # 4
 FINISH_TOOL_ROUNDS: Finish.ValueType  # 5
 FINISH_TOO_MANY_EVENTS: Finish.ValueType  # 6
 """The turn's events are more than are kept of one turn."""
+FINISH_STEERED: Finish.ValueType  # 40
+"""Words came while it ran; another response goes on with them."""
 FINISH_INVALID_CALL: Finish.ValueType  # 7
 """The model wrote a call that is none: no whole JSON of its function's schema, or of a function that is not offered."""
 Global___Finish: _TypeAlias = Finish  # noqa: Y015
@@ -70,6 +74,8 @@ class _StatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Status.ValueTy
     """The model went on calling tools beyond the limit of rounds."""
     STATUS_INCOMPLETE_TOO_MANY_EVENTS: _Status.ValueType  # 5
     """The turn's events were more than are kept of one turn."""
+    STATUS_INCOMPLETE_STEERED: _Status.ValueType  # 40
+    """Words came while it ran; another response goes on with them."""
     STATUS_IN_PROGRESS: _Status.ValueType  # 20
     """The turn has not ended; the items that are whole are there."""
     STATUS_FAILED: _Status.ValueType  # 21
@@ -89,6 +95,8 @@ STATUS_INCOMPLETE_TOOL_ROUNDS: Status.ValueType  # 4
 """The model went on calling tools beyond the limit of rounds."""
 STATUS_INCOMPLETE_TOO_MANY_EVENTS: Status.ValueType  # 5
 """The turn's events were more than are kept of one turn."""
+STATUS_INCOMPLETE_STEERED: Status.ValueType  # 40
+"""Words came while it ran; another response goes on with them."""
 STATUS_IN_PROGRESS: Status.ValueType  # 20
 """The turn has not ended; the items that are whole are there."""
 STATUS_FAILED: Status.ValueType  # 21
@@ -475,6 +483,7 @@ class Event(_message.Message):
     CHOICE_ENDED_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
+    CONTINUED_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Counts from 0 without gaps."""
     @_builtins.property
@@ -493,11 +502,17 @@ class Event(_message.Message):
     def choice_ended(self) -> Global___ChoiceEnded: ...
     @_builtins.property
     def completed(self) -> Global___Response:
-        """The last event of a turn that did not fail; the response can be continued from now on, if it was to be stored."""
+        """The last event of a turn that did not fail, unless `continued` follows; the response can be continued from now on, if it was to be
+        stored.
+        """
 
     @_builtins.property
     def failed(self) -> Global___Failed:
         """The last event of a turn that failed or was stopped."""
+
+    @_builtins.property
+    def continued(self) -> Global___Continued:
+        """Words that came meanwhile began another response. Respond goes on with its events, which count from 0 again."""
 
     def __init__(
         self,
@@ -512,12 +527,13 @@ class Event(_message.Message):
         choice_ended: Global___ChoiceEnded | None = ...,
         completed: Global___Response | None = ...,
         failed: Global___Failed | None = ...,
+        continued: Global___Continued | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "call_started", b"call_started", "choice_ended", b"choice_ended", "completed", b"completed", "failed", b"failed", "item_done", b"item_done", "kind", b"kind", "reasoning", b"reasoning", "started", b"started", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "call_started", b"call_started", "choice_ended", b"choice_ended", "completed", b"completed", "continued", b"continued", "failed", b"failed", "item_done", b"item_done", "kind", b"kind", "reasoning", b"reasoning", "started", b"started", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "call_started", b"call_started", "choice_ended", b"choice_ended", "completed", b"completed", "failed", b"failed", "item_done", b"item_done", "kind", b"kind", "number", b"number", "reasoning", b"reasoning", "started", b"started", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "call_started", b"call_started", "choice_ended", b"choice_ended", "completed", b"completed", "continued", b"continued", "failed", b"failed", "item_done", b"item_done", "kind", b"kind", "number", b"number", "reasoning", b"reasoning", "started", b"started", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["started", "text", "reasoning", "call_started", "arguments", "item_done", "choice_ended", "completed", "failed"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["started", "text", "reasoning", "call_started", "arguments", "item_done", "choice_ended", "completed", "failed", "continued"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -799,6 +815,31 @@ class Failed(_message.Message):
 Global___Failed: _TypeAlias = Failed  # noqa: Y015
 
 @_typing.final
+class Continued(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_ID_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    response_id: _builtins.str
+    @_builtins.property
+    def input(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Item]:
+        """The words."""
+
+    def __init__(
+        self,
+        *,
+        response_id: _builtins.str = ...,
+        input: _abc.Iterable[_conversation_pb2.Item] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "response_id", b"response_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Continued: _TypeAlias = Continued  # noqa: Y015
+
+@_typing.final
 class Response(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -887,6 +928,55 @@ class Usage(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Usage: _TypeAlias = Usage  # noqa: Y015
+
+@_typing.final
+class SteerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_ID_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    response_id: _builtins.str
+    @_builtins.property
+    def input(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Item]:
+        """Messages of a user."""
+
+    def __init__(
+        self,
+        *,
+        response_id: _builtins.str = ...,
+        input: _abc.Iterable[_conversation_pb2.Item] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "response_id", b"response_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SteerRequest: _TypeAlias = SteerRequest  # noqa: Y015
+
+@_typing.final
+class SteerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEER_ID_FIELD_NUMBER: _builtins.int
+    RESPONSE_ID_FIELD_NUMBER: _builtins.int
+    steer_id: _builtins.str
+    """Of these words."""
+    response_id: _builtins.str
+    """The response that answers them."""
+    def __init__(
+        self,
+        *,
+        steer_id: _builtins.str = ...,
+        response_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["response_id", b"response_id", "steer_id", b"steer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SteerResponse: _TypeAlias = SteerResponse  # noqa: Y015
 
 @_typing.final
 class GetResponseRequest(_message.Message):

@@ -44,6 +44,11 @@ class GatewayServiceStub:
                 request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowResponse.FromString,
                 _registered_method=True)
+        self.Steer = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/Steer',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.SteerRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.SteerResponse.FromString,
+                _registered_method=True)
         self.GetResponse = channel.unary_unary(
                 '/chatmesh.gateway.v1.GatewayService/GetResponse',
                 request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetResponseRequest.SerializeToString,
@@ -93,6 +98,16 @@ class GatewayServiceServicer:
     def Follow(self, request, context):
         """The events of a turn after a number, whether it is under way or ended a few minutes ago; the call is another reader of it.
         NOT_FOUND: there is no such turn, or its events are no longer kept; GetResponse then has the response, if it was stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Steer(self, request, context):
+        """Gives a turn that runs words to take in, and waits until it has: when tools of the mesh's have run, or when its reply ends. The words
+        begin a response of their own, whose events come to all readers of Respond after `continued`.
+        NOT_FOUND: there is no such turn; FAILED_PRECONDITION: it has ended, cannot take words in, or waits for what a function returns;
+        RESOURCE_EXHAUSTED: too many words wait already; INVALID_ARGUMENT: they are blocked. Otherwise, what the turn failed with meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,6 +168,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.Follow,
                     request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowRequest.FromString,
                     response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowResponse.SerializeToString,
+            ),
+            'Steer': grpc.unary_unary_rpc_method_handler(
+                    servicer.Steer,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.SteerRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.SteerResponse.SerializeToString,
             ),
             'GetResponse': grpc.unary_unary_rpc_method_handler(
                     servicer.GetResponse,
@@ -239,6 +259,33 @@ class GatewayService:
             '/chatmesh.gateway.v1.GatewayService/Follow',
             chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowRequest.SerializeToString,
             chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Steer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/Steer',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.SteerRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.SteerResponse.FromString,
             options,
             channel_credentials,
             insecure,

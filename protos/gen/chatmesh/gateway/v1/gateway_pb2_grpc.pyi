@@ -44,6 +44,12 @@ class GatewayServiceStub:
     """The events of a turn after a number, whether it is under way or ended a few minutes ago; the call is another reader of it.
     NOT_FOUND: there is no such turn, or its events are no longer kept; GetResponse then has the response, if it was stored.
     """
+    Steer: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.SteerRequest, _gateway_pb2.SteerResponse]
+    """Gives a turn that runs words to take in, and waits until it has: when tools of the mesh's have run, or when its reply ends. The words
+    begin a response of their own, whose events come to all readers of Respond after `continued`.
+    NOT_FOUND: there is no such turn; FAILED_PRECONDITION: it has ended, cannot take words in, or waits for what a function returns;
+    RESOURCE_EXHAUSTED: too many words wait already; INVALID_ARGUMENT: they are blocked. Otherwise, what the turn failed with meanwhile.
+    """
     GetResponse: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetResponseRequest, _gateway_pb2.GetResponseResponse]
     """A response that is stored, or what is there of one that is under way. NOT_FOUND, here and below: there is no such response."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CancelRequest, _gateway_pb2.CancelResponse]
@@ -73,6 +79,12 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     Follow: _aio.UnaryStreamMultiCallable[_gateway_pb2.FollowRequest, _gateway_pb2.FollowResponse]  # type: ignore[assignment]
     """The events of a turn after a number, whether it is under way or ended a few minutes ago; the call is another reader of it.
     NOT_FOUND: there is no such turn, or its events are no longer kept; GetResponse then has the response, if it was stored.
+    """
+    Steer: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SteerRequest, _gateway_pb2.SteerResponse]  # type: ignore[assignment]
+    """Gives a turn that runs words to take in, and waits until it has: when tools of the mesh's have run, or when its reply ends. The words
+    begin a response of their own, whose events come to all readers of Respond after `continued`.
+    NOT_FOUND: there is no such turn; FAILED_PRECONDITION: it has ended, cannot take words in, or waits for what a function returns;
+    RESOURCE_EXHAUSTED: too many words wait already; INVALID_ARGUMENT: they are blocked. Otherwise, what the turn failed with meanwhile.
     """
     GetResponse: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetResponseRequest, _gateway_pb2.GetResponseResponse]  # type: ignore[assignment]
     """A response that is stored, or what is there of one that is under way. NOT_FOUND, here and below: there is no such response."""
@@ -112,6 +124,18 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.FollowResponse], _abc.AsyncIterator[_gateway_pb2.FollowResponse]]:
         """The events of a turn after a number, whether it is under way or ended a few minutes ago; the call is another reader of it.
         NOT_FOUND: there is no such turn, or its events are no longer kept; GetResponse then has the response, if it was stored.
+        """
+
+    @_abc_1.abstractmethod
+    def Steer(
+        self,
+        request: _gateway_pb2.SteerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.SteerResponse, _abc.Awaitable[_gateway_pb2.SteerResponse]]:
+        """Gives a turn that runs words to take in, and waits until it has: when tools of the mesh's have run, or when its reply ends. The words
+        begin a response of their own, whose events come to all readers of Respond after `continued`.
+        NOT_FOUND: there is no such turn; FAILED_PRECONDITION: it has ended, cannot take words in, or waits for what a function returns;
+        RESOURCE_EXHAUSTED: too many words wait already; INVALID_ARGUMENT: they are blocked. Otherwise, what the turn failed with meanwhile.
         """
 
     @_abc_1.abstractmethod

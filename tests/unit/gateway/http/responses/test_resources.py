@@ -114,6 +114,7 @@ def test_what_the_model_thought_is_its_summary_where_there_is_no_other() -> None
         (Status.INVALID_CALL, "invalid_tool_call"),
         (Status.CONTENT_FILTER, "content_filter"),
         (Status.TOOL_ROUNDS, "max_tool_calls"),
+        (Status.STEERED, "steered"),
     ],
 )
 def test_an_incomplete_response_says_why(status: Status, reason: str) -> None:
