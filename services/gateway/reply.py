@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from services.gateway.api import ChoiceEnded, Finish, Status, TurnEvent
 from services.gateway.choice import Choice, MakeId
 from services.gateway.guard import OpenGuard
-from services.inference.api import Piece, Usage
+from services.inference.api import Piece, Usage, total
 from services.shared.conversation import Call, Item
 from services.shared.errors import MeshError
 
@@ -118,7 +118,7 @@ class Reply:
         finally:
             # A round that was stopped never said what it used.
             heard = Usage(prompt_tokens=prompt_tokens, completion_tokens=self._heard_tokens)
-            self._progress.used = _sum(self._progress.used, self._reported or heard)
+            self._progress.used = total(self._progress.used, self._reported or heard)
             for choice in self._choices:
                 await choice.close()
 
@@ -157,9 +157,3 @@ class Reply:
 
     def _begin_choice(self, index: int) -> Choice:
         return Choice(index, self._functions, self._open_guard, self._make_id)
-
-
-def _sum(first: Usage, second: Usage) -> Usage:
-    return Usage(
-        *(getattr(first, part.name) + getattr(second, part.name) for part in fields(Usage))
-    )

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from services.context_assembly.adapters.in_memory import InMemoryTurns
-from services.context_assembly.api import Assembly, Context, InputTooLong, Turn
-from services.context_assembly.api import TurnNotFound as TurnAbsent
+from services.context_assembly.api import Assembly, Compacted, Context, InputTooLong, Turn
+from services.context_assembly.conversations import Conversations
+from services.context_assembly.messages import is_by_user
 from services.gateway.adapters.in_memory import InMemoryAccounts
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
 from services.gateway.admission import Admission
@@ -34,7 +35,6 @@ from services.inference.api import (
 )
 from services.shared.background import in_background
 from services.shared.conversation import Call, CallResult, Item, Message, Picture, Text
-from services.shared.errors import Malformed
 from services.shared.ids import make_id
 from services.shared.peers import Peer, followed
 from services.shared.scope import Scope
@@ -52,16 +52,21 @@ BOUNDS = TurnBounds(
 )
 
 
-class WordContext:
-    """Keeps turns in memory; a word is a token."""
+class WordContext(Conversations):
+    """Keeps turns in memory; a word is a token. Every summary is `summary`."""
 
     def __init__(self) -> None:
         self.store = InMemoryTurns()
+        super().__init__(self.store)
         self.recorded: list[Turn] = []
         self.assemblies: list[Assembly] = []
         # What every context has.
         self.inherited_ids = 0
         self.pictures: Sequence[Picture] = ()
+        self.compactions: list[Assembly] = []
+        self.summary = "They spoke of Ulm."
+        # What compacting fails with.
+        self.compact_failure: Exception | None = None
         # What recording fails with.
         self.failure: Exception | None = None
 
@@ -84,25 +89,22 @@ class WordContext:
             pictures=self.pictures,
         )
 
+    async def compact(self, assembly: Assembly) -> Compacted:
+        self.compactions.append(assembly)
+        await asyncio.sleep(0)
+        if assembly.parent_id:
+            await self.get_turn(assembly.scope, assembly.parent_id)
+        if self.compact_failure:
+            raise self.compact_failure
+        kept = [item for item in assembly.input if is_by_user(item)]
+        return Compacted(self.summary, kept, Usage(100, 10, 20))
+
     async def record(self, turn: Turn) -> None:
         await asyncio.sleep(0)
         if self.failure:
             raise self.failure
-        if not turn.id:
-            raise Malformed("the turn has no id", param="turn.id")
-        if not await self.store.add(turn):
-            raise TurnAbsent("no such turn")
+        await super().record(turn)
         self.recorded.append(turn)
-
-    async def get_turn(self, scope: Scope, turn_id: str) -> Turn:
-        turn = await self.store.get(scope, turn_id)
-        if turn is None:
-            raise TurnAbsent("no such turn")
-        return turn
-
-    async def delete_turn(self, scope: Scope, turn_id: str) -> None:
-        if not await self.store.erase(scope, turn_id):
-            raise TurnAbsent("no such turn")
 
 
 def _words(item: Item) -> str:

@@ -194,5 +194,5 @@ async def test_who_read_a_fact_is_found_without_looking_through_a_table(tmp_path
     found = [each for plan in explained.plans for each in plan]
     assert any("fact_read_by_fact (organisation=? AND project=? AND fact_id=?)" in e for e in found)
     scans = {each for each in found if each.startswith("SCAN") and "VIRTUAL TABLE" not in each}
-    assert scans == {"SCAN below"}
+    assert scans == {"SCAN below", "SCAN up"}
     assert not [each for each in found if each.endswith("(organisation=? AND project=?)")]
