@@ -11,7 +11,7 @@ NAME ?= me
 LOCK := requirements/laptop$(if $(wildcard /dev/nvidia0),-cuda,).txt
 PYTHON := .venv/bin/python
 INSTALLED := .venv/installed-$(notdir $(basename $(LOCK)))
-COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-annotate --no-strip-extras
 
 # What charts, protos and object storage are checked with; Go builds them, once, at these versions, npm installs Azurite.
@@ -124,7 +124,7 @@ protos: $(INSTALLED) ## regenerate protos/gen from protos/chatmesh
 released-protos: $(BUF) ## part of a release: what it says on the wire, to which the next one is held
 	$(BUF) build protos --exclude-source-info -o protos/released.binpb
 
-locks: ## resolve requirements/*.txt anew from pyproject.toml
+locks: $(INSTALLED) ## resolve requirements/*.txt anew from pyproject.toml
 	$(COMPILE) pyproject.toml --extra mesh --extra inference-cpu --extra dev \
 		--overrides requirements/overrides.txt -o requirements/laptop.txt
 	$(COMPILE) pyproject.toml --extra mesh --extra inference --extra dev -o requirements/laptop-cuda.txt

@@ -53,6 +53,12 @@ class InvalidRequest(MeshError):
     status = "INVALID_ARGUMENT"
 
 
+class KeyReused(MeshError):
+    """An idempotency key was sent before, with another request."""
+
+    status = "INVALID_ARGUMENT"
+
+
 class InputBlocked(MeshError):
     """Moderation does not let the input pass; `category` says why."""
 
@@ -91,6 +97,15 @@ class OwnTools:
 
 
 @dataclass(frozen=True, slots=True)
+class Once:
+    """Of a request that its caller may send again: with the same key it is one turn."""
+
+    key: str
+    # A digest of the request: with another one, the key is refused.
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """What a caller wants of one turn, whatever protocol brought it."""
 
@@ -118,6 +133,8 @@ class Ask:
     template_options: Mapping[str, str] = field(default_factory=dict)
     # Whether the turn goes on when nobody reads it.
     background: bool = False
+    # None: sent again, it is another turn.
+    once: Once | None = None
     # What the protocol wants to find again when the response is fetched, as JSON text.
     echo: str = ""
 
@@ -132,6 +149,8 @@ class Finish(Enum):
     TOOL_ROUNDS = "tool_rounds"
     # The turn's events are more than are kept of one turn.
     TOO_MANY_EVENTS = "too_many_events"
+    # The model wrote a call that is none: it does not follow its function's schema.
+    INVALID_CALL = "invalid_call"
 
 
 class Status(Enum):
@@ -140,6 +159,7 @@ class Status(Enum):
     CONTENT_FILTER = "content_filter"
     TOOL_ROUNDS = "tool_rounds"
     TOO_MANY_EVENTS = "too_many_events"
+    INVALID_CALL = "invalid_call"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from services.shared.conversation import Call, Item, Reasoning, Role, RunBy, sai
 
 Kind = Literal["msg", "rs", "fc"]
 MakeId = Callable[[str], str]
+_CUT = {FinishReason.LENGTH: Finish.LENGTH, FinishReason.INVALID_CALL: Finish.INVALID_CALL}
 
 
 @dataclass(slots=True)
@@ -198,9 +199,9 @@ class Choice:
         await self._leave(events)
         called = any(isinstance(item, Call) for item in self.items)
         self.finish = Finish.FUNCTION_CALLS if called else Finish.STOP
-        if reason is FinishReason.LENGTH:
-            self.own_calls.clear()  # the last one is not whole
-            self.finish = Finish.LENGTH
+        if reason in _CUT:
+            self.own_calls.clear()  # the last one is not whole, or none
+            self.finish = _CUT[reason]
 
 
 def _item(segment: _Segment, text: str) -> Item:

@@ -1,5 +1,6 @@
 """How the public gRPC contract looks on the wire; pure functions, both directions."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -17,6 +18,7 @@ from services.gateway.api import (
     Finish,
     ItemDone,
     Numbered,
+    Once,
     OwnTools,
     ReasoningDelta,
     Response,
@@ -40,6 +42,8 @@ from services.shared.errors import Malformed
 from services.shared.ids import make_id
 from services.shared.tools import Tool, ToolChoice, ToolMode
 
+# As in the header of HTTP.
+_KEY_CHARS = 255
 # The prefix of the id that an item gets, by its kind.
 _PREFIXES: Mapping[type[Item], str] = {
     Message: "msg",
@@ -62,6 +66,7 @@ _STATUSES = {
     pb.STATUS_INCOMPLETE_CONTENT_FILTER: Status.CONTENT_FILTER,
     pb.STATUS_INCOMPLETE_TOOL_ROUNDS: Status.TOOL_ROUNDS,
     pb.STATUS_INCOMPLETE_TOO_MANY_EVENTS: Status.TOO_MANY_EVENTS,
+    pb.STATUS_INCOMPLETE_INVALID_CALL: Status.INVALID_CALL,
 }
 _STATUSES_OUT = {ours: theirs for theirs, ours in _STATUSES.items()}
 _FINISHES = {
@@ -71,6 +76,7 @@ _FINISHES = {
     pb.FINISH_CONTENT_FILTER: Finish.CONTENT_FILTER,
     pb.FINISH_TOOL_ROUNDS: Finish.TOOL_ROUNDS,
     pb.FINISH_TOO_MANY_EVENTS: Finish.TOO_MANY_EVENTS,
+    pb.FINISH_INVALID_CALL: Finish.INVALID_CALL,
 }
 _FINISHES_OUT = {ours: theirs for theirs, ours in _FINISHES.items()}
 
@@ -98,6 +104,7 @@ def ask_in(request: pb.RespondRequest) -> Ask:
         truncate=request.truncate,
         safety_identifier=request.safety_identifier,
         background=request.background,
+        once=_once_in(request),
     )
 
 
@@ -129,11 +136,22 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
         json_schema=ask.format.text if ask.format else "",
         safety_identifier=ask.safety_identifier,
         background=ask.background,
+        idempotency_key=ask.once.key if ask.once else "",
     )
     if ask.own_tools is not None:
         names = ask.own_tools.names
         request.own_tools.CopyFrom(pb.OwnTools(names=sorted(names or ()), all=names is None))
     return request
+
+
+def _once_in(request: pb.RespondRequest) -> Once | None:
+    """Items that came without ids have none in the digest either."""
+    if not request.idempotency_key:
+        return None
+    if len(request.idempotency_key) > _KEY_CHARS:
+        raise Malformed(f"has more than {_KEY_CHARS} characters", param="idempotency_key")
+    said = request.SerializeToString(deterministic=True)
+    return Once(request.idempotency_key, hashlib.sha256(said).digest())
 
 
 def _own_tools_in(tools: pb.OwnTools) -> OwnTools:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 
 from services.context_assembly.api import ContextAssembly, TurnNotFound
 from services.gateway import documents
@@ -10,7 +11,10 @@ from services.gateway.api import Ask, EventsGone, Numbered, Response, ResponseNo
 from services.gateway.authenticator import Authenticator, Principal
 from services.gateway.fleet import Fleet
 from services.gateway.live_turns import LiveTurns
+from services.gateway.repeats import Repeats
+from services.gateway.retelling import retold
 from services.inference.api import ModelCard
+from services.shared.ids import make_response_id
 from services.shared.scope import Scope
 
 
@@ -23,11 +27,13 @@ class Front:
         live_turns: LiveTurns,
         fleet: Fleet,
         context: ContextAssembly,
+        repeats: Repeats,
     ) -> None:
         self.fleet = fleet
         self.live_turns = live_turns
         self._authenticator = authenticator
         self._context = context
+        self.repeats = repeats
         self._leaving = False
 
     @property
@@ -48,6 +54,56 @@ class Front:
         if self._leaving:
             return "draining"
         return "" if self.fleet.serves else "waiting for inference to load a model"
+
+    async def start(self, principal: Principal, ask: Ask) -> str:
+        """Starts a turn; the id of its response.
+
+        Of a request that was sent before with the same idempotency key, it is that turn's.
+        """
+        if ask.once is None:
+            return await self.live_turns.start(principal, ask)
+        scope = principal.account.scope("")
+        response_id = make_response_id(ask.previous_response_id)
+        return await self.repeats.once(
+            scope.organisation,
+            ask.once,
+            response_id,
+            start=partial(self.live_turns.start, principal, ask, response_id),
+            is_answer=partial(self._is_answer, scope, ask),
+        )
+
+    async def _is_answer(self, scope: Scope, ask: Ask, response_id: str) -> bool:
+        """Whether the turn answers the request when it is sent again.
+
+        Raises `EventsGone` where it did, and nothing of that was kept.
+        """
+        well = await self.live_turns.ended_well(response_id)
+        if well is not None:
+            return well
+        try:
+            await self.find(scope, response_id)
+        except ResponseNotFound:
+            if ask.store:
+                return False
+            raise EventsGone(
+                "the answer to this key is not kept any more, since it was not to be stored"
+            ) from None
+        return True
+
+    async def read(self, scope: Scope, response_id: str) -> AsyncGenerator[Numbered, None]:
+        """The events of a turn that was started here, or as its stored response tells them."""
+        begun = False
+        try:
+            async with aclosing(self.live_turns.read(response_id)) as events:
+                async for numbered in events:
+                    begun = True
+                    yield numbered
+            return
+        except EventsGone:
+            if begun:
+                raise
+        for number, event in enumerate(retold(await self.find(scope, response_id))):
+            yield Numbered(number, event)
 
     async def follow(
         self, scope: Scope, response_id: str, after: int
@@ -89,9 +145,8 @@ class KeySession:
         self._scope = principal.account.scope("")
 
     async def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
-        live_turns = self._front.live_turns
-        response_id = await live_turns.start(self._principal, ask)
-        async with aclosing(live_turns.read(response_id)) as events:
+        response_id = await self._front.start(self._principal, ask)
+        async with aclosing(self._front.read(self._scope, response_id)) as events:
             async for numbered in events:
                 yield numbered
 

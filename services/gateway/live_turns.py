@@ -15,6 +15,7 @@ from services.gateway.admission import Admission
 from services.gateway.api import (
     Ask,
     Completed,
+    EventsGone,
     Failed,
     InvalidKey,
     LeaseLost,
@@ -120,13 +121,13 @@ class LiveTurns:
         self._bounds = bounds
         self._live: dict[str, _LiveTurn] = {}
 
-    async def start(self, principal: Principal, ask: Ask) -> str:
-        """Admits a turn and lets it run; the id of its response.
+    async def start(self, principal: Principal, ask: Ask, response_id: str = "") -> str:
+        """Admits a turn and lets it run; the id of its response, which the caller may have made.
 
         It stops when its last reader has left, unless `ask.background`; and when no reader comes
         within `joining_seconds`. Raises `TooManyTurns`, `MeshFull` or `Draining`.
         """
-        response_id = make_response_id(ask.previous_response_id)
+        response_id = response_id or make_response_id(ask.previous_response_id)
         scope = principal.account.scope(ask.safety_identifier)
         with ExitStack() as held:
             held.enter_context(self.admission.admitted(scope.organisation))
@@ -161,6 +162,25 @@ class LiveTurns:
         finally:
             if turn:
                 await self._left(turn, reader)
+
+    async def ended_well(self, response_id: str) -> bool | None:
+        """Whether a turn is under way or has ended without failing; None: its events are gone.
+
+        Of one that is being stopped it is waited for the end.
+        """
+        turn = self._live.get(response_id)
+        if turn and turn.task:
+            if not turn.stopped_by:
+                return True
+            await asyncio.wait([turn.task])
+        last: TurnEvent | None = None
+        try:
+            async with aclosing(self._journal.read(response_id)) as events:
+                async for numbered in events:
+                    last = numbered.event
+        except EventsGone:
+            return None
+        return not isinstance(last, Failed)
 
     def is_under_way(self, response_id: str) -> bool:
         return response_id in self._live

@@ -112,6 +112,35 @@ class Accounts(Protocol):
         """Revokes all keys of an account; says how many were valid."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """What an idempotency key stands for: one request and the response that answers it."""
+
+    # A keyed digest of the request.
+    fingerprint: bytes
+    response_id: str
+    # Milliseconds since the epoch.
+    at_ms: int
+
+
+class IdempotencyKeys(Protocol):
+    """The idempotency keys of each organisation, for any number of processes at once."""
+
+    async def use(
+        self, organisation: str, key: str, use: KeyUse, *, instead_of: str = ""
+    ) -> KeyUse:
+        """Says what the key stands for from now on: for `use` if nobody has used it.
+
+        Also if it stands for the response `instead_of`; two who ask for that get the same answer.
+        """
+
+    async def free(self, organisation: str, key: str, response_id: str) -> None:
+        """Nobody has used the key, if it stands for this response."""
+
+    async def drop_uses(self, before_ms: int) -> None:
+        """Nobody has used the keys that were used before then."""
+
+
 class Ledger(Protocol):
     """What was used, for the bill."""
 

@@ -18,6 +18,7 @@ _STATUSES = {
     Finish.CONTENT_FILTER: Status.CONTENT_FILTER,
     Finish.TOOL_ROUNDS: Status.TOOL_ROUNDS,
     Finish.TOO_MANY_EVENTS: Status.TOO_MANY_EVENTS,
+    Finish.INVALID_CALL: Status.INVALID_CALL,
 }
 
 

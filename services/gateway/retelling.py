@@ -25,6 +25,7 @@ _FINISHES = {
     Status.CONTENT_FILTER: Finish.CONTENT_FILTER,
     Status.TOOL_ROUNDS: Finish.TOOL_ROUNDS,
     Status.TOO_MANY_EVENTS: Finish.TOO_MANY_EVENTS,
+    Status.INVALID_CALL: Finish.INVALID_CALL,
 }
 
 

@@ -31,6 +31,7 @@ from services.gateway.http.server import HttpServer, serving_http
 from services.gateway.key_issuer import KeyIssuer
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
 from services.gateway.ports import Ledger, Neighbours
+from services.gateway.repeats import Repeats
 from services.gateway.router import Router
 from services.gateway.scaling.scaler import Scaler
 from services.gateway.scaling.server import ExternalScalerServer
@@ -56,6 +57,8 @@ _PRICE_SECONDS = 5
 _JOINING_SECONDS = 10
 # How often it is looked for turns whose keys were revoked.
 _REVOKED_SECONDS = 3
+# How often idempotency keys that are old enough are dropped.
+_FORGET_SECONDS = 3600
 # Long enough for a process that is busy, short enough that another can go on with its turns.
 _LEASE_SECONDS = 15
 
@@ -81,6 +84,9 @@ async def build(
             in_background(lambda: every(_REVOKED_SECONDS, stop_revoked))
         )
         front = _front(config, accounts, neighbours, fleet, live_turns)
+        await stack.enter_async_context(
+            in_background(lambda: every(_FORGET_SECONDS, front.repeats.forget_old))
+        )
         registry.register(GatewayGauges(front.admission, fleet))
         tracer = Tracer(
             "gateway",
@@ -203,8 +209,10 @@ def _front(
     fleet: Fleet,
     live_turns: LiveTurns,
 ) -> Front:
-    authenticator = Authenticator(CachedKeys(accounts), pepper=pepper(config.pepper_file))
-    return Front(authenticator, live_turns, fleet, neighbours.context)
+    secret = pepper(config.pepper_file)
+    authenticator = Authenticator(CachedKeys(accounts), pepper=secret)
+    repeats = Repeats(accounts, secret=secret)
+    return Front(authenticator, live_turns, fleet, neighbours.context, repeats)
 
 
 @asynccontextmanager

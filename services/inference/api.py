@@ -58,7 +58,10 @@ class FormatKind(Enum):
     JSON_SCHEMA = "json_schema"
     JSON_OBJECT = "json_object"
     REGEX = "regex"
-    GRAMMAR = "grammar"
+    # As llama.cpp's GBNF writes it, from the rule `root`.
+    EBNF = "grammar"
+    # From the rule `start`.
+    LARK = "lark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +102,17 @@ class FinishReason(Enum):
     STOP = "stop"
     LENGTH = "length"
     TOOL_CALLS = "tool_calls"
+    # The last call is none: no whole JSON of its function's schema, or of a tool that is not
+    # offered. Of it, what came before that was seen, or nothing.
+    INVALID_CALL = "invalid_call"
 
 
 @dataclass(frozen=True, slots=True)
 class CallDelta:
-    """The next piece of a function call; `name` comes with the first."""
+    """The next piece of a function call; `name` comes with the first.
+
+    `arguments` is JSON text; of a tool with `text_input`, the text itself.
+    """
 
     index: int
     name: str = ""

@@ -33,6 +33,7 @@ _FINISH: dict["pb.FinishReason.ValueType", FinishReason | None] = {
     pb.FINISH_REASON_STOP: FinishReason.STOP,
     pb.FINISH_REASON_LENGTH: FinishReason.LENGTH,
     pb.FINISH_REASON_TOOL_CALLS: FinishReason.TOOL_CALLS,
+    pb.FINISH_REASON_INVALID_CALL: FinishReason.INVALID_CALL,
 }
 _FINISH_OUT = {ours: theirs for theirs, ours in _FINISH.items()}
 _OPTIONAL = (

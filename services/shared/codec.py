@@ -11,7 +11,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from services.shared.errors import Malformed, OlderRelease
 from services.shared.scope import Scope
-from services.shared.tools import Tool, ToolCall, ToolChoice, ToolMode
+from services.shared.tools import TextInput, TextSyntax, Tool, ToolCall, ToolChoice, ToolMode
 
 Theirs = TypeVar("Theirs", bound=int)
 Ours = TypeVar("Ours")
@@ -79,7 +79,14 @@ def tool_call_out(call: ToolCall) -> pb.ToolCall:
 
 
 def tool_in(tool: pb.Tool) -> Tool:
-    return Tool(tool.name, tool.description, tool.parameters, tool.strict, tool.writes_memory)
+    return Tool(
+        name=tool.name,
+        description=tool.description,
+        parameters=tool.parameters,
+        strict=tool.strict,
+        writes_memory=tool.writes_memory,
+        text_input=_text_input_in(tool.text_input) if tool.HasField("text_input") else None,
+    )
 
 
 def tool_out(tool: Tool) -> pb.Tool:
@@ -89,7 +96,19 @@ def tool_out(tool: Tool) -> pb.Tool:
         parameters=tool.parameters,
         strict=tool.strict,
         writes_memory=tool.writes_memory,
+        text_input=None if tool.text_input is None else _text_input_out(tool.text_input),
     )
+
+
+def _text_input_in(text: pb.TextInput) -> TextInput:
+    syntax = text.WhichOneof("grammar")
+    return TextInput(TextSyntax(syntax), getattr(text, syntax)) if syntax else TextInput()
+
+
+def _text_input_out(text: TextInput) -> pb.TextInput:
+    if text.syntax is TextSyntax.ANY:
+        return pb.TextInput()
+    return pb.TextInput(**{text.syntax.value: text.grammar})
 
 
 def tool_choice_in(choice: pb.ToolChoice) -> ToolChoice:

@@ -3,10 +3,37 @@
 from dataclasses import dataclass
 from enum import Enum
 
+# The parameters of every tool that takes one text: this is what the model reads and writes.
+TEXT_PARAMETERS = (
+    '{"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"],'
+    ' "additionalProperties": false}'
+)
+
+
+class TextSyntax(Enum):
+    """In what a text's grammar is written."""
+
+    # There is none: any text will do.
+    ANY = "any"
+    REGEX = "regex"
+    LARK = "lark"
+
+
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """What the one text of a tool must look like, from its beginning to its end."""
+
+    syntax: TextSyntax = TextSyntax.ANY
+    grammar: str = ""
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call; `parameters` is a JSON Schema as JSON text."""
+    """A function that the model may call; `parameters` is a JSON Schema as JSON text.
+
+    With `text_input` it is one of OpenAI's custom tools: it takes one text instead of arguments,
+    and `parameters` is `TEXT_PARAMETERS`.
+    """
 
     name: str
     description: str
@@ -14,6 +41,7 @@ class Tool:
     strict: bool = False
     # Of the mesh's own tools: whether running it changes what is remembered of a person.
     writes_memory: bool = False
+    text_input: TextInput | None = None
 
 
 @dataclass(frozen=True, slots=True)

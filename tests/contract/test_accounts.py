@@ -8,7 +8,7 @@ import pytest
 from services.gateway.adapters.in_memory import InMemoryAccounts
 from services.gateway.adapters.remembering import BufferedLedger, CachedKeys, buffered
 from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
-from services.gateway.ports import Account, AccountKind, LedgerEntry
+from services.gateway.ports import Account, AccountKind, KeyUse, LedgerEntry
 from services.inference.api import Usage
 from services.shared.scope import Scope
 
@@ -144,3 +144,38 @@ async def test_cached_keys_forget_one_that_is_revoked(store: Store) -> None:
     found = await cached.find_key("key1")
     assert found
     assert found.revoked
+
+
+FIRST, SECOND = KeyUse(b"print", "resp_1", 1000), KeyUse(b"other", "resp_2", 2000)
+
+
+async def test_an_idempotency_key_stands_for_its_first_use(store: Store) -> None:
+    assert await store.use("acct_1", "k", FIRST) == FIRST
+    assert await store.use("acct_1", "k", SECOND) == FIRST
+    assert await store.use("acct_2", "k", SECOND) == SECOND
+    assert await store.use("acct_1", "other", SECOND) == SECOND
+
+
+async def test_an_idempotency_key_goes_on_to_another_response_once(store: Store) -> None:
+    third = KeyUse(b"print", "resp_3", 3000)
+    await store.use("acct_1", "k", FIRST)
+    assert await store.use("acct_1", "k", SECOND, instead_of="resp_1") == SECOND
+    assert await store.use("acct_1", "k", third, instead_of="resp_1") == SECOND
+
+
+async def test_an_idempotency_key_is_freed_by_who_has_it(store: Store) -> None:
+    await store.use("acct_1", "k", FIRST)
+    await store.free("acct_1", "k", "resp_2")
+    await store.free("acct_2", "k", "resp_1")
+    assert await store.use("acct_1", "k", SECOND) == FIRST
+    await store.free("acct_1", "k", "resp_1")
+    assert await store.use("acct_1", "k", SECOND) == SECOND
+
+
+async def test_old_idempotency_keys_are_dropped(store: Store) -> None:
+    await store.use("acct_1", "old", FIRST)
+    await store.use("acct_1", "new", SECOND)
+    await store.drop_uses(2000)
+    third = KeyUse(b"print", "resp_3", 3000)
+    assert await store.use("acct_1", "old", third) == third
+    assert await store.use("acct_1", "new", third) == SECOND

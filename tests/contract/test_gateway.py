@@ -19,7 +19,9 @@ from services.gateway.api import (
     Finish,
     InputBlocked,
     InvalidKey,
+    KeyReused,
     ModelNotFound,
+    Once,
     OwnTools,
     Response,
     ResponseNotFound,
@@ -340,3 +342,14 @@ async def test_a_client_of_0_1_0_is_told_to_upgrade(method: str, request_bytes: 
         details = caught.value.details()
         assert details
         assert "upgrade it to 0.2.0" in details
+
+
+async def test_a_request_that_is_sent_again_is_one_turn(transport: Transport) -> None:
+    once = replace(HELLO, once=Once("k", b"digest"))
+    async with transport.open(says("one"), says("two")) as here:
+        first = await read(here.session, once)
+        assert await read(here.session, once) == first
+        with pytest.raises(KeyReused):
+            await read(here.session, replace(once, instructions="Shout.", once=Once("k", b"2")))
+        assert await read(here.session, replace(once, once=Once("k2", b"digest"))) != first
+        assert len(here.mesh.inference.generations) == 2

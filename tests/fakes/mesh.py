@@ -19,6 +19,7 @@ from services.gateway.front import Front
 from services.gateway.guard import OutputModeration, guards
 from services.gateway.live_turns import LiveTurns, TurnBounds
 from services.gateway.ports import Account, AccountKind, Inference, LedgerEntry, Neighbours
+from services.gateway.repeats import Repeats
 from services.gateway.turn import TurnLoop
 from services.inference.api import (
     CallDelta,
@@ -301,7 +302,8 @@ async def surroundings(
     clock = Clock()
     journal = InMemoryJournal(clock, max_bytes=1_000_000)
     live_turns = LiveTurns(turns, journal, admission, accounts, bounds=bounds)
-    front = Front(authenticator, live_turns, fleet, context)
+    repeats = Repeats(accounts, secret=b"pepper")
+    front = Front(authenticator, live_turns, fleet, context, repeats)
     async with in_background(fleet.follow):
         await asyncio.wait_for(fleet.wait_served(), 5)
         try:

@@ -188,7 +188,7 @@ async def test_a_schema_is_followed(live: Live) -> None:
     "output",
     [
         OutputFormat(FormatKind.REGEX, "(sunny|warm) and (sunny|warm)"),
-        OutputFormat(FormatKind.GRAMMAR, 'root ::= word " and " word\nword ::= "sunny" | "warm"'),
+        OutputFormat(FormatKind.EBNF, 'root ::= word " and " word\nword ::= "sunny" | "warm"'),
     ],
     ids=["regex", "grammar"],
 )
@@ -291,7 +291,7 @@ async def test_a_prefix_is_read_once_for_each_salt(live: Live) -> None:
         ("top_logprobs", Sampling(top_logprobs=1000), {}),
         ("logit_bias", Sampling(logit_bias={10**6: 1.0}), {}),
         ("format", HOT, {"format": OutputFormat(FormatKind.REGEX, "(((")}),
-        ("format", HOT, {"format": OutputFormat(FormatKind.GRAMMAR, "no grammar")}),
+        ("format", HOT, {"format": OutputFormat(FormatKind.EBNF, "no grammar")}),
         ("format", HOT, {"format": OutputFormat(FormatKind.JSON_SCHEMA, '{"type": 3}')}),
         ("cache_salt", HOT, {"cache_salt": "s" * 10_000}),
     ],

@@ -4,17 +4,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
-from services.gateway.ports import Account, LedgerEntry, StoredKey
+from services.gateway.ports import Account, KeyUse, LedgerEntry, StoredKey
 from services.inference.api import Usage
 
 
 class InMemoryAccounts:
-    """`Accounts` and `Ledger`."""
+    """`Accounts`, `Ledger` and `IdempotencyKeys`."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
         self._keys: dict[str, StoredKey] = {}
         self._entries: dict[tuple[str, str], LedgerEntry] = {}
+        self._uses: dict[tuple[str, str], KeyUse] = {}
 
     async def add_account(self, account: Account) -> None:
         self._accounts[account.id] = account
@@ -61,3 +62,19 @@ class InMemoryAccounts:
     async def total(self, organisation: str) -> Usage:
         used = [entry.usage for (owner, _), entry in self._entries.items() if owner == organisation]
         return Usage(*(sum(getattr(usage, part.name) for usage in used) for part in fields(Usage)))
+
+    async def use(
+        self, organisation: str, key: str, use: KeyUse, *, instead_of: str = ""
+    ) -> KeyUse:
+        known = self._uses.setdefault((organisation, key), use)
+        if known.response_id == instead_of:
+            known = self._uses[organisation, key] = use
+        return known
+
+    async def free(self, organisation: str, key: str, response_id: str) -> None:
+        known = self._uses.get((organisation, key))
+        if known and known.response_id == response_id:
+            del self._uses[organisation, key]
+
+    async def drop_uses(self, before_ms: int) -> None:
+        self._uses = {place: use for place, use in self._uses.items() if use.at_ms >= before_ms}

@@ -1,11 +1,11 @@
-"""Accounts, keys and usage in one SQLite file."""
+"""Accounts, keys, usage and idempotency keys in one SQLite file."""
 
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from services.gateway.ports import Account, AccountKind, LedgerEntry, StoredKey
+from services.gateway.ports import Account, AccountKind, KeyUse, LedgerEntry, StoredKey
 from services.inference.api import Usage
 from services.shared.sqlite import Breaking, Database, open_sqlite
 
@@ -63,6 +63,17 @@ MIGRATIONS = (
         """
     ),
     "ALTER TABLE account ADD COLUMN memory_write INTEGER NOT NULL DEFAULT 0;",
+    """
+    CREATE TABLE idempotency_key (
+        organisation TEXT NOT NULL,
+        key TEXT NOT NULL,
+        fingerprint BLOB NOT NULL,
+        response_id TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (organisation, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX idempotency_key_by_age ON idempotency_key (at_ms);
+    """,
 )
 
 
@@ -82,7 +93,7 @@ _KEYS = """
 
 
 class SqliteAccounts:
-    """`Accounts` and `Ledger`."""
+    """`Accounts`, `Ledger` and `IdempotencyKeys`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -156,6 +167,37 @@ class SqliteAccounts:
             (organisation,),
         )
         return Usage(*row)
+
+    async def use(
+        self, organisation: str, key: str, use: KeyUse, *, instead_of: str = ""
+    ) -> KeyUse:
+        values = (organisation, key, use.fingerprint, use.response_id, use.at_ms, instead_of)
+        async with self._database.transaction() as writing:
+            await writing.execute(
+                "INSERT INTO idempotency_key (organisation, key, fingerprint, response_id, at_ms)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (organisation, key) DO UPDATE"
+                " SET fingerprint = excluded.fingerprint, response_id = excluded.response_id,"
+                " at_ms = excluded.at_ms WHERE response_id = ?",
+                values,
+            )
+            (row,) = await writing.execute_fetchall(
+                "SELECT fingerprint, response_id, at_ms FROM idempotency_key"
+                " WHERE organisation = ? AND key = ?",
+                (organisation, key),
+            )
+            return KeyUse(*row)
+
+    async def free(self, organisation: str, key: str, response_id: str) -> None:
+        async with self._database.transaction() as writing:
+            await writing.execute(
+                "DELETE FROM idempotency_key"
+                " WHERE organisation = ? AND key = ? AND response_id = ?",
+                (organisation, key, response_id),
+            )
+
+    async def drop_uses(self, before_ms: int) -> None:
+        async with self._database.transaction() as writing:
+            await writing.execute("DELETE FROM idempotency_key WHERE at_ms < ?", (before_ms,))
 
 
 def _account_row(account: Account) -> tuple[str | bool, ...]:

@@ -4,6 +4,8 @@ import asyncio
 import zlib
 from typing import Protocol
 
+import brotli
+from backports import zstd
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
@@ -11,6 +13,10 @@ from starlette.types import Message, Receive
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 # The first byte of a zlib header says in its lower half that this is deflate.
 _HALF, _DEFLATE = 0x0F, 8
+# How far back a zstd body may refer: 8 MiB, which every reader of `Content-Encoding: zstd` has to
+# hold and none must hold more of (RFC 9659).
+_ZSTD_WINDOW_LOG = 23
+_BROKEN = (zlib.error, brotli.error, zstd.ZstdError)
 
 
 class Unpacking(Protocol):
@@ -61,6 +67,49 @@ class Deflated:
         return bytes(found)
 
 
+class Brotli:
+    """A body of one brotli stream."""
+
+    def __init__(self) -> None:
+        self._stream = brotli.Decompressor()
+
+    @property
+    def whole(self) -> bool:
+        return bool(self._stream.is_finished())
+
+    def unpacked(self, piece: bytes, most: int) -> bytes:
+        found = bytearray(self._stream.process(piece, output_buffer_limit=most + 1))
+        while len(found) <= most and not self._stream.can_accept_more_data():
+            found += self._stream.process(b"", output_buffer_limit=most + 1 - len(found))
+        return bytes(found[: most + 1])
+
+
+class Zstandard:
+    """A body of one or several zstd frames."""
+
+    def __init__(self) -> None:
+        self._frame = _zstd_frame()
+
+    @property
+    def whole(self) -> bool:
+        return self._frame.eof
+
+    def unpacked(self, piece: bytes, most: int) -> bytes:
+        found = bytearray()
+        while len(found) <= most and (piece or not (self._frame.eof or self._frame.needs_input)):
+            if self._frame.eof:
+                self._frame = _zstd_frame()
+            found += self._frame.decompress(piece, most + 1 - len(found))
+            piece = self._frame.unused_data if self._frame.eof else b""
+        return bytes(found)
+
+
+def _zstd_frame() -> zstd.ZstdDecompressor:
+    return zstd.ZstdDecompressor(
+        options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+    )
+
+
 def unpacking(encoding: str) -> Unpacking:
     """For a `Content-Encoding`. Raises a 415 where it is not known here."""
     match encoding.strip().lower():
@@ -70,10 +119,14 @@ def unpacking(encoding: str) -> Unpacking:
             return Deflated(gzip=True)
         case "deflate":
             return Deflated(gzip=False)
+        case "br":
+            return Brotli()
+        case "zstd":
+            return Zstandard()
     raise HTTPException(
         415,
-        "Content-Encoding: a body may be gzip or deflate, once, or not be packed",
-        headers={"accept-encoding": "gzip, deflate"},
+        "Content-Encoding: a body may be gzip, deflate, br or zstd, once, or not be packed",
+        headers={"accept-encoding": "gzip, deflate, br, zstd"},
     )
 
 
@@ -112,7 +165,7 @@ class BoundedBody:
         self._check(self._arrived)
         try:
             body = self._packed.unpacked(piece, self._max_bytes - self._unpacked)
-        except zlib.error:
+        except _BROKEN:
             raise _broken() from None
         self._unpacked += len(body)
         self._check(self._unpacked)

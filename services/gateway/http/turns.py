@@ -6,7 +6,7 @@ A protocol is two classes: a `TurnRequest` (`request.py`) says what a body asks 
 
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import getdoc
 
 from fastapi import APIRouter, Request
@@ -17,6 +17,7 @@ from services.gateway.api import Ask
 from services.gateway.http.fields import Body
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.leaving import unless_left
+from services.gateway.http.once import once_of
 from services.gateway.http.presenting import PresentedTurn, Presenter
 from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.sse import EventStream
@@ -75,7 +76,8 @@ def _endpoint(protocol: TurnProtocol, schemas: SchemaChecks) -> Callable[..., Aw
 
 async def _respond(protocol: TurnProtocol, body: TurnRequest, request: Request) -> Response:
     """A failure before anything was said is told by the status; a later one in the stream."""
-    turn = PresentedTurn(session_of(request).respond(body.ask()), protocol.presenter())
+    ask = replace(body.ask(), once=await once_of(request))
+    turn = PresentedTurn(session_of(request).respond(ask), protocol.presenter())
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(aclosing(turn))
         try:

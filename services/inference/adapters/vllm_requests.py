@@ -11,6 +11,7 @@ from vllm.exceptions import VLLMClientError
 from vllm.sampling_params import StructuredOutputsParams
 
 from services.inference.adapters.grammar_limits import unkept
+from services.inference.adapters.written_grammars import ebnf_of_lark
 from services.inference.api import (
     Calling,
     FormatKind,
@@ -152,7 +153,8 @@ def _format(output: OutputFormat | None) -> dict[str, Any]:
         return {"response_format": {"type": "json_schema", "json_schema": wrapped}}
     if output.kind is FormatKind.REGEX:
         return {"structured_outputs": StructuredOutputsParams(regex=output.text)}
-    return {"structured_outputs": StructuredOutputsParams(grammar=output.text)}
+    grammar = ebnf_of_lark(output.text) if output.kind is FormatKind.LARK else output.text
+    return {"structured_outputs": StructuredOutputsParams(grammar=grammar)}
 
 
 def _calling(calling: Calling) -> dict[str, Any]:

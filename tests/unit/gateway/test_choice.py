@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 
+import pytest
+
 from services.gateway.api import (
     ArgumentsDelta,
     CallStarted,
@@ -189,11 +191,11 @@ async def test_a_choice_that_is_cut_keeps_what_was_shown_and_runs_nothing() -> N
     assert await made.cut() == []
 
 
-async def test_a_length_that_is_reached_leaves_no_call_to_run() -> None:
+@pytest.mark.parametrize("why", ["LENGTH", "INVALID_CALL"])
+async def test_a_call_that_is_not_whole_or_none_is_not_run(why: str) -> None:
     made, _ = choice()
-    length = Delta(0, finish_reason=FinishReason.LENGTH)
-    await grown(made, *called("double", '{"n": '), length)
-    assert (made.finish, made.own_calls) == (Finish.LENGTH, [])
+    await grown(made, *called("double", '{"n": '), Delta(0, finish_reason=FinishReason[why]))
+    assert (made.finish, made.own_calls) == (Finish[why], [])
 
 
 def kinds(events: Sequence[TurnEvent]) -> list[str]:

@@ -31,7 +31,7 @@ from services.inference.api import (
 )
 from services.shared.conversation import Picture
 from services.shared.errors import Malformed
-from services.shared.tools import Tool, ToolChoice, ToolMode
+from services.shared.tools import TextInput, TextSyntax, Tool, ToolChoice, ToolMode
 
 text = st.text(printable + "é🌞\0", max_size=8)
 count = st.integers(0, 2**31)
@@ -62,10 +62,15 @@ samplings = st.builds(
 )
 formats = st.builds(
     OutputFormat,
-    st.sampled_from([FormatKind.JSON_SCHEMA, FormatKind.REGEX, FormatKind.GRAMMAR]),
+    st.sampled_from([kind for kind in FormatKind if kind is not FormatKind.JSON_OBJECT]),
     text,
 ) | st.just(OutputFormat(FormatKind.JSON_OBJECT))
-tools = st.lists(st.builds(Tool, text, text, text, st.booleans()), max_size=2).map(tuple)
+inputs = st.just(TextInput()) | st.builds(
+    TextInput, st.sampled_from([TextSyntax.REGEX, TextSyntax.LARK]), text
+)
+tools = st.lists(
+    st.builds(Tool, text, text, text, st.booleans(), text_input=optional(inputs)), max_size=2
+).map(tuple)
 callings = st.builds(
     Calling, tools, st.builds(ToolChoice, st.sampled_from(ToolMode), text), st.booleans()
 )

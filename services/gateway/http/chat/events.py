@@ -29,6 +29,7 @@ _FINISHES = {
     Finish.CONTENT_FILTER: "content_filter",
     Finish.TOOL_ROUNDS: "length",
     Finish.TOO_MANY_EVENTS: "length",
+    Finish.INVALID_CALL: "length",
 }
 
 # What brings a choice on.

@@ -29,7 +29,7 @@ from services.gateway.http.responses.resources import (
 )
 from services.shared.conversation import Call, Item, Message, Reasoning, Role, RunBy, said
 
-_CUT = {Finish.LENGTH, Finish.CONTENT_FILTER, Finish.TOO_MANY_EVENTS}
+_CUT = {Finish.LENGTH, Finish.CONTENT_FILTER, Finish.TOO_MANY_EVENTS, Finish.INVALID_CALL}
 
 
 class ResponsesPresenter:

@@ -34,8 +34,9 @@ _INCOMPLETE = {
     Status.CONTENT_FILTER: "content_filter",
     Status.TOOL_ROUNDS: "max_tool_calls",
     Status.TOO_MANY_EVENTS: "max_output_tokens",
+    Status.INVALID_CALL: "invalid_tool_call",
 }
-_CUT = {Status.LENGTH, Status.CONTENT_FILTER, Status.TOO_MANY_EVENTS}
+_CUT = {Status.LENGTH, Status.CONTENT_FILTER, Status.TOO_MANY_EVENTS, Status.INVALID_CALL}
 # What a response repeats of its request, where the request says nothing.
 _REPEATED: JsonObject = {
     "instructions": None,

@@ -71,7 +71,8 @@ def test_all_sampling_arrives(made: Made) -> None:
         (OutputFormat(FormatKind.JSON_OBJECT), "json_object", True),
         (OutputFormat(FormatKind.JSON_SCHEMA, '{"type": "array"}'), "json", {"type": "array"}),
         (OutputFormat(FormatKind.REGEX, "a+"), "regex", "a+"),
-        (OutputFormat(FormatKind.GRAMMAR, 'root ::= "a"'), "grammar", 'root ::= "a"'),
+        (OutputFormat(FormatKind.EBNF, 'root ::= "a"'), "grammar", 'root ::= "a"'),
+        (OutputFormat(FormatKind.LARK, 'start: "::="'), "grammar", 'root ::= (("::="))\n'),
     ],
 )
 def test_every_format_arrives(made: Made, output: OutputFormat, field: str, value: object) -> None:
@@ -131,6 +132,7 @@ REFUSED: dict[str, tuple[str, Generation]] = {
         "tools",
         replace(PLAIN, calling=Calling((replace(WEATHER, parameters=_items(120)),))),
     ),
+    "broken Lark": ("format", replace(PLAIN, format=OutputFormat(FormatKind.LARK, CANARY))),
     "endless schema": (
         "format",
         replace(PLAIN, format=OutputFormat(FormatKind.JSON_SCHEMA, "[" * 100_000)),

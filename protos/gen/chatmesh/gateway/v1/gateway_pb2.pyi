@@ -36,6 +36,8 @@ class _FinishEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Finish.ValueTy
     FINISH_TOOL_ROUNDS: _Finish.ValueType  # 5
     FINISH_TOO_MANY_EVENTS: _Finish.ValueType  # 6
     """The turn's events are more than are kept of one turn."""
+    FINISH_INVALID_CALL: _Finish.ValueType  # 7
+    """The model wrote a call that is none: no whole JSON of its function's schema, or of a function that is not offered."""
 
 class Finish(_Finish, metaclass=_FinishEnumTypeWrapper):
     """Why a choice ended."""
@@ -48,6 +50,8 @@ FINISH_CONTENT_FILTER: Finish.ValueType  # 4
 FINISH_TOOL_ROUNDS: Finish.ValueType  # 5
 FINISH_TOO_MANY_EVENTS: Finish.ValueType  # 6
 """The turn's events are more than are kept of one turn."""
+FINISH_INVALID_CALL: Finish.ValueType  # 7
+"""The model wrote a call that is none: no whole JSON of its function's schema, or of a function that is not offered."""
 Global___Finish: _TypeAlias = Finish  # noqa: Y015
 
 class _Status:
@@ -66,6 +70,8 @@ class _StatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Status.ValueTy
     """The model went on calling tools beyond the limit of rounds."""
     STATUS_INCOMPLETE_TOO_MANY_EVENTS: _Status.ValueType  # 5
     """The turn's events were more than are kept of one turn."""
+    STATUS_INCOMPLETE_INVALID_CALL: _Status.ValueType  # 6
+    """The model wrote a call that is none: no whole JSON of its function's schema, or of a function that is not offered."""
 
 class Status(_Status, metaclass=_StatusEnumTypeWrapper): ...
 
@@ -79,6 +85,8 @@ STATUS_INCOMPLETE_TOOL_ROUNDS: Status.ValueType  # 4
 """The model went on calling tools beyond the limit of rounds."""
 STATUS_INCOMPLETE_TOO_MANY_EVENTS: Status.ValueType  # 5
 """The turn's events were more than are kept of one turn."""
+STATUS_INCOMPLETE_INVALID_CALL: Status.ValueType  # 6
+"""The model wrote a call that is none: no whole JSON of its function's schema, or of a function that is not offered."""
 Global___Status: _TypeAlias = Status  # noqa: Y015
 
 @_typing.final
@@ -103,6 +111,7 @@ class RespondRequest(_message.Message):
     SAFETY_IDENTIFIER_FIELD_NUMBER: _builtins.int
     INPUT_FIELD_NUMBER: _builtins.int
     BACKGROUND_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     instructions: _builtins.str
     previous_response_id: _builtins.str
@@ -124,6 +133,10 @@ class RespondRequest(_message.Message):
     """The person behind the request, as the application knows them; memory belongs to them."""
     background: _builtins.bool
     """Whether the turn goes on when nobody reads it."""
+    idempotency_key: _builtins.str
+    """Sent again with the same key and the same content, within a day, the request is the same turn; with other content it is
+    INVALID_ARGUMENT. Empty: sent again, it is another turn.
+    """
     @_builtins.property
     def functions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Function]:
         """Functions of the caller; calling one ends the turn."""
@@ -159,10 +172,11 @@ class RespondRequest(_message.Message):
         safety_identifier: _builtins.str = ...,
         input: _abc.Iterable[_conversation_pb2.Item] | None = ...,
         background: _builtins.bool = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens", "_parallel_calls", b"_parallel_calls", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_p", b"_top_p", "function_choice", b"function_choice", "max_output_tokens", b"max_output_tokens", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "seed", b"seed", "store", b"store", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens", "_parallel_calls", b"_parallel_calls", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_p", b"_top_p", "background", b"background", "function_choice", b"function_choice", "functions", b"functions", "input", b"input", "instructions", b"instructions", "json_schema", b"json_schema", "max_output_tokens", b"max_output_tokens", "model", b"model", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "previous_response_id", b"previous_response_id", "safety_identifier", b"safety_identifier", "seed", b"seed", "stop", b"stop", "store", b"store", "temperature", b"temperature", "top_p", b"top_p", "truncate", b"truncate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens", "_parallel_calls", b"_parallel_calls", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_p", b"_top_p", "background", b"background", "function_choice", b"function_choice", "functions", b"functions", "idempotency_key", b"idempotency_key", "input", b"input", "instructions", b"instructions", "json_schema", b"json_schema", "max_output_tokens", b"max_output_tokens", "model", b"model", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "previous_response_id", b"previous_response_id", "safety_identifier", b"safety_identifier", "seed", b"seed", "stop", b"stop", "store", b"store", "temperature", b"temperature", "top_p", b"top_p", "truncate", b"truncate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_output_tokens: _TypeAlias = _typing.Literal["max_output_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_output_tokens: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens"]  # noqa: Y015

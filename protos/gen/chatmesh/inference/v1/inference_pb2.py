@@ -26,7 +26,7 @@ from chatmesh.conversation.v1 import conversation_pb2 as chatmesh_dot_conversati
 from chatmesh.shared.v1 import shared_pb2 as chatmesh_dot_shared_dot_v1_dot_shared__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%chatmesh/inference/v1/inference.proto\x12\x15\x63hatmesh.inference.v1\x1a+chatmesh/conversation/v1/conversation.proto\x1a\x1f\x63hatmesh/shared/v1/shared.proto\"\xbc\x02\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x12\n\nprompt_ids\x18\x03 \x03(\r\x12\x31\n\x08sampling\x18\x04 \x01(\x0b\x32\x1f.chatmesh.inference.v1.Sampling\x12\x33\n\x06\x66ormat\x18\x05 \x01(\x0b\x32#.chatmesh.inference.v1.OutputFormat\x12/\n\x07\x63\x61lling\x18\x06 \x01(\x0b\x32\x1e.chatmesh.inference.v1.Calling\x12\x10\n\x08priority\x18\x07 \x01(\x05\x12\x12\n\ncache_salt\x18\x08 \x01(\t\x12\x33\n\x08pictures\x18\t \x03(\x0b\x32!.chatmesh.conversation.v1.Picture\"\xaf\x04\n\x08Sampling\x12\x17\n\nmax_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05top_k\x18\x04 \x01(\x05H\x03\x88\x01\x01\x12\x12\n\x05min_p\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x02H\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x08 \x01(\x02H\x07\x88\x01\x01\x12\x11\n\x04seed\x18\t \x01(\x03H\x08\x88\x01\x01\x12\x0c\n\x04stop\x18\n \x03(\t\x12\t\n\x01n\x18\x0b \x01(\r\x12\x19\n\x0ctop_logprobs\x18\x0c \x01(\rH\t\x88\x01\x01\x12\x42\n\nlogit_bias\x18\r \x03(\x0b\x32..chatmesh.inference.v1.Sampling.LogitBiasEntry\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x08\n\x06_top_kB\x08\n\x06_min_pB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\x15\n\x13_repetition_penaltyB\x07\n\x05_seedB\x0f\n\r_top_logprobs\"h\n\x0cOutputFormat\x12\x15\n\x0bjson_schema\x18\x01 \x01(\tH\x00\x12\x15\n\x0bjson_object\x18\x02 \x01(\x08H\x00\x12\x0f\n\x05regex\x18\x03 \x01(\tH\x00\x12\x11\n\x07grammar\x18\x04 \x01(\tH\x00\x42\x06\n\x04kind\"t\n\x07\x43\x61lling\x12\'\n\x05tools\x18\x01 \x03(\x0b\x32\x18.chatmesh.shared.v1.Tool\x12.\n\x06\x63hoice\x18\x02 \x01(\x0b\x32\x1e.chatmesh.shared.v1.ToolChoice\x12\x10\n\x08parallel\x18\x03 \x01(\x08\"m\n\x10GenerateResponse\x12,\n\x06\x64\x65ltas\x18\x01 \x03(\x0b\x32\x1c.chatmesh.inference.v1.Delta\x12+\n\x05usage\x18\x02 \x01(\x0b\x32\x1c.chatmesh.inference.v1.Usage\"\xf1\x01\n\x05\x44\x65lta\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0b\n\x03ids\x18\x02 \x03(\r\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x11\n\treasoning\x18\x04 \x01(\t\x12\x38\n\ntool_calls\x18\x05 \x03(\x0b\x32$.chatmesh.inference.v1.ToolCallDelta\x12\x35\n\x08logprobs\x18\x06 \x03(\x0b\x32#.chatmesh.inference.v1.TokenLogprob\x12:\n\rfinish_reason\x18\x07 \x01(\x0e\x32#.chatmesh.inference.v1.FinishReason\"?\n\rToolCallDelta\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"l\n\x0cTokenLogprob\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\x12\x30\n\x03top\x18\x04 \x03(\x0b\x32#.chatmesh.inference.v1.TokenLogprob\"j\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x15\n\rcached_tokens\x18\x02 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\x12\x18\n\x10reasoning_tokens\x18\x04 \x01(\r\"\x84\x01\n\x0cParseRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nprompt_ids\x18\x02 \x03(\r\x12\x12\n\noutput_ids\x18\x03 \x03(\r\x12/\n\x07\x63\x61lling\x18\x04 \x01(\x0b\x32\x1e.chatmesh.inference.v1.Calling\x12\x0c\n\x04stop\x18\x05 \x03(\t\"g\n\rParseResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\treasoning\x18\x02 \x01(\t\x12\x35\n\ntool_calls\x18\x03 \x03(\x0b\x32!.chatmesh.inference.v1.ParsedCall\"-\n\nParsedCall\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\targuments\x18\x02 \x01(\t\"\x12\n\x10WatchLoadRequest\"p\n\x11WatchLoadResponse\x12\x30\n\x06models\x18\x01 \x03(\x0b\x32 .chatmesh.inference.v1.ModelCard\x12)\n\x04load\x18\x02 \x01(\x0b\x32\x1b.chatmesh.inference.v1.Load\"\x8b\x01\n\tModelCard\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x02 \x01(\r\x12\x13\n\x0b\x63\x61lls_tools\x18\x03 \x01(\x08\x12\x0f\n\x07reasons\x18\x04 \x01(\x08\x12\x12\n\nsummarises\x18\x05 \x01(\x08\x12\x12\n\ncreated_at\x18\x06 \x01(\x03\x12\x0c\n\x04sees\x18\x07 \x01(\x08\"w\n\x04Load\x12\x0f\n\x07running\x18\x01 \x01(\r\x12\x0f\n\x07waiting\x18\x02 \x01(\r\x12\x16\n\x0ewaiting_tokens\x18\x03 \x01(\r\x12\r\n\x05slots\x18\x04 \x01(\r\x12\x14\n\x0ckv_cache_use\x18\x05 \x01(\x02\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08*}\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03\x32\xac\x02\n\x10InferenceService\x12]\n\x08Generate\x12&.chatmesh.inference.v1.GenerateRequest\x1a\'.chatmesh.inference.v1.GenerateResponse0\x01\x12W\n\x05Parse\x12#.chatmesh.inference.v1.ParseRequest\x1a$.chatmesh.inference.v1.ParseResponse\"\x03\x90\x02\x01\x12`\n\tWatchLoad\x12\'.chatmesh.inference.v1.WatchLoadRequest\x1a(.chatmesh.inference.v1.WatchLoadResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%chatmesh/inference/v1/inference.proto\x12\x15\x63hatmesh.inference.v1\x1a+chatmesh/conversation/v1/conversation.proto\x1a\x1f\x63hatmesh/shared/v1/shared.proto\"\xbc\x02\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x12\n\nprompt_ids\x18\x03 \x03(\r\x12\x31\n\x08sampling\x18\x04 \x01(\x0b\x32\x1f.chatmesh.inference.v1.Sampling\x12\x33\n\x06\x66ormat\x18\x05 \x01(\x0b\x32#.chatmesh.inference.v1.OutputFormat\x12/\n\x07\x63\x61lling\x18\x06 \x01(\x0b\x32\x1e.chatmesh.inference.v1.Calling\x12\x10\n\x08priority\x18\x07 \x01(\x05\x12\x12\n\ncache_salt\x18\x08 \x01(\t\x12\x33\n\x08pictures\x18\t \x03(\x0b\x32!.chatmesh.conversation.v1.Picture\"\xaf\x04\n\x08Sampling\x12\x17\n\nmax_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05top_k\x18\x04 \x01(\x05H\x03\x88\x01\x01\x12\x12\n\x05min_p\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x02H\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x08 \x01(\x02H\x07\x88\x01\x01\x12\x11\n\x04seed\x18\t \x01(\x03H\x08\x88\x01\x01\x12\x0c\n\x04stop\x18\n \x03(\t\x12\t\n\x01n\x18\x0b \x01(\r\x12\x19\n\x0ctop_logprobs\x18\x0c \x01(\rH\t\x88\x01\x01\x12\x42\n\nlogit_bias\x18\r \x03(\x0b\x32..chatmesh.inference.v1.Sampling.LogitBiasEntry\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x08\n\x06_top_kB\x08\n\x06_min_pB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\x15\n\x13_repetition_penaltyB\x07\n\x05_seedB\x0f\n\r_top_logprobs\"x\n\x0cOutputFormat\x12\x15\n\x0bjson_schema\x18\x01 \x01(\tH\x00\x12\x15\n\x0bjson_object\x18\x02 \x01(\x08H\x00\x12\x0f\n\x05regex\x18\x03 \x01(\tH\x00\x12\x11\n\x07grammar\x18\x04 \x01(\tH\x00\x12\x0e\n\x04lark\x18\x05 \x01(\tH\x00\x42\x06\n\x04kind\"t\n\x07\x43\x61lling\x12\'\n\x05tools\x18\x01 \x03(\x0b\x32\x18.chatmesh.shared.v1.Tool\x12.\n\x06\x63hoice\x18\x02 \x01(\x0b\x32\x1e.chatmesh.shared.v1.ToolChoice\x12\x10\n\x08parallel\x18\x03 \x01(\x08\"m\n\x10GenerateResponse\x12,\n\x06\x64\x65ltas\x18\x01 \x03(\x0b\x32\x1c.chatmesh.inference.v1.Delta\x12+\n\x05usage\x18\x02 \x01(\x0b\x32\x1c.chatmesh.inference.v1.Usage\"\xf1\x01\n\x05\x44\x65lta\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0b\n\x03ids\x18\x02 \x03(\r\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x11\n\treasoning\x18\x04 \x01(\t\x12\x38\n\ntool_calls\x18\x05 \x03(\x0b\x32$.chatmesh.inference.v1.ToolCallDelta\x12\x35\n\x08logprobs\x18\x06 \x03(\x0b\x32#.chatmesh.inference.v1.TokenLogprob\x12:\n\rfinish_reason\x18\x07 \x01(\x0e\x32#.chatmesh.inference.v1.FinishReason\"?\n\rToolCallDelta\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"l\n\x0cTokenLogprob\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\x12\x30\n\x03top\x18\x04 \x03(\x0b\x32#.chatmesh.inference.v1.TokenLogprob\"j\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x15\n\rcached_tokens\x18\x02 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\x12\x18\n\x10reasoning_tokens\x18\x04 \x01(\r\"\x84\x01\n\x0cParseRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nprompt_ids\x18\x02 \x03(\r\x12\x12\n\noutput_ids\x18\x03 \x03(\r\x12/\n\x07\x63\x61lling\x18\x04 \x01(\x0b\x32\x1e.chatmesh.inference.v1.Calling\x12\x0c\n\x04stop\x18\x05 \x03(\t\"g\n\rParseResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\treasoning\x18\x02 \x01(\t\x12\x35\n\ntool_calls\x18\x03 \x03(\x0b\x32!.chatmesh.inference.v1.ParsedCall\"-\n\nParsedCall\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\targuments\x18\x02 \x01(\t\"\x12\n\x10WatchLoadRequest\"p\n\x11WatchLoadResponse\x12\x30\n\x06models\x18\x01 \x03(\x0b\x32 .chatmesh.inference.v1.ModelCard\x12)\n\x04load\x18\x02 \x01(\x0b\x32\x1b.chatmesh.inference.v1.Load\"\x8b\x01\n\tModelCard\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x02 \x01(\r\x12\x13\n\x0b\x63\x61lls_tools\x18\x03 \x01(\x08\x12\x0f\n\x07reasons\x18\x04 \x01(\x08\x12\x12\n\nsummarises\x18\x05 \x01(\x08\x12\x12\n\ncreated_at\x18\x06 \x01(\x03\x12\x0c\n\x04sees\x18\x07 \x01(\x08\"w\n\x04Load\x12\x0f\n\x07running\x18\x01 \x01(\r\x12\x0f\n\x07waiting\x18\x02 \x01(\r\x12\x16\n\x0ewaiting_tokens\x18\x03 \x01(\r\x12\r\n\x05slots\x18\x04 \x01(\r\x12\x14\n\x0ckv_cache_use\x18\x05 \x01(\x02\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08*\x9d\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03\x12\x1e\n\x1a\x46INISH_REASON_INVALID_CALL\x10\x04\x32\xac\x02\n\x10InferenceService\x12]\n\x08Generate\x12&.chatmesh.inference.v1.GenerateRequest\x1a\'.chatmesh.inference.v1.GenerateResponse0\x01\x12W\n\x05Parse\x12#.chatmesh.inference.v1.ParseRequest\x1a$.chatmesh.inference.v1.ParseResponse\"\x03\x90\x02\x01\x12`\n\tWatchLoad\x12\'.chatmesh.inference.v1.WatchLoadRequest\x1a(.chatmesh.inference.v1.WatchLoadResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SAMPLING_LOGITBIASENTRY']._serialized_options = b'8\001'
   _globals['_INFERENCESERVICE'].methods_by_name['Parse']._loaded_options = None
   _globals['_INFERENCESERVICE'].methods_by_name['Parse']._serialized_options = b'\220\002\001'
-  _globals['_FINISHREASON']._serialized_start=2569
-  _globals['_FINISHREASON']._serialized_end=2694
+  _globals['_FINISHREASON']._serialized_start=2586
+  _globals['_FINISHREASON']._serialized_end=2743
   _globals['_GENERATEREQUEST']._serialized_start=143
   _globals['_GENERATEREQUEST']._serialized_end=459
   _globals['_SAMPLING']._serialized_start=462
@@ -46,33 +46,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SAMPLING_LOGITBIASENTRY']._serialized_start=820
   _globals['_SAMPLING_LOGITBIASENTRY']._serialized_end=868
   _globals['_OUTPUTFORMAT']._serialized_start=1023
-  _globals['_OUTPUTFORMAT']._serialized_end=1127
-  _globals['_CALLING']._serialized_start=1129
-  _globals['_CALLING']._serialized_end=1245
-  _globals['_GENERATERESPONSE']._serialized_start=1247
-  _globals['_GENERATERESPONSE']._serialized_end=1356
-  _globals['_DELTA']._serialized_start=1359
-  _globals['_DELTA']._serialized_end=1600
-  _globals['_TOOLCALLDELTA']._serialized_start=1602
-  _globals['_TOOLCALLDELTA']._serialized_end=1665
-  _globals['_TOKENLOGPROB']._serialized_start=1667
-  _globals['_TOKENLOGPROB']._serialized_end=1775
-  _globals['_USAGE']._serialized_start=1777
-  _globals['_USAGE']._serialized_end=1883
-  _globals['_PARSEREQUEST']._serialized_start=1886
-  _globals['_PARSEREQUEST']._serialized_end=2018
-  _globals['_PARSERESPONSE']._serialized_start=2020
-  _globals['_PARSERESPONSE']._serialized_end=2123
-  _globals['_PARSEDCALL']._serialized_start=2125
-  _globals['_PARSEDCALL']._serialized_end=2170
-  _globals['_WATCHLOADREQUEST']._serialized_start=2172
-  _globals['_WATCHLOADREQUEST']._serialized_end=2190
-  _globals['_WATCHLOADRESPONSE']._serialized_start=2192
-  _globals['_WATCHLOADRESPONSE']._serialized_end=2304
-  _globals['_MODELCARD']._serialized_start=2307
-  _globals['_MODELCARD']._serialized_end=2446
-  _globals['_LOAD']._serialized_start=2448
-  _globals['_LOAD']._serialized_end=2567
-  _globals['_INFERENCESERVICE']._serialized_start=2697
-  _globals['_INFERENCESERVICE']._serialized_end=2997
+  _globals['_OUTPUTFORMAT']._serialized_end=1143
+  _globals['_CALLING']._serialized_start=1145
+  _globals['_CALLING']._serialized_end=1261
+  _globals['_GENERATERESPONSE']._serialized_start=1263
+  _globals['_GENERATERESPONSE']._serialized_end=1372
+  _globals['_DELTA']._serialized_start=1375
+  _globals['_DELTA']._serialized_end=1616
+  _globals['_TOOLCALLDELTA']._serialized_start=1618
+  _globals['_TOOLCALLDELTA']._serialized_end=1681
+  _globals['_TOKENLOGPROB']._serialized_start=1683
+  _globals['_TOKENLOGPROB']._serialized_end=1791
+  _globals['_USAGE']._serialized_start=1793
+  _globals['_USAGE']._serialized_end=1899
+  _globals['_PARSEREQUEST']._serialized_start=1902
+  _globals['_PARSEREQUEST']._serialized_end=2034
+  _globals['_PARSERESPONSE']._serialized_start=2036
+  _globals['_PARSERESPONSE']._serialized_end=2139
+  _globals['_PARSEDCALL']._serialized_start=2141
+  _globals['_PARSEDCALL']._serialized_end=2186
+  _globals['_WATCHLOADREQUEST']._serialized_start=2188
+  _globals['_WATCHLOADREQUEST']._serialized_end=2206
+  _globals['_WATCHLOADRESPONSE']._serialized_start=2208
+  _globals['_WATCHLOADRESPONSE']._serialized_end=2320
+  _globals['_MODELCARD']._serialized_start=2323
+  _globals['_MODELCARD']._serialized_end=2462
+  _globals['_LOAD']._serialized_start=2464
+  _globals['_LOAD']._serialized_end=2583
+  _globals['_INFERENCESERVICE']._serialized_start=2746
+  _globals['_INFERENCESERVICE']._serialized_end=3046
 # @@protoc_insertion_point(module_scope)

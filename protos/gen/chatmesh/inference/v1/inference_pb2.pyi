@@ -32,6 +32,8 @@ class _FinishReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FinishRe
     """The model ended, or a stop string was met."""
     FINISH_REASON_LENGTH: _FinishReason.ValueType  # 2
     FINISH_REASON_TOOL_CALLS: _FinishReason.ValueType  # 3
+    FINISH_REASON_INVALID_CALL: _FinishReason.ValueType  # 4
+    """The last call is none: no whole JSON of its function's schema, or of a tool that is not offered. Of it, what came before that was seen, or nothing."""
 
 class FinishReason(_FinishReason, metaclass=_FinishReasonEnumTypeWrapper): ...
 
@@ -40,6 +42,8 @@ FINISH_REASON_STOP: FinishReason.ValueType  # 1
 """The model ended, or a stop string was met."""
 FINISH_REASON_LENGTH: FinishReason.ValueType  # 2
 FINISH_REASON_TOOL_CALLS: FinishReason.ValueType  # 3
+FINISH_REASON_INVALID_CALL: FinishReason.ValueType  # 4
+"""The last call is none: no whole JSON of its function's schema, or of a tool that is not offered. Of it, what came before that was seen, or nothing."""
 Global___FinishReason: _TypeAlias = FinishReason  # noqa: Y015
 
 @_typing.final
@@ -220,19 +224,24 @@ Global___Sampling: _TypeAlias = Sampling  # noqa: Y015
 
 @_typing.final
 class OutputFormat(_message.Message):
+    """What the whole text must look like. INVALID_ARGUMENT with the param `format`: it is too long, or cannot be made into a grammar, and why."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     JSON_SCHEMA_FIELD_NUMBER: _builtins.int
     JSON_OBJECT_FIELD_NUMBER: _builtins.int
     REGEX_FIELD_NUMBER: _builtins.int
     GRAMMAR_FIELD_NUMBER: _builtins.int
+    LARK_FIELD_NUMBER: _builtins.int
     json_schema: _builtins.str
     """A JSON Schema as JSON text."""
     json_object: _builtins.bool
     """Any JSON object."""
     regex: _builtins.str
     grammar: _builtins.str
-    """EBNF or Lark."""
+    """EBNF, as llama.cpp's GBNF writes it, from the rule `root`."""
+    lark: _builtins.str
+    """Lark, from the rule `start`."""
     def __init__(
         self,
         *,
@@ -240,12 +249,13 @@ class OutputFormat(_message.Message):
         json_object: _builtins.bool = ...,
         regex: _builtins.str = ...,
         grammar: _builtins.str = ...,
+        lark: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["grammar", b"grammar", "json_object", b"json_object", "json_schema", b"json_schema", "kind", b"kind", "regex", b"regex"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grammar", b"grammar", "json_object", b"json_object", "json_schema", b"json_schema", "kind", b"kind", "lark", b"lark", "regex", b"regex"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grammar", b"grammar", "json_object", b"json_object", "json_schema", b"json_schema", "kind", b"kind", "regex", b"regex"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grammar", b"grammar", "json_object", b"json_object", "json_schema", b"json_schema", "kind", b"kind", "lark", b"lark", "regex", b"regex"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["json_schema", "json_object", "regex", "grammar"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["json_schema", "json_object", "regex", "grammar", "lark"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -360,7 +370,7 @@ class ToolCallDelta(_message.Message):
     name: _builtins.str
     """Set in the call's first delta."""
     arguments: _builtins.str
-    """The next piece of the arguments' JSON text."""
+    """The next piece of the arguments' JSON text; of a tool with `text_input`, of the text itself."""
     def __init__(
         self,
         *,
@@ -506,6 +516,7 @@ class ParsedCall(_message.Message):
     ARGUMENTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     arguments: _builtins.str
+    """JSON text; of a tool with `text_input`, the text itself."""
     def __init__(
         self,
         *,

@@ -24,21 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63hatmesh/shared/v1/shared.proto\x12\x12\x63hatmesh.shared.v1\"X\n\x05Scope\x12\x14\n\x0corganisation\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x0e\n\x06person\x18\x05 \x01(\tJ\x04\x08\x01\x10\x02J\x04\x08\x02\x10\x03R\x06tenantR\x04user\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"d\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x01(\t\x12\x0e\n\x06strict\x18\x04 \x01(\x08\x12\x15\n\rwrites_memory\x18\x05 \x01(\x08\"F\n\nToolChoice\x12*\n\x04mode\x18\x01 \x01(\x0e\x32\x1c.chatmesh.shared.v1.ToolMode\x12\x0c\n\x04name\x18\x02 \x01(\t*z\n\x08ToolMode\x12\x19\n\x15TOOL_MODE_UNSPECIFIED\x10\x00\x12\x12\n\x0eTOOL_MODE_AUTO\x10\x01\x12\x12\n\x0eTOOL_MODE_NONE\x10\x02\x12\x16\n\x12TOOL_MODE_REQUIRED\x10\x03\x12\x13\n\x0fTOOL_MODE_NAMED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63hatmesh/shared/v1/shared.proto\x12\x12\x63hatmesh.shared.v1\"X\n\x05Scope\x12\x14\n\x0corganisation\x18\x03 \x01(\t\x12\x0f\n\x07project\x18\x04 \x01(\t\x12\x0e\n\x06person\x18\x05 \x01(\tJ\x04\x08\x01\x10\x02J\x04\x08\x02\x10\x03R\x06tenantR\x04user\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"\x97\x01\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x01(\t\x12\x0e\n\x06strict\x18\x04 \x01(\x08\x12\x15\n\rwrites_memory\x18\x05 \x01(\x08\x12\x31\n\ntext_input\x18\x06 \x01(\x0b\x32\x1d.chatmesh.shared.v1.TextInput\"7\n\tTextInput\x12\x0f\n\x05regex\x18\x01 \x01(\tH\x00\x12\x0e\n\x04lark\x18\x02 \x01(\tH\x00\x42\t\n\x07grammar\"F\n\nToolChoice\x12*\n\x04mode\x18\x01 \x01(\x0e\x32\x1c.chatmesh.shared.v1.ToolMode\x12\x0c\n\x04name\x18\x02 \x01(\t*z\n\x08ToolMode\x12\x19\n\x15TOOL_MODE_UNSPECIFIED\x10\x00\x12\x12\n\x0eTOOL_MODE_AUTO\x10\x01\x12\x12\n\x0eTOOL_MODE_NONE\x10\x02\x12\x16\n\x12TOOL_MODE_REQUIRED\x10\x03\x12\x13\n\x0fTOOL_MODE_NAMED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chatmesh.shared.v1.shared_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TOOLMODE']._serialized_start=376
-  _globals['_TOOLMODE']._serialized_end=498
+  _globals['_TOOLMODE']._serialized_start=485
+  _globals['_TOOLMODE']._serialized_end=607
   _globals['_SCOPE']._serialized_start=55
   _globals['_SCOPE']._serialized_end=143
   _globals['_TOOLCALL']._serialized_start=145
   _globals['_TOOLCALL']._serialized_end=200
-  _globals['_TOOL']._serialized_start=202
-  _globals['_TOOL']._serialized_end=302
-  _globals['_TOOLCHOICE']._serialized_start=304
-  _globals['_TOOLCHOICE']._serialized_end=374
+  _globals['_TOOL']._serialized_start=203
+  _globals['_TOOL']._serialized_end=354
+  _globals['_TEXTINPUT']._serialized_start=356
+  _globals['_TEXTINPUT']._serialized_end=411
+  _globals['_TOOLCHOICE']._serialized_start=413
+  _globals['_TOOLCHOICE']._serialized_end=483
 # @@protoc_insertion_point(module_scope)

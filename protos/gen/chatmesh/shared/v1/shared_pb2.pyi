@@ -106,6 +106,7 @@ class Tool(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     STRICT_FIELD_NUMBER: _builtins.int
     WRITES_MEMORY_FIELD_NUMBER: _builtins.int
+    TEXT_INPUT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     description: _builtins.str
     parameters: _builtins.str
@@ -114,6 +115,10 @@ class Tool(_message.Message):
     """Whether the arguments must follow the schema to the letter (OpenAI's `strict`)."""
     writes_memory: _builtins.bool
     """Of the mesh's own tools: whether running it changes what is remembered of a person."""
+    @_builtins.property
+    def text_input(self) -> Global___TextInput:
+        """Set: the tool takes one text instead of arguments, as OpenAI's custom tools do. The model reads `parameters`, a schema of one string `input`."""
+
     def __init__(
         self,
         *,
@@ -122,14 +127,41 @@ class Tool(_message.Message):
         parameters: _builtins.str = ...,
         strict: _builtins.bool = ...,
         writes_memory: _builtins.bool = ...,
+        text_input: Global___TextInput | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["text_input", b"text_input"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "parameters", b"parameters", "strict", b"strict", "writes_memory", b"writes_memory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "parameters", b"parameters", "strict", b"strict", "text_input", b"text_input", "writes_memory", b"writes_memory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Tool: _TypeAlias = Tool  # noqa: Y015
+
+@_typing.final
+class TextInput(_message.Message):
+    """The one text that a tool takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGEX_FIELD_NUMBER: _builtins.int
+    LARK_FIELD_NUMBER: _builtins.int
+    regex: _builtins.str
+    lark: _builtins.str
+    def __init__(
+        self,
+        *,
+        regex: _builtins.str = ...,
+        lark: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grammar", b"grammar", "lark", b"lark", "regex", b"regex"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grammar", b"grammar", "lark", b"lark", "regex", b"regex"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_grammar: _TypeAlias = _typing.Literal["regex", "lark"]  # noqa: Y015
+    _WhichOneofArgType_grammar: _TypeAlias = _typing.Literal["grammar", b"grammar"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_grammar) -> _WhichOneofReturnType_grammar | None: ...
+
+Global___TextInput: _TypeAlias = TextInput  # noqa: Y015
 
 @_typing.final
 class ToolChoice(_message.Message):

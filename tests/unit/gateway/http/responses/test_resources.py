@@ -108,6 +108,7 @@ def test_what_the_model_thought_is_its_summary_where_there_is_no_other() -> None
     [
         (Status.LENGTH, "max_output_tokens"),
         (Status.TOO_MANY_EVENTS, "max_output_tokens"),
+        (Status.INVALID_CALL, "invalid_tool_call"),
         (Status.CONTENT_FILTER, "content_filter"),
         (Status.TOOL_ROUNDS, "max_tool_calls"),
     ],
