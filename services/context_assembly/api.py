@@ -186,7 +186,7 @@ class ConversationPage:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemPage:
+class ConversationItems:
     items: Sequence[Item]
     has_more: bool
 
@@ -249,7 +249,9 @@ class ContextAssembly(Protocol):
     async def delete_conversation(self, scope: Scope, conversation_id: str) -> None:
         """Erases the conversation and all turns of its tree, those of its branches too."""
 
-    async def list_items(self, scope: Scope, conversation_id: str, paging: Paging) -> ItemPage:
+    async def list_items(
+        self, scope: Scope, conversation_id: str, paging: Paging
+    ) -> ConversationItems:
         """What was said in it, in order. Raises `ItemNotFound` for `after`."""
 
     async def get_item(self, scope: Scope, conversation_id: str, item_id: str) -> Item: ...

@@ -11,8 +11,8 @@ from services.context_assembly.api import (
     Assembly,
     Compacted,
     Context,
+    ConversationItems,
     ConversationPage,
-    ItemPage,
     Paging,
     StoredConversation,
     Turn,
@@ -103,7 +103,9 @@ class ContextAssemblyClient:
         with mesh_errors("context-assembly"):
             await self._stub.DeleteConversation(request, timeout=self._timeout)
 
-    async def list_items(self, scope: Scope, conversation_id: str, paging: Paging) -> ItemPage:
+    async def list_items(
+        self, scope: Scope, conversation_id: str, paging: Paging
+    ) -> ConversationItems:
         request = pb.ListItemsRequest(
             scope=scope_out(scope),
             conversation_id=conversation_id,
@@ -111,7 +113,7 @@ class ContextAssemblyClient:
         )
         with mesh_errors("context-assembly"):
             response = await self._stub.ListItems(request, timeout=self._timeout)
-        return ItemPage(items_in(response.items), response.has_more)
+        return ConversationItems(items_in(response.items), response.has_more)
 
     async def get_item(self, scope: Scope, conversation_id: str, item_id: str) -> Item:
         request = pb.GetItemRequest(

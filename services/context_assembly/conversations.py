@@ -5,11 +5,11 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from services.context_assembly.api import (
+    ConversationItems,
     ConversationMoved,
     ConversationNotFound,
     ConversationPage,
     ItemNotFound,
-    ItemPage,
     Paging,
     StoredConversation,
     Turn,
@@ -100,7 +100,9 @@ class Conversations:
         if not await self._store.erase_tree(scope, conversation_id):
             raise _absent()
 
-    async def list_items(self, scope: Scope, conversation_id: str, paging: Paging) -> ItemPage:
+    async def list_items(
+        self, scope: Scope, conversation_id: str, paging: Paging
+    ) -> ConversationItems:
         """The newest first is read from the conversation's end on, as far as is needed.
 
         The oldest first takes reading all that comes behind the page's beginning.
@@ -111,7 +113,7 @@ class Conversations:
                 found = await _newest(items, paging)
             else:
                 found = await _oldest(items, paging)
-        return ItemPage(found[: paging.limit], len(found) > paging.limit)
+        return ConversationItems(found[: paging.limit], len(found) > paging.limit)
 
     async def get_item(self, scope: Scope, conversation_id: str, item_id: str) -> Item:
         turn = await self._turn_of(scope, conversation_id, item_id)

@@ -8,7 +8,7 @@ from services.context_assembly.api import Assembly
 from services.context_assembly.compactions import stands_for_others
 from services.context_assembly.messages import Draft, Entry, PromptMessage, drafted, is_by_user
 from services.context_assembly.ports import Path
-from services.shared.conversation import Item, Message, Role
+from services.shared.conversation import Call, CallResult, Item, Message, Role
 
 _INSTRUCTING = (Role.SYSTEM, Role.DEVELOPER)
 
@@ -135,13 +135,13 @@ def _present(assembly: Assembly, shown: Shown, head: int) -> _Round:
 def _since_compaction(rounds: Sequence[_Round]) -> tuple[Sequence[Entry], bool]:
     """What is left to read, and whether the last compaction item stands for what came before.
 
-    A turn that compacts answers its user's last message all the same. So that message stays,
-    behind the item.
+    A turn that compacts answers its user's last message all the same, or goes on with results of
+    calls. So what is open stays, behind the item.
     """
     for number, each in reversed([*enumerate(rounds)]):
         later = [entry for following in rounds[number + 1 :] for entry in following.entries]
         if found := _last_compaction(each.made):
-            asked = each.given[_last_user(each.given) :] if _asks(each.given) else ()
+            asked = _asked(rounds[:number], each.given)
             before, after = each.made[found - 1], each.made[found:]
             return [before, *asked, *after, *later], True
         if found := _last_compaction(each.given):
@@ -155,12 +155,23 @@ def _last_compaction(entries: Sequence[Entry]) -> int:
     return places[-1] if places else 0
 
 
-def _asks(entries: Sequence[Entry]) -> bool:
-    return any(is_by_user(entry.item) for entry in entries)
+def _asked(earlier: Sequence[_Round], given: Sequence[Entry]) -> Sequence[Entry]:
+    """The user's last message and what came behind it.
 
-
-def _last_user(entries: Sequence[Entry]) -> int:
-    return max(place for place, entry in enumerate(entries) if is_by_user(entry.item))
+    Where a turn brought none, but results: the message of an earlier turn, and the calls.
+    """
+    users = [place for place, entry in enumerate(given) if is_by_user(entry.item)]
+    if users:
+        return given[users[-1] :]
+    answered = {entry.item.call_id for entry in given if isinstance(entry.item, CallResult)}
+    if not answered:
+        return given
+    before = [entry for each in earlier for entry in each.entries]
+    last = [entry for entry in before if is_by_user(entry.item)][-1:]
+    calls = [
+        entry for entry in before if isinstance(entry.item, Call) and entry.item.call_id in answered
+    ]
+    return [*last, *calls, *given]
 
 
 def _facts(ids: Sequence[str], shown: Shown) -> Mapping[str, str]:

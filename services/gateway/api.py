@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from services.context_assembly.api import ConversationItems, Paging
 from services.inference.api import ModelCard, OutputFormat, Sampling, TokenLogprob, Usage
 from services.shared.conversation import Call, Item
 from services.shared.errors import (
@@ -16,6 +17,7 @@ from services.shared.errors import (
     Unauthenticated,
     Unavailable,
 )
+from services.shared.ids import first_turn_of
 from services.shared.tools import Tool, ToolChoice
 
 
@@ -43,6 +45,20 @@ class TurnStopped(MeshError):
 
 class LeaseLost(MeshError):
     """Another process writes this turn's events now; this one must stop."""
+
+    status = "ABORTED"
+
+
+class NoSuchConversation(NotFound):
+    """No such conversation, or it is another project's, which is the same."""
+
+
+class NoSuchItem(NotFound):
+    """The conversation has no such item."""
+
+
+class ConversationBusy(MeshError):
+    """Another turn of the conversation is under way, or was added to it meanwhile."""
 
     status = "ABORTED"
 
@@ -114,7 +130,21 @@ class Ask:
     # The places in `input` of items that are named by their ids alone: of stored responses.
     references: tuple[int, ...] = ()
     instructions: str = ""
+    # What the caller names, and is shown.
     previous_response_id: str = ""
+    # The stored turn that the prompt continues; None: the one that the caller names.
+    parent_id: str | None = None
+    # The conversation that the turn belongs to: it continues the last turn there, and becomes it.
+    conversation: str = ""
+    # Whether it waits while another turn of the conversation is under way; else it is refused.
+    waits: bool = True
+    # With a prompt of more tokens, or one that does not fit, the turn first compacts what was said
+    # before it. 0: only where it does not fit; None: it never does.
+    compact_threshold: int | None = None
+    # Whether the turn compacts what was said, and says nothing else.
+    only_compacts: bool = False
+    # Whether what the summary does not replace is shown with it: see `Compacted.kept`.
+    shows_kept: bool = False
     # The caller's own functions; calling one ends the turn.
     functions: tuple[Tool, ...] = ()
     choice: ToolChoice = field(default_factory=ToolChoice)
@@ -137,6 +167,16 @@ class Ask:
     once: Once | None = None
     # What the protocol wants to find again when the response is fetched, as JSON text.
     echo: str = ""
+
+    @property
+    def continued_id(self) -> str:
+        """The stored turn that the prompt continues; empty: none."""
+        return self.previous_response_id if self.parent_id is None else self.parent_id
+
+    @property
+    def tree_id(self) -> str:
+        """A turn of the tree to which the turn is added; empty: it begins one."""
+        return first_turn_of(self.conversation) or self.continued_id
 
 
 class Finish(Enum):
@@ -175,6 +215,8 @@ class Response:
     output: tuple[Item, ...]
     usage: Usage
     echo: str = ""
+    # The conversation that it belongs to; empty: none.
+    conversation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +231,14 @@ class Started:
     model: str
     previous_response_id: str = ""
     echo: str = ""
+    conversation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionStarted:
+    """A summary that was asked for is being written; its item comes with `ItemDone`."""
+
+    item_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +320,7 @@ class Failed:
 
 TurnEvent = (
     Started
+    | CompactionStarted
     | TextDelta
     | ReasoningDelta
     | CallStarted
@@ -279,6 +330,22 @@ TurnEvent = (
     | Completed
     | Failed
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationCard:
+    """What a caller is told of a conversation, beside its items."""
+
+    id: str
+    # Milliseconds since the epoch.
+    created_at_ms: int
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationCards:
+    cards: tuple[ConversationCard, ...]
+    has_more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,5 +375,48 @@ class Session(Protocol):
     async def get_response(self, response_id: str) -> Response: ...
 
     async def delete_response(self, response_id: str) -> None: ...
+
+    async def compact(self, ask: Ask) -> Response:
+        """A turn that only compacts: its output is what stays and one compaction item.
+
+        Raises what the turn fails with.
+        """
+
+    async def create_conversation(
+        self, items: Ask, metadata: Mapping[str, str]
+    ) -> ConversationCard:
+        """Begins a conversation with the input of `items`; the rest does not count.
+
+        Raises `InputBlocked` and `InvalidRequest`.
+        """
+
+    async def get_conversation(self, conversation_id: str) -> ConversationCard:
+        """Raises `NoSuchConversation`, here and below."""
+
+    async def list_conversations(self, paging: Paging) -> ConversationCards:
+        """Those of the key's project, by age."""
+
+    async def update_conversation(
+        self, conversation_id: str, metadata: Mapping[str, str]
+    ) -> ConversationCard:
+        """Replaces what the application keeps with it."""
+
+    async def delete_conversation(self, conversation_id: str) -> None:
+        """Erases it with all its turns. One that is under way in it fails, and is not kept."""
+
+    async def add_items(self, conversation_id: str, items: Ask) -> Sequence[Item]:
+        """Adds the input of `items` at its end, once no turn is under way there.
+
+        Returns them with their ids. Raises `InputBlocked`, `InvalidRequest` and `ConversationBusy`.
+        """
+
+    async def list_items(self, conversation_id: str, paging: Paging) -> ConversationItems:
+        """What was said in it. Raises `InvalidRequest` for a wrong `after`."""
+
+    async def get_item(self, conversation_id: str, item_id: str) -> Item:
+        """Raises `NoSuchItem`."""
+
+    async def delete_item(self, conversation_id: str, item_id: str) -> ConversationCard:
+        """Erases one item, and what may hold its words. Raises `NoSuchItem`."""
 
     async def list_models(self) -> Sequence[ModelCard]: ...

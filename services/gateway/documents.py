@@ -16,6 +16,7 @@ def dump(response: Response) -> str:
             "completed_at_ms": response.completed_at_ms,
             "usage": asdict(response.usage),
             "echo": response.echo,
+            "conversation": response.conversation,
         }
     )
 
@@ -32,4 +33,5 @@ def load(turn: Turn) -> Response:
         output=tuple(turn.output),
         usage=Usage(**kept["usage"]),
         echo=kept["echo"],
+        conversation=kept.get("conversation", ""),
     )

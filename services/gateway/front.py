@@ -1,19 +1,36 @@
 """What the holder of a key may do: the one way from every public protocol to the turn."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 
-from services.context_assembly.api import ContextAssembly, TurnNotFound
+from services.context_assembly.api import (
+    ContextAssembly,
+    ConversationItems,
+    Paging,
+    TurnNotFound,
+)
 from services.gateway import documents
 from services.gateway.admission import Admission
-from services.gateway.api import Ask, EventsGone, Numbered, Response, ResponseNotFound
+from services.gateway.api import (
+    Ask,
+    Completed,
+    ConversationCard,
+    ConversationCards,
+    EventsGone,
+    Failed,
+    Numbered,
+    Response,
+    ResponseNotFound,
+)
 from services.gateway.authenticator import Authenticator, Principal
+from services.gateway.conversations import ConversationKeeper
 from services.gateway.fleet import Fleet
 from services.gateway.live_turns import LiveTurns
 from services.gateway.repeats import Repeats
 from services.gateway.retelling import retold
 from services.inference.api import ModelCard
+from services.shared.conversation import Item
 from services.shared.ids import make_response_id
 from services.shared.scope import Scope
 
@@ -28,8 +45,11 @@ class Front:
         fleet: Fleet,
         context: ContextAssembly,
         repeats: Repeats,
+        *,
+        conversations: ConversationKeeper,
     ) -> None:
         self.fleet = fleet
+        self.conversations = conversations
         self.live_turns = live_turns
         self._authenticator = authenticator
         self._context = context
@@ -63,7 +83,7 @@ class Front:
         if ask.once is None:
             return await self.live_turns.start(principal, ask)
         scope = principal.account.scope("")
-        response_id = make_response_id(ask.previous_response_id)
+        response_id = make_response_id(ask.tree_id)
         return await self.repeats.once(
             scope.organisation,
             ask.once,
@@ -115,11 +135,16 @@ class Front:
 
     async def find(self, scope: Scope, response_id: str) -> Response:
         try:
-            return documents.load(await self._context.get_turn(scope, response_id))
+            turn = await self._context.get_turn(scope, response_id)
         except TurnNotFound:
             raise _absent() from None
+        if not turn.document:
+            # Items that were added to a conversation, or a reply that was only kept there.
+            raise _absent()
+        return documents.load(turn)
 
     async def delete(self, scope: Scope, response_id: str) -> None:
+        await self.find(scope, response_id)
         try:
             await self._context.delete_turn(scope, response_id)
         except TurnNotFound:
@@ -162,6 +187,46 @@ class KeySession:
 
     async def delete_response(self, response_id: str) -> None:
         await self._front.delete(self._scope, response_id)
+
+    async def compact(self, ask: Ask) -> Response:
+        async with aclosing(self.respond(ask)) as events:
+            async for numbered in events:
+                if isinstance(numbered.event, Failed):
+                    raise numbered.event.error()
+                if isinstance(numbered.event, Completed):
+                    return numbered.event.response
+        raise AssertionError("a turn ends with Completed or Failed")
+
+    async def create_conversation(
+        self, items: Ask, metadata: Mapping[str, str]
+    ) -> ConversationCard:
+        return await self._front.conversations.create(self._principal, items, metadata)
+
+    async def get_conversation(self, conversation_id: str) -> ConversationCard:
+        return await self._front.conversations.get(self._scope, conversation_id)
+
+    async def list_conversations(self, paging: Paging) -> ConversationCards:
+        return await self._front.conversations.list(self._scope, paging)
+
+    async def update_conversation(
+        self, conversation_id: str, metadata: Mapping[str, str]
+    ) -> ConversationCard:
+        return await self._front.conversations.update(self._scope, conversation_id, metadata)
+
+    async def delete_conversation(self, conversation_id: str) -> None:
+        await self._front.conversations.delete(self._scope, conversation_id)
+
+    async def add_items(self, conversation_id: str, items: Ask) -> Sequence[Item]:
+        return await self._front.conversations.add(self._principal, conversation_id, items)
+
+    async def list_items(self, conversation_id: str, paging: Paging) -> ConversationItems:
+        return await self._front.conversations.items(self._scope, conversation_id, paging)
+
+    async def get_item(self, conversation_id: str, item_id: str) -> Item:
+        return await self._front.conversations.item(self._scope, conversation_id, item_id)
+
+    async def delete_item(self, conversation_id: str, item_id: str) -> ConversationCard:
+        return await self._front.conversations.delete_item(self._scope, conversation_id, item_id)
 
     async def get_model(self, model: str) -> ModelCard:
         return self._front.fleet.card(model)

@@ -127,7 +127,7 @@ class LiveTurns:
         It stops when its last reader has left, unless `ask.background`; and when no reader comes
         within `joining_seconds`. Raises `TooManyTurns`, `MeshFull` or `Draining`.
         """
-        response_id = response_id or make_response_id(ask.previous_response_id)
+        response_id = response_id or make_response_id(ask.tree_id)
         scope = principal.account.scope(ask.safety_identifier)
         with ExitStack() as held:
             held.enter_context(self.admission.admitted(scope.organisation))

@@ -111,6 +111,10 @@ def allowed_own_tools(ask: Ask, account: Account, tools: Sequence[Tool]) -> Sequ
 def check(plan: Plan) -> None:
     """Refuses what cannot be done, by the field that asks for it."""
     ask, card = plan.ask, plan.card
+    if ask.conversation and ask.previous_response_id:
+        raise InvalidRequest(
+            "cannot be used together with `conversation`", param="previous_response_id"
+        )
     if ask.functions and not card.calls_tools:
         raise InvalidRequest(f"{card.id} cannot call functions", param="tools")
     if ask.choice.mode is ToolMode.NAMED and ask.choice.name not in _names(plan.offered):

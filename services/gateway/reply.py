@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from services.gateway.api import ChoiceEnded, Finish, Status, TurnEvent
 from services.gateway.choice import Choice, MakeId
+from services.gateway.compacting import Summarised
 from services.gateway.guard import OpenGuard
 from services.inference.api import Piece, Usage, total
 from services.shared.conversation import Call, Item
@@ -56,6 +57,8 @@ class Reply:
         # What the model has written in this round, by choice 0.
         self._written: list[int] = []
         self._earlier: list[Item] = []
+        # The summary with which the reply begins.
+        self.summarised: Summarised | None = None
         # The ids of calls that only the model hears of again.
         self._refused: set[str] = set()
 
@@ -137,6 +140,12 @@ class Reply:
                 events += await choice.cut()
         return events
 
+    def summarise(self, summarised: Summarised) -> None:
+        """A compaction item, before the first round."""
+        self.summarised = summarised
+        self._earlier.append(summarised.item)
+        self._progress.used = total(self._progress.used, summarised.usage)
+
     def ran(self, call: Call) -> None:
         """An own call has its outcome."""
         (choice,) = self._choices
@@ -154,7 +163,8 @@ class Reply:
     def _finish(self, index: int) -> Finish:
         if self.own_calls:
             return Finish.TOOL_ROUNDS
-        return self._choices[index].finish or Finish.STOP
+        # A turn that only compacts has no choices.
+        return (self._choices and self._choices[index].finish) or Finish.STOP
 
     def _begin_choice(self, index: int) -> Choice:
         return Choice(index, self._functions, self._open_guard, self._make_id)

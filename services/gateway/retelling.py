@@ -37,6 +37,7 @@ def retold(response: Response) -> Iterator[TurnEvent]:
         response.model,
         response.previous_response_id,
         response.echo,
+        conversation=response.conversation,
     )
     for item in response.output:
         yield from _growth(item)

@@ -3,15 +3,20 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import replace
+
+import structlog
 
 from services.context_assembly.api import (
     Assembly,
     Context,
+    ConversationMoved,
+    ConversationNotFound,
     InputTooLong,
     KeptIds,
     Model,
+    SummaryUnavailable,
     Turn,
     TurnNotFound,
 )
@@ -19,7 +24,10 @@ from services.gateway import documents
 from services.gateway.api import (
     Ask,
     CallStarted,
+    CompactionStarted,
     Completed,
+    ConversationBusy,
+    InputBlocked,
     ItemDone,
     Response,
     ResponseNotFound,
@@ -28,8 +36,11 @@ from services.gateway.api import (
 )
 from services.gateway.authenticator import Principal
 from services.gateway.choice import MakeId
+from services.gateway.compacting import Summarising, is_due, unsealed
+from services.gateway.conversations import with_own_ids
 from services.gateway.fleet import Fleet
 from services.gateway.guard import OpenGuard
+from services.gateway.lanes import Lanes, no_such_conversation
 from services.gateway.plan import Plan, allowed_own_tools, check, wants_own_tools
 from services.gateway.ports import Neighbours
 from services.gateway.references import with_referenced
@@ -38,10 +49,13 @@ from services.gateway.screening import Screening
 from services.gateway.together import both, together
 from services.inference.api import Calling, Generation, ModelCard
 from services.shared.conversation import Call, CallOutcome, Item, Text
+from services.shared.errors import NotFound
 from services.shared.ids import make_item_id
 from services.shared.scope import Scope
 from services.shared.tools import Tool, ToolCall, ToolChoice
 from services.tool_runner.api import Failure, Outcome, UnknownTool
+
+_log = structlog.get_logger()
 
 # So many tokens are enough to keep free where the request leaves no more.
 _SHORT_REPLY_TOKENS = 16
@@ -57,6 +71,7 @@ class TurnLoop:
         fleet: Fleet,
         open_guard: OpenGuard,
         make_id: MakeId,
+        lanes: Lanes,
         *,
         tool_rounds: int,
     ) -> None:
@@ -66,8 +81,28 @@ class TurnLoop:
         self._open_guard = open_guard
         self._make_id = make_id
         self._tool_rounds = tool_rounds
+        self._lanes = lanes
+        self._summarising = Summarising(neighbours.context, open_guard)
 
     async def run(
+        self, principal: Principal, ask: Ask, progress: TurnProgress
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """The turn, when its time has come in its conversation.
+
+        Whoever hears that it is complete finds the conversation free.
+        """
+        scope = principal.account.scope(ask.safety_identifier)
+        async with AsyncExitStack() as place:
+            ask = await place.enter_async_context(self._lanes.continued(scope, ask))
+            events = await place.enter_async_context(aclosing(self._run(principal, ask, progress)))
+            async for event in events:
+                if isinstance(event, Completed):
+                    await place.aclose()
+                yield event
+                if isinstance(event, Completed):
+                    return
+
+    async def _run(
         self, principal: Principal, ask: Ask, progress: TurnProgress
     ) -> AsyncGenerator[TurnEvent, None]:
         """Admits, then: moderate, assemble, infer, run tools and assemble again, record.
@@ -78,7 +113,14 @@ class TurnLoop:
         plan, context = await self._open(plan)
         yield _started(plan)
         reply = self._reply(plan, progress)
-        for rounds_left in reversed(range(self._tool_rounds + 1)):
+        if ask.only_compacts or is_due(ask, context):
+            async with aclosing(self._compact(plan, reply)) as events:
+                async for event in events:
+                    yield event
+        rounds = 0 if ask.only_compacts else self._tool_rounds + 1
+        if rounds and reply.items:
+            context = await self._assemble(plan, reply.items, context.memory_ids)
+        for rounds_left in reversed(range(rounds)):
             async with aclosing(self._infer(plan, context, reply)) as events:
                 async for event in events:
                     yield event
@@ -108,6 +150,9 @@ class TurnLoop:
         card = self._fleet.card(ask.model)
         scope = principal.account.scope(ask.safety_identifier)
         ask = await with_referenced(ask, self._neighbours.context, scope)
+        ask = unsealed(ask, principal.sealer)
+        if ask.conversation:
+            ask = replace(ask, input=with_own_ids(ask.input, response_id))
         own_tools: Sequence[Tool] = ()
         if self._tool_rounds and wants_own_tools(ask, card):
             tools = await self._neighbours.tools.list_tools(scope)
@@ -126,7 +171,12 @@ class TurnLoop:
         return plan
 
     async def _open(self, plan: Plan) -> tuple[Plan, Context]:
-        """Moderation reads the input while the context is assembled; masked input is taken anew."""
+        """Moderation reads the input while the context is assembled; masked input is taken anew.
+
+        A turn that only compacts has no prompt, so that it may have more to read than fits in.
+        """
+        if plan.ask.only_compacts:
+            return replace(plan, ask=await self._screening.screen(plan.ask)), Context(())
         screened, context = await both(
             self._screening.screen(plan.ask), self._assemble(plan, (), None)
         )
@@ -140,17 +190,19 @@ class TurnLoop:
     ) -> Context:
         """A request that leaves little room is answered shortly rather than refused."""
         ask = plan.ask
+        # What is too long for now will be compacted.
+        waits = ask.compact_threshold is not None and not produced
         assembly = Assembly(
             scope=plan.scope,
-            model=_model(plan.card),
-            parent_id=ask.previous_response_id,
+            model=_model(plan.card, ask),
+            parent_id=ask.continued_id,
             instructions=ask.instructions,
             custom_instructions=plan.principal.account.instructions,
             tools=plan.offered,
             input=ask.input,
             produced=produced,
             output_tokens=plan.output_tokens,
-            truncate_input=ask.truncate,
+            truncate_input=ask.truncate or waits,
             memory_ids=memory_ids,
             reads_memory=plan.reads_memory,
             template_options=ask.template_options,
@@ -158,9 +210,29 @@ class TurnLoop:
         try:
             return await self._fitted(assembly)
         except TurnNotFound:
-            raise ResponseNotFound(
-                "the previous response is not there", param="previous_response_id"
-            ) from None
+            raise _absent(ask) from None
+
+    async def _compact(self, plan: Plan, reply: Reply) -> AsyncGenerator[TurnEvent, None]:
+        """A summary in the place of what was said before; where it fails, the turn goes on without.
+
+        Where nothing but it was asked for, the turn fails with it.
+        """
+        item_id = make_item_id("cmp", plan.response_id)
+        if plan.ask.only_compacts:
+            yield CompactionStarted(item_id)
+        try:
+            summarised = await self._summarising.summarise(
+                _to_compact(plan), plan.principal.sealer, item_id
+            )
+        except TurnNotFound:
+            raise _absent(plan.ask) from None
+        except (SummaryUnavailable, InputBlocked) as error:
+            if plan.ask.only_compacts:
+                raise
+            _log.warning("the turn goes on without compacting", reason=error.reason())
+            return
+        reply.summarise(summarised)
+        yield ItemDone(0, summarised.item)
 
     async def _fitted(self, assembly: Assembly) -> Context:
         context = self._neighbours.context
@@ -222,39 +294,95 @@ class TurnLoop:
             id=plan.response_id,
             model=plan.card.id,
             previous_response_id=ask.previous_response_id,
+            conversation=ask.conversation,
             created_at_ms=plan.created_at_ms,
             completed_at_ms=_now_ms(),
             status=reply.status,
-            output=tuple(reply.output),
+            output=_output(ask, reply),
             usage=reply.usage,
             echo=ask.echo,
         )
-        if ask.store:
-            await self._neighbours.context.record(
-                Turn(
-                    id=response.id,
-                    scope=plan.scope,
-                    parent_id=ask.previous_response_id,
-                    created_at_ms=response.created_at_ms,
-                    input=ask.input,
-                    output=response.output,
-                    memory_ids=context.memory_ids,
-                    document=documents.dump(response),
-                    kept_ids=_kept_ids(plan.card.id, context, reply),
-                )
-            )
+        if not (ask.store or ask.conversation):
+            return response
+        summarised = reply.summarised
+        turn = Turn(
+            id=response.id,
+            scope=plan.scope,
+            parent_id=ask.continued_id,
+            created_at_ms=response.created_at_ms,
+            input=ask.input,
+            output=response.output,
+            memory_ids=context.memory_ids,
+            document=documents.dump(response) if ask.store else "",
+            kept_ids=_kept_ids(plan.card.id, context, reply),
+            conversation_id=ask.conversation,
+            erasures_above=(summarised or context).erasures_above,
+        )
+        await self._keep(turn, stored=ask.store)
         return response
+
+    async def _keep(self, turn: Turn, *, stored: bool) -> None:
+        """A reply that comes too late for its conversation is kept beside it, where it was to be.
+
+        Its caller is told, and goes on from it by its id or asks again.
+        """
+        context = self._neighbours.context
+        try:
+            await context.record(turn)
+        except ConversationNotFound:
+            raise no_such_conversation() from None
+        except ConversationMoved:
+            beside = "is lost"
+            if stored:
+                with suppress(TurnNotFound):
+                    await context.record(replace(turn, conversation_id=""))
+                    beside = "is kept by its id alone"
+            raise ConversationBusy(
+                f"another turn was added to the conversation meanwhile: this response {beside}",
+                param="conversation",
+            ) from None
+
+
+def _absent(ask: Ask) -> NotFound:
+    """What the turn was to continue is not there."""
+    if ask.conversation:
+        return no_such_conversation()
+    return ResponseNotFound("the previous response is not there", param="previous_response_id")
+
+
+def _output(ask: Ask, reply: Reply) -> tuple[Item, ...]:
+    kept = reply.summarised.kept if reply.summarised and ask.shows_kept else ()
+    return (*kept, *reply.output)
+
+
+def _to_compact(plan: Plan) -> Assembly:
+    ask = plan.ask
+    return Assembly(
+        scope=plan.scope,
+        model=_model(plan.card, ask),
+        input=ask.input,
+        output_tokens=0,
+        parent_id=ask.continued_id,
+        instructions=ask.instructions,
+    )
 
 
 def _started(plan: Plan) -> Started:
     ask = plan.ask
     return Started(
-        plan.response_id, plan.created_at_ms, plan.card.id, ask.previous_response_id, ask.echo
+        response_id=plan.response_id,
+        created_at_ms=plan.created_at_ms,
+        model=plan.card.id,
+        previous_response_id=ask.previous_response_id,
+        echo=ask.echo,
+        conversation=ask.conversation,
     )
 
 
-def _model(card: ModelCard) -> Model:
-    return Model(card.id, card.context_tokens, card.summarises, card.sees)
+def _model(card: ModelCard, ask: Ask) -> Model:
+    """Who says when to compact wants no other summaries."""
+    summarises = card.summarises and ask.compact_threshold is None
+    return Model(card.id, card.context_tokens, summarises, card.sees)
 
 
 def _kept_ids(model: str, context: Context, reply: Reply) -> KeptIds | None:
@@ -263,7 +391,7 @@ def _kept_ids(model: str, context: Context, reply: Reply) -> KeptIds | None:
     Of a prompt with pictures nothing is kept: the engine read more in their places than the prompt
     says.
     """
-    if context.pictures:
+    if context.pictures or not context.prompt_ids:
         return None
     ids = [*context.prompt_ids, *reply.written_ids]
     inherited = context.inherited_ids

@@ -23,12 +23,14 @@ from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
 from services.gateway.config import GatewayConfig
+from services.gateway.conversations import ConversationKeeper
 from services.gateway.fleet import Fleet
 from services.gateway.front import Front
 from services.gateway.guard import guards
 from services.gateway.http.app import application
 from services.gateway.http.server import HttpServer, serving_http
 from services.gateway.key_issuer import KeyIssuer
+from services.gateway.lanes import Lanes
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
 from services.gateway.ports import Ledger, Neighbours
 from services.gateway.repeats import Repeats
@@ -75,7 +77,8 @@ async def build(
         activity = Activity()
         neighbours = await stack.enter_async_context(_neighbours(config, fleet, activity))
         await stack.enter_async_context(in_background(fleet.follow))
-        turns = MeteredTurns(_turn_loop(config, neighbours, fleet), registry)
+        lanes = Lanes(neighbours.context)
+        turns = MeteredTurns(_turn_loop(config, neighbours, fleet, lanes), registry)
         live_turns = _live_turns(config, turns, ledger)
         await stack.enter_async_context(in_background(live_turns.keep_leases))
         # Asks the store itself: a key that is cached as valid would last longer.
@@ -83,7 +86,7 @@ async def build(
         await stack.enter_async_context(
             in_background(lambda: every(_REVOKED_SECONDS, stop_revoked))
         )
-        front = _front(config, accounts, neighbours, fleet, live_turns)
+        front = _front(config, accounts, neighbours, fleet, live_turns, lanes=lanes)
         await stack.enter_async_context(
             in_background(lambda: every(_FORGET_SECONDS, front.repeats.forget_old))
         )
@@ -173,12 +176,15 @@ def _replica(config: GatewayConfig, peer: Peer) -> AbstractAsyncContextManager[I
     return connect_inference(peer.address, timeout=config.turn_seconds)
 
 
-def _turn_loop(config: GatewayConfig, neighbours: Neighbours, fleet: Fleet) -> TurnLoop:
+def _turn_loop(
+    config: GatewayConfig, neighbours: Neighbours, fleet: Fleet, lanes: Lanes
+) -> TurnLoop:
     return TurnLoop(
         neighbours,
         fleet,
         guards(neighbours.moderation, config.output_moderation),
         make_id,
+        lanes,
         tool_rounds=config.tool_rounds,
     )
 
@@ -208,11 +214,16 @@ def _front(
     neighbours: Neighbours,
     fleet: Fleet,
     live_turns: LiveTurns,
+    *,
+    lanes: Lanes,
 ) -> Front:
     secret = pepper(config.pepper_file)
     authenticator = Authenticator(CachedKeys(accounts), pepper=secret)
     repeats = Repeats(accounts, secret=secret)
-    return Front(authenticator, live_turns, fleet, neighbours.context, repeats)
+    conversations = ConversationKeeper(neighbours, lanes)
+    return Front(
+        authenticator, live_turns, fleet, neighbours.context, repeats, conversations=conversations
+    )
 
 
 @asynccontextmanager

@@ -14,9 +14,11 @@ from services.gateway.adapters.in_memory import InMemoryAccounts
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
+from services.gateway.conversations import ConversationKeeper
 from services.gateway.fleet import Fleet, Pool
 from services.gateway.front import Front
 from services.gateway.guard import OutputModeration, guards
+from services.gateway.lanes import Lanes
 from services.gateway.live_turns import LiveTurns, TurnBounds
 from services.gateway.ports import Account, AccountKind, Inference, LedgerEntry, Neighbours
 from services.gateway.repeats import Repeats
@@ -297,13 +299,15 @@ async def surroundings(
     key = await authenticator.create_key(account)
     fleet = fleet_of(inference)
     neighbours = Neighbours(moderation, context, inference, tools)
-    turns = TurnLoop(neighbours, fleet, guards(moderation, mode), make_id, tool_rounds=3)
+    lanes = Lanes(context)
+    turns = TurnLoop(neighbours, fleet, guards(moderation, mode), make_id, lanes, tool_rounds=3)
     admission = Admission(max_turns=max_turns, max_turns_per_organisation=max(1, max_turns - 1))
     clock = Clock()
     journal = InMemoryJournal(clock, max_bytes=1_000_000)
     live_turns = LiveTurns(turns, journal, admission, accounts, bounds=bounds)
     repeats = Repeats(accounts, secret=b"pepper")
-    front = Front(authenticator, live_turns, fleet, context, repeats)
+    conversations = ConversationKeeper(neighbours, lanes)
+    front = Front(authenticator, live_turns, fleet, context, repeats, conversations=conversations)
     async with in_background(fleet.follow):
         await asyncio.wait_for(fleet.wait_served(), 5)
         try:

@@ -8,8 +8,8 @@ from services.context_assembly.api import (
     Compacted,
     Context,
     ContextAssembly,
+    ConversationItems,
     ConversationPage,
-    ItemPage,
     Paging,
     StoredConversation,
     Turn,
@@ -85,7 +85,9 @@ class CountedContext:
     async def delete_conversation(self, scope: Scope, conversation_id: str) -> None:
         await self._context.delete_conversation(scope, conversation_id)
 
-    async def list_items(self, scope: Scope, conversation_id: str, paging: Paging) -> ItemPage:
+    async def list_items(
+        self, scope: Scope, conversation_id: str, paging: Paging
+    ) -> ConversationItems:
         return await self._context.list_items(scope, conversation_id, paging)
 
     async def get_item(self, scope: Scope, conversation_id: str, item_id: str) -> Item:

@@ -15,9 +15,11 @@ from services.gateway.front import Front
 from services.gateway.http.boundary import HttpBoundary, HttpMetrics
 from services.gateway.http.chat.events import ChatPresenter
 from services.gateway.http.chat.request import ChatCompletionRequest
+from services.gateway.http.conversations.routes import router as conversations
 from services.gateway.http.errors import on_http_error, on_invalid_body, on_mesh_error
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.responses import stored
+from services.gateway.http.responses.compact import CompactionPresenter, CompactRequest
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import ResponseRequest
 from services.gateway.http.turns import TurnProtocol, turn_routes
@@ -30,6 +32,8 @@ PROTOCOLS = (
     TurnProtocol("/v1/chat/completions", ChatCompletionRequest, ChatPresenter),
     TurnProtocol("/v1/responses", ResponseRequest, ResponsesPresenter),
 )
+# A turn that only compacts has one answer, and no events.
+_COMPACTION = TurnProtocol("/v1/responses/compact", CompactRequest, CompactionPresenter)
 
 models = APIRouter(route_class=GuardedRoute)
 # The only routes that ask for no key.
@@ -98,7 +102,8 @@ def application(
     )
     app.state.front = front
     app.state.registry = registry
-    for router in (turn_routes(protocols), stored.router, models, public):
+    turns = turn_routes((*protocols, _COMPACTION))
+    for router in (turns, stored.router, conversations, models, public):
         app.include_router(router)
     app.add_middleware(
         HttpBoundary,

@@ -14,6 +14,7 @@ from starlette.routing import Match, Route
 
 from services.context_assembly.api import InputTooLong
 from services.gateway.api import (
+    ConversationBusy,
     EventsGone,
     InputBlocked,
     InvalidKey,
@@ -51,6 +52,7 @@ _CLASSES: dict[type[MeshError], tuple[int, str, str | None]] = {
     KeyReused: (400, "invalid_request_error", "idempotency_key_reused"),
     InputTooLong: (400, "invalid_request_error", "context_length_exceeded"),
     TooManyTurns: (429, "rate_limit_error", "rate_limit_exceeded"),
+    ConversationBusy: (409, "invalid_request_error", "conversation_busy"),
     EventsGone: (410, "invalid_request_error", "events_gone"),
     # JSON has no older release: two services of this mesh are of different ones.
     OlderRelease: (503, "server_error", "service_unavailable"),

@@ -8,6 +8,7 @@ from services.gateway.api import (
     ArgumentsDelta,
     CallStarted,
     ChoiceEnded,
+    CompactionStarted,
     Completed,
     Failed,
     Finish,
@@ -55,6 +56,8 @@ class ChatPresenter:
                 self._head = _head(event, "chat.completion.chunk")
                 self._include_usage = bool(json.loads(event.echo or "{}").get("include_usage"))
                 return ()
+            case CompactionStarted():
+                return ()
             case Completed():
                 usage = {**self._head, "choices": [], "usage": _usage(event.response.usage)}
                 return [usage] if self._include_usage else ()
@@ -74,6 +77,8 @@ class ChatPresenter:
                     usage = event.response.usage
                 case Failed():
                     raise event.error()
+                case CompactionStarted():
+                    pass
                 case _:
                     choices.setdefault(event.index, _Answer()).take(event)
         return {

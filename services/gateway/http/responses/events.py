@@ -6,6 +6,7 @@ from services.gateway.api import (
     ArgumentsDelta,
     CallStarted,
     ChoiceEnded,
+    CompactionStarted,
     Completed,
     Failed,
     Finish,
@@ -27,7 +28,16 @@ from services.gateway.http.responses.resources import (
     resource,
     text_resource,
 )
-from services.shared.conversation import Call, Item, Message, Reasoning, Role, RunBy, said
+from services.shared.conversation import (
+    Call,
+    Compaction,
+    Item,
+    Message,
+    Reasoning,
+    Role,
+    RunBy,
+    said,
+)
 
 _CUT = {Finish.LENGTH, Finish.CONTENT_FILTER, Finish.TOO_MANY_EVENTS, Finish.INVALID_CALL}
 
@@ -70,6 +80,9 @@ class ResponsesPresenter:
                 return ()
             case Started():
                 return self._started(event)
+            case CompactionStarted(item_id=item_id):
+                begun = self._begin(Compaction(item_id))
+                return [*begun, self._of_item("compaction.compacting", item_id)]
             case Completed(response=response):
                 whole = resource(response, self._logprobs)
                 return [self._event(f"response.{whole['status']}", response=whole)]

@@ -74,6 +74,7 @@ def begun(started: Started) -> JsonObject:
         started.model,
         started.previous_response_id,
         started.echo,
+        conversation=started.conversation,
     )
 
 
@@ -88,12 +89,13 @@ def resource(response: Response, logprobs: Logprobs | None = None) -> JsonObject
             response.model,
             response.previous_response_id,
             response.echo,
+            conversation=response.conversation,
         ),
         "completed_at": response.completed_at_ms // 1000,
         "status": "incomplete" if reason else "completed",
         "incomplete_details": {"reason": reason} if reason else None,
         "output": [_shown(item, response, known.get(item.id, ())) for item in response.output],
-        "usage": _usage(response.usage),
+        "usage": usage_resource(response.usage),
     }
 
 
@@ -109,9 +111,16 @@ def is_run(item: Item) -> bool:
 
 
 def _response(
-    response_id: str, created_at_ms: int, model: str, previous: str, echo: str
+    response_id: str,
+    created_at_ms: int,
+    model: str,
+    previous: str,
+    echo: str,
+    *,
+    conversation: str,
 ) -> JsonObject:
     return {
+        "conversation": {"id": conversation} if conversation else None,
         **_FIXED,
         **_repeated(echo),
         "id": response_id,
@@ -186,7 +195,7 @@ def _logprob(logprob: TokenLogprob) -> JsonObject:
     return {"token": token, "logprob": logprob.logprob, "bytes": list(token.encode())}
 
 
-def _usage(usage: Usage) -> JsonObject:
+def usage_resource(usage: Usage) -> JsonObject:
     return {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {
