@@ -43,6 +43,18 @@ class TurnStopped(MeshError):
     status = "CANCELLED"
 
 
+class TurnCancelled(MeshError):
+    """One of the turn's callers cancelled it, by its id."""
+
+    status = "CANCELLED"
+
+
+class NotCancellable(MeshError):
+    """The turn has ended already, so that there is nothing to cancel."""
+
+    status = "FAILED_PRECONDITION"
+
+
 class LeaseLost(MeshError):
     """Another process writes this turn's events now; this one must stop."""
 
@@ -161,10 +173,12 @@ class Ask:
     # The person behind the request, as the application knows them; memory belongs to them.
     safety_identifier: str = ""
     template_options: Mapping[str, str] = field(default_factory=dict)
-    # Whether the turn goes on when nobody reads it.
+    # Whether the turn goes on when nobody reads it; only where it is stored.
     background: bool = False
     # None: sent again, it is another turn.
     once: Once | None = None
+    # Whether reasoning comes sealed too, for callers that keep it themselves.
+    seals_reasoning: bool = False
     # What the protocol wants to find again when the response is fetched, as JSON text.
     echo: str = ""
 
@@ -194,17 +208,50 @@ class Finish(Enum):
 
 
 class Status(Enum):
+    # The turn has not ended.
+    IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
     LENGTH = "length"
     CONTENT_FILTER = "content_filter"
     TOOL_ROUNDS = "tool_rounds"
     TOO_MANY_EVENTS = "too_many_events"
     INVALID_CALL = "invalid_call"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The last event of a turn that failed or was stopped: a `MeshError` as plain values."""
+
+    # The error's `reason()`, such as gateway.InputBlocked.
+    reason: str
+    # Its gRPC status.
+    status: str
+    message: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def with_error(cls, error: MeshError) -> "Failed":
+        return cls(error.reason(), error.status, error.message, error.details)
+
+    def error(self) -> MeshError:
+        """The error, to be raised again."""
+        known = MeshError.classes.get(self.reason) or GENERIC.get(self.status, InternalError)
+        return known(self.message, **self.details)
+
+    @property
+    def ends_as(self) -> Status:
+        """The status of a response that ends with it."""
+        return Status.CANCELLED if self.reason == TurnCancelled.reason() else Status.FAILED
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A turn that is over; `output` is the first choice's."""
+    """A turn, or what is there of one that has not ended; `output` is the first choice's.
+
+    Of a turn that has not ended or that failed, `completed_at_ms` is 0, and `usage` counts nothing.
+    """
 
     id: str
     model: str
@@ -215,6 +262,11 @@ class Response:
     output: tuple[Item, ...]
     usage: Usage
     echo: str = ""
+    background: bool = False
+    # Why it failed or was cancelled.
+    error: Failed | None = None
+    # The ids of items that are not whole, because it failed or was cancelled.
+    unfinished: frozenset[str] = frozenset()
     # The conversation that it belongs to; empty: none.
     conversation: str = ""
 
@@ -231,6 +283,9 @@ class Started:
     model: str
     previous_response_id: str = ""
     echo: str = ""
+    background: bool = False
+    # Whether the response is kept, so that it can be fetched by its id.
+    stored: bool = True
     conversation: str = ""
 
 
@@ -297,27 +352,6 @@ class Completed:
     response: Response
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The last event of a turn that failed or was stopped: a `MeshError` as plain values."""
-
-    # The error's `reason()`, such as gateway.InputBlocked.
-    reason: str
-    # Its gRPC status.
-    status: str
-    message: str
-    details: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def with_error(cls, error: MeshError) -> "Failed":
-        return cls(error.reason(), error.status, error.message, error.details)
-
-    def error(self) -> MeshError:
-        """The error, to be raised again."""
-        known = MeshError.classes.get(self.reason) or GENERIC.get(self.status, InternalError)
-        return known(self.message, **self.details)
-
-
 TurnEvent = (
     Started
     | CompactionStarted
@@ -349,6 +383,22 @@ class ConversationCards:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """Which items of a list are wanted."""
+
+    # The item behind which the page begins; empty: the list's beginning.
+    after: str = ""
+    limit: int = 20
+    newest_first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPage:
+    items: tuple[Item, ...]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Numbered:
     """An event and its place in the turn, from 0 without gaps."""
 
@@ -372,9 +422,27 @@ class Session(Protocol):
         Raises `ResponseNotFound` or `EventsGone`.
         """
 
-    async def get_response(self, response_id: str) -> Response: ...
+    async def get_response(self, response_id: str) -> Response:
+        """A response that is stored, or what is there of one that is under way.
 
-    async def delete_response(self, response_id: str) -> None: ...
+        Raises `ResponseNotFound`, here and below.
+        """
+
+    async def cancel(self, response_id: str) -> Response:
+        """Stops a turn in the background, and returns what it has said; again, it does nothing.
+
+        Raises `InvalidRequest` for a turn that is not in the background, and `NotCancellable` for
+        one that has ended otherwise.
+        """
+
+    async def delete_response(self, response_id: str) -> None:
+        """Erases a response; one that is under way is stopped."""
+
+    async def list_input_items(self, response_id: str, page: Page) -> ItemPage:
+        """What the request of a response brought. Raises `InvalidRequest` for a wrong page."""
+
+    async def count_input(self, ask: Ask) -> int:
+        """How many tokens the model would read first. Nothing is moderated, run or kept."""
 
     async def compact(self, ask: Ask) -> Response:
         """A turn that only compacts: its output is what stays and one compaction item.

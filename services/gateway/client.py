@@ -14,7 +14,9 @@ from services.gateway.api import (
     ConversationCard,
     ConversationCards,
     Failed,
+    ItemPage,
     Numbered,
+    Page,
     Response,
 )
 from services.inference.api import ModelCard
@@ -31,15 +33,25 @@ class GatewayClient:
         self._metadata = (("authorization", f"Bearer {api_key}"),)
         self._timeout = timeout
 
-    async def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
-        call = self._stub.Respond(codec.ask_out(ask), metadata=self._metadata)
+    async def respond(
+        self, ask: Ask, *, timeout: float | None = None
+    ) -> AsyncGenerator[Numbered, None]:
+        """`Session.respond`, for at most so many seconds: then it raises `DeadlineExceeded`.
+
+        Its reader has left then, as if it had closed the generator.
+        """
+        call = self._stub.Respond(codec.ask_out(ask), timeout=timeout, metadata=self._metadata)
         async for numbered in _events(call):
             yield numbered
 
-    async def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
+    async def follow(
+        self, response_id: str, after: int = -1, *, timeout: float | None = None
+    ) -> AsyncGenerator[Numbered, None]:
+        """`Session.follow`, for at most so many seconds, as above."""
         known = after if after >= 0 else None
         request = pb.FollowRequest(response_id=response_id, after=known)
-        async for numbered in _events(self._stub.Follow(request, metadata=self._metadata)):
+        call = self._stub.Follow(request, timeout=timeout, metadata=self._metadata)
+        async for numbered in _events(call):
             yield numbered
 
     async def get_response(self, response_id: str) -> Response:
@@ -49,6 +61,30 @@ class GatewayClient:
                 request, timeout=self._timeout, metadata=self._metadata
             )
         return codec.response_in(answer.response)
+
+    async def cancel(self, response_id: str) -> Response:
+        request = pb.CancelRequest(response_id=response_id)
+        with mesh_errors("gateway"):
+            answer = await self._stub.Cancel(
+                request, timeout=self._timeout, metadata=self._metadata
+            )
+        return codec.response_in(answer.response)
+
+    async def list_input_items(self, response_id: str, page: Page) -> ItemPage:
+        request = codec.page_out(response_id, page)
+        with mesh_errors("gateway"):
+            answer = await self._stub.ListInputItems(
+                request, timeout=self._timeout, metadata=self._metadata
+            )
+        return ItemPage(items_in(answer.items), answer.has_more)
+
+    async def count_input(self, ask: Ask) -> int:
+        request = pb.CountInputRequest(request=codec.ask_out(ask))
+        with mesh_errors("gateway"):
+            answer = await self._stub.CountInput(
+                request, timeout=self._timeout, metadata=self._metadata
+            )
+        return answer.input_tokens
 
     async def delete_response(self, response_id: str) -> None:
         request = pb.DeleteResponseRequest(response_id=response_id)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from chatmesh.conversation.v1 import conversation_pb2 as item_pb
@@ -23,6 +23,7 @@ from services.gateway.api import (
     Numbered,
     Once,
     OwnTools,
+    Page,
     ReasoningDelta,
     Response,
     Started,
@@ -39,26 +40,18 @@ from services.inference.api import (
     Usage,
 )
 from services.shared.codec import known
-from services.shared.conversation import Call, CallResult, Compaction, Item, Message, Reasoning
+from services.shared.conversation import Call
 from services.shared.conversation_codec import item_in, item_out, items_in
 from services.shared.errors import Malformed
-from services.shared.ids import make_id
 from services.shared.tools import Tool, ToolChoice, ToolMode
 
 # As in the header of HTTP.
 _KEY_CHARS = 255
-# The prefix of the id that an item gets, by its kind.
-_PREFIXES: Mapping[type[Item], str] = {
-    Message: "msg",
-    Call: "fc",
-    CallResult: "fco",
-    Reasoning: "rs",
-    Compaction: "cmp",
-}
 # As on HTTP.
 _MOST_ADDED = 20
-_MOST_LISTED = 100
 _MOST_ENTRIES, _KEY, _VALUE = 16, 64, 512
+# The most of a list that is told at once.
+_MOST_ITEMS, _USUAL_ITEMS = 100, 20
 _MODES = {
     pb.FunctionChoice.MODE_AUTO: ToolMode.AUTO,
     pb.FunctionChoice.MODE_UNSPECIFIED: ToolMode.AUTO,
@@ -73,6 +66,9 @@ _STATUSES = {
     pb.STATUS_INCOMPLETE_CONTENT_FILTER: Status.CONTENT_FILTER,
     pb.STATUS_INCOMPLETE_TOOL_ROUNDS: Status.TOOL_ROUNDS,
     pb.STATUS_INCOMPLETE_TOO_MANY_EVENTS: Status.TOO_MANY_EVENTS,
+    pb.STATUS_IN_PROGRESS: Status.IN_PROGRESS,
+    pb.STATUS_FAILED: Status.FAILED,
+    pb.STATUS_CANCELLED: Status.CANCELLED,
     pb.STATUS_INCOMPLETE_INVALID_CALL: Status.INVALID_CALL,
 }
 _STATUSES_OUT = {ours: theirs for theirs, ours in _STATUSES.items()}
@@ -91,9 +87,18 @@ _FINISHES_OUT = {ours: theirs for theirs, ours in _FINISHES.items()}
 def ask_in(request: pb.RespondRequest) -> Ask:
     if not request.input and not request.only_compacts:
         raise Malformed("input is empty", param="input")
+    return _ask_in(request)
+
+
+def counted_in(request: pb.CountInputRequest) -> Ask:
+    """What is only counted may say nothing."""
+    return _ask_in(request.request)
+
+
+def _ask_in(request: pb.RespondRequest) -> Ask:
     return Ask(
         model=request.model,
-        input=tuple(map(_input_in, request.input)),
+        input=items_in(request.input),
         instructions=request.instructions,
         previous_response_id=request.previous_response_id,
         functions=tuple(
@@ -112,11 +117,11 @@ def ask_in(request: pb.RespondRequest) -> Ask:
         safety_identifier=request.safety_identifier,
         background=request.background,
         once=_once_in(request),
+        seals_reasoning=request.seals_reasoning,
+        max_tool_calls=_set(request, "max_tool_calls"),
         conversation=request.conversation_id,
         waits=not request.refuses_when_busy,
-        compact_threshold=(
-            request.compact_threshold if request.HasField("compact_threshold") else None
-        ),
+        compact_threshold=_set(request, "compact_threshold"),
         only_compacts=request.only_compacts,
     )
 
@@ -126,7 +131,7 @@ def compaction_in(request: pb.CompactRequest) -> Ask:
         raise Malformed("input is empty", param="input")
     return Ask(
         model=request.model,
-        input=tuple(map(_input_in, request.input)),
+        input=items_in(request.input),
         instructions=request.instructions,
         previous_response_id=request.previous_response_id,
         store=False,
@@ -177,6 +182,11 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
         compact_threshold=ask.compact_threshold,
         only_compacts=ask.only_compacts,
         idempotency_key=ask.once.key if ask.once else "",
+        seals_reasoning=ask.seals_reasoning,
+        top_logprobs=sampling.top_logprobs,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        max_tool_calls=ask.max_tool_calls,
     )
     if ask.own_tools is not None:
         names = ask.own_tools.names
@@ -200,22 +210,24 @@ def _own_tools_in(tools: pb.OwnTools) -> OwnTools:
 
 def _sampling_in(request: pb.RespondRequest) -> Sampling:
     return Sampling(
-        max_tokens=request.max_output_tokens if request.HasField("max_output_tokens") else None,
-        temperature=request.temperature if request.HasField("temperature") else None,
-        top_p=request.top_p if request.HasField("top_p") else None,
-        seed=request.seed if request.HasField("seed") else None,
+        max_tokens=_set(request, "max_output_tokens"),
+        temperature=_set(request, "temperature"),
+        top_p=_set(request, "top_p"),
+        presence_penalty=_set(request, "presence_penalty"),
+        frequency_penalty=_set(request, "frequency_penalty"),
+        seed=_set(request, "seed"),
         stop=tuple(request.stop),
+        top_logprobs=_set(request, "top_logprobs"),
     )
+
+
+def _set(message: pb.RespondRequest, name: str) -> Any:
+    """The field's value; None where it is not set."""
+    return getattr(message, name) if message.HasField(name) else None  # type: ignore[arg-type]
 
 
 def _format_in(json_schema: str) -> OutputFormat | None:
     return OutputFormat(FormatKind.JSON_SCHEMA, json_schema) if json_schema else None
-
-
-def _input_in(item: item_pb.Item) -> Item:
-    """An item as a caller sends it; ids that it leaves empty are given here."""
-    ours = item_in(item)
-    return ours if ours.id else replace(ours, id=make_id(_PREFIXES[type(ours)]))
 
 
 def event_in(event: pb.Event) -> Numbered:
@@ -232,6 +244,8 @@ def _started_in(started: pb.Started) -> Started:
         model=started.model,
         previous_response_id=started.previous_response_id,
         echo=started.echo,
+        background=started.background,
+        stored=started.stored,
         conversation=started.conversation_id,
     )
 
@@ -312,6 +326,8 @@ def _started_out(started: Started) -> pb.Started:
         model=started.model,
         previous_response_id=started.previous_response_id,
         echo=started.echo,
+        background=started.background,
+        stored=started.stored,
         conversation_id=started.conversation,
     )
 
@@ -348,6 +364,9 @@ def response_in(response: pb.Response) -> Response:
             usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens
         ),
         echo=response.echo,
+        background=response.background,
+        error=_failed_in(response.error) if response.HasField("error") else None,
+        unfinished=frozenset(response.unfinished),
         conversation=response.conversation_id,
     )
 
@@ -370,6 +389,25 @@ def response_out(response: Response) -> pb.Response:
         ),
         echo=response.echo,
         conversation_id=response.conversation,
+        background=response.background,
+        error=pb.Failed(**asdict(response.error)) if response.error else None,
+        unfinished=sorted(response.unfinished),
+    )
+
+
+def page_in(request: pb.ListInputItemsRequest) -> Page:
+    limit = request.limit if request.HasField("limit") else _USUAL_ITEMS
+    if not 1 <= limit <= _MOST_ITEMS:
+        raise Malformed(f"must be from 1 to {_MOST_ITEMS}", param="limit")
+    return Page(request.after, limit, newest_first=not request.oldest_first)
+
+
+def page_out(response_id: str, page: Page) -> pb.ListInputItemsRequest:
+    return pb.ListInputItemsRequest(
+        response_id=response_id,
+        after=page.after,
+        limit=page.limit,
+        oldest_first=not page.newest_first,
     )
 
 
@@ -411,7 +449,7 @@ def added_in(items: Sequence[item_pb.Item], *, least: int) -> Ask:
     """Items for a conversation. Raises `Malformed` for too few or too many."""
     if not least <= len(items) <= _MOST_ADDED:
         raise Malformed(f"are at least {least} and at most {_MOST_ADDED}", param="input")
-    return Ask(model="", input=tuple(map(_input_in, items)))
+    return Ask(model="", input=items_in(items))
 
 
 def metadata_in(given: Mapping[str, str]) -> Mapping[str, str]:
@@ -426,8 +464,8 @@ def metadata_in(given: Mapping[str, str]) -> Mapping[str, str]:
 
 def paging_in(paging: pb.Paging) -> Paging:
     limit = paging.limit if paging.HasField("limit") else Paging().limit
-    if not 1 <= limit <= _MOST_LISTED:
-        raise Malformed(f"is not between 1 and {_MOST_LISTED}", param="limit")
+    if not 1 <= limit <= _MOST_ITEMS:
+        raise Malformed(f"is not between 1 and {_MOST_ITEMS}", param="limit")
     return Paging(paging.after, limit, newest_first=not paging.oldest_first)
 
 

@@ -49,6 +49,8 @@ class GatewayConfig(ServiceConfig):
     tool_rounds: int = Field(default=8, ge=0, le=64)
     max_turns: int = Field(default=1024, gt=0)
     max_turns_per_organisation: int = Field(default=256, gt=0)
+    # Of these, how many may be in the background, where nobody waits for them; 0: none.
+    max_background_turns_per_organisation: int = Field(default=64, ge=0)
     max_body_bytes: int = Field(default=8 * 1024 * 1024, gt=0)
     # The pages whose scripts may call: a JSON list of origins. A key is needed all the same.
     cors_origins: tuple[str, ...] = ("*",)

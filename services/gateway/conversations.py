@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from services.context_assembly.api import (
     ConversationItems,
@@ -24,34 +23,21 @@ from services.gateway.api import (
 )
 from services.gateway.authenticator import Principal
 from services.gateway.compacting import unsealed
+from services.gateway.intake import with_ids
 from services.gateway.lanes import Lanes, found, no_such_conversation
 from services.gateway.ports import Neighbours
 from services.gateway.references import with_referenced
 from services.gateway.screening import Screening
 from services.shared.conversation import (
-    Call,
-    CallResult,
-    Compaction,
     Item,
-    Message,
-    Reasoning,
 )
 from services.shared.ids import (
     first_turn_of,
     make_conversation_id,
-    make_item_id,
     make_response_id,
 )
 from services.shared.scope import Scope
 
-# The prefix of an item's id, by its kind.
-_PREFIXES: Mapping[type[Item], str] = {
-    Message: "msg",
-    Call: "fc",
-    CallResult: "fco",
-    Reasoning: "rs",
-    Compaction: "cmp",
-}
 # How often items are added anew behind a turn of another process that came first.
 _ATTEMPTS = 5
 
@@ -65,14 +51,15 @@ class ConversationKeeper:
         self._lanes = lanes
 
     async def create(
-        self, principal: Principal, items: Ask, metadata: Mapping[str, str]
+        self, principal: Principal, added: Ask, metadata: Mapping[str, str]
     ) -> ConversationCard:
         scope = principal.account.scope("")
-        taken = await self._taken_in(principal, scope, items)
+        taken = await self._taken_in(principal, scope, added)
         conversation_id = make_conversation_id()
         root = first_turn_of(conversation_id)
         conversation = StoredConversation(conversation_id, scope, _now_ms(), metadata, root)
-        await self._context.start_conversation(conversation, with_own_ids(taken, root))
+        items = with_ids(taken, root, all_anew=True).input
+        await self._context.start_conversation(conversation, items)
         return _card(conversation)
 
     async def get(self, scope: Scope, conversation_id: str) -> ConversationCard:
@@ -93,10 +80,10 @@ class ConversationKeeper:
         with _told():
             await self._context.delete_conversation(scope, conversation_id)
 
-    async def add(self, principal: Principal, conversation_id: str, items: Ask) -> Sequence[Item]:
+    async def add(self, principal: Principal, conversation_id: str, added: Ask) -> Sequence[Item]:
         scope = principal.account.scope("")
         await found(self._context, scope, conversation_id)
-        taken = await self._taken_in(principal, scope, items)
+        taken = await self._taken_in(principal, scope, added)
         for _ in range(_ATTEMPTS):
             async with self._lanes.entered(scope, conversation_id, waits=True) as conversation:
                 turn = _turn_of_items(conversation, taken)
@@ -124,21 +111,13 @@ class ConversationKeeper:
             await self._context.delete_item(scope, conversation_id, item_id)
         return await self.get(scope, conversation_id)
 
-    async def _taken_in(self, principal: Principal, scope: Scope, items: Ask) -> Sequence[Item]:
+    async def _taken_in(self, principal: Principal, scope: Scope, added: Ask) -> Ask:
         """The items as a turn would take them in: found, opened and moderated."""
-        whole = await with_referenced(items, self._context, scope)
-        return (await self._screening.screen(unsealed(whole, principal.sealer))).input
+        whole = await with_referenced(added, self._context, scope)
+        return await self._screening.screen(unsealed(whole, principal.sealer))
 
 
-def with_own_ids(items: Sequence[Item], turn_id: str) -> tuple[Item, ...]:
-    """Items of a conversation: their ids tell the turn that they stand in, and no two are alike.
-
-    A caller may give the same item to several turns.
-    """
-    return tuple(replace(item, id=make_item_id(_PREFIXES[type(item)], turn_id)) for item in items)
-
-
-def _turn_of_items(conversation: StoredConversation, items: Sequence[Item]) -> Turn:
+def _turn_of_items(conversation: StoredConversation, taken: Ask) -> Turn:
     """A turn in which nothing was answered."""
     turn_id = make_response_id(conversation.head)
     return Turn(
@@ -146,7 +125,7 @@ def _turn_of_items(conversation: StoredConversation, items: Sequence[Item]) -> T
         scope=conversation.scope,
         parent_id=conversation.head,
         created_at_ms=_now_ms(),
-        input=with_own_ids(items, turn_id),
+        input=with_ids(taken, turn_id, all_anew=True).input,
         output=(),
         memory_ids=(),
         document="",

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 from services.context_assembly.api import Turn
-from services.gateway.api import Response, Status
+from services.gateway.api import Failed, Response, Status
 from services.inference.api import Usage
 
 
@@ -16,13 +16,18 @@ def dump(response: Response) -> str:
             "completed_at_ms": response.completed_at_ms,
             "usage": asdict(response.usage),
             "echo": response.echo,
+            "background": response.background,
+            "error": asdict(response.error) if response.error else None,
+            "unfinished": sorted(response.unfinished),
             "conversation": response.conversation,
         }
     )
 
 
 def load(turn: Turn) -> Response:
+    """Documents of release 0.1.0 say nothing of the background or of errors."""
     kept = json.loads(turn.document)
+    error = kept.get("error")
     return Response(
         id=turn.id,
         model=kept["model"],
@@ -33,5 +38,8 @@ def load(turn: Turn) -> Response:
         output=tuple(turn.output),
         usage=Usage(**kept["usage"]),
         echo=kept["echo"],
+        background=kept.get("background", False),
+        error=Failed(**error) if error else None,
+        unfinished=frozenset(kept.get("unfinished", ())),
         conversation=kept.get("conversation", ""),
     )

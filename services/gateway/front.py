@@ -3,11 +3,13 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
+from typing import Protocol
 
 from services.context_assembly.api import (
     ContextAssembly,
     ConversationItems,
     Paging,
+    Turn,
     TurnNotFound,
 )
 from services.gateway import documents
@@ -19,20 +21,32 @@ from services.gateway.api import (
     ConversationCards,
     EventsGone,
     Failed,
+    InvalidRequest,
+    ItemPage,
+    NotCancellable,
     Numbered,
+    Page,
     Response,
     ResponseNotFound,
+    Status,
 )
 from services.gateway.authenticator import Authenticator, Principal
 from services.gateway.conversations import ConversationKeeper
 from services.gateway.fleet import Fleet
 from services.gateway.live_turns import LiveTurns
+from services.gateway.paging import page_of
 from services.gateway.repeats import Repeats
-from services.gateway.retelling import retold
+from services.gateway.retelling import retold, so_far
 from services.inference.api import ModelCard
 from services.shared.conversation import Item
 from services.shared.ids import make_response_id
 from services.shared.scope import Scope
+
+
+class InputCounter(Protocol):
+    """Of `TurnLoop`, what counts without running a turn."""
+
+    async def count(self, principal: Principal, ask: Ask) -> int: ...
 
 
 class Front:
@@ -44,11 +58,13 @@ class Front:
         live_turns: LiveTurns,
         fleet: Fleet,
         context: ContextAssembly,
-        repeats: Repeats,
         *,
+        input_counter: InputCounter,
+        repeats: Repeats,
         conversations: ConversationKeeper,
     ) -> None:
         self.fleet = fleet
+        self.input_counter = input_counter
         self.conversations = conversations
         self.live_turns = live_turns
         self._authenticator = authenticator
@@ -99,7 +115,8 @@ class Front:
         """
         well = await self.live_turns.ended_well(response_id)
         if well is not None:
-            return well
+            # Of one in the background, the caller knows the id, and reads how it failed.
+            return well or ask.background
         try:
             await self.find(scope, response_id)
         except ResponseNotFound:
@@ -134,21 +151,76 @@ class Front:
                 yield numbered
 
     async def find(self, scope: Scope, response_id: str) -> Response:
-        try:
-            turn = await self._context.get_turn(scope, response_id)
-        except TurnNotFound:
-            raise _absent() from None
-        if not turn.document:
-            # Items that were added to a conversation, or a reply that was only kept there.
-            raise _absent()
-        return documents.load(turn)
+        """A stored response, or what is there of one that will be stored."""
+        if stored := await self._stored(scope, response_id):
+            return documents.load(stored)
+        if under_way := await self._under_way(scope, response_id):
+            return under_way
+        # It may have ended between these two.
+        if stored := await self._stored(scope, response_id):
+            return documents.load(stored)
+        raise _absent()
+
+    async def cancel(self, scope: Scope, response_id: str) -> Response:
+        under_way = await self._under_way(scope, response_id)
+        if under_way and under_way.background:
+            await self.live_turns.cancel(response_id)
+        response = await self.find(scope, response_id)
+        if not response.background:
+            raise InvalidRequest(
+                "only a response in the background can be cancelled", param="response_id"
+            )
+        if response.status is not Status.CANCELLED:
+            raise NotCancellable("the response has ended already", param="response_id")
+        return response
 
     async def delete(self, scope: Scope, response_id: str) -> None:
-        await self.find(scope, response_id)
+        under_way = await self._under_way(scope, response_id)
+        if under_way:
+            await self.live_turns.erase(response_id)
+        elif not await self._stored(scope, response_id):
+            raise _absent()
         try:
             await self._context.delete_turn(scope, response_id)
         except TurnNotFound:
-            raise _absent() from None
+            # Where it was stopped in time, nothing of it was stored.
+            if not under_way:
+                raise _absent() from None
+
+    async def input_items(self, scope: Scope, response_id: str) -> Sequence[Item]:
+        """What the request of a response brought, the first item first."""
+        if stored := await self._stored(scope, response_id):
+            return stored.input
+        if await self._under_way(scope, response_id):
+            items = self.live_turns.input_of(response_id)
+            if items is not None:
+                return items
+        if stored := await self._stored(scope, response_id):
+            return stored.input
+        raise _absent()
+
+    async def _stored(self, scope: Scope, response_id: str) -> Turn | None:
+        """A turn without a document is no response: items, or what a conversation alone keeps."""
+        try:
+            turn = await self._context.get_turn(scope, response_id)
+        except TurnNotFound:
+            return None
+        return turn if turn.document else None
+
+    async def _under_way(self, scope: Scope, response_id: str) -> Response | None:
+        """What is there of a turn of the scope's project; None, unless it will be stored."""
+        try:
+            owner = await self.live_turns.owner(response_id)
+            if not _same_project(owner, scope):
+                return None
+            events = await self.live_turns.so_far(response_id)
+        except EventsGone:
+            return None
+        said = so_far(events)
+        ended = bool(events) and isinstance(events[-1], Completed | Failed)
+        if said.started is None or not said.started.stored or ended:
+            return None
+        return said.under_way()
 
     async def _check_owner(self, scope: Scope, response_id: str) -> None:
         """Raises `ResponseNotFound`; `EventsGone` where the response itself is still there."""
@@ -157,7 +229,7 @@ class Front:
         except EventsGone:
             await self.find(scope, response_id)
             raise
-        if (owner.organisation, owner.project) != (scope.organisation, scope.project):
+        if not _same_project(owner, scope):
             raise _absent()
 
 
@@ -185,8 +257,17 @@ class KeySession:
     async def get_response(self, response_id: str) -> Response:
         return await self._front.find(self._scope, response_id)
 
+    async def cancel(self, response_id: str) -> Response:
+        return await self._front.cancel(self._scope, response_id)
+
     async def delete_response(self, response_id: str) -> None:
         await self._front.delete(self._scope, response_id)
+
+    async def list_input_items(self, response_id: str, page: Page) -> ItemPage:
+        return page_of(await self._front.input_items(self._scope, response_id), page)
+
+    async def count_input(self, ask: Ask) -> int:
+        return await self._front.input_counter.count(self._principal, ask)
 
     async def compact(self, ask: Ask) -> Response:
         async with aclosing(self.respond(ask)) as events:
@@ -233,6 +314,10 @@ class KeySession:
 
     async def list_models(self) -> Sequence[ModelCard]:
         return self._front.fleet.cards()
+
+
+def _same_project(owner: Scope, scope: Scope) -> bool:
+    return (owner.organisation, owner.project) == (scope.organisation, scope.project)
 
 
 def _absent() -> ResponseNotFound:

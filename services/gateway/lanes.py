@@ -67,6 +67,13 @@ class Lanes:
         async with self.entered(scope, ask.conversation, waits=ask.waits) as conversation:
             yield replace(ask, parent_id=conversation.head)
 
+    async def from_its_head(self, scope: Scope, ask: Ask) -> Ask:
+        """The ask as it would continue its conversation now; nobody waits for anybody."""
+        if not ask.conversation:
+            return ask
+        conversation = await found(self._context, scope, ask.conversation)
+        return replace(ask, parent_id=conversation.head)
+
 
 async def found(context: ContextAssembly, scope: Scope, conversation_id: str) -> StoredConversation:
     """Raises `NoSuchConversation`."""

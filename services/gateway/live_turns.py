@@ -6,7 +6,7 @@ A carrier (SSE, gRPC, later a socket) never runs a turn: it starts one and reads
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -20,13 +20,17 @@ from services.gateway.api import (
     InvalidKey,
     LeaseLost,
     Numbered,
+    Response,
+    TurnCancelled,
     TurnEvent,
     TurnStopped,
 )
 from services.gateway.authenticator import Principal
 from services.gateway.ports import Accounts, Journal, Ledger, LedgerEntry
 from services.gateway.reply import TurnProgress
+from services.gateway.retelling import so_far
 from services.shared.background import failure_of
+from services.shared.conversation import Item
 from services.shared.deadline import due_anew_in
 from services.shared.errors import DeadlineExceeded, MeshError
 from services.shared.ids import make_response_id
@@ -45,6 +49,9 @@ class Turns(Protocol):
     def run(
         self, principal: Principal, ask: Ask, progress: TurnProgress
     ) -> AsyncGenerator[TurnEvent, None]: ...
+
+    async def record_failed(self, progress: TurnProgress, response: Response) -> None:
+        """Keeps a turn that failed or was cancelled, with what it had said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,8 @@ class _LiveTurn:
     joined: bool = False
     # Why it is being stopped.
     stopped_by: MeshError | None = None
+    # Whether its caller has erased it: nothing of it is kept then.
+    erased: bool = False
     # Whether the task has begun: a task that is cancelled before would never give anything back.
     begun: bool = False
     # The loop is over; what is left to do must not be interrupted.
@@ -130,7 +139,8 @@ class LiveTurns:
         response_id = response_id or make_response_id(ask.tree_id)
         scope = principal.account.scope(ask.safety_identifier)
         with ExitStack() as held:
-            held.enter_context(self.admission.admitted(scope.organisation))
+            place = self.admission.admitted(scope.organisation, background=ask.background)
+            held.enter_context(place)
             seconds = self._bounds.lease_seconds
             epoch = await self._journal.claim(response_id, scope, seconds=seconds)
             turn = _LiveTurn(principal, ask, scope, TurnProgress(response_id), epoch)
@@ -185,6 +195,30 @@ class LiveTurns:
     def is_under_way(self, response_id: str) -> bool:
         return response_id in self._live
 
+    async def so_far(self, response_id: str) -> Sequence[TurnEvent]:
+        """The events of a turn until now. Raises `EventsGone`."""
+        return await self._journal.so_far(response_id)
+
+    def input_of(self, response_id: str) -> Sequence[Item] | None:
+        """What the request of a turn under way brought; None: it is not there, or not read yet."""
+        turn = self._live.get(response_id)
+        return turn.progress.opened.ask.input if turn and turn.progress.opened else None
+
+    async def cancel(self, response_id: str) -> None:
+        """Stops a turn, and returns when it has ended; one that has ended stays as it is."""
+        turn = self._live.get(response_id)
+        if turn is None:
+            return
+        if not turn.progress.recording:
+            _stop(turn, TurnCancelled("the response was cancelled"))
+        await _ended(turn)
+
+    async def erase(self, response_id: str) -> None:
+        """Stops a turn, of which nothing is kept, and returns when it has ended."""
+        if turn := self._live.get(response_id):
+            turn.erased = True
+            await _stopped(turn, TurnStopped("the response was erased"))
+
     async def owner(self, response_id: str) -> Scope:
         """Whose turn it is. Raises `EventsGone`."""
         turn = self._live.get(response_id)
@@ -235,6 +269,7 @@ class LiveTurns:
                     failure = await failure_of(self._write(turn))
                 turn.ending = True
                 unsettled = await failure_of(self._settle(turn))
+                await failure_of(self._record_failed(turn, failure or unsettled))
                 await failure_of(self._finish(turn, failure or unsettled))
             finally:
                 del self._live[turn.id]
@@ -263,6 +298,18 @@ class LiveTurns:
             turn.progress.too_many_events = True
         while turn.ahead >= _MOST_AHEAD:
             await turn.reader_moved.wait()
+
+    async def _record_failed(self, turn: _LiveTurn, failure: MeshError | None) -> None:
+        """Nobody waits for a turn in the background, so that what became of it has to be kept.
+
+        What failed before it started was refused, and is no response.
+        """
+        if failure is None or not turn.ask.background or turn.erased:
+            return
+        said = so_far(await self._journal.so_far(turn.id))
+        if said.started:
+            response = said.failed(Failed.with_error(failure))
+            await self._turns.record_failed(turn.progress, response)
 
     async def _finish(self, turn: _LiveTurn, failure: MeshError | None) -> None:
         """Its last event, where it failed, and the end of its journal.
@@ -311,6 +358,10 @@ def _moved(turn: _LiveTurn, reader: object, taken: int) -> None:
 async def _stopped(turn: _LiveTurn, why: MeshError) -> None:
     """Stops the turn and returns when it has ended; it may just be about to."""
     _stop(turn, why)
+    await _ended(turn)
+
+
+async def _ended(turn: _LiveTurn) -> None:
     assert turn.task
     await asyncio.wait([turn.task])
 

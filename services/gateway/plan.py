@@ -111,6 +111,8 @@ def allowed_own_tools(ask: Ask, account: Account, tools: Sequence[Tool]) -> Sequ
 def check(plan: Plan) -> None:
     """Refuses what cannot be done, by the field that asks for it."""
     ask, card = plan.ask, plan.card
+    if ask.background and not ask.store:
+        raise InvalidRequest("needs `store`: nobody could fetch the response", param="background")
     if ask.conversation and ask.previous_response_id:
         raise InvalidRequest(
             "cannot be used together with `conversation`", param="previous_response_id"

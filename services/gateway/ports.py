@@ -184,6 +184,9 @@ class Journal(Protocol):
     async def owner(self, response_id: str) -> Scope:
         """Whose turn it is. Raises `EventsGone`."""
 
+    async def so_far(self, response_id: str) -> Sequence[TurnEvent]:
+        """All events that were appended until now. Raises `EventsGone`."""
+
     def read(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
         """The events after a number, as they come; ends when they are complete and were read.
 

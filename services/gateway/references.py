@@ -22,7 +22,7 @@ async def with_referenced(ask: Ask, context: ContextAssembly, scope: Scope) -> A
         item_id = items[place].id
         response_id = response_of(item_id)
         if response_id not in kept:
-            kept[response_id] = await _output(response_id, context, scope)
+            kept[response_id] = await _items(response_id, context, scope)
         found = kept[response_id].get(item_id)
         if found is None:
             raise InvalidRequest(
@@ -33,12 +33,12 @@ async def with_referenced(ask: Ask, context: ContextAssembly, scope: Scope) -> A
     return replace(ask, input=tuple(items), references=())
 
 
-async def _output(response_id: str, context: ContextAssembly, scope: Scope) -> dict[str, Item]:
-    """What a stored response has brought, by id; nothing, where there is no such response."""
+async def _items(response_id: str, context: ContextAssembly, scope: Scope) -> dict[str, Item]:
+    """The input and output of a stored response, by id; nothing, where there is none."""
     if not response_id:
         return {}
     try:
         turn = await context.get_turn(scope, response_id)
     except TurnNotFound:
         return {}
-    return {item.id: item for item in turn.output}
+    return {item.id: item for item in (*turn.input, *turn.output)}

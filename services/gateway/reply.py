@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from services.gateway.api import ChoiceEnded, Finish, Status, TurnEvent
+from services.gateway.api import Ask, ChoiceEnded, Finish, Status, TurnEvent
 from services.gateway.choice import Choice, MakeId
 from services.gateway.compacting import Summarised
 from services.gateway.guard import OpenGuard
 from services.inference.api import Piece, Usage, total
 from services.shared.conversation import Call, Item
 from services.shared.errors import MeshError
+from services.shared.scope import Scope
 
 _STATUSES = {
     Finish.STOP: Status.COMPLETED,
@@ -23,11 +24,24 @@ _STATUSES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What was taken in of a request that is answered, as it is kept."""
+
+    scope: Scope
+    ask: Ask
+    memory_ids: Sequence[str]
+
+
 @dataclass(slots=True)
 class TurnProgress:
     """What a turn's owner and its loop tell each other while it runs."""
 
     response_id: str
+    # Set by the loop before the turn's first event.
+    opened: Opened | None = None
+    # It has come to its end, and is being kept.
+    recording: bool = False
     # What the model has read and written for the turn so far. The loop keeps it.
     used: Usage = field(default_factory=Usage)
     # More events came than are kept of a turn, so that it must end. Its owner says so.

@@ -38,6 +38,9 @@ class GatewayServer:
             "Respond": self._streaming(pb.RespondRequest, self._respond),
             "Follow": self._streaming(pb.FollowRequest, self._follow),
             "GetResponse": self._answering(pb.GetResponseRequest, self._get_response),
+            "Cancel": self._answering(pb.CancelRequest, self._cancel),
+            "ListInputItems": self._answering(pb.ListInputItemsRequest, self._list_input_items),
+            "CountInput": self._answering(pb.CountInputRequest, self._count_input),
             "DeleteResponse": self._answering(pb.DeleteResponseRequest, self._delete_response),
             "ListModels": self._answering(pb.ListModelsRequest, self._list_models),
             "Compact": self._answering(pb.CompactRequest, self._compact),
@@ -85,6 +88,23 @@ class GatewayServer:
     ) -> pb.GetResponseResponse:
         response = await session.get_response(request.response_id)
         return pb.GetResponseResponse(response=codec.response_out(response))
+
+    async def _cancel(self, session: KeySession, request: pb.CancelRequest) -> pb.CancelResponse:
+        response = await session.cancel(request.response_id)
+        return pb.CancelResponse(response=codec.response_out(response))
+
+    async def _list_input_items(
+        self, session: KeySession, request: pb.ListInputItemsRequest
+    ) -> pb.ListInputItemsResponse:
+        page = await session.list_input_items(request.response_id, codec.page_in(request))
+        items = map(item_out, page.items)
+        return pb.ListInputItemsResponse(items=items, has_more=page.has_more)
+
+    async def _count_input(
+        self, session: KeySession, request: pb.CountInputRequest
+    ) -> pb.CountInputResponse:
+        count = await session.count_input(codec.counted_in(request))
+        return pb.CountInputResponse(input_tokens=count)
 
     async def _delete_response(
         self, session: KeySession, request: pb.DeleteResponseRequest

@@ -37,20 +37,20 @@ from services.gateway.api import (
 from services.gateway.authenticator import Principal
 from services.gateway.choice import MakeId
 from services.gateway.compacting import Summarising, is_due, unsealed
-from services.gateway.conversations import with_own_ids
 from services.gateway.fleet import Fleet
 from services.gateway.guard import OpenGuard
+from services.gateway.intake import with_ids
 from services.gateway.lanes import Lanes, no_such_conversation
 from services.gateway.plan import Plan, allowed_own_tools, check, wants_own_tools
 from services.gateway.ports import Neighbours
 from services.gateway.references import with_referenced
-from services.gateway.reply import Reply, TurnProgress
+from services.gateway.reply import Opened, Reply, TurnProgress
 from services.gateway.screening import Screening
 from services.gateway.together import both, together
 from services.inference.api import Calling, Generation, ModelCard
 from services.shared.conversation import Call, CallOutcome, Item, Text
 from services.shared.errors import NotFound
-from services.shared.ids import make_item_id
+from services.shared.ids import make_item_id, make_response_id
 from services.shared.scope import Scope
 from services.shared.tools import Tool, ToolCall, ToolChoice
 from services.tool_runner.api import Failure, Outcome, UnknownTool
@@ -111,6 +111,7 @@ class TurnLoop:
         """
         plan = await self._plan(principal, ask, progress.response_id)
         plan, context = await self._open(plan)
+        progress.opened = Opened(plan.scope, plan.ask, context.memory_ids)
         yield _started(plan)
         reply = self._reply(plan, progress)
         if ask.only_compacts or is_due(ask, context):
@@ -136,7 +137,29 @@ class TurnLoop:
             context = await self._assemble(plan, reply.items, context.memory_ids)
         for event in reply.endings():
             yield event
+        progress.recording = True
         yield Completed(await self._record(plan, context, reply))
+
+    async def record_failed(self, progress: TurnProgress, response: Response) -> None:
+        """Keeps a turn that failed or was cancelled, with what it had said.
+
+        Of what the model read and wrote nothing is kept: its last round has no end.
+        """
+        assert progress.opened
+        await self._neighbours.context.record(_turn(progress.opened, response, None))
+
+    async def count(self, principal: Principal, ask: Ask) -> int:
+        """How many tokens the model would read first. Nothing is moderated, run or kept.
+
+        A prompt that does not fit in is counted too.
+        """
+        scope = principal.account.scope(ask.safety_identifier)
+        ask = await self._lanes.from_its_head(scope, ask)
+        plan = await self._plan(principal, ask, make_response_id(ask.tree_id))
+        try:
+            return len((await self._assemble(plan, (), None)).prompt_ids)
+        except InputTooLong as error:
+            return int(error.details["tokens"])
 
     def _reply(self, plan: Plan, progress: TurnProgress) -> Reply:
         def make_id(prefix: str) -> str:
@@ -151,8 +174,8 @@ class TurnLoop:
         scope = principal.account.scope(ask.safety_identifier)
         ask = await with_referenced(ask, self._neighbours.context, scope)
         ask = unsealed(ask, principal.sealer)
-        if ask.conversation:
-            ask = replace(ask, input=with_own_ids(ask.input, response_id))
+        # In a conversation ids are of this turn, whatever the caller calls the items.
+        ask = with_ids(ask, response_id, all_anew=bool(ask.conversation))
         own_tools: Sequence[Tool] = ()
         if self._tool_rounds and wants_own_tools(ask, card):
             tools = await self._neighbours.tools.list_tools(scope)
@@ -301,27 +324,20 @@ class TurnLoop:
             output=_output(ask, reply),
             usage=reply.usage,
             echo=ask.echo,
+            background=ask.background,
         )
         if not (ask.store or ask.conversation):
             return response
-        summarised = reply.summarised
-        turn = Turn(
-            id=response.id,
-            scope=plan.scope,
-            parent_id=ask.continued_id,
-            created_at_ms=response.created_at_ms,
-            input=ask.input,
-            output=response.output,
-            memory_ids=context.memory_ids,
-            document=documents.dump(response) if ask.store else "",
-            kept_ids=_kept_ids(plan.card.id, context, reply),
+        opened = Opened(plan.scope, ask, context.memory_ids)
+        turn = replace(
+            _turn(opened, response, _kept_ids(plan.card.id, context, reply)),
             conversation_id=ask.conversation,
-            erasures_above=(summarised or context).erasures_above,
+            erasures_above=(reply.summarised or context).erasures_above,
         )
-        await self._keep(turn, stored=ask.store)
+        await self._keep(turn if ask.store else replace(turn, document=""))
         return response
 
-    async def _keep(self, turn: Turn, *, stored: bool) -> None:
+    async def _keep(self, turn: Turn) -> None:
         """A reply that comes too late for its conversation is kept beside it, where it was to be.
 
         Its caller is told, and goes on from it by its id or asks again.
@@ -333,7 +349,7 @@ class TurnLoop:
             raise no_such_conversation() from None
         except ConversationMoved:
             beside = "is lost"
-            if stored:
+            if turn.document:
                 with suppress(TurnNotFound):
                     await context.record(replace(turn, conversation_id=""))
                     beside = "is kept by its id alone"
@@ -376,6 +392,22 @@ def _started(plan: Plan) -> Started:
         previous_response_id=ask.previous_response_id,
         echo=ask.echo,
         conversation=ask.conversation,
+        background=ask.background,
+        stored=ask.store,
+    )
+
+
+def _turn(opened: Opened, response: Response, kept_ids: KeptIds | None) -> Turn:
+    return Turn(
+        id=response.id,
+        scope=opened.scope,
+        parent_id=opened.ask.continued_id,
+        created_at_ms=response.created_at_ms,
+        input=opened.ask.input,
+        output=response.output,
+        memory_ids=opened.memory_ids,
+        document=documents.dump(response),
+        kept_ids=kept_ids,
     )
 
 

@@ -245,7 +245,14 @@ def _moment() -> CollectorRegistry:
     fleet.pools["p"].replicas[peer] = replica = Replica(peer, unused)
     replica.report = Report((), Load(0, 0, 0, 1, 0.0, draining=False))
     registry = CollectorRegistry()
-    registry.register(GatewayGauges(Admission(max_turns=1, max_turns_per_organisation=1), fleet))
+    registry.register(
+        GatewayGauges(
+            Admission(
+                max_turns=1, max_turns_per_organisation=1, max_background_turns_per_organisation=8
+            ),
+            fleet,
+        )
+    )
     return registry
 
 

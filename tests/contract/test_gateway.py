@@ -19,21 +19,27 @@ from services.gateway.api import (
     Finish,
     InputBlocked,
     InvalidKey,
+    InvalidRequest,
+    ItemPage,
     KeyReused,
     ModelNotFound,
+    NotCancellable,
     Once,
     OwnTools,
+    Page,
     Response,
     ResponseNotFound,
     Session,
     Started,
     Status,
     TextDelta,
+    TurnCancelled,
     TurnEvent,
 )
 from services.gateway.client import GatewayClient
+from services.gateway.guard import OutputModeration
 from services.gateway.server import GatewayServer
-from services.inference.api import Delta, Piece, Sampling, TokenLogprob
+from services.inference.api import Delta, EngineDead, Piece, Sampling, TokenLogprob
 from services.shared.boundary import Boundary
 from services.shared.conversation import (
     Call,
@@ -45,7 +51,7 @@ from services.shared.conversation import (
     Text,
     said,
 )
-from services.shared.errors import Malformed, MeshError
+from services.shared.errors import DeadlineExceeded, Malformed, MeshError
 from services.shared.metrics import RpcMetrics
 from services.shared.server import MAX_MESSAGE_BYTES, serving
 from services.shared.tools import Tool, ToolChoice, ToolMode
@@ -78,8 +84,10 @@ class Transport:
         self._over_grpc = over_grpc
 
     @asynccontextmanager
-    async def open(self, *scripts: Script) -> AsyncIterator[Opened]:
-        async with surroundings(*scripts) as mesh:
+    async def open(
+        self, *scripts: Script, mode: OutputModeration = OutputModeration.BLOCK
+    ) -> AsyncIterator[Opened]:
+        async with surroundings(*scripts, mode=mode) as mesh:
             if not self._over_grpc:
                 yield Opened(await mesh.front.session(mesh.key), mesh)
                 return
@@ -249,6 +257,159 @@ async def test_a_turn_in_the_background_goes_on_when_its_reader_leaves(
         assert "".join(e.text for e in followed if isinstance(e, TextDelta)) == "ab"
 
 
+def background(*texts: str) -> Script:
+    """Says the texts, and waits before the last of them for a test's word."""
+    return replace(says(*texts), pause_before=len(texts) - 1)
+
+
+async def begun(here: Opened, script: Script) -> str:
+    """The id of a turn in the background, whose only reader has left while the model waits."""
+    ask = replace(HELLO, background=True, own_tools=None)
+    async with aclosing(here.session.respond(ask)) as events:
+        start = (await anext(events)).event
+        await asyncio.wait_for(script.paused.wait(), 5)
+    assert isinstance(start, Started)
+    assert (start.background, start.stored) == (True, True)
+    return start.response_id
+
+
+async def test_a_turn_in_the_background_is_seen_under_way(transport: Transport) -> None:
+    script = background("a", "b")
+    async with transport.open(script) as here:
+        response_id = await begun(here, script)
+        under_way = await here.session.get_response(response_id)
+        assert (under_way.status, under_way.background) == (Status.IN_PROGRESS, True)
+        (item,) = (await here.session.list_input_items(response_id, Page())).items
+        assert item == HELLO.input[0]
+        script.go_on.set()
+        assert [each async for each in here.session.follow(response_id)]
+        assert (await here.session.get_response(response_id)).status is Status.COMPLETED
+
+
+async def test_a_cancelled_turn_keeps_what_it_has_said(transport: Transport) -> None:
+    script = background("a", "b")
+    async with transport.open(script, mode=OutputModeration.OFF) as here:
+        response_id = await begun(here, script)
+        cancelled = await here.session.cancel(response_id)
+        assert await here.session.cancel(response_id) == cancelled
+        assert await here.session.get_response(response_id) == cancelled
+        assert (cancelled.status, here.mesh.inference.aborted) == (Status.CANCELLED, 1)
+        (item,) = cancelled.output
+        assert isinstance(item, Message)
+        assert (item.text, cancelled.unfinished) == ("a", frozenset({item.id}))
+        last = [each.event async for each in here.session.follow(response_id)][-1]
+        assert last == cancelled.error
+        assert isinstance(last, Failed)
+        assert isinstance(last.error(), TurnCancelled)
+
+
+async def test_a_turn_in_the_background_that_fails_is_kept(transport: Transport) -> None:
+    script = Script(says("a").pieces[:1], failure=EngineDead("the engine has died"))
+    async with transport.open(script, mode=OutputModeration.OFF) as here:
+        events = await read(here.session, replace(HELLO, background=True))
+        assert isinstance(events[0], Started)
+        failed = await here.session.get_response(events[0].response_id)
+        assert (failed.status, failed.error) == (Status.FAILED, events[-1])
+        with pytest.raises(NotCancellable):
+            await here.session.cancel(failed.id)
+
+
+async def test_only_turns_in_the_background_are_cancelled(transport: Transport) -> None:
+    async with transport.open(says("ok")) as here:
+        start, *_ = await read(here.session, HELLO)
+        assert isinstance(start, Started)
+        with pytest.raises(InvalidRequest):
+            await here.session.cancel(start.response_id)
+
+
+async def test_erasing_a_turn_stops_it(transport: Transport) -> None:
+    script = background("a", "b")
+    async with transport.open(script) as here:
+        response_id = await begun(here, script)
+        await here.session.delete_response(response_id)
+        assert here.mesh.inference.aborted == 1
+        for attempt in (
+            here.session.get_response(response_id),
+            here.session.cancel(response_id),
+            here.session.delete_response(response_id),
+            here.session.list_input_items(response_id, Page()),
+        ):
+            with pytest.raises(ResponseNotFound):
+                await attempt
+
+
+async def test_a_turn_in_the_background_has_to_be_stored(transport: Transport) -> None:
+    async with transport.open() as here:
+        (last,) = await read(here.session, replace(HELLO, background=True, store=False))
+        assert isinstance(last, Failed)
+        assert (last.status, last.details) == ("INVALID_ARGUMENT", {"param": "background"})
+
+
+async def test_input_items_are_listed_page_by_page(transport: Transport) -> None:
+    items = tuple(said(f"msg_{number}", Role.USER, "x") for number in range(3))
+    async with transport.open(says("ok")) as here:
+        start, *_ = await read(here.session, replace(HELLO, input=items))
+        assert isinstance(start, Started)
+        page = await here.session.list_input_items(start.response_id, Page(limit=2))
+        assert page == ItemPage((items[2], items[1]), has_more=True)
+        rest = await here.session.list_input_items(start.response_id, Page(after="msg_1"))
+        assert rest == ItemPage((items[0],), has_more=False)
+        oldest = Page(limit=1, newest_first=False)
+        assert (await here.session.list_input_items(start.response_id, oldest)).items == items[:1]
+        with pytest.raises(InvalidRequest) as caught:
+            await here.session.list_input_items(start.response_id, Page(after="msg_9"))
+        assert caught.value.details["param"] == "after"
+
+
+async def test_input_is_counted_and_nothing_is_run(transport: Transport) -> None:
+    async with transport.open() as here:
+        assert await here.session.count_input(HELLO) == 2
+        assert await here.session.count_input(replace(HELLO, input=())) == 0
+        with pytest.raises(ModelNotFound):
+            await here.session.count_input(replace(HELLO, model="other"))
+        assert not here.mesh.inference.generations
+
+
+async def test_whoever_has_another_project_finds_nothing(transport: Transport) -> None:
+    script = background("a", "b")
+    async with transport.open(script) as here:
+        response_id = await begun(here, script)
+        key = await here.mesh.authenticator.create_key(replace(PERSON, id="acct_9"))
+        stranger = await here.mesh.front.session(key)
+        for attempt in (
+            stranger.get_response(response_id),
+            stranger.cancel(response_id),
+            stranger.delete_response(response_id),
+            stranger.list_input_items(response_id, Page()),
+        ):
+            with pytest.raises(ResponseNotFound):
+                await attempt
+        assert here.mesh.inference.aborted == 0
+
+
+async def test_a_callers_deadline_bounds_its_reading() -> None:
+    """Over gRPC, whoever has waited long enough is a reader who has left."""
+    script = background("a", "b")
+    async with surroundings(script) as mesh, served(mesh) as channel:
+        client = GatewayClient(channel, mesh.key, timeout=5)
+        events = client.respond(HELLO, timeout=0.5)
+        with pytest.raises(DeadlineExceeded):
+            async for _ in events:
+                pass
+        assert script.paused.is_set()
+        await asyncio.wait_for(mesh.inference.idle.wait(), 5)
+        assert mesh.inference.aborted == 1
+
+
+async def test_grpc_bounds_a_page() -> None:
+    async with surroundings() as mesh, served(mesh) as channel:
+        client = GatewayClient(channel, mesh.key, timeout=5)
+        for limit in (0, 101):
+            with pytest.raises(Malformed) as caught:
+                await client.list_input_items("resp_1", Page(limit=limit))
+            assert caught.value.details["param"] == "limit"
+
+
 async def test_models_are_listed(transport: Transport) -> None:
     async with transport.open() as here:
         cards = {card.id: card for card in await here.session.list_models()}
@@ -285,6 +446,9 @@ async def test_grpc_lets_nobody_in_without_a_key(key: str) -> None:
             stranger.list_models(),
             stranger.get_response("resp_1"),
             stranger.delete_response("resp_1"),
+            stranger.cancel("resp_1"),
+            stranger.list_input_items("resp_1", Page()),
+            stranger.count_input(HELLO),
             anext(stranger.respond(HELLO)),
             anext(stranger.follow("resp_1")),
         ):

@@ -218,3 +218,15 @@ async def test_the_oldest_ended_turns_make_room() -> None:
         with pytest.raises(EventsGone):
             await opened.journal.owner("resp_1")
         assert await opened.journal.owner("resp_3") == ADA
+
+
+async def test_what_was_appended_until_now_is_there_at_once(opened: Opened) -> None:
+    journal = opened.journal
+    epoch = await written(journal, 3)
+    assert list(await journal.so_far(TURN)) == [said(number) for number in range(3)]
+    await journal.finish(TURN, epoch, keep_seconds=10)
+    assert len(await journal.so_far(TURN)) == 3
+    opened.wait(11)
+    for turn in (TURN, "resp_never"):
+        with pytest.raises(EventsGone):
+            await journal.so_far(turn)

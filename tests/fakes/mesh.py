@@ -81,7 +81,7 @@ class WordContext(Conversations):
         words = " ".join(map(_words, (*assembly.input, *assembly.produced))).split()
         room = assembly.model.context_tokens - assembly.output_tokens
         if len(words) > room:
-            raise InputTooLong("too long", param="input")
+            raise InputTooLong("too long", param="input", tokens=str(len(words)))
         facts = assembly.memory_ids or ("mem_1",)
         return Context(
             tuple(range(len(words))),
@@ -289,6 +289,7 @@ async def surroundings(
     *scripts: Script,
     mode: OutputModeration = OutputModeration.BLOCK,
     max_turns: int = 8,
+    max_background_turns: int = 8,
     bounds: TurnBounds = BOUNDS,
     account: Account = PERSON,
 ) -> AsyncIterator[Surroundings]:
@@ -301,13 +302,24 @@ async def surroundings(
     neighbours = Neighbours(moderation, context, inference, tools)
     lanes = Lanes(context)
     turns = TurnLoop(neighbours, fleet, guards(moderation, mode), make_id, lanes, tool_rounds=3)
-    admission = Admission(max_turns=max_turns, max_turns_per_organisation=max(1, max_turns - 1))
+    admission = Admission(
+        max_turns=max_turns,
+        max_turns_per_organisation=max(1, max_turns - 1),
+        max_background_turns_per_organisation=max_background_turns,
+    )
     clock = Clock()
     journal = InMemoryJournal(clock, max_bytes=1_000_000)
     live_turns = LiveTurns(turns, journal, admission, accounts, bounds=bounds)
     repeats = Repeats(accounts, secret=b"pepper")
-    conversations = ConversationKeeper(neighbours, lanes)
-    front = Front(authenticator, live_turns, fleet, context, repeats, conversations=conversations)
+    front = Front(
+        authenticator,
+        live_turns,
+        fleet,
+        context,
+        input_counter=turns,
+        repeats=repeats,
+        conversations=ConversationKeeper(neighbours, lanes),
+    )
     async with in_background(fleet.follow):
         await asyncio.wait_for(fleet.wait_served(), 5)
         try:

@@ -1,7 +1,7 @@
 """Turns' events in this process alone; gone when it ends."""
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from services.gateway.api import (
@@ -89,6 +89,9 @@ class InMemoryJournal:
 
     async def owner(self, response_id: str) -> Scope:
         return self._record(response_id).scope
+
+    async def so_far(self, response_id: str) -> Sequence[TurnEvent]:
+        return tuple(self._record(response_id).events)
 
     async def read(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
         record = self._record(response_id)

@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from services.gateway.admission import Admission
-from services.gateway.api import Ask, TurnEvent
+from services.gateway.api import Ask, Response, TurnEvent
 from services.gateway.authenticator import Principal
 from services.gateway.fleet import Fleet, Replica
 from services.gateway.live_turns import Turns
@@ -82,6 +82,9 @@ class MeteredTurns:
             async with aclosing(self._turns.run(principal, ask, progress)) as events:
                 async for event in events:
                     yield event
+
+    async def record_failed(self, progress: TurnProgress, response: Response) -> None:
+        await self._turns.record_failed(progress, response)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

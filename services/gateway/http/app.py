@@ -18,10 +18,10 @@ from services.gateway.http.chat.request import ChatCompletionRequest
 from services.gateway.http.conversations.routes import router as conversations
 from services.gateway.http.errors import on_http_error, on_invalid_body, on_mesh_error
 from services.gateway.http.guarded import GuardedRoute, session_of
-from services.gateway.http.responses import stored
 from services.gateway.http.responses.compact import CompactionPresenter, CompactRequest
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import ResponseRequest
+from services.gateway.http.responses.stored import response_routes
 from services.gateway.http.turns import TurnProtocol, turn_routes
 from services.inference.api import ModelCard
 from services.shared.errors import MeshError
@@ -103,7 +103,7 @@ def application(
     app.state.front = front
     app.state.registry = registry
     turns = turn_routes((*protocols, _COMPACTION))
-    for router in (turns, stored.router, conversations, models, public):
+    for router in (turns, response_routes(), conversations, models, public):
         app.include_router(router)
     app.add_middleware(
         HttpBoundary,

@@ -20,6 +20,7 @@ from services.gateway.api import (
     InvalidKey,
     KeyReused,
     ModelNotFound,
+    NotCancellable,
     ResponseNotFound,
     TooManyTurns,
 )
@@ -54,6 +55,7 @@ _CLASSES: dict[type[MeshError], tuple[int, str, str | None]] = {
     TooManyTurns: (429, "rate_limit_error", "rate_limit_exceeded"),
     ConversationBusy: (409, "invalid_request_error", "conversation_busy"),
     EventsGone: (410, "invalid_request_error", "events_gone"),
+    NotCancellable: (409, "invalid_request_error", "response_not_cancellable"),
     # JSON has no older release: two services of this mesh are of different ones.
     OlderRelease: (503, "server_error", "service_unavailable"),
 }

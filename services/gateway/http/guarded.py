@@ -50,7 +50,10 @@ class GuardedRoute(APIRoute):
 
 
 def _check_content_type(request: Request) -> None:
-    """Only JSON is sent here."""
+    """Only JSON is sent here; what has no body, has no type either."""
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method == "POST" and not re.fullmatch(r"application/(.+\+)?json", kind):
         raise HTTPException(415, "Content-Type must be application/json")

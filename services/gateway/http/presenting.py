@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Protocol
 
-from services.gateway.api import Failed, Numbered, TurnEvent
+from services.gateway.api import Failed, Numbered, Started, TurnEvent
 from services.gateway.http.leaving import cancelled
 from services.shared.errors import MeshError
 
@@ -50,6 +50,12 @@ class PresentedTurn:
         if isinstance(first, Failed):
             raise first.error()
         self._first = first
+
+    @property
+    def started(self) -> Started:
+        """The first event, once `begin` has read it."""
+        assert isinstance(self._first, Started)
+        return self._first
 
     async def go_on(self, seconds: float) -> None:
         """Waits for the second event, but not for long. Raises what the turn failed with by then.

@@ -13,12 +13,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from services.gateway.api import Ask
+from services.gateway.api import Ask, Started
 from services.gateway.http.fields import Body
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.leaving import unless_left
 from services.gateway.http.once import once_of
-from services.gateway.http.presenting import PresentedTurn, Presenter
+from services.gateway.http.presenting import JsonObject, PresentedTurn, Presenter
 from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.sse import EventStream
 from services.shared.errors import MeshError
@@ -32,6 +32,10 @@ class TurnRequest(Body):
     """The body that starts a turn."""
 
     stream: bool | None = False
+
+    def answer_at_once(self, started: Started) -> JsonObject | None:  # noqa: ARG002
+        """The answer of a turn that goes on without its caller; None: it waits for the turn."""
+        return None
 
     def ask(self) -> Ask:
         raise NotImplementedError
@@ -82,6 +86,8 @@ async def _respond(protocol: TurnProtocol, body: TurnRequest, request: Request) 
         await stack.enter_async_context(aclosing(turn))
         try:
             await unless_left(request, turn.begin())
+            if not body.stream and (begun := body.answer_at_once(turn.started)):
+                return JSONResponse(begun)
             if not body.stream:
                 return JSONResponse(await unless_left(request, turn.whole()))
             await unless_left(request, turn.go_on(_SECONDS_TO_STATUS))

@@ -12,6 +12,7 @@ from services.gateway.api import (
     Ask,
     CallStarted,
     ChoiceEnded,
+    CompactionStarted,
     Completed,
     Failed,
     Finish,
@@ -63,9 +64,11 @@ RESPONSE = Response(
     output=(said("msg_1", Role.ASSISTANT, "hi"), DONE),
     usage=Usage(10, 4, 3, 1),
     echo='{"a": 1}',
+    conversation="conv_1",
 )
 EVENTS: list[TurnEvent] = [
-    Started("resp_1", 5, "demo", "resp_0", '{"a": 1}'),
+    Started("resp_1", 5, "demo", "resp_0", '{"a": 1}', conversation="conv_1"),
+    CompactionStarted("cmp_1"),
     TextDelta(1, "msg_1", "one", (TOKEN,)),
     ReasoningDelta(1, "rs_1", "hm"),
     CallStarted(1, CALL),
@@ -113,18 +116,6 @@ def test_an_ask_travels_whole(own_tools: OwnTools | None) -> None:
     )
     sent = codec.ask_out(ask).SerializeToString()
     assert codec.ask_in(pb.RespondRequest.FromString(sent)) == ask
-
-
-def test_items_without_an_id_get_one_of_their_kind() -> None:
-    kinds = {"message": "msg_", "call": "fc_", "call_result": "fco_", "reasoning": "rs_"}
-    kinds["compaction"] = "cmp_"
-    for kind, prefix in kinds.items():
-        item = item_pb.Item()
-        getattr(item, kind).SetInParent()
-        if kind == "message":
-            item.message.role = item_pb.ROLE_USER
-        ask = codec.ask_in(pb.RespondRequest(model="demo", input=[item]))
-        assert ask.input[0].id.startswith(prefix)
 
 
 def test_what_is_not_known_here_is_refused() -> None:

@@ -33,7 +33,7 @@ from services.gateway.reply import TurnProgress
 from services.gateway.sealing import Sealer
 from services.inference.api import Usage
 from services.shared.background import in_background
-from services.shared.conversation import Role, said
+from services.shared.conversation import Message, Role, said
 from services.shared.errors import Overloaded
 from services.shared.ids import root_of
 from tests.fakes.mesh import BOUNDS, PERSON, CountedLedger
@@ -55,12 +55,21 @@ class WordLoop:
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     written: int = 0
     running: int = 0
+    # Whether it fails before it has started.
+    refuses: bool = False
+    # Of the turn that runs.
+    progress: TurnProgress = field(default_factory=lambda: TurnProgress(""))
+    # Those that failed or were cancelled.
+    recorded: list[Response] = field(default_factory=list)
 
     async def run(
         self, principal: Principal, ask: Ask, progress: TurnProgress
     ) -> AsyncGenerator[TurnEvent, None]:
         self.running += 1
+        self.progress = progress
         try:
+            if self.refuses and self.failure:
+                raise self.failure
             yield Started(progress.response_id, 1, ask.model)
             for number in range(self.words):
                 if number == self.pause_before:
@@ -79,6 +88,13 @@ class WordLoop:
         finally:
             self.running -= 1
 
+    def record_now(self) -> None:
+        """The turn has come to its end, and is being kept."""
+        self.progress.recording = True
+
+    async def record_failed(self, progress: TurnProgress, response: Response) -> None:
+        self.recorded.append(response)
+
 
 def _response(progress: TurnProgress) -> Response:
     status = Status.TOO_MANY_EVENTS if progress.too_many_events else Status.COMPLETED
@@ -92,7 +108,11 @@ class Turns:
         self.loop = loop
         self.now = 1000.0
         self.journal = InMemoryJournal(lambda: self.now, max_bytes=10_000_000)
-        self.admission = Admission(max_turns=max_turns, max_turns_per_organisation=max_turns)
+        self.admission = Admission(
+            max_turns=max_turns,
+            max_turns_per_organisation=max_turns,
+            max_background_turns_per_organisation=8,
+        )
         self.ledger = CountedLedger()
         self.live = LiveTurns(loop, self.journal, self.admission, self.ledger, bounds=bounds)
 
@@ -438,3 +458,67 @@ async def test_presenting_from_the_journal_needs_no_turn() -> None:
     live = await turns.read(response_id)
     assert await turns.read(response_id) == live
     assert await turns.read(response_id, after=3) == live[4:]
+
+
+async def test_one_in_the_background_that_fails_is_recorded_with_what_it_said() -> None:
+    turns = Turns(WordLoop(3, failure=Overloaded("full")))
+    events = await turns.read(await turns.live.start(ADA, replace(HELLO, background=True)))
+    (kept,) = turns.loop.recorded
+    assert (kept.status, kept.error) == (Status.FAILED, events[-1].event)
+    (item,) = kept.output
+    assert isinstance(item, Message)
+    assert item.text == "0 1 2 "
+    turns.check_given_back(3)
+
+
+async def test_one_that_is_cancelled_is_recorded_and_gives_everything_back() -> None:
+    turns = Turns(WordLoop(9, pause_before=4))
+    response_id = await turns.live.start(ADA, replace(HELLO, background=True))
+    await asyncio.wait_for(turns.loop.paused.wait(), 5)
+    await turns.live.cancel(response_id)
+    assert not turns.live.is_under_way(response_id)
+    assert [kept.status for kept in turns.loop.recorded] == [Status.CANCELLED]
+    *_, last = await turns.read(response_id)
+    assert isinstance(last.event, Failed)
+    assert last.event.ends_as is Status.CANCELLED
+    await turns.live.cancel(response_id)  # again, it does nothing
+    turns.check_given_back(4)
+
+
+async def test_one_that_is_being_recorded_is_not_cancelled_any_more() -> None:
+    """Its caller is told that it has ended, and not that it was cancelled."""
+    turns = Turns(WordLoop(9, pause_before=4))
+    response_id = await turns.live.start(ADA, replace(HELLO, background=True))
+    await asyncio.wait_for(turns.loop.paused.wait(), 5)
+    turns.loop.record_now()
+    cancelling = asyncio.create_task(turns.live.cancel(response_id))
+    await asyncio.sleep(0)
+    turns.loop.go_on.set()
+    await cancelling
+    *_, last = await turns.read(response_id)
+    assert isinstance(last.event, Completed)
+    assert not turns.loop.recorded
+
+
+@pytest.mark.parametrize("background", [False, True])
+async def test_one_that_is_erased_is_not_recorded(background: bool) -> None:
+    turns = Turns(WordLoop(9, pause_before=4))
+    response_id = await turns.live.start(ADA, replace(HELLO, background=background))
+    await asyncio.wait_for(turns.loop.paused.wait(), 5)
+    await turns.live.erase(response_id)
+    assert not turns.live.is_under_way(response_id)
+    assert not turns.loop.recorded
+    turns.check_given_back(4)
+
+
+async def test_one_in_the_foreground_that_fails_is_not_recorded() -> None:
+    turns = Turns(WordLoop(3, failure=Overloaded("full")))
+    assert await turns.read(await turns.live.start(ADA, HELLO))
+    assert not turns.loop.recorded
+
+
+async def test_one_that_fails_before_it_starts_is_no_response() -> None:
+    turns = Turns(WordLoop(failure=Overloaded("full"), refuses=True))
+    (only,) = await turns.read(await turns.live.start(ADA, replace(HELLO, background=True)))
+    assert isinstance(only.event, Failed)
+    assert not turns.loop.recorded

@@ -35,7 +35,6 @@ from services.gateway.http.tools import (
 from services.gateway.http.turns import TurnRequest
 from services.inference.api import OutputFormat, Sampling
 from services.shared.conversation import Call, CallResult, Item, Message, Reasoning, Refusal, Role
-from services.shared.ids import make_id
 
 
 class ApplicationMessage(Body):
@@ -45,7 +44,7 @@ class ApplicationMessage(Body):
     content: FilledContent
 
     def items(self) -> list[Item]:
-        return [Message(make_id("msg"), Role(self.role), parts_of(self.content))]
+        return [Message("", Role(self.role), parts_of(self.content))]
 
 
 class CalledFunction(Body):
@@ -59,7 +58,7 @@ class ToolCallOfMessage(Body):
     function: CalledFunction
 
     def item(self) -> Item:
-        return Call(make_id("fc"), self.id, self.function.name, self.function.arguments)
+        return Call("", self.id, self.function.name, self.function.arguments)
 
 
 class CalledCustomTool(Body):
@@ -76,7 +75,7 @@ class CustomCallOfMessage(Body):
 
     def item(self) -> Item:
         arguments = json.dumps({"input": self.custom.input}, ensure_ascii=False)
-        return Call(make_id("fc"), self.id, self.custom.name, arguments)
+        return Call("", self.id, self.custom.name, arguments)
 
 
 CallOfMessage = Annotated[
@@ -98,11 +97,11 @@ class AssistantMessage(Body):
     def items(self) -> list[Item]:
         items: list[Item] = []
         if self.reasoning_content:
-            items.append(Reasoning(make_id("rs"), self.reasoning_content))
+            items.append(Reasoning("", self.reasoning_content))
         refusal = (Refusal(self.refusal),) if self.refusal else ()
         if self.content or refusal or not self.tool_calls:
             parts = (*parts_of(self.content), *refusal)
-            items.append(Message(make_id("msg"), Role.ASSISTANT, parts))
+            items.append(Message("", Role.ASSISTANT, parts))
         items += [call.item() for call in self.tool_calls or ()]
         return items
 
@@ -113,7 +112,7 @@ class ToolMessage(Body):
     content: Content
 
     def items(self) -> list[Item]:
-        return [CallResult(make_id("fco"), self.tool_call_id, parts_of(self.content))]
+        return [CallResult("", self.tool_call_id, parts_of(self.content))]
 
 
 _APPLICATION_ROLES = {"system", "developer", "user"}

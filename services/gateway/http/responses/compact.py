@@ -48,7 +48,8 @@ class CompactRequest(TurnRequest):
         )
 
     def field(self, param: str) -> str:
-        return field_of(param, self.input or [])
+        given = self.input or []
+        return field_of(param, None if isinstance(given, str) else read_input(given))
 
 
 class CompactionPresenter:

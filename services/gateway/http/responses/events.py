@@ -13,6 +13,7 @@ from services.gateway.api import (
     ItemDone,
     ReasoningDelta,
     Started,
+    Status,
     TextDelta,
     TurnEvent,
 )
@@ -28,6 +29,7 @@ from services.gateway.http.responses.resources import (
     resource,
     text_resource,
 )
+from services.gateway.retelling import SoFar
 from services.shared.conversation import (
     Call,
     Compaction,
@@ -49,9 +51,9 @@ class ResponsesPresenter:
     """
 
     def __init__(self) -> None:
-        # The response as it began.
-        self._begun: JsonObject = {}
         self._echo = ""
+        # What a response that fails has to show.
+        self._said = SoFar()
         # The `sequence_number` of the next event: from 0 without gaps.
         self._number = 0
         # Output index of every item, in the order in which they began.
@@ -61,6 +63,7 @@ class ResponsesPresenter:
         self._ended: Item | None = None
 
     def present(self, event: TurnEvent) -> Sequence[JsonObject]:
+        self._said.hear(event)
         cut = isinstance(event, ChoiceEnded) and event.finish in _CUT
         return [*self._ending("incomplete" if cut else "completed"), *self._present(event)]
 
@@ -100,22 +103,23 @@ class ResponsesPresenter:
         raise AssertionError("a turn that did not fail ends with Completed")
 
     def _started(self, event: Started) -> list[JsonObject]:
-        self._begun, self._echo = begun(event), event.echo
+        self._echo = event.echo
         return [
-            self._event(f"response.{stage}", response=self._begun)
+            self._event(f"response.{stage}", response=begun(event))
             for stage in ("created", "in_progress")
         ]
 
     def _failed(self, event: Failed) -> list[JsonObject]:
-        told = failure(event.error())
-        error = {"code": told.code or "server_error", "message": told.message}
-        # Of a response that failed, OpenAI has but one code for whatever is the server's fault.
-        code = "server_error" if told.type == "server_error" else error["code"]
-        failed = {**self._begun, "status": "failed", "error": {**error, "code": code}}
-        return [
-            self._event("error", **error, param=told.param),
-            self._event("response.failed", response=failed),
-        ]
+        """That a response was cancelled is no error to those who read it."""
+        events: list[JsonObject] = []
+        if event.ends_as is not Status.CANCELLED:
+            told = failure(event.error())
+            error = {"code": told.code or "server_error", "message": told.message}
+            events.append(self._event("error", **error, param=told.param))
+        if self._said.started:
+            failed = resource(self._said.failed(event))
+            events.append(self._event("response.failed", response=failed))
+        return events
 
     def _text(self, event: TextDelta) -> list[JsonObject]:
         known = event.item_id in self._places

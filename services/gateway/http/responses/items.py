@@ -23,7 +23,6 @@ from services.shared.conversation import (
     Text,
     said,
 )
-from services.shared.ids import make_id
 
 
 class InputMessage(Body):
@@ -41,7 +40,7 @@ class InputMessage(Body):
 
     def item(self) -> Item:
         phase = Phase(self.phase or "") if self.role == "assistant" else Phase.UNSAID
-        item_id = self.id or make_id("msg")
+        item_id = self.id or ""
         return Message(item_id, Role(self.role), parts_of(self.content), phase)
 
 
@@ -53,7 +52,7 @@ class InputFunctionCall(Body):
     id: str | None = None
 
     def item(self) -> Item:
-        return Call(self.id or make_id("fc"), self.call_id, self.name, self.arguments)
+        return Call(self.id or "", self.call_id, self.name, self.arguments)
 
 
 class InputFunctionResult(Body):
@@ -63,7 +62,7 @@ class InputFunctionResult(Body):
     id: str | None = None
 
     def item(self) -> Item:
-        return CallResult(self.id or make_id("fco"), self.call_id, parts_of(self.output))
+        return CallResult(self.id or "", self.call_id, parts_of(self.output))
 
 
 class InputRunCall(Body):
@@ -104,7 +103,7 @@ class InputCustomCall(Body):
 
     def item(self) -> Item:
         arguments = _json({"input": self.input})
-        return Call(self.id or make_id("fc"), self.call_id, self.name, arguments)
+        return Call(self.id or "", self.call_id, self.name, arguments)
 
 
 class InputCustomResult(InputFunctionResult):
@@ -125,7 +124,7 @@ class InputHostedCall(Body):
     call_id: str | None = None
 
     def item(self) -> Item:
-        item_id = self.id or make_id("fc")
+        item_id = self.id or ""
         given = self.model_extra or {}
         asked = {name: given[name] for name in given if name not in _NOT_ASKED}
         brought = {name: given[name] for name in given if name in _BROUGHT and given[name]}
@@ -149,7 +148,7 @@ class InputHostedResult(Body):
         if isinstance(output, dict):
             output = {name: output[name] for name in output if name not in _PICTURES}
         text = output if isinstance(output, str) else _json(output)
-        return CallResult(self.id or make_id("fco"), self.call_id, (Text(text),))
+        return CallResult(self.id or "", self.call_id, (Text(text),))
 
 
 class InputUnread(Body):
@@ -191,7 +190,7 @@ class InputReasoning(Body):
     def item(self) -> Item:
         """What the model reads again is the reasoning itself, or its summary where that is all."""
         return Reasoning(
-            self.id or make_id("rs"),
+            self.id or "",
             text="\n".join(thought.text for thought in self.content or self.summary),
             summary=tuple(thought.text for thought in self.summary),
             opaque=self.encrypted_content or "",
@@ -204,7 +203,7 @@ class InputCompaction(Body):
     encrypted_content: str
 
     def item(self) -> Item:
-        return Compaction(self.id or make_id("cmp"), opaque=self.encrypted_content)
+        return Compaction(self.id or "", opaque=self.encrypted_content)
 
 
 _HOSTED_CALLS = {
@@ -295,7 +294,7 @@ class ReadInput:
 
 def read_input(given: str | list[InputItem]) -> ReadInput:
     if isinstance(given, str):
-        return ReadInput((said(make_id("msg"), Role.USER, given),), (0,), ())
+        return ReadInput((said("", Role.USER, given),), (0,), ())
     read = [
         (place, each)
         for place, each in enumerate(given)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Tag
 
-from services.gateway.api import Ask
+from services.gateway.api import Ask, Started
 from services.gateway.http.fields import (
     MOST_TOKENS,
     Body,
@@ -23,7 +23,9 @@ from services.gateway.http.fields import (
     tagged,
     template_options,
 )
-from services.gateway.http.responses.items import Input, InputItem, read_input
+from services.gateway.http.presenting import JsonObject
+from services.gateway.http.responses.items import Input, ReadInput, read_input
+from services.gateway.http.responses.resources import begun
 from services.gateway.http.tools import (
     Among,
     AmongChoice,
@@ -143,6 +145,26 @@ ConversationField = Annotated[
 ]
 
 
+# What OpenAI's clients may want included. Where nothing of the kind is here, nothing is.
+Includable = Literal[
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    "file_search_call.results",
+    "message.input_image.image_url",
+    "message.output_text.logprobs",
+    "reasoning.encrypted_content",
+    "web_search_call.action.sources",
+    "web_search_call.results",
+]
+Include = Annotated[list[Includable], Field(max_length=32)]
+
+
+class ObfuscationOptions(Body):
+    """Obfuscation hides how long a piece is from whoever listens on the line: there is none."""
+
+    include_obfuscation: bool | None = None
+
+
 class ResponseRequest(TurnRequest):
     """Runs a turn. The mesh's own tools, where asked for, show as `mcp_call` items of `chatmesh`.
 
@@ -159,7 +181,10 @@ class ResponseRequest(TurnRequest):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    include: list[str] | None = None
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    include: Include | None = None
+    stream_options: ObfuscationOptions | None = None
     tools: list[ToolField] | None = Field(default=None, max_length=128)
     tool_choice: ToolChoiceField[ResponsesNamedChoice, ResponsesAmongChoice] | None = None
     parallel_tool_calls: bool | None = True
@@ -169,16 +194,23 @@ class ResponseRequest(TurnRequest):
     metadata: Metadata | None = None
     safety_identifier: SafetyIdentifier | None = None
     user: SafetyIdentifier | None = None
-    prompt_cache_key: str | None = None
-    background: Annotated[bool | None, AfterValidator(_not_yet)] = None
+    prompt_cache_key: Annotated[str | None, Field(max_length=1024)] = None
+    service_tier: Annotated[str | None, Field(max_length=32)] = None
+    background: bool | None = None
     conversation: ConversationField | None = None
     prompt: Annotated[Any, AfterValidator(_not_yet)] = None
     context_management: list[ContextManagement] | None = Field(default=None, max_length=1)
 
+    def answer_at_once(self, started: Started) -> JsonObject | None:
+        return begun(started) if self.background else None
+
+    def given(self) -> ReadInput:
+        return read_input(self.input)
+
     def ask(self) -> Ask:
         wanted = self.text.format if self.text else None
         options = self.reasoning or ReasoningOptions()
-        asked, given = self._asked_tools(), read_input(self.input)
+        asked, given = self._asked_tools(), self.given()
         conversation = self._conversation()
         return Ask(
             model=self.model,
@@ -200,27 +232,33 @@ class ResponseRequest(TurnRequest):
                 max_tokens=self.max_output_tokens,
                 temperature=self.temperature,
                 top_p=self.top_p,
+                presence_penalty=self.presence_penalty,
+                frequency_penalty=self.frequency_penalty,
                 top_logprobs=self._top_logprobs(),
             ),
             format=wanted.output_format() if wanted else None,
             truncate=self.truncation == "auto",
             safety_identifier=self.safety_identifier or self.user or "",
             template_options=template_options({}, options.effort),
+            background=bool(self.background),
+            seals_reasoning="reasoning.encrypted_content" in (self.include or ()),
             echo=json.dumps(self._echo()),
         )
 
     def field(self, param: str) -> str:
-        return field_of(param, self.input)
+        return field_of(param, None if isinstance(self.input, str) else self.given())
 
     def _echo(self) -> dict[str, Any]:
         """What a response repeats of its request; `resources.py` has what stands for the rest."""
         fields = {
+            "frequency_penalty": self.frequency_penalty,
             "instructions": self.instructions,
             "max_output_tokens": self.max_output_tokens,
             "max_tool_calls": self.max_tool_calls,
             "metadata": self.metadata,
             "namespaces": self._namespaces() or None,
             "parallel_tool_calls": self.parallel_tool_calls,
+            "presence_penalty": self.presence_penalty,
             "prompt_cache_key": self.prompt_cache_key,
             "reasoning": self.reasoning and self.reasoning.model_dump(),
             "safety_identifier": self.safety_identifier,
@@ -287,12 +325,19 @@ class ResponseRequest(TurnRequest):
         return (self.top_logprobs or 0) if wanted or self.top_logprobs else None
 
 
-def field_of(param: str, given: str | list[InputItem]) -> str:
-    """Where the caller of a response wrote what the turn calls `param`."""
+def field_of(param: str, given: ReadInput | None) -> str:
+    """Where the caller of a response wrote what the turn calls `param`; None: a text was given."""
     param = _OURS.get(param, param)
     match = re.fullmatch(r"input\[(\d+)\](.*)", param)
     if not match:
         return param
-    if isinstance(given, str):
-        return "input"
-    return f"input[{read_input(given).places[int(match[1])]}]{match[2]}"
+    return f"input[{given.places[int(match[1])]}]{match[2]}" if given else "input"
+
+
+class CountRequest(ResponseRequest):
+    """Counts the tokens of a request, which may continue a response without saying anything."""
+
+    input: Input | None = None  # type: ignore[assignment]
+
+    def given(self) -> ReadInput:
+        return ReadInput((), (), ()) if self.input is None else super().given()

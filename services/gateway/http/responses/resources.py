@@ -4,7 +4,8 @@ import json
 from base64 import b64encode
 from collections.abc import Sequence
 
-from services.gateway.api import Response, Started, Status
+from services.gateway.api import ItemPage, Response, Started, Status
+from services.gateway.http.errors import failure
 from services.gateway.http.parts import audio_format
 from services.gateway.http.presenting import JsonObject
 from services.gateway.http.tools import OWN_SERVER
@@ -37,13 +38,19 @@ _INCOMPLETE = {
     Status.INVALID_CALL: "invalid_tool_call",
 }
 _CUT = {Status.LENGTH, Status.CONTENT_FILTER, Status.TOO_MANY_EVENTS, Status.INVALID_CALL}
+# What a turn that has not come to its end has in common with one that never will.
+_WITHOUT_END = {Status.IN_PROGRESS, Status.FAILED, Status.CANCELLED}
+# Of the codes that OpenAI has for a response that failed, those that can be told here.
+_FAILURES = {400: "invalid_prompt", 429: "rate_limit_exceeded"}
 # What a response repeats of its request, where the request says nothing.
 _REPEATED: JsonObject = {
+    "frequency_penalty": 0.0,
     "instructions": None,
     "max_output_tokens": None,
     "max_tool_calls": None,
     "metadata": {},
     "parallel_tool_calls": True,
+    "presence_penalty": 0.0,
     "prompt_cache_key": None,
     "reasoning": {"effort": None, "summary": None},
     "safety_identifier": None,
@@ -57,12 +64,19 @@ _REPEATED: JsonObject = {
     "truncation": "disabled",
     "user": None,
 }
-# What has no meaning here. The specification wants it all the same.
+# What is the same of every response here; OpenAI's clients look for it all the same.
 _FIXED: JsonObject = {
-    "background": False,
-    "frequency_penalty": 0.0,
-    "presence_penalty": 0.0,
+    "prompt": None,
     "service_tier": "default",
+    "tool_usage": {
+        "image_gen": {
+            "input_tokens": 0,
+            "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
+            "output_tokens": 0,
+            "total_tokens": 0,
+        },
+        "web_search": {"num_requests": 0},
+    },
 }
 
 
@@ -74,14 +88,16 @@ def begun(started: Started) -> JsonObject:
         started.model,
         started.previous_response_id,
         started.echo,
+        background=started.background,
         conversation=started.conversation,
     )
 
 
 def resource(response: Response, logprobs: Logprobs | None = None) -> JsonObject:
-    """A response that is over. Log probabilities are not stored: only its stream has them."""
+    """A response, or what is there of it. Log probabilities are not stored: its stream has them."""
     known = logprobs or {}
     reason = _INCOMPLETE.get(response.status)
+    ended = response.status not in _WITHOUT_END
     return {
         **_response(
             response.id,
@@ -89,18 +105,30 @@ def resource(response: Response, logprobs: Logprobs | None = None) -> JsonObject
             response.model,
             response.previous_response_id,
             response.echo,
+            background=response.background,
             conversation=response.conversation,
         ),
-        "completed_at": response.completed_at_ms // 1000,
-        "status": "incomplete" if reason else "completed",
+        "completed_at": response.completed_at_ms // 1000 if ended else None,
+        "status": "incomplete" if reason else response.status.value,
+        "error": _error(response),
         "incomplete_details": {"reason": reason} if reason else None,
         "output": [_shown(item, response, known.get(item.id, ())) for item in response.output],
-        "usage": usage_resource(response.usage),
+        "usage": usage_resource(response.usage) if ended else None,
     }
+
+
+def _error(response: Response) -> JsonObject | None:
+    """Whoever cancels a response knows why."""
+    if response.error is None or response.status is Status.CANCELLED:
+        return None
+    told = failure(response.error.error())
+    return {"code": _FAILURES.get(told.status, "server_error"), "message": told.message}
 
 
 def _item_status(item: Item, response: Response) -> str:
     """Of a response that was cut, the last item is not whole."""
+    if item.id in response.unfinished:
+        return "incomplete"
     cut = response.status in _CUT and item is response.output[-1]
     return "incomplete" if cut and not is_run(item) else "completed"
 
@@ -117,14 +145,15 @@ def _response(
     previous: str,
     echo: str,
     *,
+    background: bool,
     conversation: str,
 ) -> JsonObject:
     return {
-        "conversation": {"id": conversation} if conversation else None,
         **_FIXED,
         **_repeated(echo),
         "id": response_id,
         "object": "response",
+        "background": background,
         "created_at": created_at_ms // 1000,
         "completed_at": None,
         "status": "in_progress",
@@ -132,6 +161,7 @@ def _response(
         "incomplete_details": None,
         "model": model,
         "previous_response_id": previous or None,
+        "conversation": {"id": conversation} if conversation else None,
         "output": [],
         "usage": None,
     }
@@ -177,6 +207,16 @@ def item_resource(
             return _reasoning(item, status)
         case Compaction():
             return {"id": item.id, "type": "compaction", "encrypted_content": item.opaque}
+
+
+def item_list(page: ItemPage) -> JsonObject:
+    return {
+        "object": "list",
+        "data": [item_resource(item) for item in page.items],
+        "first_id": page.items[0].id if page.items else None,
+        "last_id": page.items[-1].id if page.items else None,
+        "has_more": page.has_more,
+    }
 
 
 def text_resource(text: str, logprobs: Sequence[TokenLogprob] = ()) -> JsonObject:

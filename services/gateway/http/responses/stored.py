@@ -1,27 +1,52 @@
-"""`/v1/responses/{id}`: what was stored of a response."""
+"""`/v1/responses/{id}`: a response that is stored or under way; and what a request would read."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 from starlette.responses import Response as HttpResponse
 
-from services.gateway.api import EventsGone, Numbered, TurnEvent
+from services.gateway.api import EventsGone, Numbered, Page, TurnEvent
 from services.gateway.front import KeySession
 from services.gateway.http.fields import MOST_TOKENS
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.leaving import unless_left
 from services.gateway.http.presenting import JsonObject, PresentedTurn
 from services.gateway.http.responses.events import ResponsesPresenter
-from services.gateway.http.responses.resources import resource
+from services.gateway.http.responses.request import CountRequest, Includable
+from services.gateway.http.responses.resources import item_list, resource
+from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.sse import EventStream
+from services.gateway.http.turns import named
 from services.gateway.retelling import retold
+from services.shared.errors import MeshError
 
-router = APIRouter(route_class=GuardedRoute)
-# The `sequence_number` of an event.
-EventNumber = Annotated[int | None, Query(ge=0, le=MOST_TOKENS)]
+
+class Included(BaseModel):
+    """What is to be included. OpenAI's SDKs write such a list as `include[]=a&include[]=b`."""
+
+    include: list[Includable] = Field(default=[], max_length=32)
+    include_: list[Includable] = Field(default=[], max_length=32, alias="include[]")
+
+    def includes(self, what: Includable) -> bool:
+        return what in (*self.include, *self.include_)
+
+
+class ResponseQuery(Included):
+    stream: bool = False
+    # The `sequence_number` of an event.
+    starting_after: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
+
+
+class ItemsQuery(Included):
+    """Whatever can be included is shown anyway."""
+
+    after: str = Field(default="", max_length=256)
+    limit: int = Field(default=20, ge=1, le=100)
+    order: Literal["asc", "desc"] = "desc"
 
 
 class LaterEvents(ResponsesPresenter):
@@ -36,17 +61,39 @@ class LaterEvents(ResponsesPresenter):
         return [each for each in shown if each["sequence_number"] > self._after]
 
 
-@router.get("/v1/responses/{response_id}", response_model=None)
+def response_routes() -> APIRouter:
+    router = APIRouter(route_class=GuardedRoute)
+    schemas = SchemaChecks()
+
+    @router.post("/v1/responses/input_tokens", response_model=None)
+    async def count_input_tokens(body: CountRequest, request: Request) -> JsonObject:
+        """How many tokens the model would read; nothing is run, moderated or kept."""
+        await unless_left(request, schemas.check(body))
+        try:
+            count = await session_of(request).count_input(body.ask())
+        except MeshError as error:
+            raise named(error, body.field) from None
+        return {"object": "response.input_tokens", "input_tokens": count}
+
+    one = "/v1/responses/{response_id}"
+    router.add_api_route(one, get_response, methods=["GET"], response_model=None)
+    router.add_api_route(one, delete_response, methods=["DELETE"], response_model=None)
+    router.add_api_route(f"{one}/cancel", cancel_response, methods=["POST"], response_model=None)
+    router.add_api_route(f"{one}/input_items", list_input_items, response_model=None)
+    return router
+
+
 async def get_response(
-    response_id: str,
-    request: Request,
-    stream: bool = False,
-    starting_after: EventNumber = None,
+    response_id: str, request: Request, query: Annotated[ResponseQuery, Query()]
 ) -> HttpResponse:
-    """A response that was stored; with `stream`, the events of one that may still be under way."""
+    """A response that was stored or is under way; with `stream`, its events.
+
+    Log probabilities are not stored: only the stream has them.
+    """
     session = session_of(request)
-    if not stream:
+    if not query.stream:
         return JSONResponse(resource(await session.get_response(response_id)))
+    starting_after = query.starting_after
     after = -1 if starting_after is None else starting_after
     async with AsyncExitStack() as stack:
         turn = PresentedTurn(_followed(session, response_id, after), LaterEvents(after))
@@ -56,11 +103,23 @@ async def get_response(
         return EventStream(turn)
 
 
-@router.delete("/v1/responses/{response_id}", response_model=None)
+async def cancel_response(response_id: str, request: Request) -> JsonObject:
+    """Stops a response in the background; it keeps what it has said."""
+    return resource(await session_of(request).cancel(response_id))
+
+
 async def delete_response(response_id: str, request: Request) -> JsonObject:
-    """Erases what was stored of a response; those that continue it stay."""
+    """Erases a response, and stops it if it is under way; those that continue it stay."""
     await session_of(request).delete_response(response_id)
     return {"id": response_id, "object": "response", "deleted": True}
+
+
+async def list_input_items(
+    response_id: str, request: Request, query: Annotated[ItemsQuery, Query()]
+) -> JsonObject:
+    """What the request of a response brought; not what it continues."""
+    page = Page(query.after, query.limit, newest_first=query.order == "desc")
+    return item_list(await session_of(request).list_input_items(response_id, page))
 
 
 async def _followed(

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from services.gateway.adapters.metered import GatewayGauges, MeteredTurns
 from services.gateway.admission import Admission
-from services.gateway.api import Ask, Started, TurnEvent
+from services.gateway.api import Ask, Response, Started, TurnEvent
 from services.gateway.authenticator import Principal
 from services.gateway.reply import TurnProgress
 from services.shared.errors import Unavailable
@@ -18,7 +18,9 @@ from tests.unit.gateway.test_fleet import LOAD, WAKING, A, B, site
 
 
 async def test_turns_pools_and_replicas_are_as_they_are() -> None:
-    admission = Admission(max_turns=5, max_turns_per_organisation=5)
+    admission = Admission(
+        max_turns=5, max_turns_per_organisation=5, max_background_turns_per_organisation=8
+    )
     async with site(A, B, pool=WAKING) as here:
         here.replicas[A].tell(replace(LOAD, running=3, kv_cache_use=0.5))
         here.replicas[B].tell(replace(LOAD, draining=True))
@@ -26,7 +28,7 @@ async def test_turns_pools_and_replicas_are_as_they_are() -> None:
         registry = CollectorRegistry()
         registry.register(GatewayGauges(admission, here.fleet))
         read = registry.get_sample_value
-        with admission.admitted("ada"):
+        with admission.admitted("ada", background=False):
             assert read("chatmesh_turns") == 1
         assert read("chatmesh_pool_held", {"pool": "only"}) == 0
         of_a, of_b = ({"pool": "only", "pod": pod} for pod in ("pod-a", "pod-b"))
@@ -44,6 +46,9 @@ class FailingTurns:
 
     def __init__(self, error: Exception | None) -> None:
         self._error = error
+
+    async def record_failed(self, progress: TurnProgress, response: Response) -> None:
+        raise AssertionError("only runs")
 
     async def run(
         self, principal: Principal, ask: Ask, progress: TurnProgress

@@ -29,7 +29,11 @@ class Site:
 
 class OpenSite(Protocol):
     def __call__(
-        self, *scripts: Script, mode: OutputModeration = ..., max_turns: int = ...
+        self,
+        *scripts: Script,
+        mode: OutputModeration = ...,
+        max_turns: int = ...,
+        max_background_turns: int = ...,
     ) -> AbstractAsyncContextManager[Site]: ...
 
 
@@ -40,9 +44,14 @@ def site() -> OpenSite:
 
 @asynccontextmanager
 async def _site(
-    *scripts: Script, mode: OutputModeration = OutputModeration.BLOCK, max_turns: int = 8
+    *scripts: Script,
+    mode: OutputModeration = OutputModeration.BLOCK,
+    max_turns: int = 8,
+    max_background_turns: int = 8,
 ) -> AsyncIterator[Site]:
-    async with surroundings(*scripts, mode=mode, max_turns=max_turns) as mesh:
+    async with surroundings(
+        *scripts, mode=mode, max_turns=max_turns, max_background_turns=max_background_turns
+    ) as mesh:
         app = application(
             mesh.front,
             CollectorRegistry(),

@@ -27,7 +27,9 @@ POOL = {"pool": "only"}
 
 
 def scaler(here: Site, activity: Activity | None = None) -> Scaler:
-    admission = Admission(max_turns=10, max_turns_per_organisation=10)
+    admission = Admission(
+        max_turns=10, max_turns_per_organisation=10, max_background_turns_per_organisation=8
+    )
     return Scaler(here.fleet, admission, activity or Activity())
 
 

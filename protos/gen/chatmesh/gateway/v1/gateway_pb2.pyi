@@ -70,6 +70,10 @@ class _StatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Status.ValueTy
     """The model went on calling tools beyond the limit of rounds."""
     STATUS_INCOMPLETE_TOO_MANY_EVENTS: _Status.ValueType  # 5
     """The turn's events were more than are kept of one turn."""
+    STATUS_IN_PROGRESS: _Status.ValueType  # 20
+    """The turn has not ended; the items that are whole are there."""
+    STATUS_FAILED: _Status.ValueType  # 21
+    STATUS_CANCELLED: _Status.ValueType  # 22
     STATUS_INCOMPLETE_INVALID_CALL: _Status.ValueType  # 6
     """The model wrote a call that is none: no whole JSON of its function's schema, or of a function that is not offered."""
 
@@ -85,6 +89,10 @@ STATUS_INCOMPLETE_TOOL_ROUNDS: Status.ValueType  # 4
 """The model went on calling tools beyond the limit of rounds."""
 STATUS_INCOMPLETE_TOO_MANY_EVENTS: Status.ValueType  # 5
 """The turn's events were more than are kept of one turn."""
+STATUS_IN_PROGRESS: Status.ValueType  # 20
+"""The turn has not ended; the items that are whole are there."""
+STATUS_FAILED: Status.ValueType  # 21
+STATUS_CANCELLED: Status.ValueType  # 22
 STATUS_INCOMPLETE_INVALID_CALL: Status.ValueType  # 6
 """The model wrote a call that is none: no whole JSON of its function's schema, or of a function that is not offered."""
 Global___Status: _TypeAlias = Status  # noqa: Y015
@@ -112,6 +120,11 @@ class RespondRequest(_message.Message):
     INPUT_FIELD_NUMBER: _builtins.int
     BACKGROUND_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    SEALS_REASONING_FIELD_NUMBER: _builtins.int
+    TOP_LOGPROBS_FIELD_NUMBER: _builtins.int
+    PRESENCE_PENALTY_FIELD_NUMBER: _builtins.int
+    FREQUENCY_PENALTY_FIELD_NUMBER: _builtins.int
+    MAX_TOOL_CALLS_FIELD_NUMBER: _builtins.int
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     REFUSES_WHEN_BUSY_FIELD_NUMBER: _builtins.int
     COMPACT_THRESHOLD_FIELD_NUMBER: _builtins.int
@@ -136,11 +149,19 @@ class RespondRequest(_message.Message):
     safety_identifier: _builtins.str
     """The person behind the request, as the application knows them; memory belongs to them."""
     background: _builtins.bool
-    """Whether the turn goes on when nobody reads it."""
+    """Whether the turn goes on when nobody reads it; only where it is stored."""
     idempotency_key: _builtins.str
     """Sent again with the same key and the same content, within a day, the request is the same turn; with other content it is
     INVALID_ARGUMENT. Empty: sent again, it is another turn.
     """
+    seals_reasoning: _builtins.bool
+    """Whether reasoning comes sealed too, in `Reasoning.opaque`. Given back with a later request, the model reads it again."""
+    top_logprobs: _builtins.int
+    """Likely tokens reported beside each chosen one. Unset: no log probabilities."""
+    presence_penalty: _builtins.float
+    frequency_penalty: _builtins.float
+    max_tool_calls: _builtins.int
+    """The most calls of the mesh's own tools. Unset: any number, in the configured number of rounds."""
     conversation_id: _builtins.str
     """The conversation that the turn belongs to: it continues the last turn there, and becomes it. Not with a previous response."""
     refuses_when_busy: _builtins.bool
@@ -187,41 +208,62 @@ class RespondRequest(_message.Message):
         input: _abc.Iterable[_conversation_pb2.Item] | None = ...,
         background: _builtins.bool = ...,
         idempotency_key: _builtins.str = ...,
+        seals_reasoning: _builtins.bool = ...,
+        top_logprobs: _builtins.int | None = ...,
+        presence_penalty: _builtins.float | None = ...,
+        frequency_penalty: _builtins.float | None = ...,
+        max_tool_calls: _builtins.int | None = ...,
         conversation_id: _builtins.str = ...,
         refuses_when_busy: _builtins.bool = ...,
         compact_threshold: _builtins.int | None = ...,
         only_compacts: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_compact_threshold", b"_compact_threshold", "_max_output_tokens", b"_max_output_tokens", "_parallel_calls", b"_parallel_calls", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_p", b"_top_p", "compact_threshold", b"compact_threshold", "function_choice", b"function_choice", "max_output_tokens", b"max_output_tokens", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "seed", b"seed", "store", b"store", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_compact_threshold", b"_compact_threshold", "_frequency_penalty", b"_frequency_penalty", "_max_output_tokens", b"_max_output_tokens", "_max_tool_calls", b"_max_tool_calls", "_parallel_calls", b"_parallel_calls", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_logprobs", b"_top_logprobs", "_top_p", b"_top_p", "compact_threshold", b"compact_threshold", "frequency_penalty", b"frequency_penalty", "function_choice", b"function_choice", "max_output_tokens", b"max_output_tokens", "max_tool_calls", b"max_tool_calls", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "presence_penalty", b"presence_penalty", "seed", b"seed", "store", b"store", "temperature", b"temperature", "top_logprobs", b"top_logprobs", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compact_threshold", b"_compact_threshold", "_max_output_tokens", b"_max_output_tokens", "_parallel_calls", b"_parallel_calls", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_p", b"_top_p", "background", b"background", "compact_threshold", b"compact_threshold", "conversation_id", b"conversation_id", "function_choice", b"function_choice", "functions", b"functions", "idempotency_key", b"idempotency_key", "input", b"input", "instructions", b"instructions", "json_schema", b"json_schema", "max_output_tokens", b"max_output_tokens", "model", b"model", "only_compacts", b"only_compacts", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "previous_response_id", b"previous_response_id", "refuses_when_busy", b"refuses_when_busy", "safety_identifier", b"safety_identifier", "seed", b"seed", "stop", b"stop", "store", b"store", "temperature", b"temperature", "top_p", b"top_p", "truncate", b"truncate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compact_threshold", b"_compact_threshold", "_frequency_penalty", b"_frequency_penalty", "_max_output_tokens", b"_max_output_tokens", "_max_tool_calls", b"_max_tool_calls", "_parallel_calls", b"_parallel_calls", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_logprobs", b"_top_logprobs", "_top_p", b"_top_p", "background", b"background", "compact_threshold", b"compact_threshold", "conversation_id", b"conversation_id", "frequency_penalty", b"frequency_penalty", "function_choice", b"function_choice", "functions", b"functions", "idempotency_key", b"idempotency_key", "input", b"input", "instructions", b"instructions", "json_schema", b"json_schema", "max_output_tokens", b"max_output_tokens", "max_tool_calls", b"max_tool_calls", "model", b"model", "only_compacts", b"only_compacts", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "presence_penalty", b"presence_penalty", "previous_response_id", b"previous_response_id", "refuses_when_busy", b"refuses_when_busy", "safety_identifier", b"safety_identifier", "seals_reasoning", b"seals_reasoning", "seed", b"seed", "stop", b"stop", "store", b"store", "temperature", b"temperature", "top_logprobs", b"top_logprobs", "top_p", b"top_p", "truncate", b"truncate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__compact_threshold: _TypeAlias = _typing.Literal["compact_threshold"]  # noqa: Y015
     _WhichOneofArgType__compact_threshold: _TypeAlias = _typing.Literal["_compact_threshold", b"_compact_threshold"]  # noqa: Y015
+    _WhichOneofReturnType__frequency_penalty: _TypeAlias = _typing.Literal["frequency_penalty"]  # noqa: Y015
+    _WhichOneofArgType__frequency_penalty: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty"]  # noqa: Y015
     _WhichOneofReturnType__max_output_tokens: _TypeAlias = _typing.Literal["max_output_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_output_tokens: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__max_tool_calls: _TypeAlias = _typing.Literal["max_tool_calls"]  # noqa: Y015
+    _WhichOneofArgType__max_tool_calls: _TypeAlias = _typing.Literal["_max_tool_calls", b"_max_tool_calls"]  # noqa: Y015
     _WhichOneofReturnType__parallel_calls: _TypeAlias = _typing.Literal["parallel_calls"]  # noqa: Y015
     _WhichOneofArgType__parallel_calls: _TypeAlias = _typing.Literal["_parallel_calls", b"_parallel_calls"]  # noqa: Y015
+    _WhichOneofReturnType__presence_penalty: _TypeAlias = _typing.Literal["presence_penalty"]  # noqa: Y015
+    _WhichOneofArgType__presence_penalty: _TypeAlias = _typing.Literal["_presence_penalty", b"_presence_penalty"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__store: _TypeAlias = _typing.Literal["store"]  # noqa: Y015
     _WhichOneofArgType__store: _TypeAlias = _typing.Literal["_store", b"_store"]  # noqa: Y015
     _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
     _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
+    _WhichOneofReturnType__top_logprobs: _TypeAlias = _typing.Literal["top_logprobs"]  # noqa: Y015
+    _WhichOneofArgType__top_logprobs: _TypeAlias = _typing.Literal["_top_logprobs", b"_top_logprobs"]  # noqa: Y015
     _WhichOneofReturnType__top_p: _TypeAlias = _typing.Literal["top_p"]  # noqa: Y015
     _WhichOneofArgType__top_p: _TypeAlias = _typing.Literal["_top_p", b"_top_p"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__compact_threshold) -> _WhichOneofReturnType__compact_threshold | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frequency_penalty) -> _WhichOneofReturnType__frequency_penalty | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_output_tokens) -> _WhichOneofReturnType__max_output_tokens | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_tool_calls) -> _WhichOneofReturnType__max_tool_calls | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__parallel_calls) -> _WhichOneofReturnType__parallel_calls | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__presence_penalty) -> _WhichOneofReturnType__presence_penalty | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__store) -> _WhichOneofReturnType__store | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_logprobs) -> _WhichOneofReturnType__top_logprobs | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_p) -> _WhichOneofReturnType__top_p | None: ...
 
@@ -467,6 +509,8 @@ class Started(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     PREVIOUS_RESPONSE_ID_FIELD_NUMBER: _builtins.int
     ECHO_FIELD_NUMBER: _builtins.int
+    BACKGROUND_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     response_id: _builtins.str
     created_at_ms: _builtins.int
@@ -475,6 +519,9 @@ class Started(_message.Message):
     previous_response_id: _builtins.str
     echo: _builtins.str
     """What the protocol that asked wants to find again, as JSON text."""
+    background: _builtins.bool
+    stored: _builtins.bool
+    """Whether the response is kept, so that it can be fetched by its id."""
     conversation_id: _builtins.str
     """The conversation that it belongs to. Empty: none."""
     def __init__(
@@ -485,11 +532,13 @@ class Started(_message.Message):
         model: _builtins.str = ...,
         previous_response_id: _builtins.str = ...,
         echo: _builtins.str = ...,
+        background: _builtins.bool = ...,
+        stored: _builtins.bool = ...,
         conversation_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "created_at_ms", b"created_at_ms", "echo", b"echo", "model", b"model", "previous_response_id", b"previous_response_id", "response_id", b"response_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["background", b"background", "conversation_id", b"conversation_id", "created_at_ms", b"created_at_ms", "echo", b"echo", "model", b"model", "previous_response_id", b"previous_response_id", "response_id", b"response_id", "stored", b"stored"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -762,6 +811,9 @@ class Response(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
     ECHO_FIELD_NUMBER: _builtins.int
+    BACKGROUND_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    UNFINISHED_FIELD_NUMBER: _builtins.int
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     model: _builtins.str
@@ -772,12 +824,21 @@ class Response(_message.Message):
     status: Global___Status.ValueType
     echo: _builtins.str
     """What the protocol that asked wants to find again, as JSON text."""
+    background: _builtins.bool
     conversation_id: _builtins.str
     """The conversation that it belongs to. Empty: none."""
     @_builtins.property
     def usage(self) -> Global___Usage: ...
     @_builtins.property
     def output(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Item]: ...
+    @_builtins.property
+    def error(self) -> Global___Failed:
+        """Set: it failed or was cancelled. There is no `usage` and no `completed_at_ms` then, nor while it is in progress."""
+
+    @_builtins.property
+    def unfinished(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of items that are not whole, because it failed or was cancelled."""
+
     def __init__(
         self,
         *,
@@ -790,11 +851,14 @@ class Response(_message.Message):
         usage: Global___Usage | None = ...,
         output: _abc.Iterable[_conversation_pb2.Item] | None = ...,
         echo: _builtins.str = ...,
+        background: _builtins.bool = ...,
+        error: Global___Failed | None = ...,
+        unfinished: _abc.Iterable[_builtins.str] | None = ...,
         conversation_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed_at_ms", b"completed_at_ms", "conversation_id", b"conversation_id", "created_at_ms", b"created_at_ms", "echo", b"echo", "id", b"id", "model", b"model", "output", b"output", "previous_response_id", b"previous_response_id", "status", b"status", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["background", b"background", "completed_at_ms", b"completed_at_ms", "conversation_id", b"conversation_id", "created_at_ms", b"created_at_ms", "echo", b"echo", "error", b"error", "id", b"id", "model", b"model", "output", b"output", "previous_response_id", b"previous_response_id", "status", b"status", "unfinished", b"unfinished", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -868,6 +932,45 @@ class GetResponseResponse(_message.Message):
 Global___GetResponseResponse: _TypeAlias = GetResponseResponse  # noqa: Y015
 
 @_typing.final
+class CancelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_ID_FIELD_NUMBER: _builtins.int
+    response_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        response_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["response_id", b"response_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRequest: _TypeAlias = CancelRequest  # noqa: Y015
+
+@_typing.final
+class CancelResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___Response: ...
+    def __init__(
+        self,
+        *,
+        response: Global___Response | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelResponse: _TypeAlias = CancelResponse  # noqa: Y015
+
+@_typing.final
 class DeleteResponseRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -900,6 +1003,104 @@ class DeleteResponseResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteResponseResponse: _TypeAlias = DeleteResponseResponse  # noqa: Y015
+
+@_typing.final
+class ListInputItemsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    OLDEST_FIRST_FIELD_NUMBER: _builtins.int
+    response_id: _builtins.str
+    after: _builtins.str
+    """The id of the item behind which the page begins. Empty: the list's beginning."""
+    limit: _builtins.int
+    """At most 100. Unset: 20."""
+    oldest_first: _builtins.bool
+    """The first item first, instead of the last."""
+    def __init__(
+        self,
+        *,
+        response_id: _builtins.str = ...,
+        after: _builtins.str = ...,
+        limit: _builtins.int | None = ...,
+        oldest_first: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "after", b"after", "limit", b"limit", "oldest_first", b"oldest_first", "response_id", b"response_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+
+Global___ListInputItemsRequest: _TypeAlias = ListInputItemsRequest  # noqa: Y015
+
+@_typing.final
+class ListInputItemsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    has_more: _builtins.bool
+    """Whether there are more behind these."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Item]: ...
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[_conversation_pb2.Item] | None = ...,
+        has_more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_more", b"has_more", "items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListInputItemsResponse: _TypeAlias = ListInputItemsResponse  # noqa: Y015
+
+@_typing.final
+class CountInputRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> Global___RespondRequest:
+        """The request that is not run."""
+
+    def __init__(
+        self,
+        *,
+        request: Global___RespondRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountInputRequest: _TypeAlias = CountInputRequest  # noqa: Y015
+
+@_typing.final
+class CountInputResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    input_tokens: _builtins.int
+    def __init__(
+        self,
+        *,
+        input_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input_tokens", b"input_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountInputResponse: _TypeAlias = CountInputResponse  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

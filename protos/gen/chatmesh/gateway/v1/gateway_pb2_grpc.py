@@ -49,10 +49,25 @@ class GatewayServiceStub:
                 request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetResponseRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetResponseResponse.FromString,
                 _registered_method=True)
+        self.Cancel = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/Cancel',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CancelRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CancelResponse.FromString,
+                _registered_method=True)
         self.DeleteResponse = channel.unary_unary(
                 '/chatmesh.gateway.v1.GatewayService/DeleteResponse',
                 request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteResponseRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteResponseResponse.FromString,
+                _registered_method=True)
+        self.ListInputItems = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/ListInputItems',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListInputItemsRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListInputItemsResponse.FromString,
+                _registered_method=True)
+        self.CountInput = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/CountInput',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CountInputRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CountInputResponse.FromString,
                 _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/chatmesh.gateway.v1.GatewayService/ListModels',
@@ -134,13 +149,38 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetResponse(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """A response that is stored, or what is there of one that is under way. NOT_FOUND, here and below: there is no such response.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Cancel(self, request, context):
+        """Stops a turn in the background and returns what it has said; cancelling it again does nothing.
+        INVALID_ARGUMENT: it is not in the background. FAILED_PRECONDITION: it has ended otherwise.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteResponse(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Erases a response; one that is under way is stopped.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListInputItems(self, request, context):
+        """What the request of a response brought, a page at a time; not what it continues.
+        INVALID_ARGUMENT: `after` is not in the list, or the limit is over 100.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountInput(self, request, context):
+        """How many tokens the model would read first. Nothing is moderated, run or kept. Fails as Respond does.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -235,10 +275,25 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetResponseRequest.FromString,
                     response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetResponseResponse.SerializeToString,
             ),
+            'Cancel': grpc.unary_unary_rpc_method_handler(
+                    servicer.Cancel,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CancelRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CancelResponse.SerializeToString,
+            ),
             'DeleteResponse': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteResponse,
                     request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteResponseRequest.FromString,
                     response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteResponseResponse.SerializeToString,
+            ),
+            'ListInputItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInputItems,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListInputItemsRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListInputItemsResponse.SerializeToString,
+            ),
+            'CountInput': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountInput,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CountInputRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CountInputResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -388,6 +443,33 @@ class GatewayService:
             _registered_method=True)
 
     @staticmethod
+    def Cancel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/Cancel',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CancelRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CancelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteResponse(request,
             target,
             options=(),
@@ -404,6 +486,60 @@ class GatewayService:
             '/chatmesh.gateway.v1.GatewayService/DeleteResponse',
             chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteResponseRequest.SerializeToString,
             chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteResponseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInputItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/ListInputItems',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListInputItemsRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListInputItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountInput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/CountInput',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CountInputRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CountInputResponse.FromString,
             options,
             channel_credentials,
             insecure,

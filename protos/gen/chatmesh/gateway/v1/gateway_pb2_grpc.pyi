@@ -45,7 +45,19 @@ class GatewayServiceStub:
     NOT_FOUND: there is no such turn, or its events are no longer kept; GetResponse then has the response, if it was stored.
     """
     GetResponse: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetResponseRequest, _gateway_pb2.GetResponseResponse]
+    """A response that is stored, or what is there of one that is under way. NOT_FOUND, here and below: there is no such response."""
+    Cancel: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CancelRequest, _gateway_pb2.CancelResponse]
+    """Stops a turn in the background and returns what it has said; cancelling it again does nothing.
+    INVALID_ARGUMENT: it is not in the background. FAILED_PRECONDITION: it has ended otherwise.
+    """
     DeleteResponse: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteResponseRequest, _gateway_pb2.DeleteResponseResponse]
+    """Erases a response; one that is under way is stopped."""
+    ListInputItems: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListInputItemsRequest, _gateway_pb2.ListInputItemsResponse]
+    """What the request of a response brought, a page at a time; not what it continues.
+    INVALID_ARGUMENT: `after` is not in the list, or the limit is over 100.
+    """
+    CountInput: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CountInputRequest, _gateway_pb2.CountInputResponse]
+    """How many tokens the model would read first. Nothing is moderated, run or kept. Fails as Respond does."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListModelsRequest, _gateway_pb2.ListModelsResponse]
     Compact: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CompactRequest, _gateway_pb2.CompactResponse]
     """A turn that only compacts: its output is what stays of a conversation, and one compaction item."""
@@ -79,7 +91,19 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     NOT_FOUND: there is no such turn, or its events are no longer kept; GetResponse then has the response, if it was stored.
     """
     GetResponse: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetResponseRequest, _gateway_pb2.GetResponseResponse]  # type: ignore[assignment]
+    """A response that is stored, or what is there of one that is under way. NOT_FOUND, here and below: there is no such response."""
+    Cancel: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CancelRequest, _gateway_pb2.CancelResponse]  # type: ignore[assignment]
+    """Stops a turn in the background and returns what it has said; cancelling it again does nothing.
+    INVALID_ARGUMENT: it is not in the background. FAILED_PRECONDITION: it has ended otherwise.
+    """
     DeleteResponse: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteResponseRequest, _gateway_pb2.DeleteResponseResponse]  # type: ignore[assignment]
+    """Erases a response; one that is under way is stopped."""
+    ListInputItems: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListInputItemsRequest, _gateway_pb2.ListInputItemsResponse]  # type: ignore[assignment]
+    """What the request of a response brought, a page at a time; not what it continues.
+    INVALID_ARGUMENT: `after` is not in the list, or the limit is over 100.
+    """
+    CountInput: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CountInputRequest, _gateway_pb2.CountInputResponse]  # type: ignore[assignment]
+    """How many tokens the model would read first. Nothing is moderated, run or kept. Fails as Respond does."""
     ListModels: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListModelsRequest, _gateway_pb2.ListModelsResponse]  # type: ignore[assignment]
     Compact: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CompactRequest, _gateway_pb2.CompactResponse]  # type: ignore[assignment]
     """A turn that only compacts: its output is what stays of a conversation, and one compaction item."""
@@ -127,14 +151,44 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _gateway_pb2.GetResponseRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.GetResponseResponse, _abc.Awaitable[_gateway_pb2.GetResponseResponse]]: ...
+    ) -> _typing.Union[_gateway_pb2.GetResponseResponse, _abc.Awaitable[_gateway_pb2.GetResponseResponse]]:
+        """A response that is stored, or what is there of one that is under way. NOT_FOUND, here and below: there is no such response."""
+
+    @_abc_1.abstractmethod
+    def Cancel(
+        self,
+        request: _gateway_pb2.CancelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.CancelResponse, _abc.Awaitable[_gateway_pb2.CancelResponse]]:
+        """Stops a turn in the background and returns what it has said; cancelling it again does nothing.
+        INVALID_ARGUMENT: it is not in the background. FAILED_PRECONDITION: it has ended otherwise.
+        """
 
     @_abc_1.abstractmethod
     def DeleteResponse(
         self,
         request: _gateway_pb2.DeleteResponseRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_pb2.DeleteResponseResponse, _abc.Awaitable[_gateway_pb2.DeleteResponseResponse]]: ...
+    ) -> _typing.Union[_gateway_pb2.DeleteResponseResponse, _abc.Awaitable[_gateway_pb2.DeleteResponseResponse]]:
+        """Erases a response; one that is under way is stopped."""
+
+    @_abc_1.abstractmethod
+    def ListInputItems(
+        self,
+        request: _gateway_pb2.ListInputItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListInputItemsResponse, _abc.Awaitable[_gateway_pb2.ListInputItemsResponse]]:
+        """What the request of a response brought, a page at a time; not what it continues.
+        INVALID_ARGUMENT: `after` is not in the list, or the limit is over 100.
+        """
+
+    @_abc_1.abstractmethod
+    def CountInput(
+        self,
+        request: _gateway_pb2.CountInputRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.CountInputResponse, _abc.Awaitable[_gateway_pb2.CountInputResponse]]:
+        """How many tokens the model would read first. Nothing is moderated, run or kept. Fails as Respond does."""
 
     @_abc_1.abstractmethod
     def ListModels(

@@ -57,9 +57,10 @@ async def test_openais_client_keeps_conversations_here(site: OpenSite) -> None:
         pages = sdk.conversations.items.list(chat.id, limit=2, order="asc")
         listed = [item async for item in pages]
         assert [item.id for item in listed[1:]] == [item.id for item in added.data]
-        item = await sdk.conversations.items.retrieve(listed[0].id, conversation_id=chat.id)
+        item_id = str(listed[0].id)
+        item = await sdk.conversations.items.retrieve(item_id, conversation_id=chat.id)
         assert item == listed[0]
-        left = await sdk.conversations.items.delete(listed[0].id, conversation_id=chat.id)
+        left = await sdk.conversations.items.delete(item_id, conversation_id=chat.id)
         assert left.id == chat.id
         gone = await sdk.conversations.delete(chat.id)
         assert (gone.deleted, gone.object) == (True, "conversation.deleted")
@@ -305,9 +306,9 @@ CREATE = ("POST", "")
 UPDATE, ADD = ("POST", "/{chat}"), ("POST", "/{chat}/items")
 LIST, ITEMS = ("GET", ""), ("GET", "/{chat}/items")
 LONG = {"k" * 65: "v"}
+NO_OBJECTS: list[Any] = [[], "CANARY", 7]
 WRONG: list[tuple[tuple[str, str], Any, str | None, str | None]] = [
-    *((route, body, None, None) for route in (UPDATE, ADD) for body in ([], "CANARY", 7)),
-    *((CREATE, body, None, None) for body in ([], "CANARY", 7)),
+    *((route, body, None, None) for route in (CREATE, UPDATE, ADD) for body in NO_OBJECTS),
     (CREATE, {"items": "CANARY"}, None, "items"),
     (CREATE, {"items": [7]}, None, "items[0]"),
     (CREATE, {"items": [{"type": "CANARY"}]}, None, "items[0]"),

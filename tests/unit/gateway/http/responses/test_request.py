@@ -195,14 +195,6 @@ def test_an_item_is_read(words: dict[str, Any], expected: Item) -> None:
     assert item(words) == expected
 
 
-def test_an_item_without_an_id_gets_one() -> None:
-    first, second = (
-        request({"role": "user", "content": "a"}, {"role": "user", "content": "b"}).ask().input
-    )
-    assert first.id.startswith("msg_")
-    assert first.id != second.id
-
-
 def test_a_field_of_the_turn_is_named_as_the_caller_wrote_it() -> None:
     assert request().field("input[0]") == "input"
     assert request({"role": "user", "content": "a"}).field("input[0]") == "input[0]"

@@ -1,0 +1,19 @@
+"""One page of a list, by the item behind which it begins."""
+
+from collections.abc import Sequence
+
+from services.gateway.api import InvalidRequest, ItemPage, Page
+from services.shared.conversation import Item
+
+
+def page_of(items: Sequence[Item], page: Page) -> ItemPage:
+    """`items` are in the order in which they came. Raises `InvalidRequest` for an unknown item."""
+    ordered = list(reversed(items)) if page.newest_first else list(items)
+    begin = 0
+    if page.after:
+        places = [place for place, item in enumerate(ordered) if item.id == page.after]
+        if not places:
+            raise InvalidRequest("names an item that is not in this list", param="after")
+        begin = places[0] + 1
+    chosen = ordered[begin : begin + page.limit]
+    return ItemPage(tuple(chosen), begin + len(chosen) < len(ordered))
