@@ -177,10 +177,7 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
         json_schema=ask.format.text if ask.format else "",
         safety_identifier=ask.safety_identifier,
         background=ask.background,
-        conversation_id=ask.conversation,
-        refuses_when_busy=not ask.waits,
-        compact_threshold=ask.compact_threshold,
-        only_compacts=ask.only_compacts,
+        **_of_conversation(ask),
         idempotency_key=ask.once.key if ask.once else "",
         seals_reasoning=ask.seals_reasoning,
         top_logprobs=sampling.top_logprobs,
@@ -202,6 +199,15 @@ def _once_in(request: pb.RespondRequest) -> Once | None:
         raise Malformed(f"has more than {_KEY_CHARS} characters", param="idempotency_key")
     said = request.SerializeToString(deterministic=True)
     return Once(request.idempotency_key, hashlib.sha256(said).digest())
+
+
+def _of_conversation(ask: Ask) -> dict[str, Any]:
+    return {
+        "conversation_id": ask.conversation,
+        "refuses_when_busy": not ask.waits,
+        "compact_threshold": ask.compact_threshold,
+        "only_compacts": ask.only_compacts,
+    }
 
 
 def _own_tools_in(tools: pb.OwnTools) -> OwnTools:

@@ -19,7 +19,6 @@ def dump(response: Response) -> str:
             "background": response.background,
             "error": asdict(response.error) if response.error else None,
             "unfinished": sorted(response.unfinished),
-            "conversation": response.conversation,
         }
     )
 
@@ -31,7 +30,8 @@ def load(turn: Turn) -> Response:
     return Response(
         id=turn.id,
         model=kept["model"],
-        previous_response_id=turn.parent_id,
+        # In a conversation nobody named the turn before.
+        previous_response_id="" if turn.conversation_id else turn.parent_id,
         created_at_ms=turn.created_at_ms,
         completed_at_ms=kept["completed_at_ms"],
         status=Status(kept["status"]),
@@ -41,5 +41,5 @@ def load(turn: Turn) -> Response:
         background=kept.get("background", False),
         error=Failed(**error) if error else None,
         unfinished=frozenset(kept.get("unfinished", ())),
-        conversation=kept.get("conversation", ""),
+        conversation=turn.conversation_id,
     )

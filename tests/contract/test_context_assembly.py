@@ -368,7 +368,7 @@ async def test_conversations_of_others_are_not_there(
     chat = begun()
     await keeper.start_conversation(chat, [])
     assert not (await keeper.list_conversations(stranger, Paging())).conversations
-    for asked in (
+    for reading in (
         keeper.get_conversation(stranger, chat.id),
         keeper.set_metadata(stranger, chat.id, {}),
         keeper.delete_conversation(stranger, chat.id),
@@ -377,7 +377,7 @@ async def test_conversations_of_others_are_not_there(
         keeper.delete_item(stranger, chat.id, "msg_1"),
     ):
         with pytest.raises(ConversationNotFound):
-            await asked
+            await reading
 
 
 async def test_a_conversation_is_summarised_whole_and_goes_on_from_that(subject: Subject) -> None:
