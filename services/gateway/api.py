@@ -175,10 +175,10 @@ class Ask:
     template_options: Mapping[str, str] = field(default_factory=dict)
     # Whether the turn goes on when nobody reads it; only where it is stored.
     background: bool = False
-    # None: sent again, it is another turn.
-    once: Once | None = None
     # Whether reasoning comes sealed too, for callers that keep it themselves.
     seals_reasoning: bool = False
+    # None: sent again, it is another turn.
+    once: Once | None = None
     # What the protocol wants to find again when the response is fetched, as JSON text.
     echo: str = ""
 

@@ -43,13 +43,28 @@ from services.shared.codec import known
 from services.shared.conversation import Call
 from services.shared.conversation_codec import item_in, item_out, items_in
 from services.shared.errors import Malformed
-from services.shared.tools import Tool, ToolChoice, ToolMode
+from services.shared.tools import (
+    TEXT_PARAMETERS,
+    TextInput,
+    TextSyntax,
+    Tool,
+    ToolChoice,
+    ToolMode,
+)
 
+_FORMATS_OUT = {
+    FormatKind.JSON_SCHEMA: "json_schema",
+    FormatKind.JSON_OBJECT: "json_object",
+    FormatKind.REGEX: "regex",
+    FormatKind.LARK: "lark",
+    FormatKind.EBNF: "ebnf",
+}
 # As in the header of HTTP.
 _KEY_CHARS = 255
 # As on HTTP.
 _MOST_ADDED = 20
 _MOST_ENTRIES, _KEY, _VALUE = 16, 64, 512
+_FORMATS = {theirs: ours for ours, theirs in _FORMATS_OUT.items()}
 # The most of a list that is told at once.
 _MOST_ITEMS, _USUAL_ITEMS = 100, 20
 _MODES = {
@@ -101,9 +116,7 @@ def _ask_in(request: pb.RespondRequest) -> Ask:
         input=items_in(request.input),
         instructions=request.instructions,
         previous_response_id=request.previous_response_id,
-        functions=tuple(
-            Tool(f.name, f.description, f.parameters or "{}", f.strict) for f in request.functions
-        ),
+        functions=tuple(map(_function_in, request.functions)),
         choice=ToolChoice(
             known(_MODES, request.function_choice.mode, "function_choice.mode"),
             request.function_choice.name,
@@ -112,13 +125,13 @@ def _ask_in(request: pb.RespondRequest) -> Ask:
         own_tools=_own_tools_in(request.own_tools) if request.HasField("own_tools") else None,
         store=not request.HasField("store") or request.store,
         sampling=_sampling_in(request),
-        format=_format_in(request.json_schema),
+        format=_format_in(request),
         truncate=request.truncate,
         safety_identifier=request.safety_identifier,
         background=request.background,
-        once=_once_in(request),
         seals_reasoning=request.seals_reasoning,
         max_tool_calls=_set(request, "max_tool_calls"),
+        once=_once_in(request),
         conversation=request.conversation_id,
         waits=not request.refuses_when_busy,
         compact_threshold=_set(request, "compact_threshold"),
@@ -156,15 +169,7 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
         input=map(item_out, ask.input),
         instructions=ask.instructions,
         previous_response_id=ask.previous_response_id,
-        functions=[
-            pb.Function(
-                name=tool.name,
-                description=tool.description,
-                parameters=tool.parameters,
-                strict=tool.strict,
-            )
-            for tool in ask.functions
-        ],
+        functions=map(_function_out, ask.functions),
         function_choice=pb.FunctionChoice(mode=_MODES_OUT[ask.choice.mode], name=ask.choice.name),
         parallel_calls=ask.parallel_calls,
         store=ask.store,
@@ -174,17 +179,19 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
         seed=sampling.seed,
         stop=sampling.stop,
         truncate=ask.truncate,
-        json_schema=ask.format.text if ask.format else "",
         safety_identifier=ask.safety_identifier,
         background=ask.background,
         **_of_conversation(ask),
-        idempotency_key=ask.once.key if ask.once else "",
         seals_reasoning=ask.seals_reasoning,
         top_logprobs=sampling.top_logprobs,
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
         max_tool_calls=ask.max_tool_calls,
+        idempotency_key=ask.once.key if ask.once else "",
     )
+    if ask.format is not None:
+        field = _FORMATS_OUT[ask.format.kind]
+        setattr(request, field, field == "json_object" or ask.format.text)
     if ask.own_tools is not None:
         names = ask.own_tools.names
         request.own_tools.CopyFrom(pb.OwnTools(names=sorted(names or ()), all=names is None))
@@ -232,8 +239,41 @@ def _set(message: pb.RespondRequest, name: str) -> Any:
     return getattr(message, name) if message.HasField(name) else None  # type: ignore[arg-type]
 
 
-def _format_in(json_schema: str) -> OutputFormat | None:
-    return OutputFormat(FormatKind.JSON_SCHEMA, json_schema) if json_schema else None
+def _format_in(request: pb.RespondRequest) -> OutputFormat | None:
+    if request.json_schema:
+        return OutputFormat(FormatKind.JSON_SCHEMA, request.json_schema)
+    field = request.WhichOneof("format")
+    if field is None:
+        return None
+    text = getattr(request, field)
+    if field == "json_object":
+        return OutputFormat(FormatKind.JSON_OBJECT) if text else None
+    return OutputFormat(_FORMATS[field], text)
+
+
+def _function_in(function: pb.Function) -> Tool:
+    if not function.HasField("text_input"):
+        parameters = function.parameters or "{}"
+        return Tool(function.name, function.description, parameters, function.strict)
+    syntax = function.text_input.WhichOneof("grammar")
+    taken = TextInput()
+    if syntax:
+        taken = TextInput(TextSyntax(syntax), getattr(function.text_input, syntax))
+    return Tool(function.name, function.description, TEXT_PARAMETERS, text_input=taken)
+
+
+def _function_out(tool: Tool) -> pb.Function:
+    function = pb.Function(
+        name=tool.name,
+        description=tool.description,
+        parameters=tool.parameters,
+        strict=tool.strict,
+    )
+    if tool.text_input is not None:
+        function.text_input.SetInParent()
+        if tool.text_input.syntax is not TextSyntax.ANY:
+            setattr(function.text_input, tool.text_input.syntax.value, tool.text_input.grammar)
+    return function
 
 
 def event_in(event: pb.Event) -> Numbered:

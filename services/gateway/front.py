@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from services.context_assembly.api import (
     ContextAssembly,
@@ -33,20 +33,15 @@ from services.gateway.api import (
 from services.gateway.authenticator import Authenticator, Principal
 from services.gateway.conversations import ConversationKeeper
 from services.gateway.fleet import Fleet
+from services.gateway.intake import seal
 from services.gateway.live_turns import LiveTurns
 from services.gateway.paging import page_of
 from services.gateway.repeats import Repeats
 from services.gateway.retelling import retold, so_far
 from services.inference.api import ModelCard
-from services.shared.conversation import Item
+from services.shared.conversation import Item, Reasoning
 from services.shared.ids import make_response_id
 from services.shared.scope import Scope
-
-
-class InputCounter(Protocol):
-    """Of `TurnLoop`, what counts without running a turn."""
-
-    async def count(self, principal: Principal, ask: Ask) -> int: ...
 
 
 class Front:
@@ -58,13 +53,11 @@ class Front:
         live_turns: LiveTurns,
         fleet: Fleet,
         context: ContextAssembly,
-        *,
-        input_counter: InputCounter,
         repeats: Repeats,
+        *,
         conversations: ConversationKeeper,
     ) -> None:
         self.fleet = fleet
-        self.input_counter = input_counter
         self.conversations = conversations
         self.live_turns = live_turns
         self._authenticator = authenticator
@@ -257,6 +250,17 @@ class KeySession:
     async def get_response(self, response_id: str) -> Response:
         return await self._front.find(self._scope, response_id)
 
+    def sealed(self, response: Response) -> Response:
+        """The response with reasoning that is sealed too, as far as it is not yet."""
+        sealer = self._principal.sealer
+        items = (
+            replace(item, opaque=seal(sealer, item.text))
+            if isinstance(item, Reasoning) and item.text and not item.opaque
+            else item
+            for item in response.output
+        )
+        return replace(response, output=tuple(items))
+
     async def cancel(self, response_id: str) -> Response:
         return await self._front.cancel(self._scope, response_id)
 
@@ -267,7 +271,7 @@ class KeySession:
         return page_of(await self._front.input_items(self._scope, response_id), page)
 
     async def count_input(self, ask: Ask) -> int:
-        return await self._front.input_counter.count(self._principal, ask)
+        return await self._front.live_turns.count(self._principal, ask)
 
     async def compact(self, ask: Ask) -> Response:
         async with aclosing(self.respond(ask)) as events:

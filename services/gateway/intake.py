@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from services.gateway.api import Ask
+from services.gateway.api import Ask, InvalidRequest
+from services.gateway.sealing import BrokenSeal, Sealer
 from services.shared.conversation import (
     Call,
     CallResult,
@@ -14,6 +15,8 @@ from services.shared.conversation import (
 )
 from services.shared.ids import make_item_id
 
+# Under which kind reasoning is sealed.
+_REASONING = "reasoning"
 # The prefix of an item's id, by its kind.
 _PREFIXES: Mapping[type[Item], str] = {
     Message: "msg",
@@ -22,6 +25,34 @@ _PREFIXES: Mapping[type[Item], str] = {
     Reasoning: "rs",
     Compaction: "cmp",
 }
+
+
+def seal(sealer: Sealer, thought: str) -> str:
+    """What the model thought, for a caller that keeps it."""
+    return sealer.seal(_REASONING, thought)
+
+
+def with_unsealed(ask: Ask, sealer: Sealer) -> Ask:
+    """The ask with the reasoning that was sealed here, for the model to read again.
+
+    Raises `InvalidRequest` for what was sealed elsewhere, or changed since.
+    """
+    items = [
+        _unsealed(item, place, sealer) if isinstance(item, Reasoning) and item.opaque else item
+        for place, item in enumerate(ask.input)
+    ]
+    return replace(ask, input=tuple(items))
+
+
+def _unsealed(thought: Reasoning, place: int, sealer: Sealer) -> Reasoning:
+    try:
+        return replace(thought, text=sealer.open(_REASONING, thought.opaque))
+    except BrokenSeal:
+        raise InvalidRequest(
+            "was not sealed here, or has been changed: leave the item out",
+            param=f"input[{place}].encrypted_content",
+            code="invalid_encrypted_content",
+        ) from None
 
 
 def with_ids(ask: Ask, response_id: str, *, all_anew: bool = False) -> Ask:

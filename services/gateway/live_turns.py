@@ -53,6 +53,9 @@ class Turns(Protocol):
     async def record_failed(self, progress: TurnProgress, response: Response) -> None:
         """Keeps a turn that failed or was cancelled, with what it had said."""
 
+    async def count(self, principal: Principal, ask: Ask) -> int:
+        """How many tokens the model would read first. Nothing is moderated, run or kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class TurnBounds:
@@ -198,6 +201,10 @@ class LiveTurns:
     async def so_far(self, response_id: str) -> Sequence[TurnEvent]:
         """The events of a turn until now. Raises `EventsGone`."""
         return await self._journal.so_far(response_id)
+
+    async def count(self, principal: Principal, ask: Ask) -> int:
+        """How many tokens the model would read first, without a turn and its place."""
+        return await self._turns.count(principal, ask)
 
     def input_of(self, response_id: str) -> Sequence[Item] | None:
         """What the request of a turn under way brought; None: it is not there, or not read yet."""

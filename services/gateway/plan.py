@@ -1,6 +1,6 @@
 """What a turn will do: decided before it starts, and asked again before every call of a tool."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.gateway.api import Ask, InvalidRequest
@@ -49,11 +49,11 @@ class Plan:
         return (*self.own_tools, *self.ask.functions)
 
     @property
-    def functions(self) -> frozenset[str]:
-        """The names of the caller's functions that may be called."""
+    def functions(self) -> Mapping[str, Tool]:
+        """The caller's functions that may be called, by their names."""
         if self.ask.choice.mode is ToolMode.NONE:
-            return frozenset()
-        return _names(self.ask.functions)
+            return {}
+        return {tool.name: tool for tool in self.ask.functions}
 
     @property
     def reads_memory(self) -> bool:

@@ -1,17 +1,18 @@
 """What a turn has said so far, over all its rounds and choices."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from services.gateway.api import Ask, ChoiceEnded, Finish, Status, TurnEvent
-from services.gateway.choice import Choice, MakeId
+from services.gateway.choice import Choice, MakeId, Seal
 from services.gateway.compacting import Summarised
 from services.gateway.guard import OpenGuard
 from services.inference.api import Piece, Usage, total
 from services.shared.conversation import Call, Item
 from services.shared.errors import MeshError
 from services.shared.scope import Scope
+from services.shared.tools import Tool
 
 _STATUSES = {
     Finish.STOP: Status.COMPLETED,
@@ -53,13 +54,15 @@ class Reply:
 
     def __init__(
         self,
-        functions: frozenset[str],
+        functions: Mapping[str, Tool],
         open_guard: OpenGuard,
         make_id: MakeId,
         progress: TurnProgress,
         *,
         choices: int,
+        seal: Seal | None,
     ) -> None:
+        self._seal = seal
         self._functions = functions
         self._open_guard = open_guard
         self._make_id = make_id
@@ -181,4 +184,4 @@ class Reply:
         return (self._choices and self._choices[index].finish) or Finish.STOP
 
     def _begin_choice(self, index: int) -> Choice:
-        return Choice(index, self._functions, self._open_guard, self._make_id)
+        return Choice(index, self._functions, self._open_guard, self._make_id, self._seal)

@@ -20,6 +20,7 @@ from services.gateway.api import (
 )
 from services.inference.api import Usage
 from services.shared.conversation import Call, Item, Message, Reasoning, Role, RunBy, said
+from services.shared.tools import text_arguments, text_in
 
 _FINISHES = {
     Status.COMPLETED: Finish.STOP,
@@ -65,7 +66,8 @@ def _growth(item: Item) -> Iterator[TurnEvent]:
             yield CallStarted(0, replace(item, outcome=None))
         case Call():
             yield CallStarted(0, replace(item, arguments=""))
-            yield ArgumentsDelta(0, item.id, item.arguments)
+            arguments = text_in(item.arguments) if item.text_input else item.arguments
+            yield ArgumentsDelta(0, item.id, arguments)
 
 
 class SoFar:
@@ -144,5 +146,5 @@ def _with_text(item: Item, text: str) -> Item:
         case Reasoning():
             return replace(item, text=text)
         case Call():
-            return replace(item, arguments=text)
+            return replace(item, arguments=text_arguments(text) if item.text_input else text)
     return item

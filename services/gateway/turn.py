@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -28,18 +29,20 @@ from services.gateway.api import (
     Completed,
     ConversationBusy,
     InputBlocked,
+    InvalidRequest,
     ItemDone,
     Response,
     ResponseNotFound,
     Started,
     TurnEvent,
 )
+from services.gateway.attachments import with_read_files
 from services.gateway.authenticator import Principal
 from services.gateway.choice import MakeId
 from services.gateway.compacting import Summarising, is_due, unsealed
 from services.gateway.fleet import Fleet
 from services.gateway.guard import OpenGuard
-from services.gateway.intake import with_ids
+from services.gateway.intake import seal, with_ids, with_unsealed
 from services.gateway.lanes import Lanes, no_such_conversation
 from services.gateway.plan import Plan, allowed_own_tools, check, wants_own_tools
 from services.gateway.ports import Neighbours
@@ -153,6 +156,8 @@ class TurnLoop:
 
         A prompt that does not fit in is counted too.
         """
+        if not (ask.input or ask.previous_response_id or ask.conversation):
+            raise InvalidRequest("is missing: there is nothing to count", param="input")
         scope = principal.account.scope(ask.safety_identifier)
         ask = await self._lanes.from_its_head(scope, ask)
         plan = await self._plan(principal, ask, make_response_id(ask.tree_id))
@@ -166,16 +171,24 @@ class TurnLoop:
             # A client may carry a call's id to servers that take no long ones.
             return self._make_id(prefix) if prefix == "call" else make_item_id(prefix, response_id)
 
-        response_id, choices = plan.response_id, plan.ask.sampling.n
-        return Reply(plan.functions, self._open_guard, make_id, progress, choices=choices)
+        response_id, ask = plan.response_id, plan.ask
+        return Reply(
+            plan.functions,
+            self._open_guard,
+            make_id,
+            progress,
+            choices=ask.sampling.n,
+            seal=partial(seal, plan.principal.sealer) if ask.seals_reasoning else None,
+        )
 
     async def _plan(self, principal: Principal, ask: Ask, response_id: str) -> Plan:
         card = self._fleet.card(ask.model)
         scope = principal.account.scope(ask.safety_identifier)
+        ask = with_unsealed(ask, principal.sealer)
         ask = await with_referenced(ask, self._neighbours.context, scope)
         ask = unsealed(ask, principal.sealer)
         # In a conversation ids are of this turn, whatever the caller calls the items.
-        ask = with_ids(ask, response_id, all_anew=bool(ask.conversation))
+        ask = with_read_files(with_ids(ask, response_id, all_anew=bool(ask.conversation)))
         own_tools: Sequence[Tool] = ()
         if self._tool_rounds and wants_own_tools(ask, card):
             tools = await self._neighbours.tools.list_tools(scope)

@@ -78,17 +78,15 @@ async def build(
         neighbours = await stack.enter_async_context(_neighbours(config, fleet, activity))
         await stack.enter_async_context(in_background(fleet.follow))
         lanes = Lanes(neighbours.context)
-        turn_loop = _turn_loop(config, neighbours, fleet, lanes)
-        live_turns = _live_turns(config, MeteredTurns(turn_loop, registry), ledger)
+        turns = MeteredTurns(_turn_loop(config, neighbours, fleet, lanes), registry)
+        live_turns = _live_turns(config, turns, ledger)
         await stack.enter_async_context(in_background(live_turns.keep_leases))
         # Asks the store itself: a key that is cached as valid would last longer.
         stop_revoked = partial(live_turns.stop_revoked, accounts)
         await stack.enter_async_context(
             in_background(lambda: every(_REVOKED_SECONDS, stop_revoked))
         )
-        front = _front(
-            *(config, accounts, neighbours, fleet, live_turns), turn_loop=turn_loop, lanes=lanes
-        )
+        front = _front(config, accounts, neighbours, fleet, live_turns, lanes=lanes)
         await stack.enter_async_context(
             in_background(lambda: every(_FORGET_SECONDS, front.repeats.forget_old))
         )
@@ -218,20 +216,15 @@ def _front(
     fleet: Fleet,
     live_turns: LiveTurns,
     *,
-    turn_loop: TurnLoop,
     lanes: Lanes,
 ) -> Front:
     secret = pepper(config.pepper_file)
     authenticator = Authenticator(CachedKeys(accounts), pepper=secret)
     repeats = Repeats(accounts, secret=secret)
+    conversations = ConversationKeeper(neighbours, lanes)
     return Front(
-        authenticator,
-        live_turns,
-        fleet,
-        neighbours.context,
-        input_counter=turn_loop,
-        repeats=repeats,
-        conversations=ConversationKeeper(neighbours, lanes),
+        *(authenticator, live_turns, fleet, neighbours.context, repeats),
+        conversations=conversations,
     )
 
 

@@ -311,14 +311,9 @@ async def surroundings(
     journal = InMemoryJournal(clock, max_bytes=1_000_000)
     live_turns = LiveTurns(turns, journal, admission, accounts, bounds=bounds)
     repeats = Repeats(accounts, secret=b"pepper")
+    conversations = ConversationKeeper(neighbours, lanes)
     front = Front(
-        authenticator,
-        live_turns,
-        fleet,
-        context,
-        input_counter=turns,
-        repeats=repeats,
-        conversations=ConversationKeeper(neighbours, lanes),
+        *(authenticator, live_turns, fleet, context, repeats), conversations=conversations
     )
     async with in_background(fleet.follow):
         await asyncio.wait_for(fleet.wait_served(), 5)

@@ -156,7 +156,7 @@ def _logprobs(event: TextDelta) -> int:
 
 def _item_size(item: Item) -> int:
     parts: tuple[Part, ...] = getattr(item, "parts", ())
-    chars = len(getattr(item, "text", ""))
+    chars = len(getattr(item, "text", "")) + len(getattr(item, "opaque", ""))
     if isinstance(item, Call):
         chars += len(item.arguments)
         parts = item.outcome.parts if item.outcome else ()

@@ -37,6 +37,8 @@ Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.
 # More than any model's window or vocabulary, and what the services between here and there carry.
 MOST_TOKENS = 2**31 - 1
 TokenCount = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
+# What inference takes, in characters.
+MOST_GRAMMAR = 65_536
 Effort = Annotated[str, Field(max_length=32)]
 # The person behind the request, as the application knows them; `user` is its older name.
 SafetyIdentifier = Annotated[str, Field(max_length=256)]
@@ -83,13 +85,29 @@ class SchemaFormat(Body):
         return OutputFormat(FormatKind.JSON_SCHEMA, json.dumps(self.schema_, ensure_ascii=False))
 
 
+class GrammarFormat(Body):
+    """A text that follows a grammar: as custom tools have it, and EBNF as llama.cpp writes it."""
+
+    type: Literal["grammar"]
+    syntax: Literal["ebnf", "lark", "regex"]
+    definition: Annotated[str, Field(min_length=1, max_length=MOST_GRAMMAR)]
+
+    def output_format(self) -> OutputFormat:
+        kinds = {"ebnf": FormatKind.EBNF, "lark": FormatKind.LARK, "regex": FormatKind.REGEX}
+        return OutputFormat(kinds[self.syntax], self.definition)
+
+
 # The format that follows a schema; where the schema stands, each protocol says.
 Following = TypeVar("Following", bound=Body)
 FormatField = Annotated[
-    Annotated[PlainFormat, Tag("@plain")] | Annotated[Following, Tag("@json_schema")],
+    Annotated[PlainFormat, Tag("@plain")]
+    | Annotated[Following, Tag("@json_schema")]
+    | Annotated[GrammarFormat, Tag("@grammar")],
     tagged(
-        lambda value: "json_schema" if member("type")(value) == "json_schema" else "plain",
-        "a format whose `type` is text, json_object or json_schema",
+        lambda value: (
+            kind if (kind := member("type")(value)) in ("json_schema", "grammar") else "plain"
+        ),
+        "a format whose `type` is text, json_object, json_schema or grammar",
     ),
 ]
 

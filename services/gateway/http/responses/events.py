@@ -40,8 +40,12 @@ from services.shared.conversation import (
     RunBy,
     said,
 )
+from services.shared.tools import text_in
 
 _CUT = {Finish.LENGTH, Finish.CONTENT_FILTER, Finish.TOO_MANY_EVENTS, Finish.INVALID_CALL}
+
+# How the events are called that a call's arguments come with: a function's, and one text.
+_ARGUMENTS = ("function_call_arguments", "custom_tool_call_input")
 
 
 class ResponsesPresenter:
@@ -58,6 +62,8 @@ class ResponsesPresenter:
         self._number = 0
         # Output index of every item, in the order in which they began.
         self._places: dict[str, int] = {}
+        # The calls whose functions take one text, by id.
+        self._takers_of_text: set[str] = set()
         self._logprobs: Logprobs = {}
         # It has ended, and nobody was told.
         self._ended: Item | None = None
@@ -76,7 +82,8 @@ class ResponsesPresenter:
             case CallStarted(call=call):
                 return self._call_started(call)
             case ArgumentsDelta(item_id=item_id, arguments=arguments):
-                return [self._of_item("function_call_arguments.delta", item_id, delta=arguments)]
+                kind = _ARGUMENTS[item_id in self._takers_of_text]
+                return [self._of_item(f"{kind}.delta", item_id, delta=arguments)]
             case ItemDone(item=item):
                 return self._item_done(item)
             case ChoiceEnded():
@@ -144,6 +151,8 @@ class ResponsesPresenter:
 
     def _call_started(self, call: Call) -> list[JsonObject]:
         events = self._begin(call)
+        if call.text_input:
+            self._takers_of_text.add(call.id)
         if call.run_by is RunBy.CALLER:
             return events
         return [
@@ -207,6 +216,9 @@ class ResponsesPresenter:
                 self._of_item("reasoning_summary_text.done", item.id, **whole, text=item.text),
                 self._of_item("reasoning_summary_part.done", item.id, **whole, part=part),
             ]
+        if isinstance(item, Call) and item.text_input:
+            text = {"input": text_in(item.arguments)}
+            return [self._of_item("custom_tool_call_input.done", item.id, **text)]
         if isinstance(item, Call) and item.run_by is RunBy.CALLER:
             arguments = {"name": item.name, "arguments": item.arguments}
             return [self._of_item("function_call_arguments.done", item.id, **arguments)]

@@ -23,6 +23,7 @@ from services.shared.conversation import (
     Text,
     said,
 )
+from services.shared.tools import text_arguments
 
 
 class InputMessage(Body):
@@ -102,12 +103,15 @@ class InputCustomCall(Body):
     id: str | None = None
 
     def item(self) -> Item:
-        arguments = _json({"input": self.input})
-        return Call(self.id or "", self.call_id, self.name, arguments)
+        arguments = text_arguments(self.input)
+        return Call(self.id or "", self.call_id, self.name, arguments, text_input=True)
 
 
 class InputCustomResult(InputFunctionResult):
     type: Literal["custom_tool_call_output"]  # type: ignore[assignment]
+
+    def item(self) -> Item:
+        return CallResult(self.id or "", self.call_id, parts_of(self.output), text_input=True)
 
 
 class InputHostedCall(Body):

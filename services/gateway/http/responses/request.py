@@ -30,6 +30,7 @@ from services.gateway.http.tools import (
     Among,
     AmongChoice,
     AskedTools,
+    CustomTool,
     NamedChoice,
     OtherTool,
     OwnServerTool,
@@ -45,13 +46,15 @@ class ResponsesFunctionTool(Function):
     type: Literal["function"]
 
 
+_CALLED = {"function": "function", "custom": "custom"}
 NamespaceMember = Annotated[
-    Annotated[ResponsesFunctionTool, Tag("@function")] | Annotated[OtherTool, Tag("@other")],
-    tagged(
-        lambda value: "function" if member("type")(value) == "function" else "other",
-        "a tool",
-    ),
+    Annotated[ResponsesFunctionTool, Tag("@function")]
+    | Annotated[CustomTool, Tag("@custom")]
+    | Annotated[OtherTool, Tag("@other")],
+    tagged(lambda value: _CALLED.get(str(member("type")(value)), "other"), "a tool"),
 ]
+# What the caller runs when the model calls it.
+CallersTool = ResponsesFunctionTool | CustomTool
 
 
 class NamespaceTool(Body):
@@ -64,13 +67,14 @@ class NamespaceTool(Body):
     tools: list[NamespaceMember] = Field(max_length=128)
 
     @property
-    def functions(self) -> Sequence[ResponsesFunctionTool]:
-        return [tool for tool in self.tools if isinstance(tool, ResponsesFunctionTool)]
+    def functions(self) -> Sequence[CallersTool]:
+        return [tool for tool in self.tools if isinstance(tool, CallersTool)]
 
 
-_TOOLS = {"function": "function", "mcp": "own_server", "namespace": "namespace"}
+_TOOLS = {**_CALLED, "mcp": "own_server", "namespace": "namespace"}
 ToolField = Annotated[
     Annotated[ResponsesFunctionTool, Tag("@function")]
+    | Annotated[CustomTool, Tag("@custom")]
     | Annotated[OwnServerTool, Tag("@own_server")]
     | Annotated[NamespaceTool, Tag("@namespace")]
     | Annotated[OtherTool, Tag("@other")],
@@ -79,6 +83,7 @@ ToolField = Annotated[
 
 
 class ResponsesNamedChoice(NamedChoice):
+    type: Literal["function", "custom"]  # type: ignore[assignment]
     name: Name
 
     @property
@@ -294,14 +299,14 @@ class ResponseRequest(TurnRequest):
         servers = [tool for tool in self.tools or () if isinstance(tool, OwnServerTool)]
         return asked_tools(functions, servers, self.tool_choice)
 
-    def _functions(self) -> Mapping[str, tuple[str, Function]]:
+    def _functions(self) -> Mapping[str, tuple[str, CallersTool]]:
         """The functions by the names under which they are offered, each with its namespace.
 
         A name that is taken already is offered with its namespace's before it.
         """
-        offered: dict[str, tuple[str, Function]] = {}
+        offered: dict[str, tuple[str, CallersTool]] = {}
         for tool in self.tools or ():
-            if isinstance(tool, ResponsesFunctionTool):
+            if isinstance(tool, CallersTool):
                 offered[tool.name] = ("", tool)
         for space in self.tools or ():
             if not isinstance(space, NamespaceTool):

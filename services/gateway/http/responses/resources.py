@@ -26,6 +26,7 @@ from services.shared.conversation import (
     RunBy,
     Text,
 )
+from services.shared.tools import text_in
 
 # What is known of the tokens of messages, by the message's id.
 Logprobs = dict[str, list[TokenLogprob]]
@@ -182,7 +183,7 @@ def _shown(item: Item, response: Response, logprobs: Sequence[TokenLogprob]) -> 
 
 def in_namespace(shown: JsonObject, echo: str) -> JsonObject:
     """An item as the caller knows it: a function of a namespace by that and its name there."""
-    if shown["type"] != "function_call" or not echo:
+    if shown["type"] not in {"function_call", "custom_tool_call"} or not echo:
         return shown
     namespaces = json.loads(echo).get("namespaces") or {}
     if shown["name"] not in namespaces:
@@ -199,7 +200,7 @@ def item_resource(
             return _message(item, status, logprobs)
         case Call():
             if item.run_by is RunBy.CALLER:
-                return _function_call(item, status)
+                return _callers_call(item, status)
             return _run_call(item, status)
         case CallResult():
             return _call_result(item, status)
@@ -318,15 +319,13 @@ def _reasoning(item: Reasoning, status: str) -> JsonObject:
     return shown
 
 
-def _function_call(item: Call, status: str) -> JsonObject:
-    return {
-        "id": item.id,
-        "type": "function_call",
-        "status": status,
-        "call_id": item.call_id,
-        "name": item.name,
-        "arguments": item.arguments,
-    }
+def _callers_call(item: Call, status: str) -> JsonObject:
+    shown = {"id": item.id, "status": status, "call_id": item.call_id, "name": item.name}
+    if item.text_input:
+        # One that has only begun holds nothing; its text comes in events.
+        text = text_in(item.arguments) if item.arguments else ""
+        return {**shown, "type": "custom_tool_call", "input": text}
+    return {**shown, "type": "function_call", "arguments": item.arguments}
 
 
 def _run_call(item: Call, status: str) -> JsonObject:
@@ -356,7 +355,7 @@ def _call_result(item: CallResult, status: str) -> JsonObject:
             output = [_part(part, Role.USER) for part in parts]
     return {
         "id": item.id,
-        "type": "function_call_output",
+        "type": f"{'custom_tool' if item.text_input else 'function'}_call_output",
         "call_id": item.call_id,
         "output": output,
         "status": status,

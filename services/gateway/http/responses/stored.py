@@ -92,7 +92,10 @@ async def get_response(
     """
     session = session_of(request)
     if not query.stream:
-        return JSONResponse(resource(await session.get_response(response_id)))
+        response = await session.get_response(response_id)
+        if query.includes("reasoning.encrypted_content"):
+            response = session.sealed(response)
+        return JSONResponse(resource(response))
     starting_after = query.starting_after
     after = -1 if starting_after is None else starting_after
     async with AsyncExitStack() as stack:

@@ -393,6 +393,9 @@ KEYS = [
         ("POST", "/v1/responses"),
         ("GET", "/v1/responses/resp_1"),
         ("DELETE", "/v1/responses/resp_1"),
+        ("POST", "/v1/responses/resp_1/cancel"),
+        ("GET", "/v1/responses/resp_1/input_items"),
+        ("POST", "/v1/responses/input_tokens"),
         ("GET", "/v1/models"),
         ("GET", "/v1/models/demo"),
     ],
@@ -423,7 +426,11 @@ async def test_another_tenants_response_is_not_there(site: OpenSite) -> None:
         headers = {"authorization": f"Bearer {other}"}
         for method, path, body in (
             ("GET", f"/v1/responses/{mine}", None),
+            ("GET", f"/v1/responses/{mine}?stream=true", None),
+            ("GET", f"/v1/responses/{mine}/input_items", None),
+            ("POST", f"/v1/responses/{mine}/cancel", None),
             ("DELETE", f"/v1/responses/{mine}", None),
+            ("POST", "/v1/responses/input_tokens", {**RESPONSE, "previous_response_id": mine}),
             ("POST", "/v1/responses", {**RESPONSE, "previous_response_id": mine}),
         ):
             theirs = await here.http.request(method, path, json=body, headers=headers)

@@ -119,12 +119,16 @@ class RespondRequest(_message.Message):
     SAFETY_IDENTIFIER_FIELD_NUMBER: _builtins.int
     INPUT_FIELD_NUMBER: _builtins.int
     BACKGROUND_FIELD_NUMBER: _builtins.int
-    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     SEALS_REASONING_FIELD_NUMBER: _builtins.int
     TOP_LOGPROBS_FIELD_NUMBER: _builtins.int
     PRESENCE_PENALTY_FIELD_NUMBER: _builtins.int
     FREQUENCY_PENALTY_FIELD_NUMBER: _builtins.int
     MAX_TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    JSON_OBJECT_FIELD_NUMBER: _builtins.int
+    REGEX_FIELD_NUMBER: _builtins.int
+    LARK_FIELD_NUMBER: _builtins.int
+    EBNF_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     REFUSES_WHEN_BUSY_FIELD_NUMBER: _builtins.int
     COMPACT_THRESHOLD_FIELD_NUMBER: _builtins.int
@@ -150,10 +154,6 @@ class RespondRequest(_message.Message):
     """The person behind the request, as the application knows them; memory belongs to them."""
     background: _builtins.bool
     """Whether the turn goes on when nobody reads it; only where it is stored."""
-    idempotency_key: _builtins.str
-    """Sent again with the same key and the same content, within a day, the request is the same turn; with other content it is
-    INVALID_ARGUMENT. Empty: sent again, it is another turn.
-    """
     seals_reasoning: _builtins.bool
     """Whether reasoning comes sealed too, in `Reasoning.opaque`. Given back with a later request, the model reads it again."""
     top_logprobs: _builtins.int
@@ -162,6 +162,17 @@ class RespondRequest(_message.Message):
     frequency_penalty: _builtins.float
     max_tool_calls: _builtins.int
     """The most calls of the mesh's own tools. Unset: any number, in the configured number of rounds."""
+    json_object: _builtins.bool
+    """Any JSON object."""
+    regex: _builtins.str
+    lark: _builtins.str
+    """Lark, from the rule `start`."""
+    ebnf: _builtins.str
+    """EBNF, as llama.cpp's GBNF writes it, from the rule `root`."""
+    idempotency_key: _builtins.str
+    """Sent again with the same key and the same content, within a day, the request is the same turn; with other content it is
+    INVALID_ARGUMENT. Empty: sent again, it is another turn.
+    """
     conversation_id: _builtins.str
     """The conversation that the turn belongs to: it continues the last turn there, and becomes it. Not with a previous response."""
     refuses_when_busy: _builtins.bool
@@ -207,20 +218,24 @@ class RespondRequest(_message.Message):
         safety_identifier: _builtins.str = ...,
         input: _abc.Iterable[_conversation_pb2.Item] | None = ...,
         background: _builtins.bool = ...,
-        idempotency_key: _builtins.str = ...,
         seals_reasoning: _builtins.bool = ...,
         top_logprobs: _builtins.int | None = ...,
         presence_penalty: _builtins.float | None = ...,
         frequency_penalty: _builtins.float | None = ...,
         max_tool_calls: _builtins.int | None = ...,
+        json_object: _builtins.bool = ...,
+        regex: _builtins.str = ...,
+        lark: _builtins.str = ...,
+        ebnf: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
         conversation_id: _builtins.str = ...,
         refuses_when_busy: _builtins.bool = ...,
         compact_threshold: _builtins.int | None = ...,
         only_compacts: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_compact_threshold", b"_compact_threshold", "_frequency_penalty", b"_frequency_penalty", "_max_output_tokens", b"_max_output_tokens", "_max_tool_calls", b"_max_tool_calls", "_parallel_calls", b"_parallel_calls", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_logprobs", b"_top_logprobs", "_top_p", b"_top_p", "compact_threshold", b"compact_threshold", "frequency_penalty", b"frequency_penalty", "function_choice", b"function_choice", "max_output_tokens", b"max_output_tokens", "max_tool_calls", b"max_tool_calls", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "presence_penalty", b"presence_penalty", "seed", b"seed", "store", b"store", "temperature", b"temperature", "top_logprobs", b"top_logprobs", "top_p", b"top_p"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_compact_threshold", b"_compact_threshold", "_frequency_penalty", b"_frequency_penalty", "_max_output_tokens", b"_max_output_tokens", "_max_tool_calls", b"_max_tool_calls", "_parallel_calls", b"_parallel_calls", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_logprobs", b"_top_logprobs", "_top_p", b"_top_p", "compact_threshold", b"compact_threshold", "ebnf", b"ebnf", "format", b"format", "frequency_penalty", b"frequency_penalty", "function_choice", b"function_choice", "json_object", b"json_object", "lark", b"lark", "max_output_tokens", b"max_output_tokens", "max_tool_calls", b"max_tool_calls", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "presence_penalty", b"presence_penalty", "regex", b"regex", "seed", b"seed", "store", b"store", "temperature", b"temperature", "top_logprobs", b"top_logprobs", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compact_threshold", b"_compact_threshold", "_frequency_penalty", b"_frequency_penalty", "_max_output_tokens", b"_max_output_tokens", "_max_tool_calls", b"_max_tool_calls", "_parallel_calls", b"_parallel_calls", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_logprobs", b"_top_logprobs", "_top_p", b"_top_p", "background", b"background", "compact_threshold", b"compact_threshold", "conversation_id", b"conversation_id", "frequency_penalty", b"frequency_penalty", "function_choice", b"function_choice", "functions", b"functions", "idempotency_key", b"idempotency_key", "input", b"input", "instructions", b"instructions", "json_schema", b"json_schema", "max_output_tokens", b"max_output_tokens", "max_tool_calls", b"max_tool_calls", "model", b"model", "only_compacts", b"only_compacts", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "presence_penalty", b"presence_penalty", "previous_response_id", b"previous_response_id", "refuses_when_busy", b"refuses_when_busy", "safety_identifier", b"safety_identifier", "seals_reasoning", b"seals_reasoning", "seed", b"seed", "stop", b"stop", "store", b"store", "temperature", b"temperature", "top_logprobs", b"top_logprobs", "top_p", b"top_p", "truncate", b"truncate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compact_threshold", b"_compact_threshold", "_frequency_penalty", b"_frequency_penalty", "_max_output_tokens", b"_max_output_tokens", "_max_tool_calls", b"_max_tool_calls", "_parallel_calls", b"_parallel_calls", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_store", b"_store", "_temperature", b"_temperature", "_top_logprobs", b"_top_logprobs", "_top_p", b"_top_p", "background", b"background", "compact_threshold", b"compact_threshold", "conversation_id", b"conversation_id", "ebnf", b"ebnf", "format", b"format", "frequency_penalty", b"frequency_penalty", "function_choice", b"function_choice", "functions", b"functions", "idempotency_key", b"idempotency_key", "input", b"input", "instructions", b"instructions", "json_object", b"json_object", "json_schema", b"json_schema", "lark", b"lark", "max_output_tokens", b"max_output_tokens", "max_tool_calls", b"max_tool_calls", "model", b"model", "only_compacts", b"only_compacts", "own_tools", b"own_tools", "parallel_calls", b"parallel_calls", "presence_penalty", b"presence_penalty", "previous_response_id", b"previous_response_id", "refuses_when_busy", b"refuses_when_busy", "regex", b"regex", "safety_identifier", b"safety_identifier", "seals_reasoning", b"seals_reasoning", "seed", b"seed", "stop", b"stop", "store", b"store", "temperature", b"temperature", "top_logprobs", b"top_logprobs", "top_p", b"top_p", "truncate", b"truncate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__compact_threshold: _TypeAlias = _typing.Literal["compact_threshold"]  # noqa: Y015
     _WhichOneofArgType__compact_threshold: _TypeAlias = _typing.Literal["_compact_threshold", b"_compact_threshold"]  # noqa: Y015
@@ -244,6 +259,8 @@ class RespondRequest(_message.Message):
     _WhichOneofArgType__top_logprobs: _TypeAlias = _typing.Literal["_top_logprobs", b"_top_logprobs"]  # noqa: Y015
     _WhichOneofReturnType__top_p: _TypeAlias = _typing.Literal["top_p"]  # noqa: Y015
     _WhichOneofArgType__top_p: _TypeAlias = _typing.Literal["_top_p", b"_top_p"]  # noqa: Y015
+    _WhichOneofReturnType_format: _TypeAlias = _typing.Literal["json_object", "regex", "lark", "ebnf"]  # noqa: Y015
+    _WhichOneofArgType_format: _TypeAlias = _typing.Literal["format", b"format"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__compact_threshold) -> _WhichOneofReturnType__compact_threshold | None: ...
     @_typing.overload
@@ -266,6 +283,8 @@ class RespondRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_logprobs) -> _WhichOneofReturnType__top_logprobs | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_p) -> _WhichOneofReturnType__top_p | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_format) -> _WhichOneofReturnType_format | None: ...
 
 Global___RespondRequest: _TypeAlias = RespondRequest  # noqa: Y015
 
@@ -277,11 +296,16 @@ class Function(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
     STRICT_FIELD_NUMBER: _builtins.int
+    TEXT_INPUT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     description: _builtins.str
     parameters: _builtins.str
     """A JSON Schema as JSON text."""
     strict: _builtins.bool
+    @_builtins.property
+    def text_input(self) -> Global___TextInput:
+        """Set: the function takes one text instead of arguments, as OpenAI's custom tools do; `parameters` is not read then."""
+
     def __init__(
         self,
         *,
@@ -289,14 +313,41 @@ class Function(_message.Message):
         description: _builtins.str = ...,
         parameters: _builtins.str = ...,
         strict: _builtins.bool = ...,
+        text_input: Global___TextInput | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["text_input", b"text_input"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "parameters", b"parameters", "strict", b"strict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "parameters", b"parameters", "strict", b"strict", "text_input", b"text_input"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Function: _TypeAlias = Function  # noqa: Y015
+
+@_typing.final
+class TextInput(_message.Message):
+    """The one text that a function takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGEX_FIELD_NUMBER: _builtins.int
+    LARK_FIELD_NUMBER: _builtins.int
+    regex: _builtins.str
+    lark: _builtins.str
+    def __init__(
+        self,
+        *,
+        regex: _builtins.str = ...,
+        lark: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grammar", b"grammar", "lark", b"lark", "regex", b"regex"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grammar", b"grammar", "lark", b"lark", "regex", b"regex"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_grammar: _TypeAlias = _typing.Literal["regex", "lark"]  # noqa: Y015
+    _WhichOneofArgType_grammar: _TypeAlias = _typing.Literal["grammar", b"grammar"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_grammar) -> _WhichOneofReturnType_grammar | None: ...
+
+Global___TextInput: _TypeAlias = TextInput  # noqa: Y015
 
 @_typing.final
 class FunctionChoice(_message.Message):

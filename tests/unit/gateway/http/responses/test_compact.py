@@ -31,7 +31,9 @@ async def test_openais_client_compacts_and_goes_on(site: OpenSite) -> None:
         assert compacted.object == "response.compaction"
         assert [item.type for item in compacted.output] == ["message", "compaction"]
         assert (compacted.usage.input_tokens, compacted.usage.output_tokens) == (100, 20)
-        given: list[Any] = [item.model_dump(exclude_none=True, warnings=False) for item in compacted.output]
+        given: list[Any] = [
+            item.model_dump(exclude_none=True, warnings=False) for item in compacted.output
+        ]
         response = await sdk.responses.create(model="demo", input=[*given, USER])
         assert response.output_text == "so"
         read = at.mesh.context.assemblies[-1].input[1]
