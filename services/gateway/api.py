@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from services.context_assembly.api import ConversationItems, Paging
 from services.inference.api import ModelCard, OutputFormat, Sampling, TokenLogprob, Usage
 from services.shared.conversation import Call, Item
 from services.shared.errors import (
@@ -17,6 +18,7 @@ from services.shared.errors import (
     Unauthenticated,
     Unavailable,
 )
+from services.shared.ids import first_turn_of
 from services.shared.tools import Tool, ToolChoice
 
 
@@ -60,6 +62,20 @@ class NotCancellable(MeshError):
 
 class LeaseLost(MeshError):
     """Another process writes this turn's events now; this one must stop."""
+
+    status = "ABORTED"
+
+
+class NoSuchConversation(NotFound):
+    """No such conversation, or it is another project's, which is the same."""
+
+
+class NoSuchItem(NotFound):
+    """The conversation has no such item."""
+
+
+class ConversationBusy(MeshError):
+    """Another turn of the conversation is under way, or was added to it meanwhile."""
 
     status = "ABORTED"
 
@@ -154,6 +170,17 @@ class Ask:
     parent_id: str | None = None
     # What was said since that turn and is stored nowhere. It comes before `input`.
     unstored: tuple[Item, ...] = ()
+    # The conversation that the turn belongs to: it continues the last turn there, and becomes it.
+    conversation: str = ""
+    # Whether it waits while another turn of the conversation is under way; else it is refused.
+    waits: bool = True
+    # With a prompt of more tokens, or one that does not fit, the turn first compacts what was said
+    # before it. 0: only where it does not fit; None: it never does.
+    compact_threshold: int | None = None
+    # Whether the turn compacts what was said, and says nothing else.
+    only_compacts: bool = False
+    # Whether what the summary does not replace is shown with it: see `Compacted.kept`.
+    shows_kept: bool = False
     # The caller's own functions; calling one ends the turn.
     functions: tuple[Tool, ...] = ()
     choice: ToolChoice = field(default_factory=ToolChoice)
@@ -192,6 +219,11 @@ class Ask:
     def said(self) -> tuple[Item, ...]:
         """All that comes after the stored turn."""
         return (*self.unstored, *self.input)
+
+    @property
+    def tree_id(self) -> str:
+        """A turn of the tree to which the turn is added; empty: it begins one."""
+        return first_turn_of(self.conversation) or self.continued_id
 
 
 class Finish(Enum):
@@ -271,6 +303,8 @@ class Response:
     error: Failed | None = None
     # The ids of items that are not whole, because it failed or was cancelled.
     unfinished: frozenset[str] = frozenset()
+    # The conversation that it belongs to; empty: none.
+    conversation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +322,14 @@ class Started:
     background: bool = False
     # Whether the response is kept, so that it can be fetched by its id.
     stored: bool = True
+    conversation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionStarted:
+    """A summary that was asked for is being written; its item comes with `ItemDone`."""
+
+    item_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +399,7 @@ class Continued:
 
 TurnEvent = (
     Started
+    | CompactionStarted
     | TextDelta
     | ReasoningDelta
     | CallStarted
@@ -367,6 +410,22 @@ TurnEvent = (
     | Continued
     | Failed
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationCard:
+    """What a caller is told of a conversation, beside its items."""
+
+    id: str
+    # Milliseconds since the epoch.
+    created_at_ms: int
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationCards:
+    cards: tuple[ConversationCard, ...]
+    has_more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,5 +507,48 @@ class Session(Protocol):
 
     async def count_input(self, ask: Ask) -> int:
         """How many tokens the model would read first. Nothing is moderated, run or kept."""
+
+    async def compact(self, ask: Ask) -> Response:
+        """A turn that only compacts: its output is what stays and one compaction item.
+
+        Raises what the turn fails with.
+        """
+
+    async def create_conversation(
+        self, items: Ask, metadata: Mapping[str, str]
+    ) -> ConversationCard:
+        """Begins a conversation with the input of `items`; the rest does not count.
+
+        Raises `InputBlocked` and `InvalidRequest`.
+        """
+
+    async def get_conversation(self, conversation_id: str) -> ConversationCard:
+        """Raises `NoSuchConversation`, here and below."""
+
+    async def list_conversations(self, paging: Paging) -> ConversationCards:
+        """Those of the key's project, by age."""
+
+    async def update_conversation(
+        self, conversation_id: str, metadata: Mapping[str, str]
+    ) -> ConversationCard:
+        """Replaces what the application keeps with it."""
+
+    async def delete_conversation(self, conversation_id: str) -> None:
+        """Erases it with all its turns. One that is under way in it fails, and is not kept."""
+
+    async def add_items(self, conversation_id: str, items: Ask) -> Sequence[Item]:
+        """Adds the input of `items` at its end, once no turn is under way there.
+
+        Returns them with their ids. Raises `InputBlocked`, `InvalidRequest` and `ConversationBusy`.
+        """
+
+    async def list_items(self, conversation_id: str, paging: Paging) -> ConversationItems:
+        """What was said in it. Raises `InvalidRequest` for a wrong `after`."""
+
+    async def get_item(self, conversation_id: str, item_id: str) -> Item:
+        """Raises `NoSuchItem`."""
+
+    async def delete_item(self, conversation_id: str, item_id: str) -> ConversationCard:
+        """Erases one item, and what may hold its words. Raises `NoSuchItem`."""
 
     async def list_models(self) -> Sequence[ModelCard]: ...

@@ -1,19 +1,23 @@
 """How the public gRPC contract looks on the wire; pure functions, both directions."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from chatmesh.conversation.v1 import conversation_pb2 as item_pb
 from chatmesh.gateway.v1 import gateway_pb2 as pb
 
+from services.context_assembly.api import Paging
 from services.gateway.api import (
     ArgumentsDelta,
     Ask,
     CallStarted,
     ChoiceEnded,
+    CompactionStarted,
     Completed,
     Continued,
+    ConversationCard,
     Failed,
     Finish,
     ItemDone,
@@ -58,6 +62,9 @@ _FORMATS_OUT = {
 }
 # As in the header of HTTP.
 _KEY_CHARS = 255
+# As on HTTP.
+_MOST_ADDED = 20
+_MOST_ENTRIES, _KEY, _VALUE = 16, 64, 512
 _FORMATS = {theirs: ours for ours, theirs in _FORMATS_OUT.items()}
 # The most of a list that is told at once.
 _MOST_ITEMS, _USUAL_ITEMS = 100, 20
@@ -96,7 +103,7 @@ _FINISHES_OUT = {ours: theirs for theirs, ours in _FINISHES.items()}
 
 
 def ask_in(request: pb.RespondRequest) -> Ask:
-    if not request.input:
+    if not request.input and not request.only_compacts:
         raise Malformed("input is empty", param="input")
     return _ask_in(request)
 
@@ -128,6 +135,33 @@ def _ask_in(request: pb.RespondRequest) -> Ask:
         seals_reasoning=request.seals_reasoning,
         max_tool_calls=_set(request, "max_tool_calls"),
         once=_once_in(request),
+        conversation=request.conversation_id,
+        waits=not request.refuses_when_busy,
+        compact_threshold=_set(request, "compact_threshold"),
+        only_compacts=request.only_compacts,
+    )
+
+
+def compaction_in(request: pb.CompactRequest) -> Ask:
+    if not request.input and not request.previous_response_id:
+        raise Malformed("input is empty", param="input")
+    return Ask(
+        model=request.model,
+        input=items_in(request.input),
+        instructions=request.instructions,
+        previous_response_id=request.previous_response_id,
+        store=False,
+        only_compacts=True,
+        shows_kept=True,
+    )
+
+
+def compaction_out(ask: Ask) -> pb.CompactRequest:
+    return pb.CompactRequest(
+        model=ask.model,
+        input=map(item_out, ask.input),
+        instructions=ask.instructions,
+        previous_response_id=ask.previous_response_id,
     )
 
 
@@ -150,6 +184,7 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
         truncate=ask.truncate,
         safety_identifier=ask.safety_identifier,
         background=ask.background,
+        **_of_conversation(ask),
         seals_reasoning=ask.seals_reasoning,
         top_logprobs=sampling.top_logprobs,
         presence_penalty=sampling.presence_penalty,
@@ -185,6 +220,15 @@ def _once_in(request: pb.RespondRequest) -> Once | None:
         raise Malformed(f"has more than {_KEY_CHARS} characters", param="idempotency_key")
     said = request.SerializeToString(deterministic=True)
     return Once(request.idempotency_key, hashlib.sha256(said).digest())
+
+
+def _of_conversation(ask: Ask) -> dict[str, Any]:
+    return {
+        "conversation_id": ask.conversation,
+        "refuses_when_busy": not ask.waits,
+        "compact_threshold": ask.compact_threshold,
+        "only_compacts": ask.only_compacts,
+    }
 
 
 def _own_tools_in(tools: pb.OwnTools) -> OwnTools:
@@ -262,6 +306,7 @@ def _started_in(started: pb.Started) -> Started:
         echo=started.echo,
         background=started.background,
         stored=started.stored,
+        conversation=started.conversation_id,
     )
 
 
@@ -292,6 +337,7 @@ def _failed_in(failed: pb.Failed) -> Failed:
 
 _EVENTS_IN: Mapping[str, Callable[[Any], TurnEvent]] = {
     "started": _started_in,
+    "compaction_started": lambda started: CompactionStarted(started.item_id),
     "text": _text_in,
     "reasoning": lambda delta: ReasoningDelta(delta.index, delta.item_id, delta.text),
     "call_started": _call_started_in,
@@ -312,7 +358,9 @@ def _kind_out(event: TurnEvent) -> dict[str, Any]:  # noqa: PLR0911 - one for ea
     """The field of the event's kind, and what stands in it."""
     match event:
         case Started():
-            return {"started": pb.Started(**asdict(event))}
+            return {"started": _started_out(event)}
+        case CompactionStarted():
+            return {"compaction_started": pb.CompactionStarted(item_id=event.item_id)}
         case TextDelta():
             return {"text": _text_out(event)}
         case ReasoningDelta():
@@ -333,6 +381,19 @@ def _kind_out(event: TurnEvent) -> dict[str, Any]:  # noqa: PLR0911 - one for ea
             return {"continued": pb.Continued(response_id=event.response_id, input=words)}
         case Failed():
             return {"failed": pb.Failed(**asdict(event))}
+
+
+def _started_out(started: Started) -> pb.Started:
+    return pb.Started(
+        response_id=started.response_id,
+        created_at_ms=started.created_at_ms,
+        model=started.model,
+        previous_response_id=started.previous_response_id,
+        echo=started.echo,
+        background=started.background,
+        stored=started.stored,
+        conversation_id=started.conversation,
+    )
 
 
 def _text_out(text: TextDelta) -> pb.TextDelta:
@@ -370,6 +431,7 @@ def response_in(response: pb.Response) -> Response:
         background=response.background,
         error=_failed_in(response.error) if response.HasField("error") else None,
         unfinished=frozenset(response.unfinished),
+        conversation=response.conversation_id,
     )
 
 
@@ -390,6 +452,7 @@ def response_out(response: Response) -> pb.Response:
             reasoning_tokens=usage.reasoning_tokens,
         ),
         echo=response.echo,
+        conversation_id=response.conversation,
         background=response.background,
         error=pb.Failed(**asdict(response.error)) if response.error else None,
         unfinished=sorted(response.unfinished),
@@ -434,3 +497,41 @@ def model_out(card: ModelCard) -> pb.Model:
         created_at=card.created_at,
         sees=card.sees,
     )
+
+
+def card_in(conversation: pb.Conversation) -> ConversationCard:
+    return ConversationCard(
+        conversation.id, conversation.created_at_ms, dict(conversation.metadata)
+    )
+
+
+def card_out(card: ConversationCard) -> pb.Conversation:
+    return pb.Conversation(id=card.id, created_at_ms=card.created_at_ms, metadata=card.metadata)
+
+
+def added_in(items: Sequence[item_pb.Item], *, least: int) -> Ask:
+    """Items for a conversation. Raises `Malformed` for too few or too many."""
+    if not least <= len(items) <= _MOST_ADDED:
+        raise Malformed(f"are at least {least} and at most {_MOST_ADDED}", param="input")
+    return Ask(model="", input=items_in(items))
+
+
+def metadata_in(given: Mapping[str, str]) -> Mapping[str, str]:
+    """Raises `Malformed`."""
+    if len(given) > _MOST_ENTRIES:
+        raise Malformed(f"has more than {_MOST_ENTRIES} entries", param="metadata")
+    if any(len(key) > _KEY or len(value) > _VALUE for key, value in given.items()):
+        said = f"has a key over {_KEY} or a value over {_VALUE} characters"
+        raise Malformed(said, param="metadata")
+    return dict(given)
+
+
+def paging_in(paging: pb.Paging) -> Paging:
+    limit = paging.limit if paging.HasField("limit") else Paging().limit
+    if not 1 <= limit <= _MOST_ITEMS:
+        raise Malformed(f"is not between 1 and {_MOST_ITEMS}", param="limit")
+    return Paging(paging.after, limit, newest_first=not paging.oldest_first)
+
+
+def paging_out(paging: Paging) -> pb.Paging:
+    return pb.Paging(after=paging.after, limit=paging.limit, oldest_first=not paging.newest_first)

@@ -35,8 +35,10 @@ def load(turn: Turn) -> Response:
     return Response(
         id=turn.id,
         model=kept["model"],
-        # What was not stored can be named too, but is no parent.
-        previous_response_id=kept.get("previous_response_id", turn.parent_id),
+        # What was not stored can be named too, but is no parent. In a conversation none is named.
+        previous_response_id=kept.get(
+            "previous_response_id", "" if turn.conversation_id else turn.parent_id
+        ),
         created_at_ms=turn.created_at_ms,
         completed_at_ms=kept["completed_at_ms"],
         status=Status(kept["status"]),
@@ -46,6 +48,7 @@ def load(turn: Turn) -> Response:
         background=kept.get("background", False),
         error=Failed(**error) if error else None,
         unfinished=frozenset(kept.get("unfinished", ())),
+        conversation=turn.conversation_id,
     )
 
 

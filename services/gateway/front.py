@@ -1,17 +1,19 @@
 """What the holder of a key may do: the one way from every public protocol to the turn."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
-from services.context_assembly.api import Turn, TurnNotFound
+from services.context_assembly.api import ConversationItems, Paging, Turn, TurnNotFound
 from services.gateway import documents
 from services.gateway.admission import Admission
 from services.gateway.api import (
     Ask,
     Completed,
     Continued,
+    ConversationCard,
+    ConversationCards,
     EventsGone,
     Failed,
     InvalidRequest,
@@ -26,6 +28,7 @@ from services.gateway.api import (
 )
 from services.gateway.authenticator import Authenticator, Principal
 from services.gateway.connections import Connections
+from services.gateway.conversations import ConversationKeeper
 from services.gateway.fleet import Fleet
 from services.gateway.intake import seal
 from services.gateway.live_turns import LiveTurns
@@ -54,8 +57,10 @@ class Front:
         *,
         connections: Connections,
         repeats: Repeats,
+        conversations: ConversationKeeper,
     ) -> None:
         self.fleet = fleet
+        self.conversations = conversations
         self.live_turns = live_turns
         self.connections = connections
         self._screening = Screening(neighbours.moderation)
@@ -91,7 +96,7 @@ class Front:
         if ask.once is None:
             return await self.live_turns.start(principal, ask)
         scope = principal.account.scope("")
-        response_id = make_response_id(ask.continued_id)
+        response_id = make_response_id(ask.tree_id)
         return await self.repeats.once(
             scope.organisation,
             ask.once,
@@ -186,6 +191,8 @@ class Front:
         under_way = await self._under_way(scope, response_id)
         if under_way:
             await self.live_turns.erase(response_id)
+        elif not await self._stored(scope, response_id):
+            raise _absent()
         try:
             await self._context.delete_turn(scope, response_id)
         except TurnNotFound:
@@ -206,10 +213,12 @@ class Front:
         raise _absent()
 
     async def _stored(self, scope: Scope, response_id: str) -> Turn | None:
+        """A turn without a document is no response: items, or what a conversation alone keeps."""
         try:
-            return await self._context.get_turn(scope, response_id)
+            turn = await self._context.get_turn(scope, response_id)
         except TurnNotFound:
             return None
+        return turn if turn.document else None
 
     async def _under_way(self, scope: Scope, response_id: str) -> Response | None:
         """What is there of a turn of the scope's project; None, unless it will be stored."""
@@ -305,6 +314,46 @@ class KeySession:
 
     async def count_input(self, ask: Ask) -> int:
         return await self._front.live_turns.count(self._principal, ask)
+
+    async def compact(self, ask: Ask) -> Response:
+        async with aclosing(self.respond(ask)) as events:
+            async for numbered in events:
+                if isinstance(numbered.event, Failed):
+                    raise numbered.event.error()
+                if isinstance(numbered.event, Completed):
+                    return numbered.event.response
+        raise AssertionError("a turn ends with Completed or Failed")
+
+    async def create_conversation(
+        self, items: Ask, metadata: Mapping[str, str]
+    ) -> ConversationCard:
+        return await self._front.conversations.create(self._principal, items, metadata)
+
+    async def get_conversation(self, conversation_id: str) -> ConversationCard:
+        return await self._front.conversations.get(self._scope, conversation_id)
+
+    async def list_conversations(self, paging: Paging) -> ConversationCards:
+        return await self._front.conversations.list(self._scope, paging)
+
+    async def update_conversation(
+        self, conversation_id: str, metadata: Mapping[str, str]
+    ) -> ConversationCard:
+        return await self._front.conversations.update(self._scope, conversation_id, metadata)
+
+    async def delete_conversation(self, conversation_id: str) -> None:
+        await self._front.conversations.delete(self._scope, conversation_id)
+
+    async def add_items(self, conversation_id: str, items: Ask) -> Sequence[Item]:
+        return await self._front.conversations.add(self._principal, conversation_id, items)
+
+    async def list_items(self, conversation_id: str, paging: Paging) -> ConversationItems:
+        return await self._front.conversations.items(self._scope, conversation_id, paging)
+
+    async def get_item(self, conversation_id: str, item_id: str) -> Item:
+        return await self._front.conversations.item(self._scope, conversation_id, item_id)
+
+    async def delete_item(self, conversation_id: str, item_id: str) -> ConversationCard:
+        return await self._front.conversations.delete_item(self._scope, conversation_id, item_id)
 
     async def get_model(self, model: str) -> ModelCard:
         return self._front.fleet.card(model)

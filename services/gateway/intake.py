@@ -13,7 +13,7 @@ from services.shared.conversation import (
     Message,
     Reasoning,
 )
-from services.shared.ids import make_item_id
+from services.shared.ids import make_item_id, response_of
 
 # Under which kind reasoning is sealed.
 _REASONING = "reasoning"
@@ -55,13 +55,22 @@ def _unsealed(thought: Reasoning, place: int, sealer: Sealer) -> Reasoning:
         ) from None
 
 
-def with_ids(ask: Ask, response_id: str) -> Ask:
-    """The ask with ids for the items that have none: they hold the digits of its response."""
-    if all(item.id for item in ask.said):
+def with_ids(ask: Ask, response_id: str, *, all_anew: bool = False) -> Ask:
+    """The ask with ids for the items that have none: they hold the digits of its response.
+
+    `all_anew`: items with other ids get such ids too. A caller may give the same item to several
+    turns of a conversation, where an id tells one item and its turn.
+    """
+    if not all_anew and all(item.id for item in ask.said):
         return ask
-    unstored = tuple(_with_id(item, response_id) for item in ask.unstored)
+    given = tuple(
+        replace(item, id="") if all_anew and response_of(item.id) != response_id else item
+        for item in ask.input
+    )
     return replace(
-        ask, unstored=unstored, input=tuple(_with_id(item, response_id) for item in ask.input)
+        ask,
+        unstored=tuple(_with_id(item, response_id) for item in ask.unstored),
+        input=tuple(_with_id(item, response_id) for item in given),
     )
 
 

@@ -155,7 +155,7 @@ class LiveTurns:
         It stops when its last reader has left, unless `ask.background`; and when no reader comes
         within `joining_seconds`. Raises `TooManyTurns`, `MeshFull` or `Draining`.
         """
-        response_id = response_id or make_response_id(ask.continued_id)
+        response_id = response_id or make_response_id(ask.tree_id)
         organisation = principal.account.scope(ask.safety_identifier).organisation
         with ExitStack() as held:
             place = self.admission.admitted(organisation, background=ask.background)
@@ -349,8 +349,8 @@ class LiveTurns:
         words = tuple(item for steer in steers for item in steer.words)
         asked = turn.progress.opened.ask if turn.progress.opened else turn.ask
         ask = following(asked, response, words)
-        progress = TurnProgress(make_response_id(ask.continued_id))
-        ask = with_ids(ask, progress.response_id)
+        progress = TurnProgress(make_response_id(ask.tree_id))
+        ask = with_ids(ask, progress.response_id, all_anew=bool(ask.conversation))
         beginning = self._begin(turn.principal, ask, progress, held, answers=steers)
         if failure := await failure_of(beginning):
             for steer in steers:

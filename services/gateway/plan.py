@@ -113,6 +113,10 @@ def check(plan: Plan) -> None:
     ask, card = plan.ask, plan.card
     if ask.background and not ask.store:
         raise InvalidRequest("needs `store`: nobody could fetch the response", param="background")
+    if ask.conversation and ask.previous_response_id:
+        raise InvalidRequest(
+            "cannot be used together with `conversation`", param="previous_response_id"
+        )
     if ask.functions and not card.calls_tools:
         raise InvalidRequest(f"{card.id} cannot call functions", param="tools")
     if ask.choice.mode is ToolMode.NAMED and ask.choice.name not in _names(plan.offered):

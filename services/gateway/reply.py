@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from services.gateway.api import Ask, ChoiceEnded, Finish, Status, TurnEvent
 from services.gateway.choice import Choice, MakeId, Seal
+from services.gateway.compacting import Summarised
 from services.gateway.guard import OpenGuard
 from services.gateway.steering import Inbox
-from services.inference.api import Piece, Usage
+from services.inference.api import Piece, Usage, total
 from services.shared.conversation import Call, Item
 from services.shared.errors import MeshError
 from services.shared.scope import Scope
@@ -77,6 +78,8 @@ class Reply:
         # What the model has written in this round, by choice 0.
         self._written: list[int] = []
         self._earlier: list[Item] = []
+        # The summary with which the reply begins.
+        self.summarised: Summarised | None = None
         # The ids of calls that only the model hears of again.
         self._refused: set[str] = set()
         self._steered = False
@@ -141,7 +144,7 @@ class Reply:
         finally:
             # A round that was stopped never said what it used.
             heard = Usage(prompt_tokens=prompt_tokens, completion_tokens=self._heard_tokens)
-            self._progress.used = _sum(self._progress.used, self._reported or heard)
+            self._progress.used = total(self._progress.used, self._reported or heard)
             for choice in self._choices:
                 await choice.close()
 
@@ -158,6 +161,12 @@ class Reply:
             for choice in self._choices:
                 events += await choice.cut()
         return events
+
+    def summarise(self, summarised: Summarised) -> None:
+        """A compaction item, before the first round."""
+        self.summarised = summarised
+        self._earlier.append(summarised.item)
+        self._progress.used = total(self._progress.used, summarised.usage)
 
     def ran(self, call: Call) -> None:
         """An own call has its outcome."""
@@ -182,13 +191,8 @@ class Reply:
             return Finish.STEERED
         if self.own_calls:
             return Finish.TOOL_ROUNDS
-        return self._choices[index].finish or Finish.STOP
+        # A turn that only compacts has no choices.
+        return (self._choices and self._choices[index].finish) or Finish.STOP
 
     def _begin_choice(self, index: int) -> Choice:
         return Choice(index, self._functions, self._open_guard, self._make_id, self._seal)
-
-
-def _sum(first: Usage, second: Usage) -> Usage:
-    return Usage(
-        *(getattr(first, part.name) + getattr(second, part.name) for part in fields(Usage))
-    )

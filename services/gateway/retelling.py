@@ -45,6 +45,7 @@ def retold(response: Response) -> Iterator[TurnEvent]:
         response.previous_response_id,
         response.echo,
         background=response.background,
+        conversation=response.conversation,
     )
     for item in response.output:
         yield from _growth(item)

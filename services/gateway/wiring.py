@@ -25,6 +25,7 @@ from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
 from services.gateway.config import GatewayConfig
 from services.gateway.connections import Connections
+from services.gateway.conversations import ConversationKeeper
 from services.gateway.fleet import Fleet
 from services.gateway.front import Front
 from services.gateway.guard import guards
@@ -32,6 +33,7 @@ from services.gateway.http.admin import admin_application
 from services.gateway.http.app import application
 from services.gateway.http.server import HttpServer, serving_http
 from services.gateway.key_issuer import KeyIssuer
+from services.gateway.lanes import Lanes
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
 from services.gateway.ports import Ledger, Neighbours
 from services.gateway.repeats import Repeats
@@ -78,11 +80,12 @@ async def build(
         activity = Activity()
         neighbours = await stack.enter_async_context(_neighbours(config, fleet, activity))
         await stack.enter_async_context(in_background(fleet.follow))
-        turns = MeteredTurns(_turn_loop(config, neighbours, fleet), registry)
+        lanes = Lanes(neighbours.context)
+        turns = MeteredTurns(_turn_loop(config, neighbours, fleet, lanes), registry)
         live_turns = _live_turns(config, turns, ledger)
         await stack.enter_async_context(in_background(live_turns.keep_leases))
         # Asks the store itself: a key that is cached as valid would last longer.
-        front = _front(config, accounts, neighbours, fleet, live_turns)
+        front = _front(config, accounts, neighbours, fleet, live_turns, lanes=lanes)
         for stop_revoked in (live_turns.stop_revoked, front.connections.stop_revoked):
             action = partial(every, _REVOKED_SECONDS, partial(stop_revoked, accounts))
             await stack.enter_async_context(in_background(action))
@@ -197,12 +200,15 @@ def _replica(config: GatewayConfig, peer: Peer) -> AbstractAsyncContextManager[I
     return connect_inference(peer.address, timeout=config.turn_seconds)
 
 
-def _turn_loop(config: GatewayConfig, neighbours: Neighbours, fleet: Fleet) -> TurnLoop:
+def _turn_loop(
+    config: GatewayConfig, neighbours: Neighbours, fleet: Fleet, lanes: Lanes
+) -> TurnLoop:
     return TurnLoop(
         neighbours,
         fleet,
         guards(neighbours.moderation, config.output_moderation),
         make_id,
+        lanes,
         tool_rounds=config.tool_rounds,
     )
 
@@ -233,6 +239,8 @@ def _front(
     neighbours: Neighbours,
     fleet: Fleet,
     live_turns: LiveTurns,
+    *,
+    lanes: Lanes,
 ) -> Front:
     secret = pepper(config.pepper_file)
     authenticator = Authenticator(CachedKeys(accounts), pepper=secret)
@@ -243,6 +251,7 @@ def _front(
         neighbours,
         connections=Connections(max_per_key=config.max_sockets_per_key),
         repeats=Repeats(accounts, secret=secret),
+        conversations=ConversationKeeper(neighbours, lanes),
     )
 
 

@@ -17,9 +17,11 @@ from services.gateway.front import Front
 from services.gateway.http.boundary import HttpBoundary, HttpMetrics
 from services.gateway.http.chat.events import ChatPresenter
 from services.gateway.http.chat.request import ChatCompletionRequest
+from services.gateway.http.conversations.routes import router as conversations
 from services.gateway.http.errors import on_http_error, on_invalid_body, on_mesh_error
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.openapi import document
+from services.gateway.http.responses.compact import CompactionPresenter, CompactRequest
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import ResponseRequest
 from services.gateway.http.responses.socket import open_responses_talk
@@ -36,6 +38,8 @@ PROTOCOLS = (
     TurnProtocol("/v1/chat/completions", ChatCompletionRequest, ChatPresenter),
     TurnProtocol("/v1/responses", ResponseRequest, ResponsesPresenter),
 )
+# A turn that only compacts has one answer, and no events.
+_COMPACTION = TurnProtocol("/v1/responses/compact", CompactRequest, CompactionPresenter)
 
 models = APIRouter(route_class=GuardedRoute)
 # The only routes that ask for no key.
@@ -96,7 +100,8 @@ def application(
     sockets = SocketEndpoint(
         open_talk, tracer, metrics, origins=cors_origins, seconds=socket_seconds
     )
-    for router in (turn_routes(protocols), response_routes(), models, public):
+    turns = turn_routes((*protocols, _COMPACTION))
+    for router in (turns, response_routes(), conversations, models, public):
         app.include_router(router)
     app.add_api_websocket_route("/v1/responses", sockets.serve)
     app.openapi = cache(partial(document, app))  # type: ignore[method-assign]

@@ -14,6 +14,7 @@ from starlette.routing import Match, Route
 
 from services.context_assembly.api import InputTooLong
 from services.gateway.api import (
+    ConversationBusy,
     EventsGone,
     InputBlocked,
     InvalidKey,
@@ -58,6 +59,7 @@ _CLASSES: dict[type[MeshError], tuple[int, str, str | None]] = {
     TooManyConnections: (429, "rate_limit_error", "rate_limit_exceeded"),
     TooManySteers: (429, "rate_limit_error", "rate_limit_exceeded"),
     SteeringRefused: (409, "invalid_request_error", "conflict"),
+    ConversationBusy: (409, "invalid_request_error", "conversation_busy"),
     EventsGone: (410, "invalid_request_error", "events_gone"),
     NotCancellable: (409, "invalid_request_error", "response_not_cancellable"),
     # JSON has no older release: two services of this mesh are of different ones.

@@ -61,6 +61,17 @@ Effort = Annotated[str, Field(max_length=32)]
 SafetyIdentifier = Annotated[str, Field(max_length=256)]
 
 
+def _few(metadata: dict[str, str]) -> dict[str, str]:
+    for key, value in metadata.items():
+        if len(key) > 64 or len(value) > 512:
+            raise ValueError("has a key over 64 or a value over 512 characters")
+    return metadata
+
+
+# What an application keeps with one of its objects.
+Metadata = Annotated[dict[str, str], Field(max_length=16), AfterValidator(_few)]
+
+
 class Function(Body):
     """A function as a caller describes it."""
 

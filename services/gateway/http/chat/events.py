@@ -8,6 +8,7 @@ from services.gateway.api import (
     ArgumentsDelta,
     CallStarted,
     ChoiceEnded,
+    CompactionStarted,
     Completed,
     Continued,
     Failed,
@@ -60,7 +61,7 @@ class ChatPresenter:
             case Completed():
                 usage = {**self._head, "choices": [], "usage": _usage(event.response.usage)}
                 return [usage] if self._include_usage else ()
-            case Continued():
+            case CompactionStarted() | Continued():
                 return ()
             case Failed():
                 return [failure(event.error()).envelope]
@@ -80,6 +81,8 @@ class ChatPresenter:
                     pass
                 case Failed():
                     raise event.error()
+                case CompactionStarted():
+                    pass
                 case _:
                     choices.setdefault(event.index, _Answer()).take(event)
         return {

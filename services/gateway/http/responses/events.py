@@ -6,6 +6,7 @@ from services.gateway.api import (
     ArgumentsDelta,
     CallStarted,
     ChoiceEnded,
+    CompactionStarted,
     Completed,
     Continued,
     Failed,
@@ -31,7 +32,16 @@ from services.gateway.http.responses.resources import (
     text_resource,
 )
 from services.gateway.retelling import SoFar
-from services.shared.conversation import Call, Item, Message, Reasoning, Role, RunBy, said
+from services.shared.conversation import (
+    Call,
+    Compaction,
+    Item,
+    Message,
+    Reasoning,
+    Role,
+    RunBy,
+    said,
+)
 from services.shared.tools import text_in
 
 _CUT = {Finish.LENGTH, Finish.CONTENT_FILTER, Finish.TOO_MANY_EVENTS, Finish.INVALID_CALL}
@@ -89,6 +99,9 @@ class ResponsesPresenter:
             case Continued():
                 self._forget()  # what follows are the events of another response
                 return ()
+            case CompactionStarted(item_id=item_id):
+                begun = self._begin(Compaction(item_id))
+                return [*begun, self._of_item("compaction.compacting", item_id)]
             case Completed(response=response):
                 whole = resource(response, self._logprobs)
                 return [self._event(f"response.{whole['status']}", response=whole)]

@@ -14,6 +14,7 @@ from services.gateway.http.fields import (
     Effort,
     FormatField,
     Function,
+    Metadata,
     Name,
     SafetyIdentifier,
     SchemaFormat,
@@ -111,13 +112,6 @@ class ReasoningOptions(Body):
     summary: str | None = None
 
 
-def _few(metadata: dict[str, str] | None) -> dict[str, str] | None:
-    for key, value in (metadata or {}).items():
-        if len(key) > 64 or len(value) > 512:
-            raise ValueError("has a key over 64 or a value over 512 characters")
-    return metadata
-
-
 # What callers call otherwise than the turn does.
 _OURS = {
     "max_tokens": "max_output_tokens",
@@ -131,6 +125,30 @@ def _not_yet(value: Any) -> Any:
     if value:
         raise ValueError("is not supported yet: leave it out")
     return value
+
+
+class ContextManagement(Body):
+    """When the turn compacts what was said before it; without a threshold where it does not fit."""
+
+    type: Literal["compaction"]
+    compact_threshold: TokenCount | None = None
+
+
+class ConversationChoice(Body):
+    id: str
+    # Ours: what becomes of the turn while another one of the conversation is under way.
+    when_busy: Literal["wait", "refuse"] = "wait"
+
+
+ConversationField = Annotated[
+    Annotated[str, Tag("@id")] | Annotated[ConversationChoice, Tag("@conversation")],
+    tagged(
+        lambda value: {str: "id", dict: "conversation", ConversationChoice: "conversation"}.get(
+            type(value)
+        ),
+        "the id of a conversation, or an object that has it",
+    ),
+]
 
 
 # What OpenAI's clients may want included. Where nothing of the kind is here, nothing is.
@@ -179,15 +197,15 @@ class ResponseRequest(TurnRequest):
     text: TextOptions | None = None
     reasoning: ReasoningOptions | None = None
     truncation: Literal["auto", "disabled"] | None = None
-    metadata: Annotated[dict[str, str] | None, Field(max_length=16), AfterValidator(_few)] = None
+    metadata: Metadata | None = None
     safety_identifier: SafetyIdentifier | None = None
     user: SafetyIdentifier | None = None
     prompt_cache_key: Annotated[str | None, Field(max_length=1024)] = None
     service_tier: Annotated[str | None, Field(max_length=32)] = None
     background: bool | None = None
-    conversation: Annotated[Any, AfterValidator(_not_yet)] = None
+    conversation: ConversationField | None = None
     prompt: Annotated[Any, AfterValidator(_not_yet)] = None
-    context_management: Annotated[Any, AfterValidator(_not_yet)] = None
+    context_management: list[ContextManagement] | None = Field(default=None, max_length=1)
 
     def answer_at_once(self, started: Started) -> JsonObject | None:
         return begun(started) if self.background else None
@@ -199,12 +217,17 @@ class ResponseRequest(TurnRequest):
         wanted = self.text.format if self.text else None
         options = self.reasoning or ReasoningOptions()
         asked, given = self._asked_tools(), self.given()
+        conversation = self._conversation()
         return Ask(
             model=self.model,
             input=given.items,
             references=given.references,
             instructions=self.instructions or "",
             previous_response_id=self.previous_response_id or "",
+            conversation=conversation.id if conversation else "",
+            waits=conversation is None or conversation.when_busy == "wait",
+            compact_threshold=self._compact_threshold(),
+            only_compacts=given.only_compacts,
             functions=asked.functions,
             choice=asked.choice,
             parallel_calls=self.parallel_tool_calls is not False,
@@ -229,13 +252,7 @@ class ResponseRequest(TurnRequest):
         )
 
     def field(self, param: str) -> str:
-        param = _OURS.get(param, param)
-        match = re.fullmatch(r"input\[(\d+)\](.*)", param)
-        if not match:
-            return param
-        if isinstance(self.input, str):
-            return "input"
-        return f"input[{self.given().places[int(match[1])]}]{match[2]}"
+        return field_of(param, None if isinstance(self.input, str) else self.given())
 
     def _echo(self) -> dict[str, Any]:
         """What a response repeats of its request; `resources.py` has what stands for the rest."""
@@ -262,6 +279,18 @@ class ResponseRequest(TurnRequest):
             "user": self.user,
         }
         return {name: value for name, value in fields.items() if value is not None}
+
+    def _conversation(self) -> ConversationChoice | None:
+        """An empty id names a conversation that is not there, and not none."""
+        if isinstance(self.conversation, str):
+            return ConversationChoice(id=self.conversation)
+        return self.conversation
+
+    def _compact_threshold(self) -> int | None:
+        """In tokens; 0: only where the prompt does not fit."""
+        if not self.context_management:
+            return None
+        return self.context_management[0].compact_threshold or 0
 
     def _asked_tools(self) -> AskedTools:
         functions = [
@@ -300,6 +329,15 @@ class ResponseRequest(TurnRequest):
     def _top_logprobs(self) -> int | None:
         wanted = "message.output_text.logprobs" in (self.include or ())
         return (self.top_logprobs or 0) if wanted or self.top_logprobs else None
+
+
+def field_of(param: str, given: ReadInput | None) -> str:
+    """Where the caller of a response wrote what the turn calls `param`; None: a text was given."""
+    param = _OURS.get(param, param)
+    match = re.fullmatch(r"input\[(\d+)\](.*)", param)
+    if not match:
+        return param
+    return f"input[{given.places[int(match[1])]}]{match[2]}" if given else "input"
 
 
 class CountRequest(ResponseRequest):

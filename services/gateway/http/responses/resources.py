@@ -68,7 +68,6 @@ _REPEATED: JsonObject = {
 }
 # What is the same of every response here; OpenAI's clients look for it all the same.
 _FIXED: JsonObject = {
-    "conversation": None,
     "prompt": None,
     "service_tier": "default",
     "tool_usage": {
@@ -92,6 +91,7 @@ def begun(started: Started) -> JsonObject:
         started.previous_response_id,
         started.echo,
         background=started.background,
+        conversation=started.conversation,
     )
 
 
@@ -108,13 +108,14 @@ def resource(response: Response, logprobs: Logprobs | None = None) -> JsonObject
             response.previous_response_id,
             response.echo,
             background=response.background,
+            conversation=response.conversation,
         ),
         "completed_at": response.completed_at_ms // 1000 if ended else None,
         "status": "incomplete" if reason else response.status.value,
         "error": _error(response),
         "incomplete_details": {"reason": reason} if reason else None,
         "output": [_shown(item, response, known.get(item.id, ())) for item in response.output],
-        "usage": _usage(response.usage) if ended else None,
+        "usage": usage_resource(response.usage) if ended else None,
     }
 
 
@@ -140,7 +141,14 @@ def is_run(item: Item) -> bool:
 
 
 def _response(
-    response_id: str, created_at_ms: int, model: str, previous: str, echo: str, *, background: bool
+    response_id: str,
+    created_at_ms: int,
+    model: str,
+    previous: str,
+    echo: str,
+    *,
+    background: bool,
+    conversation: str,
 ) -> JsonObject:
     return {
         **_FIXED,
@@ -155,6 +163,7 @@ def _response(
         "incomplete_details": None,
         "model": model,
         "previous_response_id": previous or None,
+        "conversation": {"id": conversation} if conversation else None,
         "output": [],
         "usage": None,
     }
@@ -228,7 +237,7 @@ def _logprob(logprob: TokenLogprob) -> JsonObject:
     return {"token": token, "logprob": logprob.logprob, "bytes": list(token.encode())}
 
 
-def _usage(usage: Usage) -> JsonObject:
+def usage_resource(usage: Usage) -> JsonObject:
     return {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {

@@ -21,7 +21,7 @@ from services.gateway.http.responses.resources import item_list, resource
 from services.gateway.http.responses.steering import SteeringRequest
 from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.sse import EventStream
-from services.gateway.http.turns import in_words_of
+from services.gateway.http.turns import named
 from services.gateway.retelling import retold
 from services.shared.errors import MeshError
 
@@ -73,7 +73,7 @@ def response_routes() -> APIRouter:
         try:
             count = await session_of(request).count_input(body.ask())
         except MeshError as error:
-            raise in_words_of(body, error) from None
+            raise named(error, body.field) from None
         return {"object": "response.input_tokens", "input_tokens": count}
 
     one = "/v1/responses/{response_id}"

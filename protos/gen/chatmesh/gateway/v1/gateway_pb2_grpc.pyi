@@ -65,6 +65,22 @@ class GatewayServiceStub:
     CountInput: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CountInputRequest, _gateway_pb2.CountInputResponse]
     """How many tokens the model would read first. Nothing is moderated, run or kept. Fails as Respond does."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListModelsRequest, _gateway_pb2.ListModelsResponse]
+    Compact: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CompactRequest, _gateway_pb2.CompactResponse]
+    """A turn that only compacts: its output is what stays of a conversation, and one compaction item."""
+    CreateConversation: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CreateConversationRequest, _gateway_pb2.CreateConversationResponse]
+    """NOT_FOUND, here and below: no such conversation, or no such item in it."""
+    GetConversation: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetConversationRequest, _gateway_pb2.GetConversationResponse]
+    ListConversations: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListConversationsRequest, _gateway_pb2.ListConversationsResponse]
+    """Those of the key's project, by age."""
+    UpdateConversation: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.UpdateConversationRequest, _gateway_pb2.UpdateConversationResponse]
+    DeleteConversation: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteConversationRequest, _gateway_pb2.DeleteConversationResponse]
+    """Erases it with all its turns. One that is under way in it fails, and is not kept."""
+    AddItems: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AddItemsRequest, _gateway_pb2.AddItemsResponse]
+    """Adds items at its end, once no turn is under way there. ABORTED: other turns are added all the time."""
+    ListItems: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListItemsRequest, _gateway_pb2.ListItemsResponse]
+    GetItem: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetItemRequest, _gateway_pb2.GetItemResponse]
+    DeleteItem: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteItemRequest, _gateway_pb2.DeleteItemResponse]
+    """Erases one item, and what may hold its words."""
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
@@ -101,6 +117,22 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     CountInput: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CountInputRequest, _gateway_pb2.CountInputResponse]  # type: ignore[assignment]
     """How many tokens the model would read first. Nothing is moderated, run or kept. Fails as Respond does."""
     ListModels: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListModelsRequest, _gateway_pb2.ListModelsResponse]  # type: ignore[assignment]
+    Compact: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CompactRequest, _gateway_pb2.CompactResponse]  # type: ignore[assignment]
+    """A turn that only compacts: its output is what stays of a conversation, and one compaction item."""
+    CreateConversation: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CreateConversationRequest, _gateway_pb2.CreateConversationResponse]  # type: ignore[assignment]
+    """NOT_FOUND, here and below: no such conversation, or no such item in it."""
+    GetConversation: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetConversationRequest, _gateway_pb2.GetConversationResponse]  # type: ignore[assignment]
+    ListConversations: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListConversationsRequest, _gateway_pb2.ListConversationsResponse]  # type: ignore[assignment]
+    """Those of the key's project, by age."""
+    UpdateConversation: _aio.UnaryUnaryMultiCallable[_gateway_pb2.UpdateConversationRequest, _gateway_pb2.UpdateConversationResponse]  # type: ignore[assignment]
+    DeleteConversation: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteConversationRequest, _gateway_pb2.DeleteConversationResponse]  # type: ignore[assignment]
+    """Erases it with all its turns. One that is under way in it fails, and is not kept."""
+    AddItems: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AddItemsRequest, _gateway_pb2.AddItemsResponse]  # type: ignore[assignment]
+    """Adds items at its end, once no turn is under way there. ABORTED: other turns are added all the time."""
+    ListItems: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListItemsRequest, _gateway_pb2.ListItemsResponse]  # type: ignore[assignment]
+    GetItem: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetItemRequest, _gateway_pb2.GetItemResponse]  # type: ignore[assignment]
+    DeleteItem: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteItemRequest, _gateway_pb2.DeleteItemResponse]  # type: ignore[assignment]
+    """Erases one item, and what may hold its words."""
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -188,5 +220,81 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.ListModelsResponse, _abc.Awaitable[_gateway_pb2.ListModelsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Compact(
+        self,
+        request: _gateway_pb2.CompactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.CompactResponse, _abc.Awaitable[_gateway_pb2.CompactResponse]]:
+        """A turn that only compacts: its output is what stays of a conversation, and one compaction item."""
+
+    @_abc_1.abstractmethod
+    def CreateConversation(
+        self,
+        request: _gateway_pb2.CreateConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.CreateConversationResponse, _abc.Awaitable[_gateway_pb2.CreateConversationResponse]]:
+        """NOT_FOUND, here and below: no such conversation, or no such item in it."""
+
+    @_abc_1.abstractmethod
+    def GetConversation(
+        self,
+        request: _gateway_pb2.GetConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.GetConversationResponse, _abc.Awaitable[_gateway_pb2.GetConversationResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListConversations(
+        self,
+        request: _gateway_pb2.ListConversationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListConversationsResponse, _abc.Awaitable[_gateway_pb2.ListConversationsResponse]]:
+        """Those of the key's project, by age."""
+
+    @_abc_1.abstractmethod
+    def UpdateConversation(
+        self,
+        request: _gateway_pb2.UpdateConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.UpdateConversationResponse, _abc.Awaitable[_gateway_pb2.UpdateConversationResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def DeleteConversation(
+        self,
+        request: _gateway_pb2.DeleteConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.DeleteConversationResponse, _abc.Awaitable[_gateway_pb2.DeleteConversationResponse]]:
+        """Erases it with all its turns. One that is under way in it fails, and is not kept."""
+
+    @_abc_1.abstractmethod
+    def AddItems(
+        self,
+        request: _gateway_pb2.AddItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.AddItemsResponse, _abc.Awaitable[_gateway_pb2.AddItemsResponse]]:
+        """Adds items at its end, once no turn is under way there. ABORTED: other turns are added all the time."""
+
+    @_abc_1.abstractmethod
+    def ListItems(
+        self,
+        request: _gateway_pb2.ListItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListItemsResponse, _abc.Awaitable[_gateway_pb2.ListItemsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetItem(
+        self,
+        request: _gateway_pb2.GetItemRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.GetItemResponse, _abc.Awaitable[_gateway_pb2.GetItemResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def DeleteItem(
+        self,
+        request: _gateway_pb2.DeleteItemRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.DeleteItemResponse, _abc.Awaitable[_gateway_pb2.DeleteItemResponse]]:
+        """Erases one item, and what may hold its words."""
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
