@@ -9,7 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from services.gateway.guard import OutputModeration
-from tests.fakes.mesh import Script, says
+from tests.fakes.mesh import BOUNDS, Script, says
 from tests.unit.gateway.http.conftest import MOST_BYTES, OpenSite
 from tests.unit.gateway.http.responses.talking import Caller, calling, text
 
@@ -262,6 +262,21 @@ async def test_a_caller_that_vanishes_stops_what_runs(site: OpenSite) -> None:
         await asyncio.wait_for(script.paused.wait(), 5)
         caller.socket.transport.abort()
         await asyncio.wait_for(here.mesh.inference.idle.wait(), 5)
+        assert here.mesh.inference.aborted == 1
+
+
+async def test_a_caller_that_takes_nothing_is_cut_off(site: OpenSite) -> None:
+    """It answers no ping, and more was sent than what lies on the way can hold."""
+    script = says(*["x" * 100_000] * 400)
+    bounds = replace(BOUNDS, event_bytes=10**9)
+    async with (
+        site(script, mode=OutputModeration.OFF, ping_seconds=0.5, bounds=bounds) as here,
+        calling(here) as caller,
+    ):
+        await caller.create()
+        await caller.next()
+        caller.socket.transport.pause_reading()
+        await asyncio.wait_for(here.mesh.inference.idle.wait(), 20)
         assert here.mesh.inference.aborted == 1
 
 
