@@ -80,9 +80,8 @@ class TurnLoop:
         """
         plan = await self._plan(principal, ask, progress.response_id)
         if not ask.generate:
-            async with aclosing(self._prepare(plan, progress)) as events:
-                async for event in events:
-                    yield event
+            for event in await self._prepared(plan, progress):
+                yield event
             return
         plan, context = await self._open(plan)
         progress.opened = Opened(plan.scope, plan.ask, context.memory_ids)
@@ -107,13 +106,12 @@ class TurnLoop:
             context = await self._assemble(plan, reply.items, context.memory_ids)
         for event in reply.endings():
             yield event
-        response = _response(plan, reply.status, tuple(reply.output), reply.usage)
         progress.recording = True
-        kept_ids = _kept_ids(plan.card.id, context, reply)
-        await self._record(progress.opened, response, kept_ids)
+        response = _response(plan, reply.status, tuple(reply.output), reply.usage)
+        await self._record(progress.opened, response, _kept_ids(plan.card.id, context, reply))
         yield Completed(response)
 
-    async def _prepare(self, plan: Plan, progress: TurnProgress) -> AsyncGenerator[TurnEvent, None]:
+    async def _prepared(self, plan: Plan, progress: TurnProgress) -> Sequence[TurnEvent]:
         """A turn without a reply: what is asked is checked, so that another turn can go on."""
         ask = plan.ask
         memory_ids: Sequence[str] = ()
@@ -124,11 +122,10 @@ class TurnLoop:
             with _parent_named():
                 await self._neighbours.context.get_turn(plan.scope, ask.continued_id)
         progress.opened = Opened(plan.scope, plan.ask, memory_ids)
-        yield _started(plan)
         progress.recording = True
         response = _response(plan, Status.COMPLETED, (), Usage())
         await self._record(progress.opened, response, None)
-        yield Completed(response)
+        return _started(plan), Completed(response)
 
     async def record_failed(self, progress: TurnProgress, response: Response) -> None:
         """Keeps a turn that failed or was cancelled, with what it had said.
