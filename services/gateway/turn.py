@@ -116,9 +116,8 @@ class TurnLoop:
         """
         plan = await self._plan(principal, ask, progress.response_id)
         if not ask.generate:
-            async with aclosing(self._prepare(plan, progress)) as events:
-                async for event in events:
-                    yield event
+            for event in await self._prepared(plan, progress):
+                yield event
             return
         plan, context = await self._open(plan)
         progress.opened = Opened(plan.scope, plan.ask, context.memory_ids)
@@ -150,14 +149,14 @@ class TurnLoop:
             context = await self._assemble(plan, reply.items, context.memory_ids)
         for event in reply.endings():
             yield event
-        response = _response(plan, reply.status, _output(plan.ask, reply), reply.usage)
         progress.recording = True
+        response = _response(plan, reply.status, _output(plan.ask, reply), reply.usage)
         kept_ids = _kept_ids(plan.card.id, context, reply)
         erasures_above = (reply.summarised or context).erasures_above
         await self._record(progress.opened, response, kept_ids, erasures_above)
         yield Completed(response)
 
-    async def _prepare(self, plan: Plan, progress: TurnProgress) -> AsyncGenerator[TurnEvent, None]:
+    async def _prepared(self, plan: Plan, progress: TurnProgress) -> Sequence[TurnEvent]:
         """A turn without a reply: what is asked is checked, so that another turn can go on."""
         ask = plan.ask
         memory_ids: Sequence[str] = ()
@@ -168,11 +167,10 @@ class TurnLoop:
             with _parent_named(ask):
                 await self._neighbours.context.get_turn(plan.scope, ask.continued_id)
         progress.opened = Opened(plan.scope, plan.ask, memory_ids)
-        yield _started(plan)
         progress.recording = True
         response = _response(plan, Status.COMPLETED, (), Usage())
         await self._record(progress.opened, response, None, 0)
-        yield Completed(response)
+        return _started(plan), Completed(response)
 
     async def record_failed(self, progress: TurnProgress, response: Response) -> None:
         """Keeps a turn that failed or was cancelled, with what it had said.

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.exceptions import HTTPException
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from services.gateway.api import InvalidKey
 from services.gateway.connections import Connection
@@ -136,8 +136,10 @@ class _OpenLine:
     async def send(self, shown: JsonObject) -> None:
         if self._closed:
             return
-        with suppress(WebSocketDisconnect):  # whoever reads the socket learns of it too
+        try:
             await self._websocket.send_text(orjson.dumps(shown).decode())
+        except (WebSocketDisconnect, WebSocketDisconnected):
+            self._closed = True  # whoever reads the socket learns of it too
 
     @contextmanager
     def answering(self, kind: str) -> Iterator[Answering]:
@@ -146,7 +148,7 @@ class _OpenLine:
 
     async def close(self, code: int) -> None:
         self._closed = True
-        with suppress(WebSocketDisconnect, RuntimeError):  # it may have closed already
+        with suppress(WebSocketDisconnect, WebSocketDisconnected):  # it may have closed already
             await self._websocket.close(code)
 
 

@@ -14,8 +14,9 @@ from websockets.asyncio.client import connect
 from services.gateway.guard import OutputModeration
 from services.gateway.http.app import application
 from services.gateway.http.server import HttpServer, serving_http
+from services.gateway.live_turns import TurnBounds
 from services.shared.tracing import Tracer
-from tests.fakes.mesh import Script, Surroundings, surroundings
+from tests.fakes.mesh import BOUNDS, Script, Surroundings, surroundings
 
 # Of a body, and of a message on a socket.
 MOST_BYTES = 200_000
@@ -49,6 +50,8 @@ class OpenSite(Protocol):
         max_turns: int = ...,
         cors_origins: Sequence[str] = ...,
         socket_seconds: float = ...,
+        ping_seconds: float = ...,
+        bounds: TurnBounds = ...,
         max_background_turns: int = ...,
     ) -> AbstractAsyncContextManager[Site]: ...
 
@@ -65,10 +68,16 @@ async def _site(
     max_turns: int = 8,
     cors_origins: Sequence[str] = ("*",),
     socket_seconds: float = 3600,
+    ping_seconds: float = 20,
+    bounds: TurnBounds = BOUNDS,
     max_background_turns: int = 8,
 ) -> AsyncIterator[Site]:
     async with surroundings(
-        *scripts, mode=mode, max_turns=max_turns, max_background_turns=max_background_turns
+        *scripts,
+        mode=mode,
+        max_turns=max_turns,
+        max_background_turns=max_background_turns,
+        bounds=bounds,
     ) as mesh:
         app = application(
             mesh.front,
@@ -81,7 +90,9 @@ async def _site(
             socket_seconds=socket_seconds,
         )
         async with (
-            serving_http(app, "127.0.0.1:0", max_message_bytes=MOST_BYTES) as server,
+            serving_http(
+                app, "127.0.0.1:0", max_message_bytes=MOST_BYTES, ping_seconds=ping_seconds
+            ) as server,
             httpx.AsyncClient(
                 base_url=server.url,
                 headers={"authorization": f"Bearer {mesh.key}"},

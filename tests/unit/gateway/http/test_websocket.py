@@ -9,7 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from services.gateway.guard import OutputModeration
-from tests.fakes.mesh import Script, says
+from tests.fakes.mesh import BOUNDS, Script, says
 from tests.unit.gateway.http.conftest import MOST_BYTES, OpenSite
 from tests.unit.gateway.http.responses.talking import Caller, calling, text
 
@@ -263,6 +263,40 @@ async def test_a_caller_that_vanishes_stops_what_runs(site: OpenSite) -> None:
         caller.socket.transport.abort()
         await asyncio.wait_for(here.mesh.inference.idle.wait(), 5)
         assert here.mesh.inference.aborted == 1
+
+
+async def test_a_caller_that_takes_nothing_is_cut_off(site: OpenSite) -> None:
+    """It answers no ping, and more was sent than what lies on the way can hold."""
+    script = says(*["x" * 100_000] * 400)
+    bounds = replace(BOUNDS, event_bytes=10**9)
+    async with (
+        site(script, mode=OutputModeration.OFF, ping_seconds=0.5, bounds=bounds) as here,
+        calling(here) as caller,
+    ):
+        await caller.create()
+        await caller.next()
+        caller.socket.transport.pause_reading()
+        await asyncio.wait_for(here.mesh.inference.idle.wait(), 20)
+        assert here.mesh.inference.aborted == 1
+
+
+async def test_a_socket_that_is_gone_is_no_bug_to_those_who_write_on_it(
+    site: OpenSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripts = [replace(says(*["word "] * 50), pause_before=1) for _ in range(2)]
+    async with site(*scripts, mode=OutputModeration.OFF) as here, calling(here) as caller:
+        for number, script in enumerate(scripts):
+            await caller.create(stream_id=f"lane-{number}", background=True)
+            await asyncio.wait_for(script.paused.wait(), 5)
+        caller.socket.transport.abort()
+        for script in scripts:
+            script.go_on.set()
+        async with asyncio.timeout(5):
+            while here.mesh.front.connections.open or here.mesh.front.admission.under_way:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        # What is in the background has gone on.
+        assert len(here.mesh.context.recorded) == 2
+    assert "bug" not in capsys.readouterr().out
 
 
 async def test_messages_are_counted(site: OpenSite) -> None:
