@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, Tag
+from pydantic import AfterValidator, ConfigDict, Field, Tag, WithJsonSchema
 
 from services.gateway.api import Ask, Started
 from services.gateway.http.fields import (
@@ -128,6 +128,9 @@ def _not_yet(value: Any) -> Any:
     return value
 
 
+NotYet = Annotated[Any, AfterValidator(_not_yet), WithJsonSchema({"type": "null"})]
+
+
 # What OpenAI's clients may want included. Where nothing of the kind is here, nothing is.
 Includable = Literal[
     "code_interpreter_call.outputs",
@@ -180,9 +183,9 @@ class ResponseRequest(TurnRequest):
     prompt_cache_key: Annotated[str | None, Field(max_length=1024)] = None
     service_tier: Annotated[str | None, Field(max_length=32)] = None
     background: bool | None = None
-    conversation: Annotated[Any, AfterValidator(_not_yet)] = None
-    prompt: Annotated[Any, AfterValidator(_not_yet)] = None
-    context_management: Annotated[Any, AfterValidator(_not_yet)] = None
+    conversation: NotYet = None
+    prompt: NotYet = None
+    context_management: NotYet = None
 
     def answer_at_once(self, started: Started) -> JsonObject | None:
         return begun(started) if self.background else None
