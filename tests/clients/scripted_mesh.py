@@ -38,6 +38,7 @@ from tests.fakes.scripted_mesh import Play, scripted_services
 
 HOST = "127.0.0.1"
 CONTEXT_TOKENS = 131_072
+LONGEST_SECONDS = 90
 
 
 class Stage:
@@ -103,7 +104,9 @@ async def main(folder: Path) -> None:
     async with scripted_mesh(folder) as (where, stage):
         print(json.dumps(where), flush=True)
         while line := await reader.readline():
-            print(json.dumps(await stage.carry_out(json.loads(line))), flush=True)
+            async with asyncio.timeout(LONGEST_SECONDS):  # what is waited for may never come
+                done = await stage.carry_out(json.loads(line))
+            print(json.dumps(done), flush=True)
 
 
 if __name__ == "__main__":

@@ -146,6 +146,6 @@ def test_litellm_knows_a_window_that_is_too_small(scripted: Scripted) -> None:
             model=f"openai/{scripted.model}",
             api_base=scripted.base_url,
             api_key=scripted.api_key,
-            messages=[{"role": "user", "content": "word " * 200_000}],
+            messages=[{"role": "user", "content": "𒀀" * 40_000}],
             num_retries=0,
         )

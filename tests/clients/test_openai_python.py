@@ -26,6 +26,8 @@ class GetWeather(BaseModel):
     location: str
 
 
+# Text is shown when moderation has read it, so a reply that waits in its middle has sentences before.
+LONG = " ".join(f"This is sentence number {n}." for n in range(60))
 VERDICT = Verdict(answer="yes", sure=True)
 WEATHER: Any = openai.pydantic_function_tool(GetWeather, name="get_weather")
 RESPONSES_WEATHER: Any = {"type": "function", **WEATHER["function"]}
@@ -150,7 +152,7 @@ def test_what_is_stored_is_listed_counted_and_deleted(
 def test_a_background_response_is_resumed(sdk: openai.OpenAI, scripted: Scripted) -> None:
     """It waits in the middle, so that the reader leaves and comes back while it is under way."""
     scripted.hold()
-    scripted.when("Tell me more.", "Word after word after word after word.", hold_after=4)
+    scripted.when("Tell me more.", LONG, hold_after=20)
     begun = sdk.responses.create(
         model=scripted.model, input="Tell me more.", background=True, stream=True
     )
@@ -179,7 +181,7 @@ def test_a_background_response_is_resumed(sdk: openai.OpenAI, scripted: Scripted
 
 def test_a_background_response_is_cancelled(sdk: openai.OpenAI, scripted: Scripted) -> None:
     scripted.hold()
-    scripted.when("Never end.", "On and on and on and on and on.", hold_after=2)
+    scripted.when("Never end.", LONG, hold_after=20)
     begun = sdk.responses.create(model=scripted.model, input="Never end.", background=True)
     assert begun.status in {"queued", "in_progress"}
     scripted.until_held()
@@ -220,7 +222,7 @@ def test_failures_are_the_sdks_classes(sdk: openai.OpenAI, scripted: Scripted) -
         ask(model="gpt-none")
     assert unknown.value.code == "model_not_found"
     with pytest.raises(openai.BadRequestError) as long:
-        ask(input="word " * 200_000)
+        ask(input="𒀀" * 40_000)
     assert long.value.code == "context_length_exceeded"
     stranger = sdk.with_options(api_key="sk-none")
     with pytest.raises(openai.AuthenticationError):

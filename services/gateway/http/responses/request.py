@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, Tag
+from pydantic import AfterValidator, ConfigDict, Field, Tag, WithJsonSchema
 
 from services.gateway.api import Ask, Started
 from services.gateway.http.fields import (
@@ -149,6 +149,7 @@ ConversationField = Annotated[
         "the id of a conversation, or an object that has it",
     ),
 ]
+NotYet = Annotated[Any, AfterValidator(_not_yet), WithJsonSchema({"type": "null"})]
 
 
 # What OpenAI's clients may want included. Where nothing of the kind is here, nothing is.
@@ -204,7 +205,7 @@ class ResponseRequest(TurnRequest):
     service_tier: Annotated[str | None, Field(max_length=32)] = None
     background: bool | None = None
     conversation: ConversationField | None = None
-    prompt: Annotated[Any, AfterValidator(_not_yet)] = None
+    prompt: NotYet = None
     context_management: list[ContextManagement] | None = Field(default=None, max_length=1)
 
     def answer_at_once(self, started: Started) -> JsonObject | None:
