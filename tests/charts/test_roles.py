@@ -55,8 +55,16 @@ def test_who_looks_reaches_one_port_of_metrics_and_no_pod_and_no_secret() -> Non
     ("options", "uses", "seen"),
     [
         ((), "", set()),
-        (("edge.grpcRoute.enabled=true",), "grpcRoute", {"httproutes", "grpcroutes"}),
-        (("edge.httpRoute.enabled=true",), "httpRoute", {"httproutes", "grpcroutes"}),
+        (
+            ("edge.grpcRoute.enabled=true", "edge.grpcRoute.parentRefs[0].name=front"),
+            "grpcRoute",
+            {"httproutes", "grpcroutes"},
+        ),
+        (
+            ("edge.httpRoute.enabled=true", "edge.httpRoute.parentRefs[0].name=front"),
+            "httpRoute",
+            {"httproutes", "grpcroutes"},
+        ),
         (("edge.ingress.enabled=true", "edge.ingress.host=a.example"), "ingress", {"ingresses"}),
         (("keda.enabled=true",), "keda", set()),
     ],

@@ -98,10 +98,15 @@ url: sqlite:/var/lib/chatmesh/store/{{ index $store 1 }}.sqlite
 
 {{/* A model's name as names of containers, volumes and folders may be; a hash where two might become one. */}}
 {{- define "chatmesh.modelSlug" -}}
-{{- $slug := regexReplaceAll "[^a-z0-9]+" (lower .name) "-" | trunc 40 | trimAll "-" -}}
+{{- $slug := include "chatmesh.modelWords" . -}}
 {{- if eq $slug .name -}}{{ $slug }}
 {{- else -}}{{ printf "%s-%s" ($slug | trunc 31) (sha256sum .name | trunc 8) | replace "--" "-" | trimPrefix "-" }}
 {{- end -}}
+{{- end -}}
+
+{{/* Its beginning, without what a name may not have. Two models may share it. */}}
+{{- define "chatmesh.modelWords" -}}
+{{- regexReplaceAll "[^a-z0-9]+" (lower .name) "-" | trunc 40 | trimAll "-" | default "model" -}}
 {{- end -}}
 
 {{/* The address that a model is fetched from; empty: it is in the image or on a volume. */}}
