@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from services.cluster import actions
-from services.cluster.actions import CannotDo
+from services.cluster.refusals import CannotDo
 from services.cluster.view import Cluster, Component
 from services.inference.api import Load
 from tests.fakes.kubernetes import ApiServer, Json

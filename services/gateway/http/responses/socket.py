@@ -38,7 +38,7 @@ from services.gateway.http.responses.request import ResponseRequest
 from services.gateway.http.responses.steering import SteeringRequest
 from services.gateway.http.responses.unstored import UnstoredResponses
 from services.gateway.http.schemas import SchemaChecks
-from services.gateway.http.turns import in_words_of
+from services.gateway.http.turns import named
 from services.gateway.http.websocket import Answering, Line, Talk
 from services.gateway.steering import Steer, following, over
 from services.shared.background import failure_of
@@ -242,7 +242,7 @@ class _ResponsesTalk:
             try:
                 await turn.begin()
             except MeshError as error:
-                raise in_words_of(request, error) from None
+                raise named(error, request.field) from None
             async for shown in turn:
                 for each in shown:
                     await self._show(lane, each)
@@ -262,7 +262,7 @@ class _ResponsesTalk:
         try:
             return await self._session.resolved(ask)
         except MeshError as error:
-            raise in_words_of(request, error) from None
+            raise named(error, request.field) from None
 
     async def _noted(self, lane: _Lane, ask: Ask) -> AsyncGenerator[Numbered, None]:
         """The events of the turn, and of those that go on with words for it."""
