@@ -257,10 +257,9 @@ class SqliteTurns:
         named = _named(turn.scope, turn.id)
         if compacts(turn) and turn.parent_id:
             above = _named(turn.scope, turn.parent_id)
-            (erasures,) = [row[0] for row in await writing.execute_fetchall(_ERASURES, above)] or [
-                0
-            ]
-            turn = uncompacted(turn) if erasures > turn.erasures_above else turn
+            erasures = [row[0] for row in await writing.execute_fetchall(_ERASURES, above)]
+            if any(number > turn.erasures_above for number in erasures):
+                turn = uncompacted(turn)
         add = _ADD_CHILD if turn.parent_id else _ADD_ROOT
         if not (await writing.execute(add, named | _said(turn))).rowcount:
             return False

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from services.context_assembly.adapters.in_memory import InMemoryTurns
-from services.context_assembly.api import SummaryUnavailable
+from services.context_assembly.api import StoredConversation, SummaryUnavailable
+from services.context_assembly.assembler import Assembler
 from services.gateway.api import (
     Ask,
     CompactionStarted,
@@ -30,7 +31,12 @@ from services.gateway.turn import TurnLoop
 from services.inference.api import Generation, Piece, Usage
 from services.shared.background import in_background
 from services.shared.conversation import Compaction, Item, Message, Role, said
-from services.shared.ids import make_id, make_response_id
+from services.shared.ids import (
+    first_turn_of,
+    make_conversation_id,
+    make_id,
+    make_response_id,
+)
 from tests.fakes.context_assembly import Desk, WordTokenizer, Writer
 from tests.fakes.mesh import (
     PERSON,
@@ -164,6 +170,7 @@ class Chat:
     """A chat over the real assembler, in a window of a thousand words."""
 
     loop: TurnLoop
+    context: Assembler
     model: Talker
     tokenizer: WordTokenizer
     writer: Historian
@@ -198,7 +205,7 @@ async def chatting() -> AsyncIterator[Chat]:
     )
     async with in_background(fleet.follow):
         await fleet.wait_served()
-        yield Chat(loop, model, tokenizer, writer)
+        yield Chat(loop, context, model, tokenizer, writer)
 
 
 def line(number: int) -> Message:
@@ -260,3 +267,22 @@ async def test_an_input_that_no_window_holds_is_compacted() -> None:
         assert len(chat.read()) == 2
         alone = await chat.say(Ask("demo", history, only_compacts=True, store=False))
         assert [type(item) for item in alone.output] == [Compaction]
+
+
+async def test_a_conversation_is_free_when_its_turn_is_complete() -> None:
+    async with chatting() as chat:
+        principal = Principal(PERSON, "key1", Sealer(b"secret", PERSON.id))
+        root = make_conversation_id()
+        scope = PERSON.scope("")
+        stored = StoredConversation(root, scope, 1, {}, first_turn_of(root))
+        await chat.context.start_conversation(stored, [])
+        ask = Ask("demo", (line(1),), conversation=root, waits=False)
+
+        def begun() -> AsyncGenerator[TurnEvent, None]:
+            return chat.loop.run(principal, ask, TurnProgress(make_response_id(ask.tree_id)))
+
+        async with aclosing(begun()) as first, aclosing(begun()) as second:
+            while not isinstance(await anext(first), Completed):
+                pass
+            # The first turn is not closed yet.
+            assert isinstance(await anext(second), Started)
