@@ -26,7 +26,7 @@ class GetWeather(BaseModel):
     location: str
 
 
-# Text is shown when moderation has read it, so a reply that waits in its middle has sentences before.
+# Text is shown when moderation has read it: a reply that waits in its middle has sentences before.
 LONG = " ".join(f"This is sentence number {n}." for n in range(60))
 VERDICT = Verdict(answer="yes", sure=True)
 WEATHER: Any = openai.pydantic_function_tool(GetWeather, name="get_weather")
