@@ -148,7 +148,9 @@ def run_node(script: str, mesh: Served, **given: str) -> Any:
         **given,
     }
     done = subprocess.run(
-        [node, NODE_TESTS / script],
+        [node, "--input-type=module", "-"],
+        cwd=ROOT / ".tools/clients",  # where the packages are that the script imports
+        input=(NODE_TESTS / script).read_text(),
         env=environment,
         capture_output=True,
         text=True,
