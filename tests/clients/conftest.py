@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 # The environment in which the mesh runs; these tests have another one.
-PYTHON = ROOT / ".venv/bin/python"
+PYTHON = str(ROOT / ".venv/bin/python")
 NODE_TESTS = Path(__file__).parent / "node"
 
 if importlib.util.find_spec("openresponses_types") is None:
