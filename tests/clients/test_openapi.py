@@ -22,7 +22,7 @@ EXAMPLES = "20"
     "phase",
     [
         # One request for each keyword of the document: also whether what it allows is accepted.
-        # A path may be that of two routes (`input_tokens` could be an id): Allow names both's methods.
+        # A path may be of two routes, as `input_tokens` could be an id: Allow names all methods.
         [
             "--phases=examples,coverage",
             "--checks=all",
