@@ -25,7 +25,7 @@ AZURE_SERVER := $(TOOLS)/azurite-blob
 # The clients of tests/clients have an environment of their own: their pins are not the mesh's.
 CLIENTS_PYTHON := .venv-clients/bin/python
 CLIENTS := .venv-clients/installed
-NODE_CLIENTS := tests/clients/node/node_modules/.package-lock.json
+NODE_CLIENTS := .tools/clients/node_modules/.package-lock.json
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
 .PHONY: help up down key install test check unit contract mesh live charts bench protos locks clean
@@ -86,7 +86,7 @@ unit contract mesh live: $(INSTALLED)
 
 .PHONY: clients
 clients: $(INSTALLED) $(CLIENTS) $(NODE_CLIENTS) ## the mesh as real clients see it: OpenAI's SDKs, LangChain, AI SDK, ...
-	cd tests/clients && ../../$(CLIENTS_PYTHON) -m pytest -q
+	$(CLIENTS_PYTHON) -m pytest -q tests/clients
 
 $(CLIENTS): requirements/clients.txt $(INSTALLED)
 	@echo "installing $<"
@@ -97,7 +97,8 @@ $(CLIENTS): requirements/clients.txt $(INSTALLED)
 # Node itself comes with the Python packages: the clients want a newer one than many a system has.
 $(NODE_CLIENTS): $(wildcard tests/clients/node/package*.json)
 	@echo "installing tests/clients/node with npm"
-	@npm ci --prefix tests/clients/node --ignore-scripts --no-audit --no-fund --loglevel=error
+	@mkdir -p .tools/clients && cp tests/clients/node/package*.json .tools/clients
+	@npm ci --prefix .tools/clients --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: protos-test charts-test
@@ -196,4 +197,4 @@ cluster-test: $(INSTALLED) $(S3_SERVER) ## the tests on the cluster that KUBECON
 	@IMAGES=$(IMAGES) TAG=$(TAG) NEXT_TAG=$(TAG)-next .venv/bin/pytest -q $(SUITE)
 
 clean: ## forget what was installed and what the mesh kept here
-	rm -rf .venv .venv-clients .tools tests/clients/node/node_modules .chatmesh .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-clients .tools .chatmesh .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

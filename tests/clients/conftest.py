@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 # The environment in which the mesh runs; these tests have another one.
-PYTHON = ROOT / ".venv/bin/python"
+PYTHON = str(ROOT / ".venv/bin/python")
 NODE_TESTS = Path(__file__).parent / "node"
 
 if importlib.util.find_spec("openresponses_types") is None:
@@ -148,7 +148,9 @@ def run_node(script: str, mesh: Served, **given: str) -> Any:
         **given,
     }
     done = subprocess.run(
-        [node, NODE_TESTS / script],
+        [node, "--input-type=module", "-"],
+        cwd=ROOT / ".tools/clients",  # where the packages are that the script imports
+        input=(NODE_TESTS / script).read_text(),
         env=environment,
         capture_output=True,
         text=True,

@@ -8,13 +8,22 @@ from typing import Any, get_type_hints
 
 import httpx
 import openresponses_types
+import pytest
 from openai.types.responses import ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 from websockets.sync.client import ClientConnection, connect
 
-from .conftest import Served
+from .conftest import ROOT, Served
 
 Event = dict[str, Any]
+# To be removed with the marks that use them, when both are merged.
+_HTTP = ROOT / "services/gateway/http"
+needs_socket = pytest.mark.xfail(
+    not (_HTTP / "websocket.py").exists(), strict=True, reason="the WebSocket is not merged yet"
+)
+needs_compaction = pytest.mark.xfail(
+    not (_HTTP / "conversations").exists(), strict=True, reason="compaction is not merged yet"
+)
 ENDS = {"response.completed", "response.incomplete", "response.failed", "error"}
 _OPENAI: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 

@@ -47,7 +47,8 @@ class StandardTests(ChatModelIntegrationTests):
 
     @property
     def chat_model_class(self) -> type[ChatOpenAI]:
-        return ChatOpenAI
+        made: type[ChatOpenAI] = ChatOpenAI
+        return made
 
     @property
     def supports_json_mode(self) -> bool:

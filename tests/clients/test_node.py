@@ -3,9 +3,9 @@
 import pytest
 
 from .conftest import Scripted, call, run_node
+from .response_events import needs_socket
 
 HELLO, COLD, WELCOME = "Hello to you!", "It is 4 degrees.", "You are welcome."
-needs_socket = pytest.mark.xfail(strict=True, reason="the WebSocket is not merged yet")
 
 
 @pytest.fixture(autouse=True)

@@ -19,14 +19,14 @@ from .response_events import (
     check_order,
     check_specified,
     message,
+    needs_compaction,
+    needs_socket,
     over_socket,
     over_sse,
     post,
     socket_to,
 )
 
-needs_socket = pytest.mark.xfail(strict=True, reason="the WebSocket is not merged yet")
-needs_compaction = pytest.mark.xfail(strict=True, reason="compaction is not merged yet")
 WEATHER: Event = {
     "type": "function",
     "name": "get_weather",

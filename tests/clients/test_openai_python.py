@@ -11,8 +11,7 @@ from openai.types.responses import ResponseFunctionToolCall
 from pydantic import BaseModel
 
 from .conftest import Scripted, call
-
-needs_socket = pytest.mark.xfail(strict=True, reason="the WebSocket is not merged yet")
+from .response_events import needs_socket
 
 
 class Verdict(BaseModel):

@@ -15,11 +15,13 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from services.gateway.http.answers import (
+    Answer,
     ChatCompletionAnswer,
     ErasedAnswer,
     ErrorEnvelope,
     HealthAnswer,
     InputTokensAnswer,
+    ItemAnswer,
     ItemListAnswer,
     ModelAnswer,
     ModelListAnswer,
@@ -95,6 +97,18 @@ ANSWERS: Mapping[str, Answers] = {
     "cancel_response": Answers(ResponseAnswer, (404, 409)),
     "get_response": Answers(ResponseAnswer, (400, 404, 410), _RESPONSE_EVENTS),
     "delete_response": Answers(ErasedAnswer, (404,)),
+    # Of routes that come with steering, compaction and conversations.
+    "steer_response": Answers(Answer, (404, 409)),
+    "compact_response": Answers(Answer, (404, 429)),
+    "create_conversation": Answers(Answer, (404,)),
+    "list_conversations": Answers(Answer, (400,)),
+    "get_conversation": Answers(Answer, (404,)),
+    "update_conversation": Answers(Answer, (404,)),
+    "delete_conversation": Answers(ErasedAnswer, (404,)),
+    "add_items": Answers(ItemListAnswer, (404, 409)),
+    "list_items": Answers(ItemListAnswer, (400, 404)),
+    "get_item": Answers(ItemAnswer, (404,)),
+    "delete_item": Answers(Answer, (404, 409)),
     "list_models": Answers(ModelListAnswer),
     "get_model": Answers(ModelAnswer, (404,)),
     "healthz": Answers(HealthAnswer),

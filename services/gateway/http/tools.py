@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, Tag
+from pydantic import AfterValidator, ConfigDict, Field, Tag, WithJsonSchema
 
 from services.gateway.api import OwnTools
 from services.gateway.http.fields import MOST_GRAMMAR, Body, Function, Name, member, tagged
@@ -193,7 +193,7 @@ class HostedChoice(Body):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    type: str
+    type: Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(_HOSTED)})]
 
 
 _CHOICES = {"function": "named", "allowed_tools": "among", "mcp": "own_server"}
