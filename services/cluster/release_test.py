@@ -25,7 +25,7 @@ class NotAsItShouldBe(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     status: int
     body: bytes
 
@@ -33,7 +33,7 @@ class Answer:
 def check(host: str, http_port: int, grpc_port: int, ready_seconds: float) -> Iterator[str]:
     """Says what is as it should be, one after the other. Raises NotAsItShouldBe."""
 
-    def ask(path: str) -> Answer:
+    def ask(path: str) -> HttpAnswer:
         return _ask(host, http_port, path)
 
     _wait_ready(ask, ready_seconds)
@@ -52,7 +52,7 @@ def check(host: str, http_port: int, grpc_port: int, ready_seconds: float) -> It
     yield "grpc.health.v1: serving"
 
 
-def _wait_ready(ask: Callable[[str], Answer], seconds: float) -> None:
+def _wait_ready(ask: Callable[[str], HttpAnswer], seconds: float) -> None:
     end = time.monotonic() + seconds
     while True:
         try:
@@ -67,12 +67,12 @@ def _wait_ready(ask: Callable[[str], Answer], seconds: float) -> None:
         time.sleep(_AGAIN_SECONDS)
 
 
-def _ask(host: str, port: int, path: str) -> Answer:
+def _ask(host: str, port: int, path: str) -> HttpAnswer:
     connection = HTTPConnection(host, port, timeout=_CALL_SECONDS)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
-        return Answer(response.status, response.read())
+        return HttpAnswer(response.status, response.read())
     except (OSError, HTTPException) as error:
         raise NotAsItShouldBe(f"{path}: no answer from {host}: {error}") from None
     finally:

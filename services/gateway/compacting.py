@@ -67,11 +67,15 @@ def unsealed(ask: Ask, sealer: Sealer) -> Ask:
     What a caller writes into such an item in plain words does not count: nobody has moderated it.
     Raises `InvalidRequest` for an item that was not sealed here for this organisation.
     """
-    if not any(isinstance(item, Compaction) for item in ask.input):
+    if not any(isinstance(item, Compaction) for item in ask.said):
         return ask
     return replace(
-        ask, input=tuple(_opened(number, item, sealer) for number, item in enumerate(ask.input))
+        ask, unstored=_all_opened(ask.unstored, sealer), input=_all_opened(ask.input, sealer)
     )
+
+
+def _all_opened(items: Sequence[Item], sealer: Sealer) -> tuple[Item, ...]:
+    return tuple(_opened(number, item, sealer) for number, item in enumerate(items))
 
 
 def _opened(number: int, item: Item, sealer: Sealer) -> Item:

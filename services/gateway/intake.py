@@ -1,6 +1,6 @@
 """What a request brings, as the turn takes it in and keeps it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from services.gateway.api import Ask, InvalidRequest
@@ -37,11 +37,16 @@ def with_unsealed(ask: Ask, sealer: Sealer) -> Ask:
 
     Raises `InvalidRequest` for what was sealed elsewhere, or changed since.
     """
-    items = [
+    return replace(
+        ask, unstored=_all_unsealed(ask.unstored, sealer), input=_all_unsealed(ask.input, sealer)
+    )
+
+
+def _all_unsealed(items: Sequence[Item], sealer: Sealer) -> tuple[Item, ...]:
+    return tuple(
         _unsealed(item, place, sealer) if isinstance(item, Reasoning) and item.opaque else item
-        for place, item in enumerate(ask.input)
-    ]
-    return replace(ask, input=tuple(items))
+        for place, item in enumerate(items)
+    )
 
 
 def _unsealed(thought: Reasoning, place: int, sealer: Sealer) -> Reasoning:

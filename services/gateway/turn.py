@@ -94,7 +94,8 @@ class TurnLoop:
     ) -> AsyncGenerator[TurnEvent, None]:
         """The turn, when its time has come in its conversation.
 
-        Whoever hears that it is complete finds the conversation free.
+        What fails before `Started` fails the request; what fails later fails the stream. Whoever
+        hears that it is complete finds the conversation free.
         """
         scope = principal.account.scope(ask.safety_identifier)
         async with AsyncExitStack() as place:
@@ -110,10 +111,7 @@ class TurnLoop:
     async def _run(
         self, principal: Principal, ask: Ask, progress: TurnProgress
     ) -> AsyncGenerator[TurnEvent, None]:
-        """Admits, then: moderate, assemble, infer, run tools and assemble again, record.
-
-        What fails before `Started` fails the request; what fails later fails the stream.
-        """
+        """Admits, then: moderate, assemble, infer, run tools and assemble again, record."""
         plan = await self._plan(principal, ask, progress.response_id)
         if not ask.generate:
             for event in await self._prepared(plan, progress):
@@ -123,10 +121,9 @@ class TurnLoop:
         progress.opened = Opened(plan.scope, plan.ask, context.memory_ids)
         yield _started(plan)
         reply = self._reply(plan, progress)
-        if ask.only_compacts or is_due(ask, context):
-            async with aclosing(self._compact(plan, reply)) as events:
-                async for event in events:
-                    yield event
+        async with aclosing(self._compact_if_due(plan, context, reply)) as events:
+            async for event in events:
+                yield event
         rounds = 0 if ask.only_compacts else self._tool_rounds + 1
         if rounds and reply.items:
             context = await self._assemble(plan, reply.items, context.memory_ids)
@@ -150,11 +147,7 @@ class TurnLoop:
         for event in reply.endings():
             yield event
         progress.recording = True
-        response = _response(plan, reply.status, _output(plan.ask, reply), reply.usage)
-        kept_ids = _kept_ids(plan.card.id, context, reply)
-        erasures_above = (reply.summarised or context).erasures_above
-        await self._record(progress.opened, response, kept_ids, erasures_above)
-        yield Completed(response)
+        yield Completed(await self._recorded(plan, context, reply, progress.opened))
 
     async def _prepared(self, plan: Plan, progress: TurnProgress) -> Sequence[TurnEvent]:
         """A turn without a reply: what is asked is checked, so that another turn can go on."""
@@ -275,11 +268,15 @@ class TurnLoop:
         with _parent_named(ask), _input_counted_from(len(ask.unstored)):
             return await self._fitted(assembly)
 
-    async def _compact(self, plan: Plan, reply: Reply) -> AsyncGenerator[TurnEvent, None]:
+    async def _compact_if_due(
+        self, plan: Plan, context: Context, reply: Reply
+    ) -> AsyncGenerator[TurnEvent, None]:
         """A summary in the place of what was said before; where it fails, the turn goes on without.
 
         Where nothing but it was asked for, the turn fails with it.
         """
+        if not (plan.ask.only_compacts or is_due(plan.ask, context)):
+            return
         item_id = make_item_id("cmp", plan.response_id)
         if plan.ask.only_compacts:
             yield CompactionStarted(item_id)
@@ -348,6 +345,15 @@ class TurnLoop:
         except UnknownTool:
             return Outcome((Text("error: there is no such tool"),), Failure.REFUSED)
         return await self._screening.screen_outcome(outcome)
+
+    async def _recorded(
+        self, plan: Plan, context: Context, reply: Reply, opened: Opened
+    ) -> Response:
+        response = _response(plan, reply.status, _output(plan.ask, reply), reply.usage)
+        kept_ids = _kept_ids(plan.card.id, context, reply)
+        erasures_above = (reply.summarised or context).erasures_above
+        await self._record(opened, response, kept_ids, erasures_above)
+        return response
 
     async def _record(
         self, opened: Opened, response: Response, kept_ids: KeptIds | None, erasures_above: int

@@ -8,22 +8,14 @@ from typing import Any, get_type_hints
 
 import httpx
 import openresponses_types
-import pytest
 from openai.types.responses import ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 from websockets.sync.client import ClientConnection, connect
 
-from .conftest import ROOT, Served
+from .conftest import Served
 
 Event = dict[str, Any]
 # To be removed with the marks that use them, when both are merged.
-_HTTP = ROOT / "services/gateway/http"
-needs_socket = pytest.mark.xfail(
-    not (_HTTP / "websocket.py").exists(), strict=True, reason="the WebSocket is not merged yet"
-)
-needs_compaction = pytest.mark.xfail(
-    not (_HTTP / "conversations").exists(), strict=True, reason="compaction is not merged yet"
-)
 ENDS = {"response.completed", "response.incomplete", "response.failed", "error"}
 _OPENAI: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
@@ -33,6 +25,7 @@ def _kinds() -> Iterator[tuple[str, type[BaseModel]]]:
         if name.endswith("StreamingEvent"):
             (kind,) = get_type_hints(model)["type"]
             assert isinstance(kind, enum.Enum)
+            assert issubclass(model, BaseModel)
             yield str(kind), model
 
 

@@ -3,7 +3,6 @@
 import pytest
 
 from .conftest import Scripted, call, run_node
-from .response_events import needs_socket
 
 HELLO, COLD, WELCOME = "Hello to you!", "It is 4 degrees.", "You are welcome."
 
@@ -31,7 +30,6 @@ def test_openai_node_cancels(scripted: Scripted) -> None:
     scripted.release()
 
 
-@needs_socket
 def test_openai_node_on_a_socket(scripted: Scripted) -> None:
     assert run_node("openai_socket.mjs", scripted) == [HELLO, HELLO]
 

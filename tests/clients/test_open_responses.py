@@ -19,8 +19,6 @@ from .response_events import (
     check_order,
     check_specified,
     message,
-    needs_compaction,
-    needs_socket,
     over_socket,
     over_sse,
     post,
@@ -46,7 +44,7 @@ DOT = (
 Turn = Callable[..., list[Event]]
 
 
-@pytest.fixture(params=["SSE", pytest.param("WebSocket", marks=needs_socket)])
+@pytest.fixture(params=["SSE", "WebSocket"])
 def turn(request: pytest.FixtureRequest, scripted: Scripted) -> Turn:
     """Runs one turn on a carrier; what it sent keeps the order that the specification tells."""
 
@@ -223,7 +221,6 @@ def test_an_incomplete_response_says_so_in_its_items(scripted: Scripted, turn: T
     assert response["output"][-1]["status"] == "incomplete"
 
 
-@needs_compaction
 def test_compact_response(scripted: Scripted) -> None:
     scripted.when("Remember: 7.", "Yes.")
     body = {
@@ -238,14 +235,12 @@ def test_compact_response(scripted: Scripted) -> None:
     assert "compaction" in {item["type"] for item in got.json()["output"]}
 
 
-@needs_compaction
 def test_compact_missing_model(scripted: Scripted) -> None:
     got = post(scripted, "/responses/compact", {"input": "x"})
     assert got.status_code == 400
     assert got.json()["error"]["param"] == "model"
 
 
-@needs_socket
 def test_websocket_compact_new_chain(scripted: Scripted) -> None:
     scripted.when("And now?", "Now this.")
     body = {"model": scripted.model, "input": [message("user", "Remember: 7.")]}
@@ -256,7 +251,6 @@ def test_websocket_compact_new_chain(scripted: Scripted) -> None:
     assert text(answer(events)) == "Now this."
 
 
-@needs_socket
 def test_websocket_sequential_and_continuation(scripted: Scripted) -> None:
     scripted.when("One.", "First.")
     scripted.when("Two.", "Second.")
@@ -281,14 +275,12 @@ def refused(events: list[Event]) -> str:
     return code
 
 
-@needs_socket
 def test_websocket_previous_response_not_found(scripted: Scripted) -> None:
     with socket_to(scripted) as socket:
         events = over_socket(socket, scripted, input="x", previous_response_id="resp_none")
         assert refused(events) == "previous_response_not_found"
 
 
-@needs_socket
 def test_websocket_reconnect_store_false_recovery(scripted: Scripted) -> None:
     scripted.when("One.", "First.")
     with socket_to(scripted) as socket:
@@ -301,7 +293,6 @@ def test_websocket_reconnect_store_false_recovery(scripted: Scripted) -> None:
         assert text(answer(over_socket(socket, scripted, input="One."))) == "First."
 
 
-@needs_socket
 def test_websocket_failed_continuation_evicts_cache(scripted: Scripted) -> None:
     scripted.when("One.", "First.")
     unknown = {"type": "function_call_output", "call_id": "call_none", "output": "x"}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import openai
@@ -11,7 +11,6 @@ from openai.types.responses import ResponseFunctionToolCall
 from pydantic import BaseModel
 
 from .conftest import Scripted, call
-from .response_events import needs_socket
 
 
 class Verdict(BaseModel):
@@ -70,7 +69,9 @@ def test_chat_parses_a_format_and_a_function(sdk: openai.OpenAI, scripted: Scrip
         tools=[WEATHER],
     )
     assert called.choices[0].finish_reason == "tool_calls"
-    (one,) = called.choices[0].message.tool_calls or ()
+    calls = called.choices[0].message.tool_calls
+    assert calls
+    (one,) = calls
     assert one.function.parsed_arguments == GetWeather(location="Oslo")
 
 
@@ -84,11 +85,13 @@ def test_chat_streams_a_function_call_and_takes_its_result(
         done = [e for e in stream if e.type == "tool_calls.function.arguments.done"]
         whole = stream.get_final_completion().choices[0].message
     assert [json.loads(event.arguments) for event in done] == [{"location": "Oslo"}]
-    (called,) = whole.tool_calls or ()
+    assert whole.tool_calls
+    (called,) = whole.tool_calls
     result = {"role": "tool", "tool_call_id": called.id, "content": "4 degrees"}
+    asked += [whole.model_dump(exclude_none=True), result]
     answer = sdk.chat.completions.create(
         model=scripted.model,
-        messages=[*asked, whole.model_dump(exclude_none=True), result],
+        messages=asked,
         tools=[WEATHER],
     )
     assert answer.choices[0].message.content == "It is 4 degrees."
@@ -195,7 +198,6 @@ def test_a_background_response_is_cancelled(sdk: openai.OpenAI, scripted: Script
     assert refused.value.status_code in {400, 409}
 
 
-@needs_socket
 def test_a_socket_carries_turns(sdk: openai.OpenAI, scripted: Scripted) -> None:
     with sdk.responses.connect() as connection:
         for given in ("Say hello.", "Say hello."):
@@ -243,7 +245,7 @@ def test_a_refusal_for_now_is_asked_again(scripted: Scripted) -> None:
         base_url=scripted.base_url,
         api_key=scripted.api_key,
         max_retries=1,
-        http_client=httpx.Client(transport=BusyOnce()),
+        http_client=cast(Any, httpx.Client(transport=BusyOnce())),
     ) as client:
         assert [model.id for model in client.models.list()] == [scripted.model]
     assert [request.headers["x-stainless-retry-count"] for request in asked] == ["0", "1"]

@@ -96,9 +96,8 @@ def application(
     )
     app.state.front = front
     open_talk = partial(open_responses_talk, schemas=SchemaChecks(), max_bytes=max_body_bytes)
-    metrics = SocketMetrics(registry)
     sockets = SocketEndpoint(
-        open_talk, tracer, metrics, origins=cors_origins, seconds=socket_seconds
+        open_talk, tracer, SocketMetrics(registry), origins=cors_origins, seconds=socket_seconds
     )
     turns = turn_routes((*protocols, _COMPACTION))
     for router in (turns, response_routes(), conversations, models, public):

@@ -99,7 +99,7 @@ ANSWERS: Mapping[str, Answers] = {
     "delete_response": Answers(ErasedAnswer, (404,)),
     # Of routes that come with steering, compaction and conversations.
     "steer_response": Answers(Answer, (404, 409)),
-    "compact_response": Answers(Answer, (404, 429)),
+    "CompactRequest": Answers(Answer, (404, 429)),
     "create_conversation": Answers(Answer, (404,)),
     "list_conversations": Answers(Answer, (400,)),
     "get_conversation": Answers(Answer, (404,)),
@@ -113,7 +113,6 @@ ANSWERS: Mapping[str, Answers] = {
     "get_model": Answers(ModelAnswer, (404,)),
     "healthz": Answers(HealthAnswer),
     "readyz": Answers(HealthAnswer, (503,)),
-    "metrics": Answers(None),
 }
 
 

@@ -252,9 +252,9 @@ class _ResponsesTalk:
     async def _asked(self, request: CreateMessage) -> Ask:
         """What is asked, after what this socket remembers of the response that it goes on from."""
         ask = request.ask()
-        named = ask.previous_response_id
-        words = tuple(item for each in self._pending.get(named, ()) for item in each.steer.words)
-        if unstored := self._unstored.find(named):
+        known_id = ask.previous_response_id
+        words = tuple(item for each in self._pending.get(known_id, ()) for item in each.steer.words)
+        if unstored := self._unstored.find(known_id):
             items = (*unstored.items, *words)
             ask = replace(ask, parent_id=unstored.parent_id, unstored=items)
         elif words:

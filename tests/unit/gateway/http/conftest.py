@@ -27,6 +27,7 @@ class Site:
     mesh: Surroundings
     server: HttpServer
     http: httpx.AsyncClient
+    registry: CollectorRegistry
 
     @property
     def url(self) -> str:
@@ -79,9 +80,10 @@ async def _site(
         max_background_turns=max_background_turns,
         bounds=bounds,
     ) as mesh:
+        registry = CollectorRegistry()
         app = application(
             mesh.front,
-            CollectorRegistry(),
+            registry,
             Tracer("test", otlp_endpoint="", sample_ratio=0),
             version="0",
             max_body_bytes=MOST_BYTES,
@@ -100,4 +102,4 @@ async def _site(
                 verify=False,
             ) as http,
         ):
-            yield Site(mesh, server, http)
+            yield Site(mesh, server, http, registry)

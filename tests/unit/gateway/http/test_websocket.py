@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from prometheus_client import generate_latest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -305,7 +306,7 @@ async def test_messages_are_counted(site: OpenSite) -> None:
         await caller.answer(model="none")
         await caller.say(STEER)
         await caller.next()
-        metrics = (await here.http.get("/metrics")).text
+        metrics = generate_latest(here.registry).decode()
     assert "chatmesh_sockets 1.0" in metrics
     for kind, status in (("create", 200), ("create", 404), ("steer", 409)):
         counted = f'chatmesh_socket_messages_total{{kind="response.{kind}",status="{status}"}} 1.0'
