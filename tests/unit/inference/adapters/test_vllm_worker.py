@@ -7,7 +7,7 @@ from services.inference.config import InferenceConfig
 from services.shared.errors import CannotStart
 from tests.fakes.vllm_dialect import needs_vllm
 
-pytestmark = needs_vllm
+pytestmark = list(needs_vllm)
 
 
 @pytest.mark.parametrize("args", [{}, {"nnodes": 2, "node_rank": 0}, {"nnodes": 2, "node_rank": 2}])
