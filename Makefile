@@ -22,6 +22,10 @@ BUF := $(TOOLS)/buf-1.75.0
 S3_SERVER := $(TOOLS)/versitygw-1.8.0
 GOOGLE_SERVER := $(TOOLS)/fake-gcs-server-1.56.1
 AZURE_SERVER := $(TOOLS)/azurite-blob
+# The clients of tests/clients have an environment of their own: their pins are not the mesh's.
+CLIENTS_PYTHON := .venv-clients/bin/python
+CLIENTS := .venv-clients/installed
+NODE_CLIENTS := .tools/clients/node_modules/.package-lock.json
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
 .PHONY: help up down key install test check unit contract mesh live charts bench protos locks clean
@@ -59,7 +63,7 @@ $(INSTALLED): $(LOCK) requirements/uv.txt pyproject.toml
 	@.venv/bin/uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: check unit contract protos-test charts-test mesh live ## all that CI runs: the checks and every suite
+test: check unit contract protos-test charts-test mesh live clients ## all that CI runs: the checks and every suite
 
 check: $(INSTALLED) ## style, types, imports between services, generated code
 	.venv/bin/ruff check .
@@ -79,6 +83,23 @@ contract mesh live: SUITES = tests/$@
 contract: $(S3_SERVER) $(GOOGLE_SERVER) $(AZURE_SERVER)
 unit contract mesh live: $(INSTALLED)
 	.venv/bin/pytest -q $(SUITES)
+
+.PHONY: clients
+clients: $(INSTALLED) $(CLIENTS) $(NODE_CLIENTS) ## the mesh as real clients see it: OpenAI's SDKs, LangChain, AI SDK, ...
+	$(CLIENTS_PYTHON) -m pytest -q tests/clients
+
+$(CLIENTS): requirements/clients.txt $(INSTALLED)
+	@echo "installing $<"
+	@.venv/bin/uv venv --quiet --clear --python $(PYTHON) .venv-clients
+	@.venv/bin/uv pip install --quiet --python $(CLIENTS_PYTHON) --no-deps --require-hashes -r $<
+	@touch $@
+
+# Node itself comes with the Python packages: the clients want a newer one than many a system has.
+$(NODE_CLIENTS): $(wildcard tests/clients/node/package*.json)
+	@echo "installing tests/clients/node with npm"
+	@mkdir -p .tools/clients && cp tests/clients/node/package*.json .tools/clients
+	@npm ci --prefix .tools/clients --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 .PHONY: protos-test charts-test
 protos-test: $(INSTALLED) $(BUF)
@@ -132,6 +153,7 @@ locks: $(INSTALLED) ## resolve requirements/*.txt anew from pyproject.toml
 	$(COMPILE) pyproject.toml --extra inference-cpu -c requirements/laptop.txt \
 		--overrides requirements/overrides.txt -o requirements/inference-cpu.txt
 	$(COMPILE) pyproject.toml --extra inference -c requirements/laptop-cuda.txt -o requirements/inference.txt
+	$(COMPILE) --group clients -o requirements/clients.txt
 
 # One version for images, chart and code.
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' services/__init__.py)
@@ -175,4 +197,4 @@ cluster-test: $(INSTALLED) $(S3_SERVER) ## the tests on the cluster that KUBECON
 	@IMAGES=$(IMAGES) TAG=$(TAG) NEXT_TAG=$(TAG)-next .venv/bin/pytest -q $(SUITE)
 
 clean: ## forget what was installed and what the mesh kept here
-	rm -rf .venv .tools .chatmesh .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-clients .tools .chatmesh .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -4,13 +4,22 @@ values.schema.json from the services' config classes, README.md by helm-docs fro
 values.yaml, and the chart as it renders with each values file (tests/charts/golden).
 """
 
+import ast
+import inspect
 import json
+import runpy
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import PydanticUndefinedType
 
 from services.context_assembly.config import ContextAssemblyConfig
 from services.gateway.config import GatewayConfig
@@ -36,7 +45,7 @@ _CONFIGS: Mapping[str, tuple[type[ServiceConfig], set[str]]] = {
         GatewayConfig,
         {"http_address", "accounts_url", "pepper_file", "inference_pools", "scaler_address"}
         | {"deletion_costs", "context_assembly_address", "tool_runner_address"}
-        | {"moderation_address"},
+        | {"moderation_address", "admin_address", "admin_token_file"},
     ),
     "context-assembly": (
         ContextAssemblyConfig,
@@ -48,11 +57,26 @@ _CONFIGS: Mapping[str, tuple[type[ServiceConfig], set[str]]] = {
     "memory": (MemoryConfig, {"store_url"}),
     "inference": (InferenceConfig, {"model", "served_name"}),
 }
+# Where in README.md.gotmpl the tables of config go.
+_CONFIG_MARK = "<!-- config -->"
 _NAME = "^[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?$"
 _QUANTITY = {"type": ["string", "number"], "pattern": r"^\d+(\.\d+)?([EPTGMk]i?|m)?$"}
+_SIZE = {"type": "string", "pattern": r"^0*[1-9]\d*(\.\d+)?([EPTGMk]i?)?$"}
 _TEXT: Schema = {"type": "string"}
 _TEXTS: Schema = {"type": "object", "additionalProperties": _TEXT}
 _FLAG: Schema = {"type": "boolean"}
+# By which the chart's Services, policies and budgets find its pods.
+_OWN_LABELS = [
+    *(f"app.kubernetes.io/{name}" for name in ("name", "instance", "component")),
+    "chatmesh.io/service",
+]
+_LABELS: Schema = {**_TEXTS, "properties": dict.fromkeys(_OWN_LABELS, False)}
+_DIGEST: Schema = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
+_DURATION: Schema = {"type": "string", "pattern": r"^(\d+(ms|s|m|h|d))+$"}
+_PROXY: Schema = {"type": "string", "pattern": r"^$|^https?://\S+$"}
+_COUNTED: Schema = {
+    "oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+%$"}]
+}
 _ANY: Schema = {"type": "object"}
 _LIST: Schema = {"type": "array", "items": {"type": "object"}}
 
@@ -61,15 +85,30 @@ def schema() -> str:
     """`values.schema.json`: a wrong key or type is an error that names it."""
     made = _object(
         {
+            "fullnameOverride": {
+                "type": "string",
+                "pattern": "^([a-z]([-a-z0-9]{0,51}[a-z0-9])?)?$",
+            },
+            "commonLabels": _LABELS,
+            "everyPod": _pod_block(of_all=True),
+            "listen": {"enum": ["0.0.0.0", "[::]"]},
             "images": _object(
                 {
                     "prefix": _TEXT,
                     "tag": _TEXT,
+                    "digests": _object(
+                        dict.fromkeys(("mesh", "inference", "inference-cpu"), _DIGEST)
+                    ),
                     "pullPolicy": {"enum": ["IfNotPresent", "Always", "Never"]},
                     "pullSecrets": {"type": "array", "items": _TEXT},
                 }
             ),
-            "gateway": _service("gateway", storage=True, pepper=_object({"existingSecret": _TEXT})),
+            "gateway": _service(
+                "gateway",
+                storage=True,
+                pepper=_object({"existingSecret": _TEXT}),
+                adminToken=_object({"existingSecret": _TEXT}),
+            ),
             "context-assembly": _service("context-assembly", storage=True),
             "memory": _service("memory", storage=True),
             "tokenizer": _service("tokenizer", targets=["tokensPerSecond"]),
@@ -78,13 +117,19 @@ def schema() -> str:
                 "moderation", targets=["charactersPerSecond"], policyConfigMap=_TEXT
             ),
             "inference": _inference(),
+            "jobs": _object({"resources": _resources(), "pod": _pod_block()}),
             "migrations": _object({"enabled": _FLAG}),
             "keda": _object({"enabled": _FLAG, "pollingSeconds": _whole(1)}),
             "podDeletionCosts": _object({"enabled": _FLAG}),
             "edge": _edge(),
             "networkPolicies": _network_policies(),
             "tracing": _object({"endpoint": {"type": "string", "pattern": r"^$|^https?://\S+$"}}),
-            "monitor": _object({"enabled": _FLAG, "interval": _TEXT, "labels": _ANY}),
+            "monitor": _object({"enabled": _FLAG, "interval": _DURATION, "labels": _TEXTS}),
+            "dashboards": _object({"enabled": _FLAG, "labels": _TEXTS}),
+            "openshift": _object({"enabled": _FLAG}),
+            "proxy": _object({"http": _PROXY, "https": _PROXY, "noProxy": _TEXT}),
+            "privateCA": _object({"configMap": _TEXT, "key": {"type": "string", "minLength": 1}}),
+            "inferencePool": _inference_pool(),
             "roles": _object({"enabled": _FLAG}),
             # Helm's own.
             "global": _ANY,
@@ -134,13 +179,35 @@ def _placing() -> Schema:
         "affinity": _ANY,
         "priorityClassName": _TEXT,
         "podAnnotations": _TEXTS,
-        "resources": _object(
-            {
-                kind: {"type": "object", "additionalProperties": _QUANTITY}
-                for kind in ("requests", "limits")
-            }
-        ),
+        "resources": _resources(),
+        "pdb": _object({"enabled": _FLAG, "maxUnavailable": _COUNTED, "minAvailable": _COUNTED}),
+        "serviceAccount": _object({"name": _TEXT, "annotations": _TEXTS}),
+        "pod": _pod_block(),
     }
+
+
+def _resources() -> Schema:
+    kinds = ("requests", "limits")
+    return _object({kind: {"type": "object", "additionalProperties": _QUANTITY} for kind in kinds})
+
+
+def _rolling_update() -> Schema:
+    return _object({"maxSurge": _COUNTED, "maxUnavailable": _COUNTED})
+
+
+def _pod_block(*, of_all: bool = False) -> Schema:
+    """What a PodTemplateSpec has; the API server knows what may be in it."""
+    spec: Schema = dict(_ANY)
+    if of_all:
+        # A container in every job would keep it from ending.
+        spec["properties"] = dict.fromkeys(("containers", "initContainers"), False)
+    return _object({"metadata": _object({"labels": _LABELS, "annotations": _TEXTS}), "spec": spec})
+
+
+def _enabled_needs(made: Schema, **needed: Schema) -> Schema:
+    """What an object must have where its `enabled` is true."""
+    on = {"properties": {"enabled": {"const": True}}, "required": ["enabled"]}
+    return made | {"if": on, "then": {"properties": needed, "required": list(needed)}}
 
 
 def _scaling(targets: list[str], *, least: int) -> Schema:
@@ -166,9 +233,7 @@ def _service(
     fields: Schema = {"config": _config(service), **_placing(), **more}
     fields["replicas"] = {"const": 1} if storage else _whole(0)
     if storage:
-        fields["storage"] = _object(
-            {"size": _QUANTITY, "storageClass": _TEXT, "existingClaim": _TEXT}
-        )
+        fields["storage"] = _object({"size": _SIZE, "storageClass": _TEXT, "existingClaim": _TEXT})
     if service == "gateway":
         fields["scaling"] = _object(
             {
@@ -180,6 +245,8 @@ def _service(
         )
     elif targets:
         fields["scaling"] = _scaling(targets, least=1)
+    if not storage:
+        fields["rollingUpdate"] = _rolling_update()
     return _object(fields)
 
 
@@ -193,8 +260,10 @@ def _inference() -> Schema:
                     **dict.fromkeys(("cacheClaim", "secret", "serviceAccount"), _TEXT),
                     **dict.fromkeys(("environment", "podLabels"), _TEXTS),
                     "preload": _FLAG,
+                    "resources": _resources(),
                 }
             ),
+            "pod": _pod_block(),
             "pools": {"type": "array", "minItems": 1, "items": _pool()},
         }
     )
@@ -205,8 +274,8 @@ def _pool() -> Schema:
         "bundled": {"const": True},
         "hub": {"type": "string", "pattern": r"^[\w.-]+(/[\w.-]+)?(@[\w./-]+)?$"},
         "objectStorage": {"type": "string", "pattern": "^(s3|gs|az)://[^/]+/.+$"},
-        "claim": _TEXT,
-        "image": _TEXT,
+        "claim": {"type": "string", "minLength": 1},
+        "image": {"type": "string", "minLength": 1},
     }
     source = _object({**sources, "path": _TEXT})
     source["oneOf"] = [{"required": [kind]} for kind in sources]
@@ -227,9 +296,10 @@ def _pool() -> Schema:
             "products": {"type": "array", "items": _TEXT, "minItems": 1},
             "resource": {"type": "string", "pattern": r"^[a-z0-9.-]+/[a-z0-9._-]+$"},
             "count": _whole(1),
+            "claims": {"type": "array", "items": _claim(), "minItems": 1},
         }
     )
-    counted = {"oneOf": [_whole(0), {"type": "string", "pattern": r"^\d+%$"}]}
+    gpu |= {"minProperties": 1, "dependencies": {"claims": {"not": {"required": ["count"]}}}}
     fields = {
         "name": {"type": "string", "pattern": _NAME},
         "model": model,
@@ -245,40 +315,60 @@ def _pool() -> Schema:
         "cache": _object({"claim": _TEXT}),
         "shmSize": _QUANTITY,
         "loadSeconds": _whole(1),
+        "nodeSeconds": _whole(0),
         "image": _TEXT,
         "holdSeconds": _whole(0),
-        "rollingUpdate": _object({"maxSurge": counted, "maxUnavailable": counted}),
+        "rollingUpdate": _rolling_update(),
         "scaling": _scaling(["queuedTokens", "slotsPercent", "kvPercent"], least=0),
     }
     return _object(fields | _placing(), ("name", "model", "replicas"))
 
 
+def _claim() -> Schema:
+    """One of a pod's resourceClaims."""
+    kinds = ("resourceClaimName", "resourceClaimTemplateName")
+    made = _object({"name": _TEXT, **dict.fromkeys(kinds, _TEXT)}, ("name",))
+    return made | {"oneOf": [{"required": [kind]} for kind in kinds]}
+
+
 def _edge() -> Schema:
-    route = _object(
-        {"enabled": _FLAG, "parentRefs": _LIST, "hostnames": {"type": "array", "items": _TEXT}}
+    host: Schema = {"type": "string", "minLength": 1}
+    hosts: Schema = {"type": "array", "items": host}
+    route = _enabled_needs(
+        _object({"enabled": _FLAG, "parentRefs": _LIST, "hostnames": hosts, "annotations": _TEXTS}),
+        parentRefs={"minItems": 1},
     )
+    service = {
+        "type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
+        "annotations": _TEXTS,
+        "loadBalancerClass": _TEXT,
+        "loadBalancerSourceRanges": {"type": "array", "items": host},
+        "externalTrafficPolicy": {"enum": ["", "Cluster", "Local"]},
+    }
+    ingress = {"enabled": _FLAG, "className": _TEXT, "host": _TEXT, "moreHosts": hosts}
+    ingress |= {"tlsSecret": _TEXT, "annotations": _TEXTS}
     return _object(
         {
-            "service": _object(
-                {"type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]}, "annotations": _ANY}
-            ),
+            "service": _object(service),
             "httpRoute": route,
             "grpcRoute": route,
-            "ingress": _object(
-                {
-                    "enabled": _FLAG,
-                    "className": _TEXT,
-                    "host": _TEXT,
-                    "tlsSecret": _TEXT,
-                    "annotations": _ANY,
-                }
-            ),
+            "ingress": _enabled_needs(_object(ingress), host=host),
         }
     )
 
 
+def _inference_pool() -> Schema:
+    named: Schema = {"type": "string", "minLength": 1}
+    picker = {"name": _TEXT, "port": _whole(1, 65535)}
+    picker["failureMode"] = {"enum": ["FailClose", "FailOpen"]}
+    return _enabled_needs(
+        _object({"enabled": _FLAG, "endpointPicker": _object(picker), "callers": _LIST}),
+        endpointPicker={"properties": {"name": named}, "required": ["name"]},
+    )
+
+
 def _network_policies() -> Schema:
-    peers = dict.fromkeys(("edge", "scrape", "dns", "keda", "tracing"), _LIST)
+    peers = dict.fromkeys(("edge", "outside", "scrape", "dns", "keda", "tracing"), _LIST)
     addresses = _object({"ports": {"type": "array", "items": _whole(1, 65535)}, "to": _LIST})
     outside = dict.fromkeys(("apiServer", "modelSource"), addresses)
     return _object({"enabled": _FLAG, **outside, **peers})
@@ -294,6 +384,68 @@ def render(values: str, *options: str) -> str:
     return done.stdout
 
 
+@dataclass(frozen=True)
+class Knob:
+    """A field of a config class: its name, its default as Python writes it, and its comment."""
+
+    name: str
+    default: str
+    words: str
+
+
+def knobs(service: str) -> list[Knob]:
+    """What `config` of a service may hold, its own fields before those that all services have."""
+    kind, decided = _CONFIGS[service]
+    found = [knob for one in (kind, ServiceConfig) for knob in _fields(one)]
+    names = set[str]()
+    kept = []
+    for knob in found:
+        if knob.name not in names | decided | _DECIDED:
+            kept.append(knob)
+        names.add(knob.name)
+    return kept
+
+
+def _fields(kind: type[ServiceConfig]) -> Iterator[Knob]:
+    """From the source: comments are nowhere else."""
+    source = textwrap.dedent(inspect.getsource(kind))
+    lines = source.splitlines()
+    (read,) = ast.parse(source).body
+    assert isinstance(read, ast.ClassDef)
+    for node in read.body:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        before = list(takewhile(_is_comment, reversed(lines[: node.lineno - 1])))
+        words = " ".join(line.strip().lstrip("# ") for line in reversed(before))
+        yield Knob(node.target.id, _default(kind, node.target.id), words)
+
+
+def _is_comment(line: str) -> bool:
+    return line.strip().startswith("#")
+
+
+def _default(kind: type[ServiceConfig], name: str) -> str:
+    """As it is written in values."""
+    default = kind.model_fields[name].get_default(call_default_factory=True)
+    if isinstance(default, Enum):
+        default = default.value
+    if isinstance(default, PydanticUndefinedType) or default is None:
+        return ""
+    if isinstance(default, frozenset):
+        default = sorted(default)
+    return f"`{json.dumps(default, default=str)}`"
+
+
+def config_tables() -> str:
+    """For the README: every field of every service's config."""
+    tables = []
+    for service in _CONFIGS:
+        place = "inference.config" if service == "inference" else f"{service}.config"
+        rows = [f"| {one.name} | {one.default} | {one.words} |" for one in knobs(service)]
+        tables.append("\n".join([f"| {place} | default | |", "|---|---|---|", *rows]))
+    return "\n\n".join(tables)
+
+
 def readme() -> str:
     """As helm-docs writes it. It does not follow the link to the library: it gets a copy."""
     with tempfile.TemporaryDirectory() as folder:
@@ -302,16 +454,24 @@ def readme() -> str:
         command = ["helm-docs", "--chart-search-root", folder, "--sort-values-order", "file"]
         command += ["--log-level", "warning"]
         subprocess.run(command, check=True)
-        return (copied / "README.md").read_text()
+        made = (copied / "README.md").read_text()
+    assert _CONFIG_MARK in made
+    return made.replace(_CONFIG_MARK, config_tables())
+
+
+def dashboards() -> dict[str, Any]:
+    """What dashboards.py has; neither file is of a package."""
+    return runpy.run_path(str(HERE / "dashboards.py"))
 
 
 def main() -> None:
     (CHART / "values.schema.json").write_text(schema())
     (CHART / "README.md").write_text(readme())
+    dashboards()["write"](CHART / "dashboards")
     GOLDEN.mkdir(parents=True, exist_ok=True)
     for values in RENDERS:
         (GOLDEN / f"{values}.yaml").write_text(render(values))
-    print(f"wrote the schema, the README and {len(RENDERS)} renders: see git diff")
+    print(f"wrote the schema, the README, the dashboards and {len(RENDERS)} renders: see git diff")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from loadtest import cpu, latency, leaving, stages, startup, throughput, turns
+from loadtest import calls, cpu, latency, leaving, stages, startup, throughput, turns
 from loadtest.bare import BareServer, bare_vllm
 from loadtest.interrupts import Interrupted, interruptible
 from loadtest.processes import SevenProcesses, seven_processes
@@ -20,6 +20,8 @@ from services.local.preflight import free_port
 
 # In the order in which they run.
 PARTS = ("startup", "throughput", "cpu", "latency", "turns", "leaving", "stages")
+# It needs a word list, so it runs only when it is asked for.
+ON_REQUEST = ("calls",)
 _AGAINST_BARE = {"throughput", "cpu", "latency"}
 _ON_ONE_MESH = {*_AGAINST_BARE, "turns", "leaving"}
 
@@ -33,14 +35,22 @@ class Width:
 
 
 @click.command()
-@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
+@click.argument("parts", nargs=-1, type=click.Choice([*PARTS, *ON_REQUEST]))
 @click.option("--rounds", default=5, show_default=True, help="Of the throughput comparison.")
 @click.option(
     "--requests", default=384, show_default=True, help="In each round, and at each other width."
 )
 @click.option("--cold", is_flag=True, help="Also start with empty package caches: downloads 6 GB.")
-def main(parts: tuple[str, ...], rounds: int, requests: int, cold: bool) -> None:
-    """Measure PARTS of the mesh on this machine; all of them by default, in a quarter of an hour.
+@click.option(
+    "--words",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A word list, one word a line (Debian: wamerican), of which `calls` makes its tools.",
+)
+def main(
+    parts: tuple[str, ...], rounds: int, requests: int, cold: bool, words: Path | None
+) -> None:
+    """Measure PARTS of the mesh on this machine; all but the last by default, in a quarter of an
+    hour.
 
     \b
     startup     from `make up` in a fresh clone to the first token
@@ -50,17 +60,27 @@ def main(parts: tuple[str, ...], rounds: int, requests: int, cold: bool) -> None
     turns       turns with tools and memory in use, the mesh alone
     leaving     how soon the engine and tools stop when a client hangs up
     stages      time to the first token, split by the services' spans
+    calls       calls of invented tools, with the engine's grammar on and off
 
     throughput, cpu and latency ask the same of both: prompts, rounds and tokens are compared for
     every request, and where they differ the bench says so and ends without a ratio.
     """
+    if "calls" in parts and words is None:
+        raise click.UsageError("`calls` needs --words")
     try:
         with interruptible():
-            _run(set(parts or PARTS), Width(rounds, requests), cold=cold)
+            if "calls" in parts and words is not None:
+                _of_calls(words, requests)
+            _run(set(parts or PARTS) - {*ON_REQUEST}, Width(rounds, requests), cold=cold)
     except Interrupted as error:
         sys.exit(f"stopped by {error}, and with it all that the bench had started")
     except NotTheSame as error:
         sys.exit(f"no ratio: {error}")
+
+
+def _of_calls(words: Path, requests: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="chatmesh-bench-") as folder:
+        click.echo(calls.measured(words, requests=requests, folder=Path(folder)))
 
 
 def _run(wanted: set[str], width: Width, *, cold: bool) -> None:

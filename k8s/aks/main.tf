@@ -25,8 +25,16 @@ resource "azurerm_kubernetes_cluster" "mesh" {
   automatic_upgrade_channel = "patch"
   node_os_upgrade_channel   = "NodeImage"
 
+  # Pods may go by identities of Azure's, without secrets: identity.tf has one for fetching models.
+  oidc_issuer_enabled       = true
+  workload_identity_enabled = true
+
+  private_cluster_enabled = var.private_cluster
+  private_dns_zone_id     = var.private_cluster ? "System" : null
+
   identity {
-    type = "SystemAssigned"
+    type         = "UserAssigned"
+    identity_ids = [azurerm_user_assigned_identity.cluster.id]
   }
 
   # The chart's NetworkPolicies are worth something only where they are enforced: here by Cilium.
@@ -35,6 +43,9 @@ resource "azurerm_kubernetes_cluster" "mesh" {
     network_plugin_mode = "overlay"
     network_data_plane  = "cilium"
     network_policy      = "cilium"
+    pod_cidr            = var.network.pods
+    service_cidr        = var.network.services
+    dns_service_ip      = cidrhost(var.network.services, 10)
   }
 
   dynamic "api_server_access_profile" {
@@ -43,6 +54,11 @@ resource "azurerm_kubernetes_cluster" "mesh" {
     content {
       authorized_ip_ranges = api_server_access_profile.value
     }
+  }
+
+  # Nodes come by the pools below and their autoscaler, not by Azure's own choice of sizes.
+  node_provisioning_profile {
+    mode = "Manual"
   }
 
   auto_scaler_profile {
@@ -57,6 +73,8 @@ resource "azurerm_kubernetes_cluster" "mesh" {
   default_node_pool {
     name                         = "system"
     vm_size                      = var.system_pool.vm_size
+    orchestrator_version         = var.kubernetes_version
+    vnet_subnet_id               = local.nodes_subnet_id
     os_sku                       = "Ubuntu"
     only_critical_addons_enabled = true
     temporary_name_for_rotation  = "systemtmp"
@@ -75,12 +93,16 @@ resource "azurerm_kubernetes_cluster" "mesh" {
     # The autoscaler's business.
     ignore_changes = [default_node_pool[0].node_count]
   }
+
+  depends_on = [azurerm_role_assignment.cluster_network]
 }
 
 resource "azurerm_kubernetes_cluster_node_pool" "mesh" {
   name                        = "mesh"
   kubernetes_cluster_id       = azurerm_kubernetes_cluster.mesh.id
   vm_size                     = var.mesh_pool.vm_size
+  orchestrator_version        = var.kubernetes_version
+  vnet_subnet_id              = local.nodes_subnet_id
   mode                        = "User"
   os_sku                      = "Ubuntu"
   temporary_name_for_rotation = "meshtmp"

@@ -15,3 +15,13 @@ output "gpu_pools" {
     name => "0 to ${pool.max_count} of ${pool.vm_size}"
   }
 }
+
+output "oidc_issuer_url" {
+  description = "Whom Azure believes when a pod says which ServiceAccount it is of."
+  value       = azurerm_kubernetes_cluster.mesh.oidc_issuer_url
+}
+
+output "weights_client_id" {
+  description = "For the ServiceAccount's annotation azure.workload.identity/client-id; null without var.weights."
+  value       = var.weights == null ? null : azurerm_user_assigned_identity.weights[0].client_id
+}

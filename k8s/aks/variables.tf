@@ -47,13 +47,64 @@ variable "kubernetes_version" {
 }
 
 variable "api_server_addresses" {
-  description = "CIDRs from which the API server may be reached; empty: from everywhere, with credentials."
+  description = "CIDRs from which the API server may be reached; empty: from everywhere, with credentials. Not of a private one."
   type        = list(string)
   default     = []
 
   validation {
     condition     = alltrue([for cidr in var.api_server_addresses : can(cidrhost(cidr, 0))])
     error_message = "api_server_addresses are CIDRs, such as 203.0.113.0/24."
+  }
+
+  validation {
+    condition     = !var.private_cluster || length(var.api_server_addresses) == 0
+    error_message = "A private cluster's API server has no address outside its network: leave api_server_addresses empty."
+  }
+}
+
+variable "private_cluster" {
+  description = "Whether the API server is reached from the nodes' network alone, such as through a VPN or a machine in it."
+  type        = bool
+  default     = false
+}
+
+variable "network" {
+  description = "Addresses, none of which may be used by what the network is connected to. A subnet that is there may be named."
+  type = object({
+    address_space = optional(string, "10.240.0.0/16")
+    nodes         = optional(string, "10.240.0.0/20")
+    pods          = optional(string, "10.244.0.0/16")
+    services      = optional(string, "10.0.0.0/16")
+    subnet_id     = optional(string)
+  })
+  default = {}
+
+  validation {
+    condition = alltrue([
+      for cidr in [var.network.address_space, var.network.nodes, var.network.pods, var.network.services] :
+      can(cidrhost(cidr, 10))
+    ])
+    error_message = "network's address_space, nodes, pods and services are CIDRs, such as 10.240.0.0/16."
+  }
+
+  validation {
+    condition     = var.network.subnet_id == null || can(regex("/subnets/[^/]+$", var.network.subnet_id))
+    error_message = "network.subnet_id ends in /subnets/NAME: `az network vnet subnet show --query id -o tsv`."
+  }
+}
+
+variable "weights" {
+  description = "A storage account with models, which pods of one ServiceAccount may read without a key; null: none."
+  type = object({
+    storage_account_id = string
+    namespace          = optional(string, "chat")
+    service_account    = optional(string, "weights")
+  })
+  default = null
+
+  validation {
+    condition     = var.weights == null || can(regex("/storageAccounts/[a-z0-9]{3,24}$", var.weights.storage_account_id))
+    error_message = "weights.storage_account_id ends in /storageAccounts/NAME: `az storage account show --query id -o tsv`."
   }
 }
 
@@ -106,6 +157,8 @@ variable "gpu_pools" {
     zones = optional(list(string), [])
     # Images, what the engine compiles, and weights where no claim keeps them.
     os_disk_size_gb = optional(number, 512)
+    # Cheaper nodes that Azure takes back when it wants them.
+    spot = optional(bool, false)
   }))
   default = {}
 

@@ -5,8 +5,8 @@ terraform {
   required_providers {
     azurerm = {
       source = "hashicorp/azurerm"
-      # gpu_driver came with 4.40, upgrade_settings.max_unavailable with 4.53.
-      version = "~> 4.55"
+      # The arguments here were compared with the schemas of 4.81 and 5.10 (tests/charts/providers).
+      version = ">= 4.81, < 6.0"
     }
   }
 }

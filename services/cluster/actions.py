@@ -1,13 +1,14 @@
-"""What operators do to a release: drain, sleep, wake, roll, make keys."""
+"""What operators do to a release: drain, sleep, wake, roll."""
 
-import re
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 
 from kubernetes import client
 from kubernetes.client import ApiException
-from kubernetes.stream import stream
 
+from services.cluster.refusals import CannotDo
 from services.cluster.view import Cluster, Component, Pod
 from services.cluster.workloads import Workload
 
@@ -20,29 +21,58 @@ _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 403, 404, 429
 Say = Callable[[str], None]
 
 
-class CannotDo(Exception):
-    """The sentence says why, and what to do instead."""
+def drain(cluster: Cluster, name: str, say: Say, *, seconds: float = inf) -> None:
+    """Drains the pod or the node of that name. Raises CannotDo where it has not gone in time."""
+    view = cluster.view()
+    pods = [pod for component in view.components for pod in component.pods]
+    if any(pod.node == name for pod in pods):
+        drain_node(cluster, name, say, seconds=seconds)
+    elif any(pod.name == name for pod in pods):
+        drain_pod(cluster, name, say, seconds=seconds)
+    else:
+        raise CannotDo(_nothing_called(cluster, name, pods))
 
 
-def drain_pod(cluster: Cluster, name: str, say: Say) -> None:
+def _nothing_called(cluster: Cluster, name: str, pods: Sequence[Pod]) -> str:
+    if _is_node(cluster, name):
+        nodes = ", ".join(sorted({pod.node for pod in pods if pod.node})) or "none"
+        return f"node {name} has no pod of {cluster.release}; nodes that have one: {nodes}"
+    known = ", ".join(pod.name for pod in pods)
+    return f"no pod {name} in this release; there are: {known}"
+
+
+def _is_node(cluster: Cluster, name: str) -> bool:
+    """False also where we may not look."""
+    try:
+        cluster.core.read_node(name)
+    except ApiException as error:
+        if error.status in {_FORBIDDEN, _NOT_FOUND}:
+            return False
+        raise
+    return True
+
+
+def drain_pod(cluster: Cluster, name: str, say: Say, *, seconds: float = inf) -> None:
     """Evicts the pod: it takes nothing new, its streams end, and then it goes."""
     view = cluster.view()
     pod = next((p for c in view.components for p in c.pods if p.name == name), None)
     if pod is None:
         known = ", ".join(p.name for c in view.components for p in c.pods)
         raise CannotDo(f"no pod {name} in this release; there are: {known}")
-    _evict(cluster, name, say)
-    _wait_gone(cluster, pod, say)
+    due = time.monotonic() + seconds
+    _evict(cluster, name, say, due)
+    _wait_gone(cluster, pod, say, due)
 
 
-def drain_node(cluster: Cluster, name: str, say: Say) -> None:
+def drain_node(cluster: Cluster, name: str, say: Say, *, seconds: float = inf) -> None:
     """Keeps new pods from the node, and drains the release's pods there one after the other."""
+    due = time.monotonic() + seconds
     _cordon(cluster, name)
     say(f"node {name} takes no more pods; `kubectl uncordon {name}` undoes that")
     there = [p for c in cluster.view().components for p in c.pods if p.node == name]
     for pod in there:
         if _there(cluster, pod):
-            drain_pod(cluster, pod.name, say)
+            drain_pod(cluster, pod.name, say, seconds=due - time.monotonic())
     say(f"node {name} is free of {cluster.release}")
 
 
@@ -58,25 +88,47 @@ def _cordon(cluster: Cluster, name: str) -> None:
         ) from None
 
 
-def _evict(cluster: Cluster, name: str, say: Say) -> None:
+def _evict(cluster: Cluster, name: str, say: Say, due: float) -> None:
     eviction = client.V1Eviction(metadata=client.V1ObjectMeta(name=name))
+    told = ""
     while True:
         try:
             cluster.core.create_namespaced_pod_eviction(name, cluster.namespace, eviction)
         except ApiException as error:
             if error.status != _TOO_MANY:
                 raise
-            say(f"{name} waits: another pod of its kind is away")
-            time.sleep(LOOK_SECONDS)
+            why = f"{name} waits: {_why_not_evicted(cluster, name, error)}"
         else:
             say(f"{name} takes nothing new")
             return
+        if why != told:
+            say(told := why)
+        if time.monotonic() >= due:
+            raise CannotDo(f"{why}; it was not drained in time")
+        time.sleep(LOOK_SECONDS)
 
 
-def _wait_gone(cluster: Cluster, pod: Pod, say: Say) -> None:
+def _why_not_evicted(cluster: Cluster, name: str, refusal: ApiException) -> str:
+    """The API server's words, and which other pods of its kind are away, and why."""
+    try:
+        told = json.loads(refusal.body)
+        causes = [one["message"] for one in told.get("details", {}).get("causes", ())]
+        words = causes[0] if causes else told["message"]
+    except (TypeError, ValueError, KeyError):
+        words = refusal.reason
+    own = next((c for c in cluster.view().components if name in {p.name for p in c.pods}), None)
+    away = [f"{p.name} is {p.phase}" for p in (own.pods if own else ()) if not p.ready]
+    away = [each for each in away if not each.startswith(f"{name} ")]
+    return "; ".join([words, *away])
+
+
+def _wait_gone(cluster: Cluster, pod: Pod, say: Say, due: float) -> None:
     began, left = time.monotonic(), None
     while _there(cluster, pod):
         now = _streams(cluster, pod.name)
+        if time.monotonic() >= due:
+            streams = "" if now is None else f": {now} streams left"
+            raise CannotDo(f"{pod.name} has not gone in time{streams}; it goes on leaving")
         if now is not None and now != left:
             say(f"{pod.name}: {now} streams left")
             left = now
@@ -134,7 +186,8 @@ def _scaled(cluster: Cluster, name: str) -> bool:
             *_KEDA, cluster.namespace, "scaledobjects", name
         )
     except ApiException as error:
-        if error.status == _NOT_FOUND:
+        # Without KEDA a release's roles do not speak of it.
+        if error.status in {_FORBIDDEN, _NOT_FOUND}:
             return False
         raise
     return True
@@ -166,58 +219,3 @@ def _progress(workload: Workload) -> str:
         return "not begun"
     old = workload.replicas - workload.updated
     return f"{workload.updated} of {workload.wanted} new, {workload.ready} ready, {old} old"
-
-
-def _ran(cluster: Cluster, pod: str, command: Sequence[str]) -> str:
-    """What a command printed that was run in a gateway's pod."""
-    try:
-        answer: str = stream(
-            cluster.core.connect_get_namespaced_pod_exec,
-            pod,
-            cluster.namespace,
-            container="gateway",
-            command=command,
-            stdout=True,
-            stderr=True,
-            stdin=False,
-            tty=False,
-        )
-    except ApiException as error:
-        # When a WebSocket is refused, the client gives the status only as part of a sentence.
-        if refused := re.match(r"Handshake status (\d+)", error.reason or ""):
-            reason = f"run a command in pod {pod} (pods/exec)"
-            raise ApiException(int(refused[1]), reason) from None
-        raise
-    return answer
-
-
-def create_key(
-    cluster: Cluster, name: str, *, application: bool, change_kind: bool, memory: bool
-) -> str:
-    """A new key. Raises CannotDo."""
-    options = {"--application": application, "--change-kind": change_kind, "--memory": memory}
-    given = [option for option, wanted in options.items() if wanted]
-    return _key_command(cluster, "cm_live_", "create", name, *given)
-
-
-def list_keys(cluster: Cluster) -> str:
-    """A table of the keys and their accounts. Raises CannotDo."""
-    return _key_command(cluster, "KEY ", "list")
-
-
-def revoke_keys(cluster: Cluster, key_id: str, account: str) -> str:
-    """Says what was revoked: a key, or all of an account. Raises CannotDo."""
-    words = ["--account", account] if account else [key_id]
-    return _key_command(cluster, "revoked ", "revoke", *words)
-
-
-def _key_command(cluster: Cluster, success: str, *words: str) -> str:
-    """Runs `chatmesh key` in a gateway's pod, where the store is. What succeeds begins so."""
-    gateway = cluster.view().component("gateway")
-    ready = [pod for pod in (gateway.pods if gateway else ()) if pod.ready]
-    if not ready:
-        raise CannotDo("no gateway is ready: kubectl chatmesh doctor says why")
-    told = _ran(cluster, ready[0].name, ["python", "-m", "services", "key", *words]).strip()
-    if not told.startswith(success):
-        raise CannotDo(f"the gateway says: {told.removeprefix('Error: ')}")
-    return told

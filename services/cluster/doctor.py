@@ -2,20 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from services.cluster.finding import Examination, Finding
+from services.cluster.lists import Lists
+from services.cluster.surroundings import of_surroundings
 from services.cluster.view import Cluster, Component, Pod, View, job_of, statuses
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`remedy` is what to do about it, a command where there is one."""
-
-    where: str
-    what: str
-    remedy: str
-
 
 _GROW = "grow the claim (`kubectl -n {namespace} edit pvc {claim}`), or free space on it"
 # What a container's last words mean: a pattern, what is wrong, what helps. The first that is found
@@ -73,7 +65,18 @@ _IMAGES = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImag
 _CONFIGS = {"CreateContainerConfigError", "CreateContainerError"}
 
 
-def findings(cluster: Cluster, view: View) -> Iterator[Finding]:
+# What Kubernetes tells of a pod whose container cannot begin.
+_BEGINS = {"ContainerCreating", "PodInitializing"}
+_UNMOUNTED = {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}
+
+
+def examine(cluster: Cluster, view: View) -> Examination:
+    lists = Lists(cluster)
+    findings = list(_findings(cluster, view, lists))
+    return Examination(findings, [f"{kind}: you may not list them" for kind in lists.unseen])
+
+
+def _findings(cluster: Cluster, view: View, lists: Lists) -> Iterator[Finding]:
     if not view.components and not view.job_pods:
         yield Finding(
             f"release {view.release}",
@@ -82,41 +85,95 @@ def findings(cluster: Cluster, view: View) -> Iterator[Finding]:
         )
     for component in view.components:
         for pod in component.pods:
-            yield from _of_pod(cluster, component.name, pod)
+            yield from _of_pod(cluster, lists, component.name, pod)
         yield from _of_component(cluster, component)
     # A job that failed has a pod for each of its tries: the last one counts.
     tries = sorted(view.job_pods, key=lambda pod: pod.raw.metadata.creation_timestamp)
     for job, pod in {job_of(pod): pod for pod in tries}.items():
-        yield from _of_pod(cluster, f"job {job}", pod)
-    yield from _of_claims(cluster)
+        yield from _of_pod(cluster, lists, f"job {job}", pod)
+    yield from of_surroundings(cluster, view, lists)
 
 
-def _of_pod(cluster: Cluster, name: str, pod: Pod) -> Iterator[Finding]:
+def _of_pod(cluster: Cluster, lists: Lists, name: str, pod: Pod) -> Iterator[Finding]:
     if pod.ready or pod.phase in {"Terminating", "Succeeded"}:
         return
-    where = f"{name}, pod {pod.name}"
+    told = (
+        _put_out(cluster, pod)
+        or _not_begun(cluster, pod)
+        or _not_mounted(cluster, lists, pod)
+        or _ended(cluster, pod)
+        or _not_ready(cluster, lists, pod)
+    )
+    if told:
+        yield Finding(f"{name}, pod {pod.name}", *told)
+
+
+Told = tuple[str, str]
+
+
+def _put_out(cluster: Cluster, pod: Pod) -> Told | None:
+    """What a node did to it: such a pod never comes back, another takes its place."""
+    status = pod.raw.status
+    if status.phase != "Failed" or not status.reason:
+        return None
+    forget = f"kubectl -n {cluster.namespace} delete pod {pod.name} forgets it"
+    words = status.message or status.reason
+    if status.reason == "Evicted":
+        remedy = "raise its resources.requests, or give the node more of what it is short of"
+        return f"its node has evicted it: {words}", f"{remedy}; {forget}"
+    return f"its node refuses it ({status.reason}): {words}", f"{_describe(cluster, pod)}; {forget}"
+
+
+def _not_begun(cluster: Cluster, pod: Pod) -> Told | None:
     if unplaced := _condition(pod.raw, "PodScheduled"):
-        yield Finding(where, *_unplaced(cluster, pod, unplaced))
-    elif pod.phase in _IMAGES:
+        return _unplaced(cluster, pod, unplaced)
+    if pod.phase in _IMAGES:
         image = next(s.image for s in statuses(pod.raw) if s.state.waiting)
-        yield Finding(
-            where,
+        return (
             f"its image {image} cannot be had ({pod.phase})",
             "push it, or correct images.prefix and images.tag; see images.pullSecrets",
         )
-    elif pod.phase in _CONFIGS:
-        yield Finding(where, f"it cannot be made: {_waiting(pod.raw)}", _describe(cluster, pod))
-    elif words := _last_words(pod.raw):
-        yield Finding(where, *_told(cluster, pod, words))
-    elif pod.restarts:
-        yield Finding(
-            where,
-            f"it has ended {pod.restarts} times without a word",
-            _logs(cluster, pod),
+    if pod.phase in _CONFIGS:
+        return f"it cannot be made: {_waiting(pod.raw)}", _describe(cluster, pod)
+    return None
+
+
+def _not_mounted(cluster: Cluster, lists: Lists, pod: Pod) -> Told | None:
+    if pod.phase not in _BEGINS:
+        return None
+    event = lists.warned("Pod", pod.name)
+    if event is None or event.reason not in _UNMOUNTED:
+        return None
+    return f"it cannot begin: {event.message}", _describe(cluster, pod)
+
+
+def _ended(cluster: Cluster, pod: Pod) -> Told | None:
+    if words := _last_words(pod.raw):
+        return _told(cluster, pod, words)
+    if pod.restarts:
+        return f"it has ended {pod.restarts} times without a word", _logs(cluster, pod)
+    return None
+
+
+def _not_ready(cluster: Cluster, lists: Lists, pod: Pod) -> Told | None:
+    """Of one that has started and runs. What still starts is not wrong."""
+    running = pod.raw.status.container_statuses or ()
+    if not running or not all(one.started and one.state.running for one in running):
+        return None
+    if all(one.ready for one in running):
+        words = _condition(pod.raw, "Ready") or "its node does not answer"
+        return f"it runs, and counts as not ready: {words}", _describe(cluster, pod)
+    event = lists.warned("Pod", pod.name)
+    why = f": {event.message}" if event and event.reason == "Unhealthy" else ""
+    return f"it runs, and fails its readiness probe{why}", _logs(cluster, pod)
+
+
+def _unplaced(cluster: Cluster, pod: Pod, words: str) -> Told:
+    if re.search("resourceclaim|cannot allocate all claims", words, re.IGNORECASE):
+        return (
+            f"no node has the device that it claims: {words}",
+            f"kubectl -n {cluster.namespace} get resourceclaim; kubectl get deviceclass",
         )
-
-
-def _unplaced(cluster: Cluster, pod: Pod, words: str) -> tuple[str, str]:
     if re.search("persistentvolumeclaim|volume node affinity", words, re.IGNORECASE):
         return (f"its volume is not there: {words}", f"kubectl -n {cluster.namespace} get pvc")
     if "nvidia.com" in words or (_wants_device(pod.raw) and "affinity" in words):
@@ -131,7 +188,7 @@ def _unplaced(cluster: Cluster, pod: Pod, words: str) -> tuple[str, str]:
     )
 
 
-def _told(cluster: Cluster, pod: Pod, words: str) -> tuple[str, str]:
+def _told(cluster: Cluster, pod: Pod, words: str) -> Told:
     names = {
         "namespace": cluster.namespace,
         "claim": _claim(pod.raw),
@@ -158,27 +215,21 @@ def _line(words: str, pattern: str) -> str:
 
 
 def _of_component(cluster: Cluster, component: Component) -> Iterator[Finding]:
-    if component.workload.stuck:
-        undo = f"rollout undo deployment/{component.workload.name}"
+    workload = component.workload
+    if workload.failure:
+        yield Finding(
+            component.name,
+            f"its pods cannot be made: {workload.failure}",
+            f"kubectl -n {cluster.namespace} describe replicaset; a quota or a policy of the "
+            "namespace stands in the way",
+        )
+    if workload.stuck:
         yield Finding(
             component.name,
             "its rollout does not get on",
-            f"see its pods above; back: kubectl -n {cluster.namespace} {undo}",
+            f"see its pods above; back: kubectl chatmesh -n {cluster.namespace} "
+            f"rollout {component.pool or component.name} --undo",
         )
-
-
-def _of_claims(cluster: Cluster) -> Iterator[Finding]:
-    claims = cluster.core.list_namespaced_persistent_volume_claim(
-        cluster.namespace, label_selector=cluster.selector
-    )
-    for claim in claims.items:
-        if claim.status.phase != "Bound":
-            name, wanted = claim.metadata.name, claim.spec.storage_class_name or "the default"
-            yield Finding(
-                f"volume {name}",
-                f"it is {claim.status.phase}: nobody makes one of storage class {wanted}",
-                "kubectl get storageclass, then set storage.storageClass",
-            )
 
 
 def _condition(pod: Any, kind: str) -> str:

@@ -1,5 +1,6 @@
 """A view of a release as tables for people and as JSON for programs."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -61,6 +62,33 @@ def of_pods(view: View) -> Table:
                 _calls(component, pod),
             )
     return table
+
+
+def of_releases(views: Iterable[View]) -> Table:
+    table = Table()
+    columns = ("namespace", "release", "version", "services", "pools", "turns", "pods not ready")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for view in views:
+        services = [one for one in view.components if not one.pool]
+        pools = [one for one in view.components if one.pool]
+        versions = {one.workload.version for one in view.components}
+        table.add_row(
+            view.namespace,
+            view.release,
+            ", ".join(sorted(versions)),
+            _well(services),
+            _well(pools),
+            "?" if view.turns is None else str(view.turns),
+            str(sum(not pod.ready for one in view.components for pod in one.pods)),
+        )
+    return table
+
+
+def _well(components: Sequence[Component]) -> str:
+    """How many of them have all the replicas that they want."""
+    well = sum(one.workload.ready >= one.workload.wanted for one in components)
+    return f"{well}/{len(components)}"
 
 
 def as_json(view: View) -> dict[str, Any]:

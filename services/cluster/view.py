@@ -1,6 +1,6 @@
 """A release of chatmesh on its cluster: its services, pools and pods, and the metrics of these."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from services.cluster.workloads import GROUP_LABEL, Workload, Workloads
 
 METRICS_PORT = 9090
+_CHART = "chatmesh"
 _INFERENCE = "inference-"
 # The services in the order in which a turn reaches them.
 _ORDER = (
@@ -98,10 +99,23 @@ class View:
         return next((one for one in self.components if one.name == name), None)
 
 
+def releases(api: client.ApiClient) -> Iterator["Cluster"]:
+    """All releases of all namespaces, by namespace and name."""
+    found = client.CustomObjectsApi(api).list_cluster_custom_object(
+        "apps", "v1", "deployments", label_selector=f"app.kubernetes.io/name={_CHART}"
+    )
+    places = {
+        (one["metadata"]["namespace"], one["metadata"]["labels"]["app.kubernetes.io/instance"])
+        for one in found["items"]
+    }
+    return (Cluster(api, *place) for place in sorted(places))
+
+
 class Cluster:
     """Reads what belongs to one release in one namespace."""
 
     def __init__(self, api: client.ApiClient, namespace: str, release: str) -> None:
+        self.api = api
         self.core = client.CoreV1Api(api)
         self.custom = client.CustomObjectsApi(api)
         self.namespace = namespace
@@ -110,7 +124,7 @@ class Cluster:
 
     @property
     def selector(self) -> str:
-        return f"app.kubernetes.io/name=chatmesh,app.kubernetes.io/instance={self.release}"
+        return f"app.kubernetes.io/name={_CHART},app.kubernetes.io/instance={self.release}"
 
     def view(self) -> View:
         workloads = list(self.workloads.all())
@@ -120,8 +134,10 @@ class Cluster:
         components = sorted(
             (_component(one, pods) for one in workloads), key=lambda one: _place(one.name)
         )
-        gateways = [pod.metrics for c in components if c.name == "gateway" for pod in c.pods]
-        told = [metrics for metrics in gateways if metrics.samples]
+        gateways = [pod for c in components if c.name == "gateway" for pod in c.pods]
+        told = [pod.metrics for pod in gateways if pod.metrics.samples]
+        if not told and any(pod.ready for pod in gateways):
+            told = [each for each in (self._gateway_metrics(),) if each.samples]
         turns = int(sum(m.total("chatmesh_turns") for m in told)) if told else None
         pools = {c.pool: _use(c, told) for c in components if c.pool}
         job_pods = [pod for pod in pods if job_of(pod)]
@@ -145,6 +161,28 @@ class Cluster:
         try:
             text = self.core.connect_get_namespaced_pod_proxy_with_path(
                 f"{pod}:{METRICS_PORT}", self.namespace, "metrics"
+            )
+        except ApiException:
+            return PodMetrics()
+        return PodMetrics(_samples(text))
+
+    def admin_service(self) -> Any | None:
+        """The Service that leads to the gateway's administration and metrics; None: there is none.
+
+        A release older than 0.2.0 has none.
+        """
+        selector = f"{self.selector},chatmesh.io/admin=true"
+        found = self.core.list_namespaced_service(self.namespace, label_selector=selector).items
+        return found[0] if found else None
+
+    def _gateway_metrics(self) -> PodMetrics:
+        """Those of one gateway, for whoever may not reach every pod: the viewer's role."""
+        try:
+            service = self.admin_service()
+            if service is None:
+                return PodMetrics()
+            text = self.core.connect_get_namespaced_service_proxy_with_path(
+                f"{service.metadata.name}:metrics", self.namespace, "metrics"
             )
         except ApiException:
             return PodMetrics()

@@ -52,6 +52,8 @@ class Workload:
     current: bool
     # Whether its rollout has made no progress for longer than its deadline.
     stuck: bool
+    # Why its pods cannot be made, such as a quota; empty: they can.
+    failure: str
 
     @property
     def settled(self) -> bool:
@@ -129,5 +131,13 @@ def _workload(kind: WorkloadKind, found: Mapping[str, Any]) -> Workload:
         stuck=any(
             each["type"] == "Progressing" and each.get("reason") == "ProgressDeadlineExceeded"
             for each in status.get("conditions", ())
+        ),
+        failure=next(
+            (
+                each.get("message", "")
+                for each in status.get("conditions", ())
+                if each["type"] == "ReplicaFailure" and each["status"] == "True"
+            ),
+            "",
         ),
     )

@@ -1,15 +1,15 @@
 """Lays out what the model reads next, and keeps what was said."""
 
-from services.context_assembly.api import Assembly, Context, InputTooLong, Turn, TurnNotFound
+from services.context_assembly.api import Assembly, Compacted, Context, InputTooLong
+from services.context_assembly.conversations import Conversations, turn_absent
 from services.context_assembly.kept_ids import inherited
-from services.context_assembly.layout import Conversation, lay_out
+from services.context_assembly.layout import Conversation, Shown, lay_out
 from services.context_assembly.memories import Recaller
 from services.context_assembly.ports import Path, TurnStore
 from services.context_assembly.prompt import Prompt, prompt_of
 from services.context_assembly.summaries import Compactor, summary_tokens
 from services.context_assembly.trimmer import Trimmed, Trimmer
 from services.shared.errors import Malformed
-from services.shared.scope import Scope
 
 # A path is read back until it is surely more than the window holds; English has four to a token.
 _CHARS_PER_TOKEN = 16
@@ -17,7 +17,7 @@ _CHARS_PER_TOKEN = 16
 _FRAME_TOKENS = 32
 
 
-class Assembler:
+class Assembler(Conversations):
     """`ContextAssembly`."""
 
     def __init__(
@@ -29,7 +29,7 @@ class Assembler:
         *,
         max_summary_tokens: int,
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._recaller = recaller
         self._trimmer = trimmer
         self._compactor = compactor
@@ -53,23 +53,20 @@ class Assembler:
             erasures_known=erasures_known,
             inherited_ids=inherited(path, assembly.model.id, trimmed.ids),
             pictures=trimmed.pictures,
+            left_out=path.cut or bool(trimmed.dropped_through_unit),
+            erasures_above=path.erasures_above,
         )
 
-    async def record(self, turn: Turn) -> None:
-        if not turn.id:
-            raise Malformed("the turn has no id", param="turn.id")
-        if not await self._store.add(turn):
-            raise _not_found()
-
-    async def get_turn(self, scope: Scope, turn_id: str) -> Turn:
-        turn = await self._store.get(scope, turn_id)
-        if turn is None:
-            raise _not_found()
-        return turn
-
-    async def delete_turn(self, scope: Scope, turn_id: str) -> None:
-        if not await self._store.erase(scope, turn_id):
-            raise _not_found()
+    async def compact(self, assembly: Assembly) -> Compacted:
+        path = await self._path(assembly)
+        conversation = lay_out(path, assembly, Shown())
+        written = await self._compactor.summary_of_all(assembly, path, conversation)
+        return Compacted(
+            summary=written.text,
+            kept=conversation.lasting,
+            usage=written.usage,
+            erasures_above=path.erasures_above,
+        )
 
     async def _path(self, assembly: Assembly) -> Path:
         if not assembly.parent_id:
@@ -78,7 +75,7 @@ class Assembler:
         max_chars = model.context_tokens * _CHARS_PER_TOKEN
         path = await self._store.path(assembly.scope, assembly.parent_id, model.id, max_chars)
         if path is None:
-            raise _not_found()
+            raise turn_absent()
         return path
 
     async def _trim(
@@ -110,7 +107,3 @@ def _dropped(prompt: Prompt, trimmed: Trimmed) -> int:
         if not 0 < unit <= trimmed.dropped_through_unit:
             return number
     return len(prompt.units)
-
-
-def _not_found() -> TurnNotFound:
-    return TurnNotFound("there is no such turn")

@@ -1,15 +1,26 @@
 """Context-assembly, reached over gRPC."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from chatmesh.context_assembly.v1 import context_assembly_pb2 as pb
 from chatmesh.context_assembly.v1 import context_assembly_pb2_grpc as pb_grpc
 
 from services.context_assembly import codec
-from services.context_assembly.api import Assembly, Context, Turn
+from services.context_assembly.api import (
+    Assembly,
+    Compacted,
+    Context,
+    ConversationItems,
+    ConversationPage,
+    Paging,
+    StoredConversation,
+    Turn,
+)
 from services.shared.channel import MeshChannel, connect
 from services.shared.codec import scope_out
+from services.shared.conversation import Item
+from services.shared.conversation_codec import item_in, item_out, items_in
 from services.shared.scope import Scope
 from services.shared.wire_errors import mesh_errors
 
@@ -44,6 +55,80 @@ class ContextAssemblyClient:
         request = pb.DeleteTurnRequest(scope=scope_out(scope), id=turn_id)
         with mesh_errors("context-assembly"):
             await self._stub.DeleteTurn(request, timeout=self._timeout)
+
+    async def compact(self, assembly: Assembly) -> Compacted:
+        request = codec.compaction_out(assembly)
+        with mesh_errors("context-assembly"):
+            response = await self._stub.Compact(request, timeout=self._timeout)
+        return codec.compacted_in(response)
+
+    async def start_conversation(
+        self, conversation: StoredConversation, items: Sequence[Item]
+    ) -> None:
+        request = pb.StartConversationRequest(
+            conversation=codec.conversation_out(conversation), items=map(item_out, items)
+        )
+        with mesh_errors("context-assembly"):
+            await self._stub.StartConversation(request, timeout=self._timeout)
+
+    async def get_conversation(self, scope: Scope, conversation_id: str) -> StoredConversation:
+        request = pb.GetConversationRequest(scope=scope_out(scope), conversation_id=conversation_id)
+        with mesh_errors("context-assembly"):
+            response = await self._stub.GetConversation(request, timeout=self._timeout)
+        return codec.conversation_in(response.conversation)
+
+    async def list_conversations(self, scope: Scope, paging: Paging) -> ConversationPage:
+        request = pb.ListConversationsRequest(
+            scope=scope_out(scope), paging=codec.paging_out(paging)
+        )
+        with mesh_errors("context-assembly"):
+            response = await self._stub.ListConversations(request, timeout=self._timeout)
+        found = [*map(codec.conversation_in, response.conversations)]
+        return ConversationPage(found, response.has_more)
+
+    async def set_metadata(
+        self, scope: Scope, conversation_id: str, metadata: Mapping[str, str]
+    ) -> StoredConversation:
+        request = pb.SetMetadataRequest(
+            scope=scope_out(scope), conversation_id=conversation_id, metadata=metadata
+        )
+        with mesh_errors("context-assembly"):
+            response = await self._stub.SetMetadata(request, timeout=self._timeout)
+        return codec.conversation_in(response.conversation)
+
+    async def delete_conversation(self, scope: Scope, conversation_id: str) -> None:
+        request = pb.DeleteConversationRequest(
+            scope=scope_out(scope), conversation_id=conversation_id
+        )
+        with mesh_errors("context-assembly"):
+            await self._stub.DeleteConversation(request, timeout=self._timeout)
+
+    async def list_items(
+        self, scope: Scope, conversation_id: str, paging: Paging
+    ) -> ConversationItems:
+        request = pb.ListItemsRequest(
+            scope=scope_out(scope),
+            conversation_id=conversation_id,
+            paging=codec.paging_out(paging),
+        )
+        with mesh_errors("context-assembly"):
+            response = await self._stub.ListItems(request, timeout=self._timeout)
+        return ConversationItems(items_in(response.items), response.has_more)
+
+    async def get_item(self, scope: Scope, conversation_id: str, item_id: str) -> Item:
+        request = pb.GetItemRequest(
+            scope=scope_out(scope), conversation_id=conversation_id, item_id=item_id
+        )
+        with mesh_errors("context-assembly"):
+            response = await self._stub.GetItem(request, timeout=self._timeout)
+        return item_in(response.item)
+
+    async def delete_item(self, scope: Scope, conversation_id: str, item_id: str) -> None:
+        request = pb.DeleteItemRequest(
+            scope=scope_out(scope), conversation_id=conversation_id, item_id=item_id
+        )
+        with mesh_errors("context-assembly"):
+            await self._stub.DeleteItem(request, timeout=self._timeout)
 
 
 @asynccontextmanager

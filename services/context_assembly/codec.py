@@ -1,8 +1,20 @@
 """How our types look on the wire; pure functions, both directions."""
 
+from dataclasses import asdict
+
 from chatmesh.context_assembly.v1 import context_assembly_pb2 as pb
 
-from services.context_assembly.api import Assembly, Context, KeptIds, Model, Turn
+from services.context_assembly.api import (
+    Assembly,
+    Compacted,
+    Context,
+    KeptIds,
+    Model,
+    Paging,
+    StoredConversation,
+    Turn,
+)
+from services.inference.api import Usage
 from services.shared.codec import refuse_older, scope_in, scope_out, tool_in, tool_out
 from services.shared.conversation_codec import item_out, items_in, picture_in, picture_out
 from services.shared.scope import Scope
@@ -53,6 +65,8 @@ def context_in(response: pb.AssembleResponse) -> Context:
         erasures_known=response.erasures_known,
         inherited_ids=response.inherited_ids,
         pictures=[picture_in(picture) for picture in response.pictures],
+        left_out=response.left_out,
+        erasures_above=response.erasures_above,
     )
 
 
@@ -64,6 +78,53 @@ def context_out(context: Context) -> pb.AssembleResponse:
         erasures_known=context.erasures_known,
         inherited_ids=context.inherited_ids,
         pictures=map(picture_out, context.pictures),
+        left_out=context.left_out,
+        erasures_above=context.erasures_above,
+    )
+
+
+def compaction_in(request: pb.CompactRequest) -> Assembly:
+    return Assembly(
+        scope=scope_in(request.scope),
+        model=_model_in(request.model),
+        input=[*items_in(request.input)],
+        output_tokens=0,
+        parent_id=request.parent_id,
+        instructions=request.instructions,
+    )
+
+
+def compaction_out(assembly: Assembly) -> pb.CompactRequest:
+    return pb.CompactRequest(
+        scope=scope_out(assembly.scope),
+        model=_model_out(assembly.model),
+        parent_id=assembly.parent_id,
+        instructions=assembly.instructions,
+        input=map(item_out, assembly.input),
+    )
+
+
+def compacted_in(response: pb.CompactResponse) -> Compacted:
+    usage = response.usage
+    return Compacted(
+        summary=response.summary,
+        kept=[*items_in(response.kept)],
+        usage=Usage(
+            usage.prompt_tokens,
+            usage.cached_tokens,
+            usage.completion_tokens,
+            usage.reasoning_tokens,
+        ),
+        erasures_above=response.erasures_above,
+    )
+
+
+def compacted_out(compacted: Compacted) -> pb.CompactResponse:
+    return pb.CompactResponse(
+        summary=compacted.summary,
+        kept=map(item_out, compacted.kept),
+        usage=pb.Usage(**asdict(compacted.usage)),
+        erasures_above=compacted.erasures_above,
     )
 
 
@@ -79,6 +140,8 @@ def turn_in(turn: pb.Turn) -> Turn:
         memory_ids=[*turn.memories.ids],
         document=turn.document,
         kept_ids=_kept_ids_in(turn.kept_ids) if turn.HasField("kept_ids") else None,
+        conversation_id=turn.conversation_id,
+        erasures_above=turn.erasures_above,
     )
 
 
@@ -93,7 +156,37 @@ def turn_out(turn: Turn) -> pb.Turn:
         memories=pb.Memories(ids=turn.memory_ids),
         document=turn.document,
         kept_ids=_kept_ids_out(turn.kept_ids) if turn.kept_ids else None,
+        conversation_id=turn.conversation_id,
+        erasures_above=turn.erasures_above,
     )
+
+
+def conversation_in(conversation: pb.Conversation) -> StoredConversation:
+    return StoredConversation(
+        id=conversation.id,
+        scope=scope_in(conversation.scope),
+        created_at_ms=conversation.created_at_ms,
+        metadata=dict(conversation.metadata),
+        head=conversation.head,
+    )
+
+
+def conversation_out(conversation: StoredConversation) -> pb.Conversation:
+    return pb.Conversation(
+        id=conversation.id,
+        scope=scope_out(conversation.scope),
+        created_at_ms=conversation.created_at_ms,
+        metadata=conversation.metadata,
+        head=conversation.head,
+    )
+
+
+def paging_in(paging: pb.Paging) -> Paging:
+    return Paging(paging.after, paging.limit, newest_first=not paging.oldest_first)
+
+
+def paging_out(paging: Paging) -> pb.Paging:
+    return pb.Paging(after=paging.after, limit=paging.limit, oldest_first=not paging.newest_first)
 
 
 def get_request_in(request: pb.GetTurnRequest) -> tuple[Scope, str]:

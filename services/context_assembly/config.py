@@ -30,6 +30,7 @@ class ContextAssemblyConfig(ServiceConfig):
     query_chars: int = Field(default=1_000, ge=2)
     # How long a summary may become, and how long a turn waits for one before it goes on without.
     max_summary_tokens: int = Field(default=512, ge=16)
+    # How long a model may take to write a summary, in seconds.
     summary_seconds: float = Field(default=15, gt=0)
     # Within how many seconds the file is rewritten without what was erased, for all erasures of
     # that time at once: less costs more writing. Nobody reads what was erased meanwhile.

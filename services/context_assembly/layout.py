@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from services.context_assembly.api import Assembly
+from services.context_assembly.compactions import stands_for_others
 from services.context_assembly.messages import Draft, Entry, PromptMessage, drafted, is_by_user
 from services.context_assembly.ports import Path
-from services.shared.conversation import Item, Message, Role
+from services.shared.conversation import Call, CallResult, Item, Message, Role
 
 _INSTRUCTING = (Role.SYSTEM, Role.DEVELOPER)
 
@@ -47,18 +48,26 @@ class Conversation:
     # What the application says before the first exchange.
     head: Sequence[PromptMessage]
     exchanges: Sequence[Exchange]
+    # Whether a compaction item stands for what came before the entries.
+    compacted: bool
+    # What a summary of all does not replace: the head, and what the user wrote.
+    lasting: Sequence[Item]
 
 
 def lay_out(path: Path, assembly: Assembly, shown: Shown) -> Conversation:
     """Raises `Malformed` for a result in the request that answers no call."""
     sees = assembly.model.sees
     head = _head(path, assembly)
-    entries = [*_past(path, shown, len(head)), *_present(assembly, shown, len(head))]
+    rounds = [*_past(path, shown, len(head)), _present(assembly, shown, len(head))]
+    said = [entry.item for each in rounds for entry in each.entries]
+    entries, compacted = _since_compaction(rounds)
     first = drafted([Entry(item, "", 0) for item in head], sees=sees)
     return Conversation(
         entries=entries,
         head=[message for draft in first for message in draft.messages()],
         exchanges=[*_exchanges(drafted(entries, sees=sees))],
+        compacted=compacted,
+        lasting=[*head, *filter(is_by_user, said)],
     )
 
 
@@ -78,7 +87,19 @@ def _leading(items: Sequence[Item]) -> Sequence[Message]:
     return [item for item in leading if isinstance(item, Message)]
 
 
-def _past(path: Path, shown: Shown, head: int) -> Iterator[Entry]:
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What a turn was given, and what it made of it."""
+
+    given: Sequence[Entry]
+    made: Sequence[Entry]
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        return [*self.given, *self.made]
+
+
+def _past(path: Path, shown: Shown, head: int) -> Iterator[_Round]:
     """Without the head and what a summary covers."""
     skipped = {path.root.id: head} if path.root else {}
     if path.summary:
@@ -87,19 +108,70 @@ def _past(path: Path, shown: Shown, head: int) -> Iterator[Entry]:
     for turn in path.turns:
         items = _with_facts(turn.input, _facts(turn.memory_ids, shown))
         items += [(item, {}) for item in turn.output]
-        for number, (item, before) in enumerate(items, 1):
-            if number > skipped.get(turn.id, 0):
-                yield Entry(item, turn.id, number, before)
+        entries = [
+            Entry(item, turn.id, number, before) for number, (item, before) in enumerate(items, 1)
+        ]
+        left = [entry for entry in entries if entry.number > skipped.get(turn.id, 0)]
+        given = len(turn.input)
+        yield _Round(
+            given=[entry for entry in left if entry.number <= given],
+            made=[entry for entry in left if entry.number > given],
+        )
 
 
-def _present(assembly: Assembly, shown: Shown, head: int) -> Iterator[Entry]:
+def _present(assembly: Assembly, shown: Shown, head: int) -> _Round:
     skipped = 0 if assembly.parent_id else head
     items = _with_facts(assembly.input, _facts(shown.ids, shown))
-    for number, (item, before) in enumerate(items, 1):
-        if number > skipped:
-            yield Entry(item, "", number, before)
-    for item in assembly.produced:
-        yield Entry(item, "", 0)
+    return _Round(
+        given=[
+            Entry(item, "", number, before)
+            for number, (item, before) in enumerate(items, 1)
+            if number > skipped
+        ],
+        made=[Entry(item, "", 0) for item in assembly.produced],
+    )
+
+
+def _since_compaction(rounds: Sequence[_Round]) -> tuple[Sequence[Entry], bool]:
+    """What is left to read, and whether the last compaction item stands for what came before.
+
+    A turn that compacts answers its user's last message all the same, or goes on with results of
+    calls. So what is open stays, behind the item.
+    """
+    for number, each in reversed([*enumerate(rounds)]):
+        later = [entry for following in rounds[number + 1 :] for entry in following.entries]
+        if found := _last_compaction(each.made):
+            asked = _asked(rounds[:number], each.given)
+            before, after = each.made[found - 1], each.made[found:]
+            return [before, *asked, *after, *later], True
+        if found := _last_compaction(each.given):
+            return [*each.given[found - 1 :], *each.made, *later], True
+    return [entry for each in rounds for entry in each.entries], False
+
+
+def _last_compaction(entries: Sequence[Entry]) -> int:
+    """Its place, counted from 1; 0: there is none."""
+    places = [place for place, entry in enumerate(entries, 1) if stands_for_others(entry.item)]
+    return places[-1] if places else 0
+
+
+def _asked(earlier: Sequence[_Round], given: Sequence[Entry]) -> Sequence[Entry]:
+    """The user's last message and what came behind it.
+
+    Where a turn brought none, but results: the message of an earlier turn, and the calls.
+    """
+    users = [place for place, entry in enumerate(given) if is_by_user(entry.item)]
+    if users:
+        return given[users[-1] :]
+    answered = {entry.item.call_id for entry in given if isinstance(entry.item, CallResult)}
+    if not answered:
+        return given
+    before = [entry for each in earlier for entry in each.entries]
+    last = [entry for entry in before if is_by_user(entry.item)][-1:]
+    calls = [
+        entry for entry in before if isinstance(entry.item, Call) and entry.item.call_id in answered
+    ]
+    return [*last, *calls, *given]
 
 
 def _facts(ids: Sequence[str], shown: Shown) -> Mapping[str, str]:

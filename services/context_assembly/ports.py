@@ -1,11 +1,11 @@
 """What assembling needs from outside."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.context_assembly.api import KeptIds, Model, Turn
-from services.inference.api import Generation, Piece
+from services.context_assembly.api import KeptIds, Model, Paging, StoredConversation, Turn
+from services.inference.api import Generation, Piece, Usage
 from services.memory.api import Erasure, Recollection
 from services.shared.conversation import Item
 from services.shared.scope import Scope
@@ -45,6 +45,25 @@ class Path:
     root: PastTurn | None = None
     # Whether there are older turns that were not read and that no summary covers.
     cut: bool = False
+    # How often anything at the last turn or above it has been erased.
+    erasures_above: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Turns that follow each other, the oldest first; erased ones are left out."""
+
+    turns: Sequence[PastTurn]
+    # The turn above the oldest one that was read; empty: that one is the root.
+    above: str
+
+
+class HeadMoved(Exception):
+    """The parent is not the last turn of the conversation (any more)."""
+
+
+class ConversationGone(Exception):
+    """There is no such conversation."""
 
 
 class TurnStore(Protocol):
@@ -61,9 +80,9 @@ class TurnStore(Protocol):
     async def path(self, scope: Scope, turn_id: str, model: str, max_chars: int) -> Path | None:
         """The path to a turn; None: there is no such turn.
 
-        It begins at the last turn that has a summary by `model`. Turns more than `max_chars`
-        characters back are not read. That limit moves in blocks, so that for many turns in a row
-        the path begins at the same turn.
+        It begins at the last turn that has a summary by `model` or holds a compaction item with a
+        text. Turns more than `max_chars` characters back are not read. That limit moves in blocks,
+        so that for many turns in a row the path begins at the same turn.
         """
 
     async def add(self, turn: Turn) -> bool:
@@ -75,6 +94,15 @@ class TurnStore(Protocol):
         - a turn above it was erased, before or after the turn's prompt was made;
         - they continue ids of the parent which the parent no longer has, or which another model
           wrote.
+
+        And without its compaction items, where anything above it was erased after its prompt was
+        made: more often than its `erasures_above` says.
+
+        With a `conversation_id`, the turn is added and the conversation's head moves from the
+        turn's parent to the turn, both or neither. Raises `HeadMoved` or `ConversationGone`. The
+        head stands in the tree's own place, so that no store has to change two places at once:
+        where a tree is one partition or one document, the head is a field of it, and moves by
+        comparing and setting.
         """
 
     async def get(self, scope: Scope, turn_id: str) -> Turn | None: ...
@@ -83,10 +111,55 @@ class TurnStore(Protocol):
         """Erases what a turn holds, and keeps its place in the tree.
 
         Every summary that covers the turn is erased too, and so are the kept ids of all turns below
-        it: their prompts were made with its words. False: there is no such turn. When this returns,
-        nobody reads any of it. It is gone from the store's files within the time that it was opened
-        with, also when the process ends before.
+        it: their prompts were made with its words. So are the compaction items below it. False:
+        there is no such turn, or it is the first of a conversation, which `erase_tree` erases. When
+        this returns, nobody reads any of it. It is gone from the store's files within the time that
+        it was opened with, also when the process ends before.
+
+        A conversation whose head it was goes on from the nearest turn above that is not erased.
         """
+
+    async def erase_item(self, scope: Scope, turn_id: str, item_id: str) -> bool:
+        """Erases one item of a turn's input or output; the turn stays.
+
+        With it go what `erase` takes below a turn: summaries, kept ids and compaction items, also
+        the turn's own. False: there is no such item.
+        """
+
+    async def erase_tree(self, scope: Scope, conversation_id: str) -> bool:
+        """Erases the conversation and every turn of its tree, as with `erase`.
+
+        False: there is no such conversation. From the moment on in which the conversation is gone,
+        nothing is added to the tree. A store that cannot do all at once erases the conversation
+        first; whoever calls again finishes.
+        """
+
+    async def start(self, conversation: StoredConversation, first: Turn) -> None:
+        """Keeps a conversation and the root of its tree, which is its head.
+
+        Nothing changes where the conversation is there already.
+        """
+
+    async def conversation(
+        self, scope: Scope, conversation_id: str
+    ) -> StoredConversation | None: ...
+
+    async def conversations(
+        self, scope: Scope, paging: Paging
+    ) -> Sequence[StoredConversation] | None:
+        """At most `paging.limit` of a project's, by age; None: `paging.after` is not there.
+
+        They stand in many places of a store that keeps each tree in one of its own. Such a store
+        keeps a list of them beside the trees, which may lag behind for a moment; what it names and
+        is not there is left out.
+        """
+
+    async def set_metadata(
+        self, scope: Scope, conversation_id: str, metadata: Mapping[str, str]
+    ) -> StoredConversation | None: ...
+
+    async def stretch(self, scope: Scope, turn_id: str, most: int) -> Stretch:
+        """The last `most` turns up to this one, erased ones counted; without kept ids."""
 
     async def keep_summary(
         self,
@@ -145,9 +218,22 @@ class SummaryFailed(Exception):
     """The conversation goes on without one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A summary, and what its writing used."""
+
+    text: str
+    usage: Usage
+
+
 class Summariser(Protocol):
     async def summarise(self, model: Model, scope: Scope, earlier: str, transcript: str) -> str:
         """A summary of an earlier summary (or none) and of what was said since.
 
         Raises `SummaryFailed`.
         """
+
+    async def summarise_whole(
+        self, model: Model, scope: Scope, earlier: str, transcript: str
+    ) -> Written:
+        """The same, also of a transcript that no window holds. Raises `SummaryFailed`."""

@@ -96,6 +96,8 @@ def prompt_of(assembly: Assembly, path: Path, conversation: Conversation, shown:
     opening = LEFT_OUT if path.cut else ""
     if path.summary:
         opening = summary_words(path.summary.text)
+    if conversation.compacted:
+        opening = ""
     exchanges = conversation.exchanges
     return Prompt(
         instructions=[*_system(assembly, shown), *conversation.head],

@@ -3,11 +3,10 @@
 A system message tells it, in our words. The words never stand in the message that the part came
 with: a model would take them for what its sender said, and would answer or remember them.
 
-The name of a file is not told. It is the sender's word, moderation has not read it, and in a system
-message a model would follow what it says.
+The name of a file is not told, only what it is and how long. The name is the sender's word,
+moderation has not read it, and in a system message a model would follow what it says.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 
@@ -21,6 +20,21 @@ _NAMES: dict[type[Unreadable], tuple[str, str]] = {
     File: ("a file", "files"),
     Audio: ("an audio recording", "audio recordings"),
 }
+# What a file is, by its media type; a sender could write anything into another type.
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_FILE_KINDS = {
+    "application/pdf": "a PDF file",
+    "application/zip": "a ZIP file",
+    "application/msword": "a Word document",
+    f"{_OFFICE}.wordprocessingml.document": "a Word document",
+    "application/vnd.ms-excel": "an Excel workbook",
+    f"{_OFFICE}.spreadsheetml.sheet": "an Excel workbook",
+    "application/vnd.ms-powerpoint": "a PowerPoint presentation",
+    f"{_OFFICE}.presentationml.presentation": "a PowerPoint presentation",
+}
+_PDF = b"%PDF-"
+# Of more files than these, only the number is told.
+_MOST_NAMED = 8
 _SENDERS = {
     Role.USER: "The user",
     Role.ASSISTANT: "The assistant",
@@ -80,14 +94,33 @@ def _limit(*, sees: bool) -> str:
 
 
 def _counted(parts: Sequence[Unreadable]) -> str:
-    counts = Counter(map(type, parts))
-    return _listed(
-        [
-            one if counts[kind] == 1 else f"{counts[kind]} {several}"
-            for kind, (one, several) in _NAMES.items()
-            if counts[kind]
-        ]
-    )
+    by_kind = {kind: [part for part in parts if type(part) is kind] for kind in _NAMES}
+    return _listed([_of_kind(kind, some) for kind, some in by_kind.items() if some])
+
+
+def _of_kind(kind: type[Unreadable], parts: Sequence[Unreadable]) -> str:
+    """Of files, what each is and how long."""
+    one, several = _NAMES[kind]
+    files = [part for part in parts if isinstance(part, File) and part.content]
+    if not files or len(files) > _MOST_NAMED:
+        return one if len(parts) == 1 else f"{len(parts)} {several}"
+    if len(parts) == 1:
+        return _described(files[0])
+    return f"{len(parts)} {several} ({_listed([*map(_described, files)])})"
+
+
+def _described(file: File) -> str:
+    kind = _FILE_KINDS.get(file.media_type, "a file")
+    if file.content.startswith(_PDF):
+        kind = _FILE_KINDS["application/pdf"]
+    return f"{kind} of {_length(len(file.content))}"
+
+
+def _length(size: int) -> str:
+    for unit, name in ((1_000_000, "MB"), (1_000, "kB")):
+        if size >= unit:
+            return f"{size / unit:.0f} {name}"
+    return f"{size} bytes"
 
 
 def _listed(names: Sequence[str]) -> str:

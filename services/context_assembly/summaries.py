@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 
 import structlog
 
-from services.context_assembly.api import Assembly, Model
+from services.context_assembly.api import Assembly, Model, SummaryUnavailable
 from services.context_assembly.layout import Conversation
 from services.context_assembly.messages import Entry
 from services.context_assembly.ports import (
@@ -17,9 +17,10 @@ from services.context_assembly.ports import (
     SummaryFailed,
     Tokenizer,
     TurnStore,
+    Written,
 )
 from services.context_assembly.substitutes import transcribed
-from services.inference.api import Generation, Sampling
+from services.inference.api import Generation, Sampling, Usage, total
 from services.shared.conversation import (
     Call,
     CallResult,
@@ -29,7 +30,7 @@ from services.shared.conversation import (
     Role,
 )
 from services.shared.deadline import within
-from services.shared.errors import MeshError
+from services.shared.errors import Malformed, MeshError
 from services.shared.scope import Scope
 from services.tokenizer.api import Candidate, ContextTooLong, FitRequest, TemplateMessage
 
@@ -38,6 +39,8 @@ _log = structlog.get_logger()
 # A summary takes at most this part of the window.
 _SHARE = 8
 _WORDS_PER_TOKEN = 0.5
+# The model is asked at most so often for one summary: what it costs has a bound.
+_MOST_CALLS = 16
 # Of English; where it is less, a transcript that is too long is read from further on.
 _CHARS_PER_TOKEN = 4
 _TASK = """\
@@ -72,7 +75,7 @@ class Compactor:
         covered = _stored(conversation, exchanges)
         if not covered:
             return None
-        earlier = path.summary.text if path.summary else ""
+        earlier = _summary_before(path, conversation)
         scope = assembly.scope
         try:
             text = await self._summariser.summarise(
@@ -90,6 +93,27 @@ class Compactor:
             grown_from=path.summary,
         )
         return summary if kept else None
+
+    async def summary_of_all(
+        self, assembly: Assembly, path: Path, conversation: Conversation
+    ) -> Written:
+        """Of the whole conversation, through what the request brings; it is kept nowhere.
+
+        Whoever asks for one gets one also where the model's are not worth keeping otherwise.
+        Raises `Malformed` where nothing was said, and `SummaryUnavailable`.
+        """
+        said = transcript(conversation.entries)
+        if not said:
+            raise Malformed("holds nothing that could be summarised", param="input")
+        if assembly.instructions:
+            said = f"Instructions: {assembly.instructions}\n{said}"
+        earlier = _summary_before(path, conversation)
+        try:
+            return await self._summariser.summarise_whole(
+                assembly.model, assembly.scope, earlier, said
+            )
+        except SummaryFailed as error:
+            raise SummaryUnavailable(f"the model wrote no summary: {error}") from None
 
 
 class ModelSummariser:
@@ -111,20 +135,51 @@ class ModelSummariser:
         self._seconds = seconds
 
     async def summarise(self, model: Model, scope: Scope, earlier: str, transcript: str) -> str:
-        try:
+        chars = self._most_chars(model)
+        with _failures():
             async with asyncio.timeout(self._patience()):
-                text = await self._write(model, scope, earlier, transcript)
-        except MeshError as error:
-            raise SummaryFailed(error.reason()) from None
-        except TimeoutError:
-            raise SummaryFailed("timeout") from None
-        if not text:
-            raise SummaryFailed("empty")
-        return text
+                while True:
+                    newest = transcript[-chars:]
+                    try:
+                        return (await self._write(model, scope, earlier, newest)).text
+                    except ContextTooLong:
+                        chars = _fewer(min(chars, len(newest)))
 
-    async def _write(self, model: Model, scope: Scope, earlier: str, transcript: str) -> str:
+    async def summarise_whole(
+        self, model: Model, scope: Scope, earlier: str, transcript: str
+    ) -> Written:
+        """Piece by piece, each with the summary of those before it.
+
+        The model is asked `_MOST_CALLS` times at most: of a longer transcript the oldest words are
+        left out.
+        """
+        with _failures():
+            async with asyncio.timeout(within(None)):
+                return await self._write_all(model, scope, Written(earlier, Usage()), transcript)
+
+    async def _write_all(
+        self, model: Model, scope: Scope, written: Written, transcript: str
+    ) -> Written:
+        chars, calls_left = self._most_chars(model), _MOST_CALLS
+        while transcript and calls_left:
+            transcript = transcript[-chars * calls_left :]
+            piece = _first_piece(transcript, chars)
+            try:
+                grown = await self._write(model, scope, written.text, piece)
+            except ContextTooLong:
+                chars = _fewer(len(piece))
+                continue
+            written = Written(grown.text, total(written.usage, grown.usage))
+            transcript = transcript[len(piece) :]
+            calls_left -= 1
+        return written
+
+    async def _write(self, model: Model, scope: Scope, earlier: str, transcript: str) -> Written:
+        """Raises `ContextTooLong` where the model cannot read so much at once."""
         tokens = summary_tokens(model, self._max_tokens)
-        prompt_ids = await self._read(model, tokens, earlier, transcript)
+        told = f"{_EARLIER}{earlier}\n\n{transcript}" if earlier else transcript
+        task = _TASK.format(words=int(tokens * _WORDS_PER_TOKEN), conversation=told)
+        prompt_ids = await self._fit(model, task, model.context_tokens - tokens)
         generation = Generation(
             model=model.id,
             request_id=self._new_id(),
@@ -132,25 +187,14 @@ class ModelSummariser:
             sampling=Sampling(max_tokens=tokens, temperature=0),
             cache_salt=scope.organisation,
         )
-        return (await self._text(generation)).strip()
+        written = await self._text(generation)
+        if not written.text:
+            raise SummaryFailed("empty")
+        return written
 
-    async def _read(
-        self, model: Model, tokens: int, earlier: str, transcript: str
-    ) -> Sequence[int]:
-        """The newest part of the transcript that leaves so many tokens free."""
-        room = model.context_tokens - tokens
-        chars = min(len(transcript), room * _CHARS_PER_TOKEN)
-        while True:
-            conversation = transcript[len(transcript) - chars :]
-            if earlier:
-                conversation = f"{_EARLIER}{earlier}\n\n{conversation}"
-            task = _TASK.format(words=int(tokens * _WORDS_PER_TOKEN), conversation=conversation)
-            try:
-                return await self._fit(model, task, room)
-            except ContextTooLong:
-                chars //= 2
-                if not chars:
-                    raise
+    def _most_chars(self, model: Model) -> int:
+        room = model.context_tokens - summary_tokens(model, self._max_tokens)
+        return max(1, room * _CHARS_PER_TOKEN)
 
     async def _fit(self, model: Model, task: str, room: int) -> Sequence[int]:
         fitted = await self._tokenizer.fit(
@@ -166,12 +210,14 @@ class ModelSummariser:
         )
         return fitted.ids
 
-    async def _text(self, generation: Generation) -> str:
+    async def _text(self, generation: Generation) -> Written:
         parts: list[str] = []
+        usage = Usage()
         async with aclosing(self._inference.generate(generation)) as pieces:
             async for piece in pieces:
                 parts += (delta.text for delta in piece.deltas)
-        return "".join(parts)
+                usage = piece.usage or usage
+        return Written("".join(parts).strip(), usage)
 
     def _patience(self) -> float:
         """At most half of what is left for the request: the turn itself is still to come."""
@@ -209,3 +255,33 @@ def _lines(entry: Entry) -> Iterator[str]:
             yield f"{_EARLIER}{item.text}"
         case Reasoning() | Compaction():
             return
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Whatever keeps a summary from being written is a `SummaryFailed`."""
+    try:
+        yield
+    except MeshError as error:
+        raise SummaryFailed(error.reason()) from None
+    except TimeoutError:
+        raise SummaryFailed("timeout") from None
+
+
+def _first_piece(text: str, chars: int) -> str:
+    """So many characters at most; between two words, where there are any."""
+    if len(text) <= chars:
+        return text
+    return text[: max(text.rfind(" ", 0, chars), text.rfind("\n", 0, chars)) + 1] or text[:chars]
+
+
+def _fewer(chars: int) -> int:
+    """Half of what did not fit. Raises `SummaryFailed` where that is nothing."""
+    if chars < 2:
+        raise SummaryFailed(ContextTooLong.reason())
+    return chars // 2
+
+
+def _summary_before(path: Path, conversation: Conversation) -> str:
+    """What stands for the turns before the conversation's entries."""
+    return path.summary.text if path.summary and not conversation.compacted else ""

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from services.context_assembly.api import ConversationItems, Paging
 from services.inference.api import ModelCard, OutputFormat, Sampling, TokenLogprob, Usage
 from services.shared.conversation import Call, Item
 from services.shared.errors import (
     GENERIC,
+    Forbidden,
     InternalError,
     MeshError,
     NotFound,
@@ -16,11 +18,16 @@ from services.shared.errors import (
     Unauthenticated,
     Unavailable,
 )
+from services.shared.ids import first_turn_of
 from services.shared.tools import Tool, ToolChoice
 
 
 class InvalidKey(Unauthenticated):
     """No key, or one that is not valid (any more)."""
+
+
+class NotAdministrator(Forbidden):
+    """Whoever asks does not have the secret of those who administer keys."""
 
 
 class ModelNotFound(NotFound):
@@ -59,6 +66,20 @@ class LeaseLost(MeshError):
     status = "ABORTED"
 
 
+class NoSuchConversation(NotFound):
+    """No such conversation, or it is another project's, which is the same."""
+
+
+class NoSuchItem(NotFound):
+    """The conversation has no such item."""
+
+
+class ConversationBusy(MeshError):
+    """Another turn of the conversation is under way, or was added to it meanwhile."""
+
+    status = "ABORTED"
+
+
 class InvalidRequest(MeshError):
     """`param` names the field; `code` is OpenAI's word for what is wrong, where it has one."""
 
@@ -75,6 +96,23 @@ class InputBlocked(MeshError):
     """Moderation does not let the input pass; `category` says why."""
 
     status = "INVALID_ARGUMENT"
+
+
+class SteeringRefused(MeshError):
+    """Words for a turn that goes on otherwise than to take them in; `code` says why.
+
+    Codes are those of OpenAI's `response.steer.failed`.
+    """
+
+    status = "FAILED_PRECONDITION"
+
+
+class TooManySteers(Overloaded):
+    """So many words wait for one turn that no more are taken."""
+
+
+class TooManyConnections(Overloaded):
+    """The key has as many sockets open as it may have."""
 
 
 class TooManyTurns(Overloaded):
@@ -126,7 +164,23 @@ class Ask:
     # The places in `input` of items that are named by their ids alone: of stored responses.
     references: tuple[int, ...] = ()
     instructions: str = ""
+    # What the caller names, and is shown.
     previous_response_id: str = ""
+    # The stored turn that the prompt continues; None: the one that the caller names.
+    parent_id: str | None = None
+    # What was said since that turn and is stored nowhere. It comes before `input`.
+    unstored: tuple[Item, ...] = ()
+    # The conversation that the turn belongs to: it continues the last turn there, and becomes it.
+    conversation: str = ""
+    # Whether it waits while another turn of the conversation is under way; else it is refused.
+    waits: bool = True
+    # With a prompt of more tokens, or one that does not fit, the turn first compacts what was said
+    # before it. 0: only where it does not fit; None: it never does.
+    compact_threshold: int | None = None
+    # Whether the turn compacts what was said, and says nothing else.
+    only_compacts: bool = False
+    # Whether what the summary does not replace is shown with it: see `Compacted.kept`.
+    shows_kept: bool = False
     # The caller's own functions; calling one ends the turn.
     functions: tuple[Tool, ...] = ()
     choice: ToolChoice = field(default_factory=ToolChoice)
@@ -145,12 +199,31 @@ class Ask:
     template_options: Mapping[str, str] = field(default_factory=dict)
     # Whether the turn goes on when nobody reads it; only where it is stored.
     background: bool = False
-    # None: sent again, it is another turn.
-    once: Once | None = None
+    # Whether the model answers. If not, the turn is only checked and got ready to be continued.
+    generate: bool = True
+    # Whether words may come while the turn runs. Its protocol then has to tell of two responses.
+    steerable: bool = True
     # Whether reasoning comes sealed too, for callers that keep it themselves.
     seals_reasoning: bool = False
+    # None: sent again, it is another turn.
+    once: Once | None = None
     # What the protocol wants to find again when the response is fetched, as JSON text.
     echo: str = ""
+
+    @property
+    def continued_id(self) -> str:
+        """The stored turn that the prompt continues; empty: none."""
+        return self.previous_response_id if self.parent_id is None else self.parent_id
+
+    @property
+    def said(self) -> tuple[Item, ...]:
+        """All that comes after the stored turn."""
+        return (*self.unstored, *self.input)
+
+    @property
+    def tree_id(self) -> str:
+        """A turn of the tree to which the turn is added; empty: it begins one."""
+        return first_turn_of(self.conversation) or self.continued_id
 
 
 class Finish(Enum):
@@ -163,6 +236,8 @@ class Finish(Enum):
     TOOL_ROUNDS = "tool_rounds"
     # The turn's events are more than are kept of one turn.
     TOO_MANY_EVENTS = "too_many_events"
+    # Words came while it ran; another turn goes on with them.
+    STEERED = "steered"
     # The model wrote a call that is none: it does not follow its function's schema.
     INVALID_CALL = "invalid_call"
 
@@ -175,6 +250,7 @@ class Status(Enum):
     CONTENT_FILTER = "content_filter"
     TOOL_ROUNDS = "tool_rounds"
     TOO_MANY_EVENTS = "too_many_events"
+    STEERED = "steered"
     INVALID_CALL = "invalid_call"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -227,6 +303,8 @@ class Response:
     error: Failed | None = None
     # The ids of items that are not whole, because it failed or was cancelled.
     unfinished: frozenset[str] = frozenset()
+    # The conversation that it belongs to; empty: none.
+    conversation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +322,14 @@ class Started:
     background: bool = False
     # Whether the response is kept, so that it can be fetched by its id.
     stored: bool = True
+    conversation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionStarted:
+    """A summary that was asked for is being written; its item comes with `ItemDone`."""
+
+    item_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +380,7 @@ class ChoiceEnded:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The last event of a turn that did not fail.
+    """The last event of a turn that did not fail, unless another turn goes on with words for it.
 
     The response can be continued from now on, if it was to be stored.
     """
@@ -302,8 +388,18 @@ class Completed:
     response: Response
 
 
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """Comes after `Completed` where words that came meanwhile began another turn."""
+
+    # The response that answers the words. Its events are its own, and begin at 0 again.
+    response_id: str
+    input: tuple[Item, ...]
+
+
 TurnEvent = (
     Started
+    | CompactionStarted
     | TextDelta
     | ReasoningDelta
     | CallStarted
@@ -311,8 +407,25 @@ TurnEvent = (
     | ItemDone
     | ChoiceEnded
     | Completed
+    | Continued
     | Failed
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationCard:
+    """What a caller is told of a conversation, beside its items."""
+
+    id: str
+    # Milliseconds since the epoch.
+    created_at_ms: int
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationCards:
+    cards: tuple[ConversationCard, ...]
+    has_more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,14 +452,32 @@ class Numbered:
     event: TurnEvent
 
 
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """Words that were taken in."""
+
+    # Of these words.
+    id: str
+    # The response that answers them.
+    response_id: str
+
+
 class Session(Protocol):
     """What the holder of a key may do."""
 
     def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
-        """Starts a turn and reads it.
+        """Starts a turn and reads it, and then each turn that goes on with words for it.
 
         The last event is `Completed` or `Failed`. A turn that was not asked to go on in the
         background stops when its last reader has closed its generator.
+        """
+
+    async def steer(self, response_id: str, words: Sequence[Item]) -> Steered:
+        """Gives a turn that runs words to take in, and waits until it has.
+
+        It does so at its next step: when tools of the mesh's have run, or when its reply ends.
+        Raises why it did not: `ResponseNotFound`, `SteeringRefused`, `TooManySteers`,
+        `InputBlocked`, or what the turn failed with meanwhile.
         """
 
     def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
@@ -376,5 +507,48 @@ class Session(Protocol):
 
     async def count_input(self, ask: Ask) -> int:
         """How many tokens the model would read first. Nothing is moderated, run or kept."""
+
+    async def compact(self, ask: Ask) -> Response:
+        """A turn that only compacts: its output is what stays and one compaction item.
+
+        Raises what the turn fails with.
+        """
+
+    async def create_conversation(
+        self, items: Ask, metadata: Mapping[str, str]
+    ) -> ConversationCard:
+        """Begins a conversation with the input of `items`; the rest does not count.
+
+        Raises `InputBlocked` and `InvalidRequest`.
+        """
+
+    async def get_conversation(self, conversation_id: str) -> ConversationCard:
+        """Raises `NoSuchConversation`, here and below."""
+
+    async def list_conversations(self, paging: Paging) -> ConversationCards:
+        """Those of the key's project, by age."""
+
+    async def update_conversation(
+        self, conversation_id: str, metadata: Mapping[str, str]
+    ) -> ConversationCard:
+        """Replaces what the application keeps with it."""
+
+    async def delete_conversation(self, conversation_id: str) -> None:
+        """Erases it with all its turns. One that is under way in it fails, and is not kept."""
+
+    async def add_items(self, conversation_id: str, items: Ask) -> Sequence[Item]:
+        """Adds the input of `items` at its end, once no turn is under way there.
+
+        Returns them with their ids. Raises `InputBlocked`, `InvalidRequest` and `ConversationBusy`.
+        """
+
+    async def list_items(self, conversation_id: str, paging: Paging) -> ConversationItems:
+        """What was said in it. Raises `InvalidRequest` for a wrong `after`."""
+
+    async def get_item(self, conversation_id: str, item_id: str) -> Item:
+        """Raises `NoSuchItem`."""
+
+    async def delete_item(self, conversation_id: str, item_id: str) -> ConversationCard:
+        """Erases one item, and what may hold its words. Raises `NoSuchItem`."""
 
     async def list_models(self) -> Sequence[ModelCard]: ...

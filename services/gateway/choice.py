@@ -1,6 +1,6 @@
 """One choice of a reply: what the model writes, through the guard, as events and items."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -17,10 +17,13 @@ from services.gateway.api import (
 from services.gateway.guard import Blocked, Guard, OpenGuard
 from services.gateway.token_matching import TokenMatcher
 from services.inference.api import CallDelta, Delta, FinishReason
-from services.shared.conversation import Call, Item, Reasoning, Role, RunBy, said
+from services.shared.conversation import Call, Item, Phase, Reasoning, Role, RunBy, said
+from services.shared.tools import Tool, text_arguments
 
 Kind = Literal["msg", "rs", "fc"]
 MakeId = Callable[[str], str]
+# Seals what the model thought, for a caller that keeps it.
+Seal = Callable[[str], str]
 _CUT = {FinishReason.LENGTH: Finish.LENGTH, FinishReason.INVALID_CALL: Finish.INVALID_CALL}
 
 
@@ -43,9 +46,15 @@ class Choice:
     """Grows by the model's deltas; `items` are those that are whole."""
 
     def __init__(
-        self, index: int, functions: frozenset[str], open_guard: OpenGuard, make_id: MakeId
+        self,
+        index: int,
+        functions: Mapping[str, Tool],
+        open_guard: OpenGuard,
+        make_id: MakeId,
+        seal: Seal | None,
     ) -> None:
         self._index = index
+        self._seal = seal
         self._functions = functions
         self._open_guard = open_guard
         self._make_id = make_id
@@ -108,17 +117,18 @@ class Choice:
     async def _enter(self, kind: Kind, events: list[TurnEvent]) -> _Segment:
         if self._segment and self._segment.kind == kind:
             return self._segment
-        await self._leave(events)
+        await self._leave(events, Phase.COMMENTARY)
         return await self._open(kind)
 
     async def _enter_call(self, delta: CallDelta, events: list[TurnEvent]) -> None:
         if self._segment and self._segment.call_index == delta.index:
             return
-        await self._leave(events)
+        await self._leave(events, Phase.COMMENTARY)
         segment = await self._open("fc")
         segment.call_index = delta.index
         # What is not the caller's, the plan is asked about before it is run or shown.
-        run_by = RunBy.CALLER if delta.name in self._functions else RunBy.MESH
+        function = self._functions.get(delta.name)
+        run_by = RunBy.CALLER if function else RunBy.MESH
         segment.id = self._make_id("mcp") if run_by is RunBy.MESH else segment.id
         segment.call = Call(
             segment.id,
@@ -127,6 +137,7 @@ class Choice:
             arguments="",
             run_by=run_by,
             parallel=delta.index > 0,
+            text_input=function is not None and function.text_input is not None,
         )
 
     async def _open(self, kind: Kind) -> _Segment:
@@ -163,14 +174,14 @@ class Choice:
         segment.started = True
         return [CallStarted(self._index, segment.call)]
 
-    async def _leave(self, events: list[TurnEvent]) -> None:
-        """The growing item is whole."""
+    async def _leave(self, events: list[TurnEvent], phase: Phase) -> None:
+        """The growing item is whole; a message was for `phase`."""
         if self._segment is None:
             return
         await self._show("", events, final=True)
         segment = self._segment
         events += self._call_started(segment)
-        events += self._keep(segment)
+        events += self._keep(segment, phase)
         await self.close()
 
     async def _stop(self, finish: Finish) -> list[TurnEvent]:
@@ -180,33 +191,34 @@ class Choice:
         """
         segment = self._segment
         await self.close()
-        events = self._keep(segment) if segment and segment.shown else []
+        events = self._keep(segment, Phase.UNSAID) if segment and segment.shown else []
         self.own_calls.clear()
         self.finish = finish
         return events
 
-    def _keep(self, segment: _Segment) -> list[TurnEvent]:
+    def _keep(self, segment: _Segment, phase: Phase) -> list[TurnEvent]:
         text = "".join(segment.shown)
         if segment.call and segment.call.run_by is RunBy.MESH:
             # The end event of a call of the mesh's is sent after its tool has run.
             self.own_calls.append(replace(segment.call, arguments=text))
             return []
-        item = _item(segment, text)
+        item = self._item(segment, text, phase)
         self.items.append(item)
         return [ItemDone(self._index, item)]
 
     async def _end(self, reason: FinishReason, events: list[TurnEvent]) -> None:
-        await self._leave(events)
+        # What was cut may have become anything.
+        await self._leave(events, Phase.UNSAID if reason in _CUT else Phase.FINAL_ANSWER)
         called = any(isinstance(item, Call) for item in self.items)
         self.finish = Finish.FUNCTION_CALLS if called else Finish.STOP
         if reason in _CUT:
             self.own_calls.clear()  # the last one is not whole, or none
             self.finish = _CUT[reason]
 
-
-def _item(segment: _Segment, text: str) -> Item:
-    if segment.kind == "rs":
-        return Reasoning(segment.id, text)
-    if segment.call:
-        return replace(segment.call, arguments=text)
-    return said(segment.id, Role.ASSISTANT, text)
+    def _item(self, segment: _Segment, text: str, phase: Phase) -> Item:
+        if segment.kind == "rs":
+            return Reasoning(segment.id, text, opaque=self._seal(text) if self._seal else "")
+        if segment.call:
+            arguments = text_arguments(text) if segment.call.text_input else text
+            return replace(segment.call, arguments=arguments)
+        return replace(said(segment.id, Role.ASSISTANT, text), phase=phase)

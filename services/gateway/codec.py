@@ -1,18 +1,23 @@
 """How the public gRPC contract looks on the wire; pure functions, both directions."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from chatmesh.conversation.v1 import conversation_pb2 as item_pb
 from chatmesh.gateway.v1 import gateway_pb2 as pb
 
+from services.context_assembly.api import Paging
 from services.gateway.api import (
     ArgumentsDelta,
     Ask,
     CallStarted,
     ChoiceEnded,
+    CompactionStarted,
     Completed,
+    Continued,
+    ConversationCard,
     Failed,
     Finish,
     ItemDone,
@@ -36,13 +41,31 @@ from services.inference.api import (
     Usage,
 )
 from services.shared.codec import known
-from services.shared.conversation import Call
+from services.shared.conversation import Call, Item, Message, Role
 from services.shared.conversation_codec import item_in, item_out, items_in
 from services.shared.errors import Malformed
-from services.shared.tools import Tool, ToolChoice, ToolMode
+from services.shared.tools import (
+    TEXT_PARAMETERS,
+    TextInput,
+    TextSyntax,
+    Tool,
+    ToolChoice,
+    ToolMode,
+)
 
+_FORMATS_OUT = {
+    FormatKind.JSON_SCHEMA: "json_schema",
+    FormatKind.JSON_OBJECT: "json_object",
+    FormatKind.REGEX: "regex",
+    FormatKind.LARK: "lark",
+    FormatKind.EBNF: "ebnf",
+}
 # As in the header of HTTP.
 _KEY_CHARS = 255
+# As on HTTP.
+_MOST_ADDED = 20
+_MOST_ENTRIES, _KEY, _VALUE = 16, 64, 512
+_FORMATS = {theirs: ours for ours, theirs in _FORMATS_OUT.items()}
 # The most of a list that is told at once.
 _MOST_ITEMS, _USUAL_ITEMS = 100, 20
 _MODES = {
@@ -59,6 +82,7 @@ _STATUSES = {
     pb.STATUS_INCOMPLETE_CONTENT_FILTER: Status.CONTENT_FILTER,
     pb.STATUS_INCOMPLETE_TOOL_ROUNDS: Status.TOOL_ROUNDS,
     pb.STATUS_INCOMPLETE_TOO_MANY_EVENTS: Status.TOO_MANY_EVENTS,
+    pb.STATUS_INCOMPLETE_STEERED: Status.STEERED,
     pb.STATUS_IN_PROGRESS: Status.IN_PROGRESS,
     pb.STATUS_FAILED: Status.FAILED,
     pb.STATUS_CANCELLED: Status.CANCELLED,
@@ -72,13 +96,14 @@ _FINISHES = {
     pb.FINISH_CONTENT_FILTER: Finish.CONTENT_FILTER,
     pb.FINISH_TOOL_ROUNDS: Finish.TOOL_ROUNDS,
     pb.FINISH_TOO_MANY_EVENTS: Finish.TOO_MANY_EVENTS,
+    pb.FINISH_STEERED: Finish.STEERED,
     pb.FINISH_INVALID_CALL: Finish.INVALID_CALL,
 }
 _FINISHES_OUT = {ours: theirs for theirs, ours in _FINISHES.items()}
 
 
 def ask_in(request: pb.RespondRequest) -> Ask:
-    if not request.input:
+    if not request.input and not request.only_compacts:
         raise Malformed("input is empty", param="input")
     return _ask_in(request)
 
@@ -94,9 +119,7 @@ def _ask_in(request: pb.RespondRequest) -> Ask:
         input=items_in(request.input),
         instructions=request.instructions,
         previous_response_id=request.previous_response_id,
-        functions=tuple(
-            Tool(f.name, f.description, f.parameters or "{}", f.strict) for f in request.functions
-        ),
+        functions=tuple(map(_function_in, request.functions)),
         choice=ToolChoice(
             known(_MODES, request.function_choice.mode, "function_choice.mode"),
             request.function_choice.name,
@@ -105,13 +128,40 @@ def _ask_in(request: pb.RespondRequest) -> Ask:
         own_tools=_own_tools_in(request.own_tools) if request.HasField("own_tools") else None,
         store=not request.HasField("store") or request.store,
         sampling=_sampling_in(request),
-        format=_format_in(request.json_schema),
+        format=_format_in(request),
         truncate=request.truncate,
         safety_identifier=request.safety_identifier,
         background=request.background,
-        once=_once_in(request),
         seals_reasoning=request.seals_reasoning,
         max_tool_calls=_set(request, "max_tool_calls"),
+        once=_once_in(request),
+        conversation=request.conversation_id,
+        waits=not request.refuses_when_busy,
+        compact_threshold=_set(request, "compact_threshold"),
+        only_compacts=request.only_compacts,
+    )
+
+
+def compaction_in(request: pb.CompactRequest) -> Ask:
+    if not request.input and not request.previous_response_id:
+        raise Malformed("input is empty", param="input")
+    return Ask(
+        model=request.model,
+        input=items_in(request.input),
+        instructions=request.instructions,
+        previous_response_id=request.previous_response_id,
+        store=False,
+        only_compacts=True,
+        shows_kept=True,
+    )
+
+
+def compaction_out(ask: Ask) -> pb.CompactRequest:
+    return pb.CompactRequest(
+        model=ask.model,
+        input=map(item_out, ask.input),
+        instructions=ask.instructions,
+        previous_response_id=ask.previous_response_id,
     )
 
 
@@ -122,15 +172,7 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
         input=map(item_out, ask.input),
         instructions=ask.instructions,
         previous_response_id=ask.previous_response_id,
-        functions=[
-            pb.Function(
-                name=tool.name,
-                description=tool.description,
-                parameters=tool.parameters,
-                strict=tool.strict,
-            )
-            for tool in ask.functions
-        ],
+        functions=map(_function_out, ask.functions),
         function_choice=pb.FunctionChoice(mode=_MODES_OUT[ask.choice.mode], name=ask.choice.name),
         parallel_calls=ask.parallel_calls,
         store=ask.store,
@@ -140,20 +182,34 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
         seed=sampling.seed,
         stop=sampling.stop,
         truncate=ask.truncate,
-        json_schema=ask.format.text if ask.format else "",
         safety_identifier=ask.safety_identifier,
         background=ask.background,
-        idempotency_key=ask.once.key if ask.once else "",
+        **_of_conversation(ask),
         seals_reasoning=ask.seals_reasoning,
         top_logprobs=sampling.top_logprobs,
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
         max_tool_calls=ask.max_tool_calls,
+        idempotency_key=ask.once.key if ask.once else "",
     )
+    if ask.format is not None:
+        field = _FORMATS_OUT[ask.format.kind]
+        setattr(request, field, field == "json_object" or ask.format.text)
     if ask.own_tools is not None:
         names = ask.own_tools.names
         request.own_tools.CopyFrom(pb.OwnTools(names=sorted(names or ()), all=names is None))
     return request
+
+
+def words_in(request: pb.SteerRequest) -> tuple[Item, ...]:
+    """Raises `Malformed` for what is no message of a user."""
+    if not request.input:
+        raise Malformed("input is empty", param="input")
+    words = items_in(request.input)
+    for number, item in enumerate(words):
+        if not isinstance(item, Message) or item.role is not Role.USER or not item.parts:
+            raise Malformed("must be a message of a user", param=f"input[{number}]")
+    return words
 
 
 def _once_in(request: pb.RespondRequest) -> Once | None:
@@ -164,6 +220,15 @@ def _once_in(request: pb.RespondRequest) -> Once | None:
         raise Malformed(f"has more than {_KEY_CHARS} characters", param="idempotency_key")
     said = request.SerializeToString(deterministic=True)
     return Once(request.idempotency_key, hashlib.sha256(said).digest())
+
+
+def _of_conversation(ask: Ask) -> dict[str, Any]:
+    return {
+        "conversation_id": ask.conversation,
+        "refuses_when_busy": not ask.waits,
+        "compact_threshold": ask.compact_threshold,
+        "only_compacts": ask.only_compacts,
+    }
 
 
 def _own_tools_in(tools: pb.OwnTools) -> OwnTools:
@@ -188,8 +253,41 @@ def _set(message: pb.RespondRequest, name: str) -> Any:
     return getattr(message, name) if message.HasField(name) else None  # type: ignore[arg-type]
 
 
-def _format_in(json_schema: str) -> OutputFormat | None:
-    return OutputFormat(FormatKind.JSON_SCHEMA, json_schema) if json_schema else None
+def _format_in(request: pb.RespondRequest) -> OutputFormat | None:
+    if request.json_schema:
+        return OutputFormat(FormatKind.JSON_SCHEMA, request.json_schema)
+    field = request.WhichOneof("format")
+    if field is None:
+        return None
+    text = getattr(request, field)
+    if field == "json_object":
+        return OutputFormat(FormatKind.JSON_OBJECT) if text else None
+    return OutputFormat(_FORMATS[field], text)
+
+
+def _function_in(function: pb.Function) -> Tool:
+    if not function.HasField("text_input"):
+        parameters = function.parameters or "{}"
+        return Tool(function.name, function.description, parameters, function.strict)
+    syntax = function.text_input.WhichOneof("grammar")
+    taken = TextInput()
+    if syntax:
+        taken = TextInput(TextSyntax(syntax), getattr(function.text_input, syntax))
+    return Tool(function.name, function.description, TEXT_PARAMETERS, text_input=taken)
+
+
+def _function_out(tool: Tool) -> pb.Function:
+    function = pb.Function(
+        name=tool.name,
+        description=tool.description,
+        parameters=tool.parameters,
+        strict=tool.strict,
+    )
+    if tool.text_input is not None:
+        function.text_input.SetInParent()
+        if tool.text_input.syntax is not TextSyntax.ANY:
+            setattr(function.text_input, tool.text_input.syntax.value, tool.text_input.grammar)
+    return function
 
 
 def event_in(event: pb.Event) -> Numbered:
@@ -208,6 +306,7 @@ def _started_in(started: pb.Started) -> Started:
         echo=started.echo,
         background=started.background,
         stored=started.stored,
+        conversation=started.conversation_id,
     )
 
 
@@ -238,6 +337,7 @@ def _failed_in(failed: pb.Failed) -> Failed:
 
 _EVENTS_IN: Mapping[str, Callable[[Any], TurnEvent]] = {
     "started": _started_in,
+    "compaction_started": lambda started: CompactionStarted(started.item_id),
     "text": _text_in,
     "reasoning": lambda delta: ReasoningDelta(delta.index, delta.item_id, delta.text),
     "call_started": _call_started_in,
@@ -245,6 +345,7 @@ _EVENTS_IN: Mapping[str, Callable[[Any], TurnEvent]] = {
     "item_done": lambda done: ItemDone(done.index, item_in(done.item)),
     "choice_ended": _choice_ended_in,
     "completed": lambda response: Completed(response_in(response)),
+    "continued": lambda event: Continued(event.response_id, items_in(event.input)),
     "failed": _failed_in,
 }
 
@@ -257,7 +358,9 @@ def _kind_out(event: TurnEvent) -> dict[str, Any]:  # noqa: PLR0911 - one for ea
     """The field of the event's kind, and what stands in it."""
     match event:
         case Started():
-            return {"started": pb.Started(**asdict(event))}
+            return {"started": _started_out(event)}
+        case CompactionStarted():
+            return {"compaction_started": pb.CompactionStarted(item_id=event.item_id)}
         case TextDelta():
             return {"text": _text_out(event)}
         case ReasoningDelta():
@@ -273,8 +376,24 @@ def _kind_out(event: TurnEvent) -> dict[str, Any]:  # noqa: PLR0911 - one for ea
             return {"choice_ended": pb.ChoiceEnded(index=event.index, finish=finish)}
         case Completed():
             return {"completed": response_out(event.response)}
+        case Continued():
+            words = map(item_out, event.input)
+            return {"continued": pb.Continued(response_id=event.response_id, input=words)}
         case Failed():
             return {"failed": pb.Failed(**asdict(event))}
+
+
+def _started_out(started: Started) -> pb.Started:
+    return pb.Started(
+        response_id=started.response_id,
+        created_at_ms=started.created_at_ms,
+        model=started.model,
+        previous_response_id=started.previous_response_id,
+        echo=started.echo,
+        background=started.background,
+        stored=started.stored,
+        conversation_id=started.conversation,
+    )
 
 
 def _text_out(text: TextDelta) -> pb.TextDelta:
@@ -312,6 +431,7 @@ def response_in(response: pb.Response) -> Response:
         background=response.background,
         error=_failed_in(response.error) if response.HasField("error") else None,
         unfinished=frozenset(response.unfinished),
+        conversation=response.conversation_id,
     )
 
 
@@ -332,6 +452,7 @@ def response_out(response: Response) -> pb.Response:
             reasoning_tokens=usage.reasoning_tokens,
         ),
         echo=response.echo,
+        conversation_id=response.conversation,
         background=response.background,
         error=pb.Failed(**asdict(response.error)) if response.error else None,
         unfinished=sorted(response.unfinished),
@@ -376,3 +497,41 @@ def model_out(card: ModelCard) -> pb.Model:
         created_at=card.created_at,
         sees=card.sees,
     )
+
+
+def card_in(conversation: pb.Conversation) -> ConversationCard:
+    return ConversationCard(
+        conversation.id, conversation.created_at_ms, dict(conversation.metadata)
+    )
+
+
+def card_out(card: ConversationCard) -> pb.Conversation:
+    return pb.Conversation(id=card.id, created_at_ms=card.created_at_ms, metadata=card.metadata)
+
+
+def added_in(items: Sequence[item_pb.Item], *, least: int) -> Ask:
+    """Items for a conversation. Raises `Malformed` for too few or too many."""
+    if not least <= len(items) <= _MOST_ADDED:
+        raise Malformed(f"are at least {least} and at most {_MOST_ADDED}", param="input")
+    return Ask(model="", input=items_in(items))
+
+
+def metadata_in(given: Mapping[str, str]) -> Mapping[str, str]:
+    """Raises `Malformed`."""
+    if len(given) > _MOST_ENTRIES:
+        raise Malformed(f"has more than {_MOST_ENTRIES} entries", param="metadata")
+    if any(len(key) > _KEY or len(value) > _VALUE for key, value in given.items()):
+        said = f"has a key over {_KEY} or a value over {_VALUE} characters"
+        raise Malformed(said, param="metadata")
+    return dict(given)
+
+
+def paging_in(paging: pb.Paging) -> Paging:
+    limit = paging.limit if paging.HasField("limit") else Paging().limit
+    if not 1 <= limit <= _MOST_ITEMS:
+        raise Malformed(f"is not between 1 and {_MOST_ITEMS}", param="limit")
+    return Paging(paging.after, limit, newest_first=not paging.oldest_first)
+
+
+def paging_out(paging: Paging) -> pb.Paging:
+    return pb.Paging(after=paging.after, limit=paging.limit, oldest_first=not paging.newest_first)

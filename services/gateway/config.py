@@ -23,6 +23,10 @@ class GatewayConfig(ServiceConfig):
     accounts_url: str = "sqlite:.chatmesh/gateway.sqlite"
     # Holds the secret under which keys are hashed; made at the first start if it is not there.
     pepper_file: Path = Path(".chatmesh/pepper")
+    # Where API keys are made and revoked on HTTP by the admin token: never public. Empty: off.
+    admin_address: str = ""
+    # Holds the admin token, at least 32 bytes; read again for every request.
+    admin_token_file: Path = Path(".chatmesh/admin-token")
     # Where KEDA asks how many replicas are needed, which takes no key: never public. Empty: off.
     scaler_address: str = ""
     # Whether the streams of replicas are written on their pods: scaling down removes idle ones.
@@ -47,10 +51,17 @@ class GatewayConfig(ServiceConfig):
     call_seconds: float = Field(default=90, gt=0)
     # How often the mesh's own tools may be run in one turn before it ends.
     tool_rounds: int = Field(default=8, ge=0, le=64)
+    # How many turns may be under way.
     max_turns: int = Field(default=1024, gt=0)
+    # The same for one organisation.
     max_turns_per_organisation: int = Field(default=256, gt=0)
     # Of these, how many may be in the background, where nobody waits for them; 0: none.
     max_background_turns_per_organisation: int = Field(default=64, ge=0)
+    # How many WebSockets one key may have open.
+    max_sockets_per_key: int = Field(default=64, gt=0)
+    # How long a WebSocket may stay open, in seconds.
+    socket_seconds: float = Field(default=3600, gt=0)
+    # The largest body that a request may have, in bytes; also the largest message on a WebSocket.
     max_body_bytes: int = Field(default=8 * 1024 * 1024, gt=0)
     # The pages whose scripts may call: a JSON list of origins. A key is needed all the same.
     cors_origins: tuple[str, ...] = ("*",)

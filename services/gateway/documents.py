@@ -1,17 +1,22 @@
 """What the gateway keeps of a response beside its items, as the opaque document of its turn."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from services.context_assembly.api import Turn
 from services.gateway.api import Failed, Response, Status
 from services.inference.api import Usage
+from services.shared.conversation import Item
 
 
-def dump(response: Response) -> str:
+def dump(response: Response, *, earlier: int) -> str:
+    """`earlier` is how many of the turn's input items came before those of its request."""
     return json.dumps(
         {
             "model": response.model,
+            "previous_response_id": response.previous_response_id,
+            "earlier": earlier,
             "status": response.status.value,
             "completed_at_ms": response.completed_at_ms,
             "usage": asdict(response.usage),
@@ -24,13 +29,16 @@ def dump(response: Response) -> str:
 
 
 def load(turn: Turn) -> Response:
-    """Documents of release 0.1.0 say nothing of the background or of errors."""
+    """Documents of release 0.1.0 say nothing of the background, of errors or of what was named."""
     kept = json.loads(turn.document)
     error = kept.get("error")
     return Response(
         id=turn.id,
         model=kept["model"],
-        previous_response_id=turn.parent_id,
+        # What was not stored can be named too, but is no parent. In a conversation none is named.
+        previous_response_id=kept.get(
+            "previous_response_id", "" if turn.conversation_id else turn.parent_id
+        ),
         created_at_ms=turn.created_at_ms,
         completed_at_ms=kept["completed_at_ms"],
         status=Status(kept["status"]),
@@ -40,4 +48,11 @@ def load(turn: Turn) -> Response:
         background=kept.get("background", False),
         error=Failed(**error) if error else None,
         unfinished=frozenset(kept.get("unfinished", ())),
+        conversation=turn.conversation_id,
     )
+
+
+def own_input(turn: Turn) -> Sequence[Item]:
+    """What the request of the turn brought; not what was stored nowhere before it."""
+    earlier: int = json.loads(turn.document).get("earlier", 0)
+    return turn.input[earlier:]

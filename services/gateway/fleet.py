@@ -18,6 +18,8 @@ from services.shared.signal import Signal
 _AGAIN_SECONDS = 0.2
 # How long a model stays listed that no replica has any more: an engine may take minutes to load.
 _LISTED_SECONDS = 300
+# How long a request waits for a pool whose scaler does not ask: it is paused or away, or begins.
+_UNHEARD_SECONDS = 30
 _IDLE = Load(running=0, waiting=0, waiting_tokens=0, slots=1, kv_cache_use=0.0, draining=False)
 
 FollowPeers = Callable[[str], AbstractAsyncContextManager[Peers]]
@@ -40,6 +42,10 @@ class Pool:
     summarises: bool = False
     # How long a request waits for a replica when there is none, in seconds; 0: it fails at once.
     hold_seconds: float = 0
+    # How long a replica may take to come once it is needed, the node for it included, in seconds.
+    wake_seconds: float = 0
+    # Whether KEDA decides how many replicas there are.
+    scaled: bool = False
 
     @property
     def card(self) -> ModelCard | None:
@@ -116,6 +122,13 @@ class PoolState:
     # Requests that wait for a replica, and the tokens of their prompts.
     held: int = 0
     held_tokens: int = 0
+    # How many scalers follow whether it is needed. KEDA does not while the pool is paused.
+    scalers: int = 0
+
+    @property
+    def unheard(self) -> bool:
+        """Whether nobody would start a replica, however many requests wait."""
+        return self.pool.scaled and not self.scalers
 
     @property
     def reported(self) -> Sequence[Replica]:
@@ -143,11 +156,13 @@ class Fleet:
         follow_peers: FollowPeers,
         open_replica: OpenReplica,
         clock: Callable[[], float] = time.monotonic,
+        unheard_seconds: float = _UNHEARD_SECONDS,
     ) -> None:
         self.pools = {pool.name: PoolState(pool) for pool in pools}
         self.changed = Signal()
         self._follow_peers = follow_peers
         self._open_replica = open_replica
+        self._unheard_seconds = unheard_seconds
         self._list = ModelList(clock, kept_seconds=_LISTED_SECONDS)
 
     @property
@@ -192,7 +207,7 @@ class Fleet:
         waking.held_tokens += prompt_tokens
         self.changed.notify()
         try:
-            return await self._waited_for(model, without, waking.pool.hold_seconds)
+            return await self._waited_for(model, without, waking)
         finally:
             waking.held -= 1
             waking.held_tokens -= prompt_tokens
@@ -224,27 +239,34 @@ class Fleet:
     def _waking(self, model: str) -> PoolState | None:
         """The first pool of the model that lets requests wait until it has a replica again.
 
-        Its scaler sees the requests that wait, and starts one.
+        Its scaler sees the requests that wait, and starts one. A pool whose scaler does not ask is
+        the last choice.
         """
-        able = (
+        able = [
             state
             for state in self.pools.values()
             if state.pool.model == model and state.pool.hold_seconds
-        )
-        return next(able, None)
+        ]
+        return min(able, key=lambda state: state.unheard, default=None)
 
     async def _waited_for(
-        self, model: str, without: Collection[ReplicaStart], seconds: float
+        self, model: str, without: Collection[ReplicaStart], waking: PoolState
     ) -> Replica:
+        """Shorter while no scaler asks for the pool. Raises `NoReplica`."""
+        now, seconds = asyncio.get_running_loop().time, waking.pool.hold_seconds
+        begun = now()
+        end = begun + seconds
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(end) as limit:
                 while True:
                     if found := self._best(model, without):
                         return found
+                    soon = min(limit.when() or end, now() + self._unheard_seconds)
+                    limit.reschedule(soon if waking.unheard else end)
                     await self.changed.wait()
         except TimeoutError:
             raise NoReplica(
-                f"no replica of {model} came within {seconds:g} seconds",
+                f"no replica of {model} came within {now() - begun:.0f} seconds",
                 service="inference",
                 retry_after=f"{max(1, seconds):.0f}",
             ) from None

@@ -1,16 +1,19 @@
 """What the holder of a key may do: the one way from every public protocol to the turn."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
-from services.context_assembly.api import ContextAssembly, Turn, TurnNotFound
+from services.context_assembly.api import ConversationItems, Paging, Turn, TurnNotFound
 from services.gateway import documents
 from services.gateway.admission import Admission
 from services.gateway.api import (
     Ask,
     Completed,
+    Continued,
+    ConversationCard,
+    ConversationCards,
     EventsGone,
     Failed,
     InvalidRequest,
@@ -21,23 +24,25 @@ from services.gateway.api import (
     Response,
     ResponseNotFound,
     Status,
+    Steered,
 )
 from services.gateway.authenticator import Authenticator, Principal
+from services.gateway.connections import Connections
+from services.gateway.conversations import ConversationKeeper
 from services.gateway.fleet import Fleet
+from services.gateway.intake import seal
 from services.gateway.live_turns import LiveTurns
 from services.gateway.paging import page_of
+from services.gateway.ports import Neighbours
+from services.gateway.references import with_referenced
 from services.gateway.repeats import Repeats
 from services.gateway.retelling import retold, so_far
+from services.gateway.screening import Screening
+from services.gateway.steering import Steer, over
 from services.inference.api import ModelCard
-from services.shared.conversation import Item
+from services.shared.conversation import Item, Reasoning
 from services.shared.ids import make_response_id
 from services.shared.scope import Scope
-
-
-class InputCounter(Protocol):
-    """Of `TurnLoop`, what counts without running a turn."""
-
-    async def count(self, principal: Principal, ask: Ask) -> int: ...
 
 
 class Front:
@@ -48,16 +53,19 @@ class Front:
         authenticator: Authenticator,
         live_turns: LiveTurns,
         fleet: Fleet,
-        context: ContextAssembly,
+        neighbours: Neighbours,
         *,
-        input_counter: InputCounter,
+        connections: Connections,
         repeats: Repeats,
+        conversations: ConversationKeeper,
     ) -> None:
         self.fleet = fleet
-        self.input_counter = input_counter
+        self.conversations = conversations
         self.live_turns = live_turns
+        self.connections = connections
+        self._screening = Screening(neighbours.moderation)
         self._authenticator = authenticator
-        self._context = context
+        self._context = neighbours.context
         self.repeats = repeats
         self._leaving = False
 
@@ -88,7 +96,7 @@ class Front:
         if ask.once is None:
             return await self.live_turns.start(principal, ask)
         scope = principal.account.scope("")
-        response_id = make_response_id(ask.previous_response_id)
+        response_id = make_response_id(ask.tree_id)
         return await self.repeats.once(
             scope.organisation,
             ask.once,
@@ -139,6 +147,22 @@ class Front:
             async for numbered in events:
                 yield numbered
 
+    async def steer(self, scope: Scope, response_id: str, words: Sequence[Item]) -> Steer:
+        """Gives a turn words, as moderation lets them pass; its outcome is told later.
+
+        Raises what `LiveTurns.steer` does, `InputBlocked` and `ResponseNotFound`.
+        """
+        try:
+            await self._check_owner(scope, response_id)
+        except EventsGone:  # it ended some time ago, and is stored
+            raise over() from None
+        screened = await self._screening.screen(Ask(model="", input=tuple(words)))
+        return self.live_turns.steer(response_id, screened.input)
+
+    async def resolved(self, scope: Scope, ask: Ask) -> Ask:
+        """The ask with the items that it names by their ids. Raises `InvalidRequest`."""
+        return await with_referenced(ask, self._context, scope)
+
     async def find(self, scope: Scope, response_id: str) -> Response:
         """A stored response, or what is there of one that will be stored."""
         if stored := await self._stored(scope, response_id):
@@ -167,6 +191,8 @@ class Front:
         under_way = await self._under_way(scope, response_id)
         if under_way:
             await self.live_turns.erase(response_id)
+        elif not await self._stored(scope, response_id):
+            raise _absent()
         try:
             await self._context.delete_turn(scope, response_id)
         except TurnNotFound:
@@ -177,20 +203,22 @@ class Front:
     async def input_items(self, scope: Scope, response_id: str) -> Sequence[Item]:
         """What the request of a response brought, the first item first."""
         if stored := await self._stored(scope, response_id):
-            return stored.input
+            return documents.own_input(stored)
         if await self._under_way(scope, response_id):
             items = self.live_turns.input_of(response_id)
             if items is not None:
                 return items
         if stored := await self._stored(scope, response_id):
-            return stored.input
+            return documents.own_input(stored)
         raise _absent()
 
     async def _stored(self, scope: Scope, response_id: str) -> Turn | None:
+        """A turn without a document is no response: items, or what a conversation alone keeps."""
         try:
-            return await self._context.get_turn(scope, response_id)
+            turn = await self._context.get_turn(scope, response_id)
         except TurnNotFound:
             return None
+        return turn if turn.document else None
 
     async def _under_way(self, scope: Scope, response_id: str) -> Response | None:
         """What is there of a turn of the scope's project; None, unless it will be stored."""
@@ -202,7 +230,7 @@ class Front:
         except EventsGone:
             return None
         said = so_far(events)
-        ended = bool(events) and isinstance(events[-1], Completed | Failed)
+        ended = bool(events) and isinstance(events[-1], Completed | Continued | Failed)
         if said.started is None or not said.started.stored or ended:
             return None
         return said.under_way()
@@ -226,11 +254,33 @@ class KeySession:
         self._principal = principal
         self._scope = principal.account.scope("")
 
+    @property
+    def key_id(self) -> str:
+        return self._principal.key_id
+
     async def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
         response_id = await self._front.start(self._principal, ask)
-        async with aclosing(self._front.read(self._scope, response_id)) as events:
-            async for numbered in events:
-                yield numbered
+        while response_id:
+            following = ""
+            async with aclosing(self._front.read(self._scope, response_id)) as events:
+                async for numbered in events:
+                    if isinstance(numbered.event, Continued):
+                        following = numbered.event.response_id
+                    yield numbered
+            response_id = following
+
+    async def steer(self, response_id: str, words: Sequence[Item]) -> Steered:
+        steer = await self.offer(response_id, words)
+        return Steered(steer.id, await steer.told())
+
+    async def offer(self, response_id: str, words: Sequence[Item]) -> Steer:
+        """As `steer`, without waiting until the words are taken in."""
+        return await self._front.steer(self._scope, response_id, words)
+
+    async def resolved(self, ask: Ask) -> Ask:
+        """The ask with the items that it names by their ids. Raises `InvalidRequest`."""
+        scope = self._principal.account.scope(ask.safety_identifier)
+        return await self._front.resolved(scope, ask)
 
     def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
         return self._front.follow(self._scope, response_id, after)
@@ -242,6 +292,17 @@ class KeySession:
     async def get_response(self, response_id: str) -> Response:
         return await self._front.find(self._scope, response_id)
 
+    def sealed(self, response: Response) -> Response:
+        """The response with reasoning that is sealed too, as far as it is not yet."""
+        sealer = self._principal.sealer
+        items = (
+            replace(item, opaque=seal(sealer, item.text))
+            if isinstance(item, Reasoning) and item.text and not item.opaque
+            else item
+            for item in response.output
+        )
+        return replace(response, output=tuple(items))
+
     async def cancel(self, response_id: str) -> Response:
         return await self._front.cancel(self._scope, response_id)
 
@@ -252,7 +313,47 @@ class KeySession:
         return page_of(await self._front.input_items(self._scope, response_id), page)
 
     async def count_input(self, ask: Ask) -> int:
-        return await self._front.input_counter.count(self._principal, ask)
+        return await self._front.live_turns.count(self._principal, ask)
+
+    async def compact(self, ask: Ask) -> Response:
+        async with aclosing(self.respond(ask)) as events:
+            async for numbered in events:
+                if isinstance(numbered.event, Failed):
+                    raise numbered.event.error()
+                if isinstance(numbered.event, Completed):
+                    return numbered.event.response
+        raise AssertionError("a turn ends with Completed or Failed")
+
+    async def create_conversation(
+        self, items: Ask, metadata: Mapping[str, str]
+    ) -> ConversationCard:
+        return await self._front.conversations.create(self._principal, items, metadata)
+
+    async def get_conversation(self, conversation_id: str) -> ConversationCard:
+        return await self._front.conversations.get(self._scope, conversation_id)
+
+    async def list_conversations(self, paging: Paging) -> ConversationCards:
+        return await self._front.conversations.list(self._scope, paging)
+
+    async def update_conversation(
+        self, conversation_id: str, metadata: Mapping[str, str]
+    ) -> ConversationCard:
+        return await self._front.conversations.update(self._scope, conversation_id, metadata)
+
+    async def delete_conversation(self, conversation_id: str) -> None:
+        await self._front.conversations.delete(self._scope, conversation_id)
+
+    async def add_items(self, conversation_id: str, items: Ask) -> Sequence[Item]:
+        return await self._front.conversations.add(self._principal, conversation_id, items)
+
+    async def list_items(self, conversation_id: str, paging: Paging) -> ConversationItems:
+        return await self._front.conversations.items(self._scope, conversation_id, paging)
+
+    async def get_item(self, conversation_id: str, item_id: str) -> Item:
+        return await self._front.conversations.item(self._scope, conversation_id, item_id)
+
+    async def delete_item(self, conversation_id: str, item_id: str) -> ConversationCard:
+        return await self._front.conversations.delete_item(self._scope, conversation_id, item_id)
 
     async def get_model(self, model: str) -> ModelCard:
         return self._front.fleet.card(model)

@@ -1,4 +1,4 @@
-"""Makes, lists and revokes API keys, as operators ask by command."""
+"""Makes, lists and revokes API keys, as administrators ask, by command or on HTTP."""
 
 import re
 from collections.abc import Sequence
@@ -15,6 +15,9 @@ _KINDS = {
     AccountKind.PERSONAL: "one person's",
     AccountKind.APPLICATION: "an application's",
 }
+
+
+_MAX_NAME_CHARS = 200
 
 
 class KeyRefused(Exception):
@@ -79,6 +82,8 @@ class KeyIssuer:
 
 
 def _account_id(name: str) -> str:
+    if len(name) > _MAX_NAME_CHARS:
+        raise KeyRefused(f"an account's name has at most {_MAX_NAME_CHARS} characters")
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not slug or not name.isprintable():
         raise KeyRefused("an account's name is printable and has a letter from a to z or a digit")

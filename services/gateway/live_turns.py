@@ -1,6 +1,6 @@
 """Turns under way. Each is a task of its own, which any number of readers watch.
 
-A carrier (SSE, gRPC, later a socket) never runs a turn: it starts one and reads its events by
+A carrier (SSE, gRPC, a socket) never runs a turn: it starts one and reads its events by
 `(id, after)`. So a second reader, a resumed stream and a turn in the background are the same thing.
 """
 
@@ -15,22 +15,34 @@ from services.gateway.admission import Admission
 from services.gateway.api import (
     Ask,
     Completed,
+    Continued,
+    Draining,
     EventsGone,
     Failed,
     InvalidKey,
     LeaseLost,
     Numbered,
     Response,
+    Started,
     TurnCancelled,
     TurnEvent,
     TurnStopped,
 )
 from services.gateway.authenticator import Principal
+from services.gateway.intake import with_ids
 from services.gateway.ports import Accounts, Journal, Ledger, LedgerEntry
 from services.gateway.reply import TurnProgress
 from services.gateway.retelling import so_far
+from services.gateway.steering import (
+    Steer,
+    following,
+    over,
+    unanswered,
+    unsupported,
+    waits_for_caller,
+)
 from services.shared.background import failure_of
-from services.shared.conversation import Item
+from services.shared.conversation import Call, Item, RunBy
 from services.shared.deadline import due_anew_in
 from services.shared.errors import DeadlineExceeded, MeshError
 from services.shared.ids import make_response_id
@@ -52,6 +64,9 @@ class Turns(Protocol):
 
     async def record_failed(self, progress: TurnProgress, response: Response) -> None:
         """Keeps a turn that failed or was cancelled, with what it had said."""
+
+    async def count(self, principal: Principal, ask: Ask) -> int:
+        """How many tokens the model would read first. Nothing is moderated, run or kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +109,10 @@ class _LiveTurn:
     # The loop is over; what is left to do must not be interrupted.
     ending: bool = False
     settled: bool = False
+    # Its last word, once it has completed.
+    response: Response | None = None
+    # What its input is made of, where it goes on with words that came for another turn.
+    answers: Sequence[Steer] = ()
     task: asyncio.Task[None] | None = None
 
     @property
@@ -136,21 +155,46 @@ class LiveTurns:
         It stops when its last reader has left, unless `ask.background`; and when no reader comes
         within `joining_seconds`. Raises `TooManyTurns`, `MeshFull` or `Draining`.
         """
-        response_id = response_id or make_response_id(ask.previous_response_id)
-        scope = principal.account.scope(ask.safety_identifier)
+        response_id = response_id or make_response_id(ask.tree_id)
+        organisation = principal.account.scope(ask.safety_identifier).organisation
         with ExitStack() as held:
-            place = self.admission.admitted(scope.organisation, background=ask.background)
+            place = self.admission.admitted(organisation, background=ask.background)
             held.enter_context(place)
-            seconds = self._bounds.lease_seconds
-            epoch = await self._journal.claim(response_id, scope, seconds=seconds)
-            turn = _LiveTurn(principal, ask, scope, TurnProgress(response_id), epoch)
-            self._live[response_id] = turn
-            turn.task = asyncio.create_task(self._run(turn, held.pop_all()))
+            await self._begin(principal, ask, TurnProgress(response_id), held)
+        return response_id
+
+    async def _begin(
+        self,
+        principal: Principal,
+        ask: Ask,
+        progress: TurnProgress,
+        held: ExitStack,
+        *,
+        answers: Sequence[Steer] = (),
+    ) -> None:
+        """Lets a turn run that has its place already; the place is in `held`, and goes to it."""
+        response_id = progress.response_id
+        scope = principal.account.scope(ask.safety_identifier)
+        epoch = await self._journal.claim(response_id, scope, seconds=self._bounds.lease_seconds)
+        turn = _LiveTurn(principal, ask, scope, progress, epoch, answers=answers)
+        self._live[response_id] = turn
+        turn.task = asyncio.create_task(self._run(turn, held.pop_all()))
         if not ask.background:
             loop = asyncio.get_running_loop()
             # By its id: what the turn holds is let go when it ends, not when this comes.
             loop.call_later(self._bounds.joining_seconds, self._stop_unread, response_id)
-        return response_id
+
+    def steer(self, response_id: str, words: Sequence[Item]) -> Steer:
+        """Gives a turn words to take in at its next step.
+
+        Raises `SteeringRefused`, `TooManySteers`, or why the turn is being stopped.
+        """
+        turn = self._live.get(response_id)
+        if turn is None:
+            raise over()
+        if not turn.ask.steerable or not turn.ask.generate or turn.ask.sampling.n > 1:
+            raise unsupported()
+        return turn.progress.inbox.put(words)
 
     async def read(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
         """The events after a number, as they come. Raises `EventsGone`.
@@ -195,9 +239,18 @@ class LiveTurns:
     def is_under_way(self, response_id: str) -> bool:
         return response_id in self._live
 
+    def words_wait_for(self, response_id: str) -> bool:
+        """Whether a turn that is under way has words to take in."""
+        turn = self._live.get(response_id)
+        return turn is not None and turn.progress.inbox.waits
+
     async def so_far(self, response_id: str) -> Sequence[TurnEvent]:
         """The events of a turn until now. Raises `EventsGone`."""
         return await self._journal.so_far(response_id)
+
+    async def count(self, principal: Principal, ask: Ask) -> int:
+        """How many tokens the model would read first, without a turn and its place."""
+        return await self._turns.count(principal, ask)
 
     def input_of(self, response_id: str) -> Sequence[Item] | None:
         """What the request of a turn under way brought; None: it is not there, or not read yet."""
@@ -230,6 +283,8 @@ class LiveTurns:
         `grace` is how many seconds they have to end by themselves.
         """
         self.admission.close()
+        for turn in self._live.values():
+            turn.progress.inbox.close(Draining("this gateway is shutting down"))
         tasks = [turn.task for turn in self._live.values() if turn.task]
         if tasks:
             await asyncio.wait(tasks, timeout=grace)
@@ -268,11 +323,40 @@ class LiveTurns:
                 with due_anew_in(self._bounds.turn_seconds):
                     failure = await failure_of(self._write(turn))
                 turn.ending = True
+                # From here on no words come in, and what came is looked at once.
+                steers = turn.progress.inbox.take()
                 unsettled = await failure_of(self._settle(turn))
-                await failure_of(self._record_failed(turn, failure or unsettled))
-                await failure_of(self._finish(turn, failure or unsettled))
+                failure = failure or unsettled
+                await failure_of(self._record_failed(turn, failure))
+                continued = await self._go_on(turn, failure, steers, held)
+                await failure_of(self._finish(turn, failure, continued))
             finally:
                 del self._live[turn.id]
+
+    async def _go_on(
+        self, turn: _LiveTurn, failure: MeshError | None, steers: Sequence[Steer], held: ExitStack
+    ) -> Continued | None:
+        """Begins the turn that answers what came; it has the place of the one that has ended."""
+        for steer in turn.answers:
+            steer.refuse(unanswered(failure) if failure else over())  # unless it was taken in
+        response = turn.response
+        if response and not failure and _waits_for_caller(response):
+            failure = waits_for_caller()
+        if failure or not response or not steers:
+            for steer in steers:
+                steer.refuse(failure or over())
+            return None
+        words = tuple(item for steer in steers for item in steer.words)
+        asked = turn.progress.opened.ask if turn.progress.opened else turn.ask
+        ask = following(asked, response, words)
+        progress = TurnProgress(make_response_id(ask.tree_id))
+        ask = with_ids(ask, progress.response_id, all_anew=bool(ask.conversation))
+        beginning = self._begin(turn.principal, ask, progress, held, answers=steers)
+        if failure := await failure_of(beginning):
+            for steer in steers:
+                steer.refuse(unanswered(failure))
+            return None
+        return Continued(progress.response_id, ask.input)
 
     async def _write(self, turn: _LiveTurn) -> None:
         if turn.stopped_by:
@@ -283,6 +367,7 @@ class LiveTurns:
             async with asyncio.timeout(seconds), aclosing(running) as events:
                 async for event in events:
                     if isinstance(event, Completed):
+                        turn.response = event.response
                         # The bill is written before anybody hears that the turn is complete.
                         await self._settle(turn)
                     await self._append(turn, event)
@@ -294,6 +379,9 @@ class LiveTurns:
     async def _append(self, turn: _LiveTurn, event: TurnEvent) -> None:
         kept = await self._journal.append(turn.id, turn.epoch, turn.length, event)
         turn.length += 1
+        if isinstance(event, Started):
+            for steer in turn.answers:
+                steer.taken_in(turn.id)
         if kept > self._bounds.event_bytes:
             turn.progress.too_many_events = True
         while turn.ahead >= _MOST_AHEAD:
@@ -311,13 +399,15 @@ class LiveTurns:
             response = said.failed(Failed.with_error(failure))
             await self._turns.record_failed(turn.progress, response)
 
-    async def _finish(self, turn: _LiveTurn, failure: MeshError | None) -> None:
-        """Its last event, where it failed, and the end of its journal.
+    async def _finish(
+        self, turn: _LiveTurn, failure: MeshError | None, continued: Continued | None
+    ) -> None:
+        """Its last event, where it failed or another turn goes on, and the end of its journal.
 
         Raises `LeaseLost` where somebody else writes its events now, who will finish them.
         """
-        if failure:
-            event = Failed.with_error(failure)
+        event = Failed.with_error(failure) if failure else continued
+        if event:
             await self._journal.append(turn.id, turn.epoch, turn.length, event)
         await self._journal.finish(turn.id, turn.epoch, keep_seconds=self._bounds.kept_seconds)
 
@@ -370,5 +460,10 @@ def _stop(turn: _LiveTurn, why: MeshError) -> None:
     if turn.ending or turn.stopped_by:
         return
     turn.stopped_by = why
+    turn.progress.inbox.close(why)
     if turn.begun and turn.task:
         turn.task.cancel()
+
+
+def _waits_for_caller(response: Response) -> bool:
+    return any(isinstance(item, Call) and item.run_by is RunBy.CALLER for item in response.output)

@@ -1,6 +1,6 @@
 """What a turn will do: decided before it starts, and asked again before every call of a tool."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.gateway.api import Ask, InvalidRequest
@@ -49,11 +49,11 @@ class Plan:
         return (*self.own_tools, *self.ask.functions)
 
     @property
-    def functions(self) -> frozenset[str]:
-        """The names of the caller's functions that may be called."""
+    def functions(self) -> Mapping[str, Tool]:
+        """The caller's functions that may be called, by their names."""
         if self.ask.choice.mode is ToolMode.NONE:
-            return frozenset()
-        return _names(self.ask.functions)
+            return {}
+        return {tool.name: tool for tool in self.ask.functions}
 
     @property
     def reads_memory(self) -> bool:
@@ -113,6 +113,10 @@ def check(plan: Plan) -> None:
     ask, card = plan.ask, plan.card
     if ask.background and not ask.store:
         raise InvalidRequest("needs `store`: nobody could fetch the response", param="background")
+    if ask.conversation and ask.previous_response_id:
+        raise InvalidRequest(
+            "cannot be used together with `conversation`", param="previous_response_id"
+        )
     if ask.functions and not card.calls_tools:
         raise InvalidRequest(f"{card.id} cannot call functions", param="tools")
     if ask.choice.mode is ToolMode.NAMED and ask.choice.name not in _names(plan.offered):

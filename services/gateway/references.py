@@ -17,13 +17,14 @@ async def with_referenced(ask: Ask, context: ContextAssembly, scope: Scope) -> A
     if not ask.references:
         return ask
     items = list(ask.input)
+    unstored = {item.id: item for item in ask.unstored}
     kept: dict[str, dict[str, Item]] = {}
     for place in ask.references:
         item_id = items[place].id
         response_id = response_of(item_id)
-        if response_id not in kept:
+        if item_id not in unstored and response_id not in kept:
             kept[response_id] = await _items(response_id, context, scope)
-        found = kept[response_id].get(item_id)
+        found = unstored.get(item_id) or kept[response_id].get(item_id)
         if found is None:
             raise InvalidRequest(
                 "names an item that is not there: only those of stored responses are kept",

@@ -1,16 +1,19 @@
 """What a turn has said so far, over all its rounds and choices."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from services.gateway.api import Ask, ChoiceEnded, Finish, Status, TurnEvent
-from services.gateway.choice import Choice, MakeId
+from services.gateway.choice import Choice, MakeId, Seal
+from services.gateway.compacting import Summarised
 from services.gateway.guard import OpenGuard
-from services.inference.api import Piece, Usage
+from services.gateway.steering import Inbox
+from services.inference.api import Piece, Usage, total
 from services.shared.conversation import Call, Item
 from services.shared.errors import MeshError
 from services.shared.scope import Scope
+from services.shared.tools import Tool
 
 _STATUSES = {
     Finish.STOP: Status.COMPLETED,
@@ -19,6 +22,7 @@ _STATUSES = {
     Finish.CONTENT_FILTER: Status.CONTENT_FILTER,
     Finish.TOOL_ROUNDS: Status.TOOL_ROUNDS,
     Finish.TOO_MANY_EVENTS: Status.TOO_MANY_EVENTS,
+    Finish.STEERED: Status.STEERED,
     Finish.INVALID_CALL: Status.INVALID_CALL,
 }
 
@@ -45,6 +49,8 @@ class TurnProgress:
     used: Usage = field(default_factory=Usage)
     # More events came than are kept of a turn, so that it must end. Its owner says so.
     too_many_events: bool = False
+    # What came for it meanwhile. Its owner puts words in and takes them out.
+    inbox: Inbox = field(default_factory=Inbox)
 
 
 class Reply:
@@ -52,13 +58,15 @@ class Reply:
 
     def __init__(
         self,
-        functions: frozenset[str],
+        functions: Mapping[str, Tool],
         open_guard: OpenGuard,
         make_id: MakeId,
         progress: TurnProgress,
         *,
         choices: int,
+        seal: Seal | None,
     ) -> None:
+        self._seal = seal
         self._functions = functions
         self._open_guard = open_guard
         self._make_id = make_id
@@ -70,8 +78,11 @@ class Reply:
         # What the model has written in this round, by choice 0.
         self._written: list[int] = []
         self._earlier: list[Item] = []
+        # The summary with which the reply begins.
+        self.summarised: Summarised | None = None
         # The ids of calls that only the model hears of again.
         self._refused: set[str] = set()
+        self._steered = False
 
     @property
     def usage(self) -> Usage:
@@ -133,7 +144,7 @@ class Reply:
         finally:
             # A round that was stopped never said what it used.
             heard = Usage(prompt_tokens=prompt_tokens, completion_tokens=self._heard_tokens)
-            self._progress.used = _sum(self._progress.used, self._reported or heard)
+            self._progress.used = total(self._progress.used, self._reported or heard)
             for choice in self._choices:
                 await choice.close()
 
@@ -151,6 +162,12 @@ class Reply:
                 events += await choice.cut()
         return events
 
+    def summarise(self, summarised: Summarised) -> None:
+        """A compaction item, before the first round."""
+        self.summarised = summarised
+        self._earlier.append(summarised.item)
+        self._progress.used = total(self._progress.used, summarised.usage)
+
     def ran(self, call: Call) -> None:
         """An own call has its outcome."""
         (choice,) = self._choices
@@ -162,19 +179,20 @@ class Reply:
         self._refused.add(call.id)
         self.ran(call)
 
+    def steer(self) -> None:
+        """It ends before the model had its last word: another turn goes on with what has come."""
+        self._steered = True
+
     def endings(self) -> list[TurnEvent]:
         return [ChoiceEnded(index, self._finish(index)) for index in range(self._number)]
 
     def _finish(self, index: int) -> Finish:
+        if self._steered:
+            return Finish.STEERED
         if self.own_calls:
             return Finish.TOOL_ROUNDS
-        return self._choices[index].finish or Finish.STOP
+        # A turn that only compacts has no choices.
+        return (self._choices and self._choices[index].finish) or Finish.STOP
 
     def _begin_choice(self, index: int) -> Choice:
-        return Choice(index, self._functions, self._open_guard, self._make_id)
-
-
-def _sum(first: Usage, second: Usage) -> Usage:
-    return Usage(
-        *(getattr(first, part.name) + getattr(second, part.name) for part in fields(Usage))
-    )
+        return Choice(index, self._functions, self._open_guard, self._make_id, self._seal)

@@ -20,6 +20,7 @@ from services.gateway.api import (
 )
 from services.inference.api import Usage
 from services.shared.conversation import Call, Item, Message, Reasoning, Role, RunBy, said
+from services.shared.tools import text_arguments, text_in
 
 _FINISHES = {
     Status.COMPLETED: Finish.STOP,
@@ -27,6 +28,7 @@ _FINISHES = {
     Status.CONTENT_FILTER: Finish.CONTENT_FILTER,
     Status.TOOL_ROUNDS: Finish.TOOL_ROUNDS,
     Status.TOO_MANY_EVENTS: Finish.TOO_MANY_EVENTS,
+    Status.STEERED: Finish.STEERED,
     Status.INVALID_CALL: Finish.INVALID_CALL,
 }
 
@@ -43,6 +45,7 @@ def retold(response: Response) -> Iterator[TurnEvent]:
         response.previous_response_id,
         response.echo,
         background=response.background,
+        conversation=response.conversation,
     )
     for item in response.output:
         yield from _growth(item)
@@ -64,7 +67,8 @@ def _growth(item: Item) -> Iterator[TurnEvent]:
             yield CallStarted(0, replace(item, outcome=None))
         case Call():
             yield CallStarted(0, replace(item, arguments=""))
-            yield ArgumentsDelta(0, item.id, item.arguments)
+            arguments = text_in(item.arguments) if item.text_input else item.arguments
+            yield ArgumentsDelta(0, item.id, arguments)
 
 
 class SoFar:
@@ -143,5 +147,5 @@ def _with_text(item: Item, text: str) -> Item:
         case Reasoning():
             return replace(item, text=text)
         case Call():
-            return replace(item, arguments=text)
+            return replace(item, arguments=text_arguments(text) if item.text_input else text)
     return item

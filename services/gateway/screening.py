@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from services.gateway.api import Ask, InputBlocked, InvalidRequest
 from services.gateway.json_words import (
@@ -94,15 +95,23 @@ def _passages(ask: Ask) -> Iterator[_Passage]:
         yield _Passage(tool_words(tool), _in_tool(number))
     for name, value in ask.template_options.items():
         yield _Passage(argument_words(value), _in_option(name))
-    for number, item in enumerate(ask.input):
+    yield from _passages_of(ask.unstored, "unstored")
+    yield from _passages_of(ask.input, "input")
+
+
+def _passages_of(items: Sequence[Item], field: str) -> Iterator[_Passage]:
+    """Of the items that stand in a field of the ask."""
+    for number, item in enumerate(items):
+        text = _in_item(field, number, _with_item_text)
         if isinstance(item, Message) and item.role is not Role.ASSISTANT:
-            yield _Passage(item.text, _in_item(number, _with_item_text))
+            yield _Passage(item.text, text)
         if isinstance(item, CallResult):
-            yield _Passage(item.text, _in_item(number, _with_item_text), brought=True)
+            yield _Passage(item.text, text, brought=True)
         if isinstance(item, Call):
-            yield _Passage(argument_words(item.arguments), _in_item(number, _with_arguments))
+            arguments = _in_item(field, number, _with_arguments)
+            yield _Passage(argument_words(item.arguments), arguments)
         if isinstance(item, Call) and item.outcome:
-            yield _Passage(item.outcome.text, _in_item(number, _with_item_text), brought=True)
+            yield _Passage(item.outcome.text, text, brought=True)
 
 
 def _in_tool(number: int) -> Callable[[Ask, str], Ask]:
@@ -122,11 +131,14 @@ def _in_option(name: str) -> Callable[[Ask, str], Ask]:
     return put
 
 
-def _in_item(number: int, changed: Callable[[Item, str], Item]) -> Callable[[Ask, str], Ask]:
+def _in_item(
+    field: str, number: int, changed: Callable[[Item, str], Item]
+) -> Callable[[Ask, str], Ask]:
     def put(ask: Ask, text: str) -> Ask:
-        items = [*ask.input]
+        items: list[Item] = [*getattr(ask, field)]
         items[number] = changed(items[number], text)
-        return replace(ask, input=tuple(items))
+        put_back: dict[str, Any] = {field: tuple(items)}
+        return replace(ask, **put_back)
 
     return put
 

@@ -37,15 +37,32 @@ class GatewayServer:
         methods = {
             "Respond": self._streaming(pb.RespondRequest, self._respond),
             "Follow": self._streaming(pb.FollowRequest, self._follow),
+            "Steer": self._answering(pb.SteerRequest, self._steer),
             "GetResponse": self._answering(pb.GetResponseRequest, self._get_response),
             "Cancel": self._answering(pb.CancelRequest, self._cancel),
             "ListInputItems": self._answering(pb.ListInputItemsRequest, self._list_input_items),
             "CountInput": self._answering(pb.CountInputRequest, self._count_input),
             "DeleteResponse": self._answering(pb.DeleteResponseRequest, self._delete_response),
             "ListModels": self._answering(pb.ListModelsRequest, self._list_models),
+            "Compact": self._answering(pb.CompactRequest, self._compact),
+            **self._conversation_methods(),
         }
         handlers = grpc.method_handlers_generic_handler(self.name, methods)
         server.add_generic_rpc_handlers((handlers,))
+
+    def _conversation_methods(self) -> dict[str, Any]:
+        asked: dict[str, tuple[type[Any], Callable[..., Awaitable[Message]]]] = {
+            "CreateConversation": (pb.CreateConversationRequest, _create_conversation),
+            "GetConversation": (pb.GetConversationRequest, _get_conversation),
+            "ListConversations": (pb.ListConversationsRequest, _list_conversations),
+            "UpdateConversation": (pb.UpdateConversationRequest, _update_conversation),
+            "DeleteConversation": (pb.DeleteConversationRequest, _delete_conversation),
+            "AddItems": (pb.AddItemsRequest, _add_items),
+            "ListItems": (pb.ListItemsRequest, _list_items),
+            "GetItem": (pb.GetItemRequest, _get_item),
+            "DeleteItem": (pb.DeleteItemRequest, _delete_item),
+        }
+        return {name: self._answering(kind, asking) for name, (kind, asking) in asked.items()}
 
     def leave(self) -> None:
         self._front.leave()
@@ -66,6 +83,10 @@ class GatewayServer:
             async for event in events:
                 yield pb.FollowResponse(event=codec.event_out(event))
                 _raise_failure(event)
+
+    async def _steer(self, session: KeySession, request: pb.SteerRequest) -> pb.SteerResponse:
+        steered = await session.steer(request.response_id, codec.words_in(request))
+        return pb.SteerResponse(steer_id=steered.id, response_id=steered.response_id)
 
     async def _get_response(
         self, session: KeySession, request: pb.GetResponseRequest
@@ -95,6 +116,10 @@ class GatewayServer:
     ) -> pb.DeleteResponseResponse:
         await session.delete_response(request.response_id)
         return pb.DeleteResponseResponse()
+
+    async def _compact(self, session: KeySession, request: pb.CompactRequest) -> pb.CompactResponse:
+        response = await session.compact(codec.compaction_in(request))
+        return pb.CompactResponse(response=codec.response_out(response))
 
     async def _list_models(
         self, session: KeySession, _: pb.ListModelsRequest
@@ -150,3 +175,63 @@ def _raise_failure(numbered: Numbered) -> None:
     """A turn that failed ends its call with the status of its error."""
     if isinstance(numbered.event, Failed):
         raise numbered.event.error()
+
+
+async def _create_conversation(
+    session: KeySession, request: pb.CreateConversationRequest
+) -> pb.CreateConversationResponse:
+    items, metadata = codec.added_in(request.items, least=0), codec.metadata_in(request.metadata)
+    card = await session.create_conversation(items, metadata)
+    return pb.CreateConversationResponse(conversation=codec.card_out(card))
+
+
+async def _get_conversation(
+    session: KeySession, request: pb.GetConversationRequest
+) -> pb.GetConversationResponse:
+    card = await session.get_conversation(request.conversation_id)
+    return pb.GetConversationResponse(conversation=codec.card_out(card))
+
+
+async def _list_conversations(
+    session: KeySession, request: pb.ListConversationsRequest
+) -> pb.ListConversationsResponse:
+    page = await session.list_conversations(codec.paging_in(request.paging))
+    cards = map(codec.card_out, page.cards)
+    return pb.ListConversationsResponse(conversations=cards, has_more=page.has_more)
+
+
+async def _update_conversation(
+    session: KeySession, request: pb.UpdateConversationRequest
+) -> pb.UpdateConversationResponse:
+    metadata = codec.metadata_in(request.metadata)
+    card = await session.update_conversation(request.conversation_id, metadata)
+    return pb.UpdateConversationResponse(conversation=codec.card_out(card))
+
+
+async def _delete_conversation(
+    session: KeySession, request: pb.DeleteConversationRequest
+) -> pb.DeleteConversationResponse:
+    await session.delete_conversation(request.conversation_id)
+    return pb.DeleteConversationResponse()
+
+
+async def _add_items(session: KeySession, request: pb.AddItemsRequest) -> pb.AddItemsResponse:
+    items = codec.added_in(request.items, least=1)
+    added = await session.add_items(request.conversation_id, items)
+    return pb.AddItemsResponse(items=map(item_out, added))
+
+
+async def _list_items(session: KeySession, request: pb.ListItemsRequest) -> pb.ListItemsResponse:
+    paging = codec.paging_in(request.paging)
+    page = await session.list_items(request.conversation_id, paging)
+    return pb.ListItemsResponse(items=map(item_out, page.items), has_more=page.has_more)
+
+
+async def _get_item(session: KeySession, request: pb.GetItemRequest) -> pb.GetItemResponse:
+    item = await session.get_item(request.conversation_id, request.item_id)
+    return pb.GetItemResponse(item=item_out(item))
+
+
+async def _delete_item(session: KeySession, request: pb.DeleteItemRequest) -> pb.DeleteItemResponse:
+    card = await session.delete_item(request.conversation_id, request.item_id)
+    return pb.DeleteItemResponse(conversation=codec.card_out(card))

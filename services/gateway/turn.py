@@ -1,17 +1,24 @@
 """The turn, step by step: every public protocol is an adapter on `TurnLoop.run`."""
 
 import asyncio
+import re
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
+
+import structlog
 
 from services.context_assembly.api import (
     Assembly,
     Context,
+    ConversationMoved,
+    ConversationNotFound,
     InputTooLong,
     KeptIds,
     Model,
+    SummaryUnavailable,
     Turn,
     TurnNotFound,
 )
@@ -19,30 +26,41 @@ from services.gateway import documents
 from services.gateway.api import (
     Ask,
     CallStarted,
+    CompactionStarted,
     Completed,
+    ConversationBusy,
+    InputBlocked,
+    InvalidRequest,
     ItemDone,
     Response,
     ResponseNotFound,
     Started,
+    Status,
     TurnEvent,
 )
+from services.gateway.attachments import with_read_files
 from services.gateway.authenticator import Principal
 from services.gateway.choice import MakeId
+from services.gateway.compacting import Summarising, is_due, unsealed
 from services.gateway.fleet import Fleet
 from services.gateway.guard import OpenGuard
-from services.gateway.intake import with_ids
+from services.gateway.intake import seal, with_ids, with_unsealed
+from services.gateway.lanes import Lanes, no_such_conversation
 from services.gateway.plan import Plan, allowed_own_tools, check, wants_own_tools
 from services.gateway.ports import Neighbours
 from services.gateway.references import with_referenced
 from services.gateway.reply import Opened, Reply, TurnProgress
 from services.gateway.screening import Screening
 from services.gateway.together import both, together
-from services.inference.api import Calling, Generation, ModelCard
+from services.inference.api import Calling, Generation, ModelCard, Usage
 from services.shared.conversation import Call, CallOutcome, Item, Text
+from services.shared.errors import MeshError, NotFound
 from services.shared.ids import make_item_id, make_response_id
 from services.shared.scope import Scope
 from services.shared.tools import Tool, ToolCall, ToolChoice
 from services.tool_runner.api import Failure, Outcome, UnknownTool
+
+_log = structlog.get_logger()
 
 # So many tokens are enough to keep free where the request leaves no more.
 _SHORT_REPLY_TOKENS = 16
@@ -58,6 +76,7 @@ class TurnLoop:
         fleet: Fleet,
         open_guard: OpenGuard,
         make_id: MakeId,
+        lanes: Lanes,
         *,
         tool_rounds: int,
     ) -> None:
@@ -67,20 +86,48 @@ class TurnLoop:
         self._open_guard = open_guard
         self._make_id = make_id
         self._tool_rounds = tool_rounds
+        self._lanes = lanes
+        self._summarising = Summarising(neighbours.context, open_guard)
 
     async def run(
         self, principal: Principal, ask: Ask, progress: TurnProgress
     ) -> AsyncGenerator[TurnEvent, None]:
-        """Admits, then: moderate, assemble, infer, run tools and assemble again, record.
+        """The turn, when its time has come in its conversation.
 
-        What fails before `Started` fails the request; what fails later fails the stream.
+        What fails before `Started` fails the request; what fails later fails the stream. Whoever
+        hears that it is complete finds the conversation free.
         """
+        scope = principal.account.scope(ask.safety_identifier)
+        async with AsyncExitStack() as place:
+            ask = await place.enter_async_context(self._lanes.continued(scope, ask))
+            events = await place.enter_async_context(aclosing(self._run(principal, ask, progress)))
+            async for event in events:
+                if isinstance(event, Completed):
+                    await place.aclose()
+                yield event
+                if isinstance(event, Completed):
+                    return
+
+    async def _run(
+        self, principal: Principal, ask: Ask, progress: TurnProgress
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """Admits, then: moderate, assemble, infer, run tools and assemble again, record."""
         plan = await self._plan(principal, ask, progress.response_id)
+        if not ask.generate:
+            for event in await self._prepared(plan, progress):
+                yield event
+            return
         plan, context = await self._open(plan)
         progress.opened = Opened(plan.scope, plan.ask, context.memory_ids)
         yield _started(plan)
         reply = self._reply(plan, progress)
-        for rounds_left in reversed(range(self._tool_rounds + 1)):
+        async with aclosing(self._compact_if_due(plan, context, reply)) as events:
+            async for event in events:
+                yield event
+        rounds = 0 if ask.only_compacts else self._tool_rounds + 1
+        if rounds and reply.items:
+            context = await self._assemble(plan, reply.items, context.memory_ids)
+        for rounds_left in reversed(range(rounds)):
             async with aclosing(self._infer(plan, context, reply)) as events:
                 async for event in events:
                     yield event
@@ -92,12 +139,31 @@ class TurnLoop:
                     yield event
             if reply.waits_for_caller:
                 break
+            if progress.inbox.waits:
+                reply.steer()
+                break
             plan = plan.after(len(runs))
             context = await self._assemble(plan, reply.items, context.memory_ids)
         for event in reply.endings():
             yield event
         progress.recording = True
-        yield Completed(await self._record(plan, context, reply))
+        yield Completed(await self._recorded(plan, context, reply, progress.opened))
+
+    async def _prepared(self, plan: Plan, progress: TurnProgress) -> Sequence[TurnEvent]:
+        """A turn without a reply: what is asked is checked, so that another turn can go on."""
+        ask = plan.ask
+        memory_ids: Sequence[str] = ()
+        if ask.said:
+            plan, context = await self._open(plan)
+            memory_ids = context.memory_ids
+        elif ask.continued_id:
+            with _parent_named(ask):
+                await self._neighbours.context.get_turn(plan.scope, ask.continued_id)
+        progress.opened = Opened(plan.scope, plan.ask, memory_ids)
+        progress.recording = True
+        response = _response(plan, Status.COMPLETED, (), Usage())
+        await self._record(progress.opened, response, None, 0)
+        return _started(plan), Completed(response)
 
     async def record_failed(self, progress: TurnProgress, response: Response) -> None:
         """Keeps a turn that failed or was cancelled, with what it had said.
@@ -112,7 +178,11 @@ class TurnLoop:
 
         A prompt that does not fit in is counted too.
         """
-        plan = await self._plan(principal, ask, make_response_id(ask.previous_response_id))
+        if not (ask.said or ask.continued_id or ask.conversation):
+            raise InvalidRequest("is missing: there is nothing to count", param="input")
+        scope = principal.account.scope(ask.safety_identifier)
+        ask = await self._lanes.from_its_head(scope, ask)
+        plan = await self._plan(principal, ask, make_response_id(ask.tree_id))
         try:
             return len((await self._assemble(plan, (), None)).prompt_ids)
         except InputTooLong as error:
@@ -123,14 +193,24 @@ class TurnLoop:
             # A client may carry a call's id to servers that take no long ones.
             return self._make_id(prefix) if prefix == "call" else make_item_id(prefix, response_id)
 
-        response_id, choices = plan.response_id, plan.ask.sampling.n
-        return Reply(plan.functions, self._open_guard, make_id, progress, choices=choices)
+        response_id, ask = plan.response_id, plan.ask
+        return Reply(
+            plan.functions,
+            self._open_guard,
+            make_id,
+            progress,
+            choices=ask.sampling.n,
+            seal=partial(seal, plan.principal.sealer) if ask.seals_reasoning else None,
+        )
 
     async def _plan(self, principal: Principal, ask: Ask, response_id: str) -> Plan:
         card = self._fleet.card(ask.model)
         scope = principal.account.scope(ask.safety_identifier)
+        ask = with_unsealed(ask, principal.sealer)
         ask = await with_referenced(ask, self._neighbours.context, scope)
-        ask = with_ids(ask, response_id)
+        ask = unsealed(ask, principal.sealer)
+        # In a conversation ids are of this turn, whatever the caller calls the items.
+        ask = with_read_files(with_ids(ask, response_id, all_anew=bool(ask.conversation)))
         own_tools: Sequence[Tool] = ()
         if self._tool_rounds and wants_own_tools(ask, card):
             tools = await self._neighbours.tools.list_tools(scope)
@@ -149,7 +229,12 @@ class TurnLoop:
         return plan
 
     async def _open(self, plan: Plan) -> tuple[Plan, Context]:
-        """Moderation reads the input while the context is assembled; masked input is taken anew."""
+        """Moderation reads the input while the context is assembled; masked input is taken anew.
+
+        A turn that only compacts has no prompt, so that it may have more to read than fits in.
+        """
+        if plan.ask.only_compacts:
+            return replace(plan, ask=await self._screening.screen(plan.ask)), Context(())
         screened, context = await both(
             self._screening.screen(plan.ask), self._assemble(plan, (), None)
         )
@@ -163,27 +248,50 @@ class TurnLoop:
     ) -> Context:
         """A request that leaves little room is answered shortly rather than refused."""
         ask = plan.ask
+        # What is too long for now will be compacted.
+        waits = ask.compact_threshold is not None and not produced
         assembly = Assembly(
             scope=plan.scope,
-            model=_model(plan.card),
-            parent_id=ask.previous_response_id,
+            model=_model(plan.card, ask),
+            parent_id=ask.continued_id,
             instructions=ask.instructions,
             custom_instructions=plan.principal.account.instructions,
             tools=plan.offered,
-            input=ask.input,
+            input=ask.said,
             produced=produced,
             output_tokens=plan.output_tokens,
-            truncate_input=ask.truncate,
+            truncate_input=ask.truncate or waits,
             memory_ids=memory_ids,
             reads_memory=plan.reads_memory,
             template_options=ask.template_options,
         )
-        try:
+        with _parent_named(ask), _input_counted_from(len(ask.unstored)):
             return await self._fitted(assembly)
-        except TurnNotFound:
-            raise ResponseNotFound(
-                "the previous response is not there", param="previous_response_id"
-            ) from None
+
+    async def _compact_if_due(
+        self, plan: Plan, context: Context, reply: Reply
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """A summary in the place of what was said before; where it fails, the turn goes on without.
+
+        Where nothing but it was asked for, the turn fails with it.
+        """
+        if not (plan.ask.only_compacts or is_due(plan.ask, context)):
+            return
+        item_id = make_item_id("cmp", plan.response_id)
+        if plan.ask.only_compacts:
+            yield CompactionStarted(item_id)
+        try:
+            with _parent_named(plan.ask):
+                summarised = await self._summarising.summarise(
+                    _to_compact(plan), plan.principal.sealer, item_id
+                )
+        except (SummaryUnavailable, InputBlocked) as error:
+            if plan.ask.only_compacts:
+                raise
+            _log.warning("the turn goes on without compacting", reason=error.reason())
+            return
+        reply.summarise(summarised)
+        yield ItemDone(0, summarised.item)
 
     async def _fitted(self, assembly: Assembly) -> Context:
         context = self._neighbours.context
@@ -238,26 +346,110 @@ class TurnLoop:
             return Outcome((Text("error: there is no such tool"),), Failure.REFUSED)
         return await self._screening.screen_outcome(outcome)
 
-    async def _record(self, plan: Plan, context: Context, reply: Reply) -> Response:
-        """The turn in its tree, before anybody is told that it is complete."""
-        ask = plan.ask
-        response = Response(
-            id=plan.response_id,
-            model=plan.card.id,
-            previous_response_id=ask.previous_response_id,
-            created_at_ms=plan.created_at_ms,
-            completed_at_ms=_now_ms(),
-            status=reply.status,
-            output=tuple(reply.output),
-            usage=reply.usage,
-            echo=ask.echo,
-            background=ask.background,
-        )
-        if ask.store:
-            opened = Opened(plan.scope, ask, context.memory_ids)
-            kept_ids = _kept_ids(plan.card.id, context, reply)
-            await self._neighbours.context.record(_turn(opened, response, kept_ids))
+    async def _recorded(
+        self, plan: Plan, context: Context, reply: Reply, opened: Opened
+    ) -> Response:
+        response = _response(plan, reply.status, _output(plan.ask, reply), reply.usage)
+        kept_ids = _kept_ids(plan.card.id, context, reply)
+        erasures_above = (reply.summarised or context).erasures_above
+        await self._record(opened, response, kept_ids, erasures_above)
         return response
+
+    async def _record(
+        self, opened: Opened, response: Response, kept_ids: KeptIds | None, erasures_above: int
+    ) -> None:
+        """The turn in its tree, before anybody is told that it is complete."""
+        turn = replace(
+            _turn(opened, response, kept_ids),
+            conversation_id=opened.ask.conversation,
+            erasures_above=erasures_above,
+        )
+        if opened.ask.store or opened.ask.conversation:
+            await self._keep(turn if opened.ask.store else replace(turn, document=""))
+
+    async def _keep(self, turn: Turn) -> None:
+        """A reply that comes too late for its conversation is kept beside it, where it was to be.
+
+        Its caller is told, and goes on from it by its id or asks again.
+        """
+        context = self._neighbours.context
+        try:
+            await context.record(turn)
+        except ConversationNotFound:
+            raise no_such_conversation() from None
+        except ConversationMoved:
+            beside = "is lost"
+            if turn.document:
+                with suppress(TurnNotFound):
+                    await context.record(replace(turn, conversation_id=""))
+                    beside = "is kept by its id alone"
+            raise ConversationBusy(
+                f"another turn was added to the conversation meanwhile: this response {beside}",
+                param="conversation",
+            ) from None
+
+
+@contextmanager
+def _parent_named(ask: Ask) -> Iterator[None]:
+    """What is not there is named as the caller knows it."""
+    try:
+        yield
+    except TurnNotFound:
+        raise _absent(ask) from None
+
+
+@contextmanager
+def _input_counted_from(first: int) -> Iterator[None]:
+    """Errors that name an item by its place count from the caller's first one."""
+    try:
+        yield
+    except MeshError as error:
+        match = re.fullmatch(r"input\[(\d+)\]", error.details.get("param", ""))
+        if not match or not first:
+            raise
+        place = int(match[1]) - first
+        param = f"input[{place}]" if place >= 0 else "previous_response_id"
+        raise type(error)(error.message, **{**error.details, "param": param}) from None
+
+
+def _absent(ask: Ask) -> NotFound:
+    """What the turn was to continue is not there."""
+    if ask.conversation:
+        return no_such_conversation()
+    return ResponseNotFound("the previous response is not there", param="previous_response_id")
+
+
+def _output(ask: Ask, reply: Reply) -> tuple[Item, ...]:
+    kept = reply.summarised.kept if reply.summarised and ask.shows_kept else ()
+    return (*kept, *reply.output)
+
+
+def _to_compact(plan: Plan) -> Assembly:
+    ask = plan.ask
+    return Assembly(
+        scope=plan.scope,
+        model=_model(plan.card, ask),
+        input=ask.said,
+        output_tokens=0,
+        parent_id=ask.continued_id,
+        instructions=ask.instructions,
+    )
+
+
+def _response(plan: Plan, status: Status, output: tuple[Item, ...], usage: Usage) -> Response:
+    return Response(
+        id=plan.response_id,
+        model=plan.card.id,
+        previous_response_id=plan.ask.previous_response_id,
+        conversation=plan.ask.conversation,
+        created_at_ms=plan.created_at_ms,
+        completed_at_ms=_now_ms(),
+        status=status,
+        output=output,
+        usage=usage,
+        echo=plan.ask.echo,
+        background=plan.ask.background,
+    )
 
 
 def _started(plan: Plan) -> Started:
@@ -268,6 +460,7 @@ def _started(plan: Plan) -> Started:
         model=plan.card.id,
         previous_response_id=ask.previous_response_id,
         echo=ask.echo,
+        conversation=ask.conversation,
         background=ask.background,
         stored=ask.store,
     )
@@ -277,18 +470,20 @@ def _turn(opened: Opened, response: Response, kept_ids: KeptIds | None) -> Turn:
     return Turn(
         id=response.id,
         scope=opened.scope,
-        parent_id=opened.ask.previous_response_id,
+        parent_id=opened.ask.continued_id,
         created_at_ms=response.created_at_ms,
-        input=opened.ask.input,
+        input=opened.ask.said,
         output=response.output,
         memory_ids=opened.memory_ids,
-        document=documents.dump(response),
+        document=documents.dump(response, earlier=len(opened.ask.unstored)),
         kept_ids=kept_ids,
     )
 
 
-def _model(card: ModelCard) -> Model:
-    return Model(card.id, card.context_tokens, card.summarises, card.sees)
+def _model(card: ModelCard, ask: Ask) -> Model:
+    """Who says when to compact wants no other summaries."""
+    summarises = card.summarises and ask.compact_threshold is None
+    return Model(card.id, card.context_tokens, summarises, card.sees)
 
 
 def _kept_ids(model: str, context: Context, reply: Reply) -> KeptIds | None:
@@ -297,7 +492,7 @@ def _kept_ids(model: str, context: Context, reply: Reply) -> KeptIds | None:
     Of a prompt with pictures nothing is kept: the engine read more in their places than the prompt
     says.
     """
-    if context.pictures:
+    if context.pictures or not context.prompt_ids:
         return None
     ids = [*context.prompt_ids, *reply.written_ids]
     inherited = context.inherited_ids

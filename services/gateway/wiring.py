@@ -20,15 +20,20 @@ from services.gateway.adapters.in_memory_journal import InMemoryJournal
 from services.gateway.adapters.metered import GatewayGauges, MeteredTurns
 from services.gateway.adapters.remembering import CachedKeys, CachedTools, buffered
 from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
+from services.gateway.admin_token import AdminToken
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
 from services.gateway.config import GatewayConfig
+from services.gateway.connections import Connections
+from services.gateway.conversations import ConversationKeeper
 from services.gateway.fleet import Fleet
 from services.gateway.front import Front
 from services.gateway.guard import guards
+from services.gateway.http.admin import admin_application
 from services.gateway.http.app import application
 from services.gateway.http.server import HttpServer, serving_http
 from services.gateway.key_issuer import KeyIssuer
+from services.gateway.lanes import Lanes
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
 from services.gateway.ports import Ledger, Neighbours
 from services.gateway.repeats import Repeats
@@ -75,32 +80,30 @@ async def build(
         activity = Activity()
         neighbours = await stack.enter_async_context(_neighbours(config, fleet, activity))
         await stack.enter_async_context(in_background(fleet.follow))
-        turn_loop = _turn_loop(config, neighbours, fleet)
-        live_turns = _live_turns(config, MeteredTurns(turn_loop, registry), ledger)
+        lanes = Lanes(neighbours.context)
+        turns = MeteredTurns(_turn_loop(config, neighbours, fleet, lanes), registry)
+        live_turns = _live_turns(config, turns, ledger)
         await stack.enter_async_context(in_background(live_turns.keep_leases))
         # Asks the store itself: a key that is cached as valid would last longer.
-        stop_revoked = partial(live_turns.stop_revoked, accounts)
-        await stack.enter_async_context(
-            in_background(lambda: every(_REVOKED_SECONDS, stop_revoked))
-        )
-        front = _front(config, accounts, neighbours, fleet, live_turns, turn_loop=turn_loop)
+        front = _front(config, accounts, neighbours, fleet, live_turns, lanes=lanes)
+        for stop_revoked in (live_turns.stop_revoked, front.connections.stop_revoked):
+            action = partial(every, _REVOKED_SECONDS, partial(stop_revoked, accounts))
+            await stack.enter_async_context(in_background(action))
         await stack.enter_async_context(
             in_background(lambda: every(_FORGET_SECONDS, front.repeats.forget_old))
         )
         registry.register(GatewayGauges(front.admission, fleet))
-        tracer = Tracer(
-            "gateway",
-            otlp_endpoint=config.otlp_endpoint,
-            sample_ratio=config.trace_sample_ratio,
-        )
+        tracer = _tracer(config)
         stack.callback(tracer.close)
         if config.scaler_address:
             scaler = Scaler(fleet, front.admission, activity)
             await stack.enter_async_context(_scaling(config, scaler, tracer))
         if config.deletion_costs:
             await stack.enter_async_context(_pricing(fleet))
-        http = await stack.enter_async_context(_http(config, front, registry, tracer))
-        yield [GatewayServer(front), http, live_turns]
+        served: list[Served] = [GatewayServer(front), live_turns, front.connections]
+        if config.admin_address:
+            served.append(await stack.enter_async_context(_admin(config, accounts, tracer)))
+        yield [*served, await stack.enter_async_context(_http(config, front, registry, tracer))]
 
 
 SERVICE = Service(
@@ -110,6 +113,12 @@ SERVICE = Service(
     store=lambda config: open_accounts(config.accounts_url),
     max_message_bytes=lambda config: config.max_body_bytes,
 )
+
+
+def _tracer(config: GatewayConfig) -> Tracer:
+    return Tracer(
+        "gateway", otlp_endpoint=config.otlp_endpoint, sample_ratio=config.trace_sample_ratio
+    )
 
 
 @asynccontextmanager
@@ -124,10 +133,28 @@ async def _http(
         max_body_bytes=config.max_body_bytes,
         body_seconds=config.body_seconds,
         cors_origins=config.cors_origins,
+        socket_seconds=config.socket_seconds,
     )
-    async with serving_http(app, config.http_address) as server:
+    max_message_bytes = config.max_body_bytes
+    async with serving_http(
+        app, config.http_address, max_message_bytes=max_message_bytes
+    ) as server:
         _log.info("serving http", url=server.url)
         yield server
+
+
+@asynccontextmanager
+async def _admin(
+    config: GatewayConfig, accounts: SqliteAccounts, tracer: Tracer
+) -> AsyncIterator[HttpServer]:
+    issuer = KeyIssuer(accounts, Authenticator(accounts, pepper=pepper(config.pepper_file)))
+    try:
+        token = AdminToken(config.admin_token_file.read_bytes)
+    except OSError as error:
+        said = f"{config.admin_token_file}: {error.strerror}: it holds the admin token"
+        raise CannotStart(said) from None
+    async with serving_http(admin_application(issuer, token, tracer), config.admin_address) as app:
+        yield app
 
 
 @asynccontextmanager
@@ -173,12 +200,15 @@ def _replica(config: GatewayConfig, peer: Peer) -> AbstractAsyncContextManager[I
     return connect_inference(peer.address, timeout=config.turn_seconds)
 
 
-def _turn_loop(config: GatewayConfig, neighbours: Neighbours, fleet: Fleet) -> TurnLoop:
+def _turn_loop(
+    config: GatewayConfig, neighbours: Neighbours, fleet: Fleet, lanes: Lanes
+) -> TurnLoop:
     return TurnLoop(
         neighbours,
         fleet,
         guards(neighbours.moderation, config.output_moderation),
         make_id,
+        lanes,
         tool_rounds=config.tool_rounds,
     )
 
@@ -210,18 +240,18 @@ def _front(
     fleet: Fleet,
     live_turns: LiveTurns,
     *,
-    turn_loop: TurnLoop,
+    lanes: Lanes,
 ) -> Front:
     secret = pepper(config.pepper_file)
     authenticator = Authenticator(CachedKeys(accounts), pepper=secret)
-    repeats = Repeats(accounts, secret=secret)
     return Front(
         authenticator,
         live_turns,
         fleet,
-        neighbours.context,
-        input_counter=turn_loop,
-        repeats=repeats,
+        neighbours,
+        connections=Connections(max_per_key=config.max_sockets_per_key),
+        repeats=Repeats(accounts, secret=secret),
+        conversations=ConversationKeeper(neighbours, lanes),
     )
 
 

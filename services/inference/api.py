@@ -1,7 +1,7 @@
 """What inference promises."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Protocol
 
@@ -146,6 +146,13 @@ class Usage:
     cached_tokens: int = 0
     completion_tokens: int = 0
     reasoning_tokens: int = 0
+
+
+def total(first: Usage, second: Usage) -> Usage:
+    """What both have used together."""
+    return Usage(
+        *(getattr(first, each.name) + getattr(second, each.name) for each in fields(Usage))
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class InferenceConfig(ServiceConfig):
     served_name: str = ""
     # Prompt and output together, in tokens; None: what the model was made for.
     max_model_len: int | None = Field(default=None, gt=0)
+    # What weights and activations are computed in; auto: as the model was made.
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     # Accelerators that share one copy of the model.
     tensor_parallel_size: int = Field(default=1, gt=0)
@@ -39,11 +40,17 @@ class InferenceConfig(ServiceConfig):
     engine_args: dict[str, Any] = Field(default_factory=dict)
     # vLLM's names; None: chosen by services/inference/models.py; empty: none.
     tool_parser: str | None = None
+    # The same for reasoning.
     reasoning_parser: str | None = None
+    # What the engine's grammar holds where calls are optional. auto: calls of strict functions;
+    # function: the names of all; parameter: the arguments of all, too. Others are checked when they
+    # are whole, and cannot leave piece by piece.
+    tool_strict_level: Literal["auto", "function", "parameter"] = "parameter"
     # None: as services/inference/models.py says.
     summarises: bool | None = None
     # What may wait for its first token before callers are sent away: generations, prompt tokens.
     max_waiting: int = Field(default=256, gt=0)
+    # The same in tokens of their prompts.
     max_waiting_tokens: int = Field(default=262_144, gt=0)
     # Seconds that an engine may take no step while a generation waits for it; then it is given up.
     stall_seconds: float = Field(default=120, gt=0)

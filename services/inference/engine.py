@@ -22,6 +22,8 @@ from services.inference.api import (
     UnknownModel,
     UnsupportedParameter,
 )
+from services.inference.call_check import CallCheck
+from services.inference.checked_calls import CheckedCalls
 from services.inference.generation_queue import AdmittedGeneration, GenerationQueue, QueueLimits
 from services.inference.pace import EnginePace
 from services.inference.ports import Backend, Dialect, Output, Request
@@ -63,6 +65,7 @@ class Engine(Generic[Request]):
         self._dialect = dialect
         self._card = card
         self._limits = limits
+        self._clock = clock
         self._queue = GenerationQueue(limits.queue, clock)
         self._pace = EnginePace(clock)
         self._silence = BackendSilence(clock)
@@ -102,11 +105,13 @@ class Engine(Generic[Request]):
         generation = Generation(model, "", prompt_ids, Sampling(stop=stop), calling=calling)
         self._refuse_model(generation)
         request = self._dialect.request(generation)
-        return await asyncio.to_thread(self._read, request, prompt_ids, output_ids)
+        return await asyncio.to_thread(self._read, calling, request, prompt_ids, output_ids)
 
-    def _read(self, request: Request, prompt_ids: Sequence[int], ids: Sequence[int]) -> Parsed:
+    def _read(
+        self, calling: Calling, request: Request, prompt_ids: Sequence[int], ids: Sequence[int]
+    ) -> Parsed:
         text = self._dialect.decode(request, prompt_ids, ids)
-        reader = self._dialect.reader(request, prompt_ids)
+        reader = self._reader(calling, request, prompt_ids)
         if reader is None:
             return Parsed(text, "", ())
         read = reader.read(text, ids, finished=True)
@@ -177,8 +182,17 @@ class Engine(Generic[Request]):
 
     def _transcript(self, generation: Generation, request: Request) -> Transcript:
         prompt, choices = generation.prompt_ids, generation.sampling.n
-        readers = [self._dialect.reader(request, prompt) for _ in range(choices)]
+        readers = [self._reader(generation.calling, request, prompt) for _ in range(choices)]
         return Transcript(choices, [reader for reader in readers if reader is not None])
+
+    def _reader(
+        self, calling: Calling, request: Request, prompt_ids: Sequence[int]
+    ) -> CheckedCalls | None:
+        reader = self._dialect.reader(request, prompt_ids)
+        if reader is None:
+            return None
+        check = CallCheck(calling, self._clock)
+        return CheckedCalls(reader, check, self._dialect.held(request), self._dialect.follows)
 
     def _stepped(self) -> None:
         self._silence.broken()

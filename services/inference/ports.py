@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from services.inference.api import CallDelta, Delta, Generation
+from services.shared.tools import TextInput
 
 Request = TypeVar("Request")
 Request_contra = TypeVar("Request_contra", contravariant=True)
@@ -40,6 +41,8 @@ class ReadOutput:
     text: str = ""
     reasoning: str = ""
     calls: tuple[CallDelta, ...] = ()
+    # With the last piece: the model began a call that is none.
+    broken: bool = False
 
 
 class OutputReader(Protocol):
@@ -62,6 +65,12 @@ class Dialect(Protocol[Request]):
 
     def reader(self, request: Request, prompt_ids: Sequence[int]) -> OutputReader | None:
         """A reader for one choice; None where all output is text."""
+
+    def held(self, request: Request) -> frozenset[str]:
+        """The functions whose calls the backend's grammar makes valid to the last character."""
+
+    def follows(self, text_input: TextInput, text: str) -> bool:
+        """Whether the text is one that a tool's grammar allows."""
 
     def decode(self, request: Request, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:
         """The text of finished output, as the backend would have given it."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from services.inference.api import Delta, FinishReason, Piece, Usage
-from services.inference.ports import Output, OutputReader
+from services.inference.ports import Output, OutputReader, ReadOutput
 
 
 class Transcript:
@@ -32,8 +32,8 @@ class Transcript:
         read = self._readers[delta.index].read(delta.text, delta.ids, finished=finish is not None)
         if read.calls:
             self._called[delta.index] = True
-        if finish is FinishReason.STOP and self._called[delta.index]:
-            finish = FinishReason.TOOL_CALLS
+        if finish is FinishReason.STOP:
+            finish = self._told(delta.index, read)
         return Delta(
             index=delta.index,
             ids=delta.ids,
@@ -43,6 +43,12 @@ class Transcript:
             logprobs=delta.logprobs,
             finish_reason=finish,
         )
+
+    def _told(self, index: int, last: ReadOutput) -> FinishReason:
+        """Why a choice ended whose model had no more to say."""
+        if last.broken:
+            return FinishReason.INVALID_CALL
+        return FinishReason.TOOL_CALLS if self._called[index] else FinishReason.STOP
 
     def _usage(self, last: Output) -> Usage:
         return Usage(

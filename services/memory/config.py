@@ -18,15 +18,18 @@ class MemoryConfig(ServiceConfig):
     )
     # How many texts are embedded at the same time; each takes a core.
     embedder_threads: int = Field(default=1, gt=0)
+    # The longest fact, in characters.
     max_fact_chars: int = Field(default=500, gt=0)
+    # How many facts are kept of one person.
     max_facts_per_person: int = Field(default=10_000, gt=0)
     # How many facts are held in memory for those who were active last; each takes 1.6 kB.
     cached_facts: int = Field(default=100_000, ge=0)
     # How much of a long message is used: half from its beginning and half from its end.
     max_query_chars: int = Field(default=400, ge=2)
-    # How many characters of facts the model is shown beside the preferences, and of preferences; a
-    # token has about four.
+    # How many characters of facts the model is shown beside the preferences; a token has about
+    # four.
     found_chars: int = Field(default=1_200, ge=0)
+    # The same for preferences; the newest first.
     preference_chars: int = Field(default=1_200, ge=0)
     # The least score with which a fact is shown. A lower one shows more, also of what does not
     # matter.

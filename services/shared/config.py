@@ -19,6 +19,7 @@ class ServiceConfig(BaseSettings):
     drain_seconds: float = Field(default=0, ge=0)
     # How long running calls may then take to end, in seconds. What runs longer is cancelled.
     grace_seconds: float = Field(default=30, ge=0)
+    # The least that is logged.
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     # An OTLP collector for spans, such as http://collector:4317. Empty: no span is exported.
     otlp_endpoint: str = ""

@@ -144,6 +144,8 @@ class Call:
     # Made in the same message of the model as the call before it. A caller's calls that follow each
     # other without a result between them count as such anyway.
     parallel: bool = False
+    # Whether its function takes one text, as OpenAI's custom tools do: `text_arguments`.
+    text_input: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,8 @@ class CallResult:
     id: str
     call_id: str
     parts: Parts
+    # As in the call.
+    text_input: bool = False
 
     @property
     def text(self) -> str:

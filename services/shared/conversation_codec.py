@@ -79,7 +79,7 @@ def item_in(item: pb.Item) -> Item:
             return call_in(item.id, item.call)
         case "call_result":
             result = item.call_result
-            return CallResult(item.id, result.call_id, parts_in(result.parts))
+            return CallResult(item.id, result.call_id, parts_in(result.parts), result.text_input)
         case "reasoning":
             thought = item.reasoning
             return Reasoning(item.id, thought.text, tuple(thought.summary), thought.opaque)
@@ -100,7 +100,11 @@ def item_out(item: Item) -> pb.Item:
         case Call():
             return pb.Item(id=item.id, call=call_out(item))
         case CallResult():
-            result = pb.CallResult(call_id=item.call_id, parts=map(part_out, item.parts))
+            result = pb.CallResult(
+                call_id=item.call_id,
+                parts=map(part_out, item.parts),
+                text_input=item.text_input,
+            )
             return pb.Item(id=item.id, call_result=result)
         case Reasoning():
             thought = pb.Reasoning(text=item.text, summary=item.summary, opaque=item.opaque)
@@ -132,6 +136,7 @@ def call_in(item_id: str, call: pb.Call) -> Call:
         approval=known(_APPROVALS, call.approval, "approval"),
         outcome=outcome,
         parallel=call.parallel,
+        text_input=call.text_input,
     )
 
 
@@ -149,6 +154,7 @@ def call_out(call: Call) -> pb.Call:
         approval=_APPROVALS_OUT[call.approval],
         outcome=outcome,
         parallel=call.parallel,
+        text_input=call.text_input,
     )
 
 

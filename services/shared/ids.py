@@ -3,16 +3,20 @@
 A response's id is `resp_`, the 32 hex digits of its conversation's root, and, unless it is the root
 itself, 32 digits of its own. A store that partitions by conversation so finds any turn by its id in
 one read. An item's id holds its response's digits, so that the item is found by its id alone.
+
+A conversation's id is `conv_` and the 32 digits of the root of its tree: a turn without a reply.
 """
 
 import re
 import secrets
 
 _RESPONSE = "resp_"
+_CONVERSATION = "conv_"
 _DIGITS = 32
 _ITEM_DIGITS = 16
 _ITEM_ID = re.compile(rf"[a-z]+_((?:[0-9a-f]{{{_DIGITS}}}){{1,2}})[0-9a-f]{{{_ITEM_DIGITS}}}")
 _RESPONSE_ID = re.compile(rf"{_RESPONSE}(?:[0-9a-f]{{{_DIGITS}}}){{1,2}}")
+_CONVERSATION_ID = re.compile(rf"{_CONVERSATION}([0-9a-f]{{{_DIGITS}}})")
 
 
 def make_id(prefix: str) -> str:
@@ -27,6 +31,16 @@ def make_response_id(parent_id: str) -> str:
     if not _RESPONSE_ID.fullmatch(parent_id):
         return _RESPONSE + _random()
     return root_of(parent_id) + _random()
+
+
+def make_conversation_id() -> str:
+    return _CONVERSATION + _random()
+
+
+def first_turn_of(conversation_id: str) -> str:
+    """The id of the root of a conversation's tree; empty for what is no id of a conversation."""
+    match = _CONVERSATION_ID.fullmatch(conversation_id)
+    return _RESPONSE + match[1] if match else ""
 
 
 def make_item_id(prefix: str, response_id: str) -> str:

@@ -45,7 +45,7 @@ class RpcMetrics:
 def exposed(registry: CollectorRegistry, address: str) -> Iterator[str]:
     """Serves `registry` at http://`address`/metrics and yields that URL. Port 0 is any free one."""
     host, _, port = address.rpartition(":")
-    server, thread = start_http_server(int(port), host, registry)
+    server, thread = start_http_server(int(port), host.strip("[]"), registry)
     try:
         yield f"http://{host}:{server.server_port}/metrics"
     finally:

@@ -1,5 +1,6 @@
 """The functions that a model may call, as every service names them."""
 
+import json
 from dataclasses import dataclass
 from enum import Enum
 
@@ -8,6 +9,21 @@ TEXT_PARAMETERS = (
     '{"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"],'
     ' "additionalProperties": false}'
 )
+
+
+def text_arguments(text: str) -> str:
+    """The arguments of a call whose tool takes one text."""
+    return json.dumps({"input": text}, ensure_ascii=False)
+
+
+def text_in(arguments: str) -> str:
+    """The text in such arguments; what is no such thing, is the text itself."""
+    try:
+        read = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return arguments
+    text = read.get("input") if isinstance(read, dict) else None
+    return text if isinstance(text, str) else arguments
 
 
 class TextSyntax(Enum):

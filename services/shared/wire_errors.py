@@ -1,12 +1,17 @@
-"""How a `MeshError` crosses gRPC: as google.rpc.ErrorInfo in the status details."""
+"""How a `MeshError` crosses gRPC: as google.rpc.ErrorInfo in the status details.
+
+A field that is wrong is told as BadRequest too, and when to come again as RetryInfo.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import grpc
 from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from services.shared.errors import GENERIC, InternalError, MeshError, Unavailable
@@ -27,11 +32,25 @@ def trailers(error: MeshError) -> tuple[tuple[str, str | bytes], ...]:
     They tell the caller's gRPC not to retry. Only a service that cannot be reached is called again,
     and only by its direct caller: if every layer retried, the retries would multiply.
     """
-    info = ErrorInfo(reason=error.reason(), domain=_DOMAIN, metadata=error.details)
-    packed = Any()
-    packed.Pack(info)
-    status = Status(code=Code.Value(error.status), message=error.message, details=[packed])
+    details = [_packed(detail) for detail in _details(error)]
+    status = Status(code=Code.Value(error.status), message=error.message, details=details)
     return ((_DETAILS, status.SerializeToString()), _DO_NOT_RETRY)
+
+
+def _details(error: MeshError) -> Iterator[Message]:
+    """What went wrong, in the words that gRPC's own tools know too."""
+    yield ErrorInfo(reason=error.reason(), domain=_DOMAIN, metadata=error.details)
+    if error.status == "INVALID_ARGUMENT" and "param" in error.details:
+        field = BadRequest.FieldViolation(field=error.details["param"], description=error.message)
+        yield BadRequest(field_violations=[field])
+    if "retry_after" in error.details:
+        yield RetryInfo(retry_delay=timedelta(seconds=float(error.details["retry_after"])))
+
+
+def _packed(detail: Message) -> Any:
+    packed = Any()
+    packed.Pack(detail)
+    return packed
 
 
 @contextmanager

@@ -23,11 +23,13 @@ class ToolRunnerConfig(ServiceConfig):
     tools: Annotated[frozenset[ToolName], NoDecode] = frozenset(get_args(ToolName))
     # How long a tool may run, in seconds.
     timeout_seconds: float = Field(default=10, gt=0)
+    # The longest arguments of a call, in characters.
     max_arguments_chars: int = Field(default=16_000, gt=0)
     # How much of a tool's output the model reads.
     max_output_chars: int = Field(default=8_000, ge=100)
     # Open-Meteo's own servers; whoever runs it themselves sets others.
     weather_geocoding_url: str = Field(default="https://geocoding-api.open-meteo.com", pattern=_URL)
+    # Where the forecast comes from.
     weather_forecast_url: str = Field(default="https://api.open-meteo.com", pattern=_URL)
     # How long to wait for each answer of the weather service, in seconds.
     weather_timeout_seconds: float = Field(default=4, gt=0)

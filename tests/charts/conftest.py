@@ -80,14 +80,19 @@ def from_bucket(cache: str) -> tuple[str, ...]:
     return ("--set-json", f"inference={json.dumps(told)}")
 
 
-def refusal(tmp_path: Path, values: Manifest) -> str:
+def refusal(values: Manifest, release: str = "chatmesh") -> str:
     """What Helm says to values that it refuses."""
-    file = tmp_path / "values.yaml"
-    file.write_text(yaml.safe_dump(values))
-    command = ["helm", "template", "chatmesh", str(CHART), "-f", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode != 0, done.stdout[:500]
-    return done.stderr
+    shown, refused = refused_or_rendered(values, release)
+    assert refused, shown[:500]
+    return refused
+
+
+def refused_or_rendered(values: Manifest, release: str = "chatmesh") -> tuple[str, str]:
+    """What Helm makes of values, and what it says where it refuses them. One is empty."""
+    command = ["helm", "template", release, str(CHART), "--namespace", "chat", "--values", "-"]
+    given = yaml.safe_dump(values)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+    return ("", done.stderr) if done.returncode else (done.stdout, "")
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:

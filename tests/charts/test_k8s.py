@@ -18,6 +18,7 @@ import yaml
 from hcl2.utils import SerializationOptions
 from prometheus_client import CollectorRegistry
 
+from services import __version__
 from services.gateway.adapters.metered import GatewayGauges
 from services.gateway.admission import Admission
 from services.gateway.fleet import Fleet, Pool, Replica
@@ -112,6 +113,7 @@ def tolerates(tolerations: Sequence[Manifest], taint: str) -> bool:
 def node_pools() -> Mapping[str, NodePool]:
     """As AKS makes them of the Terraform: it adds the label `mode` itself."""
     gpu = blocks("resource")["azurerm_kubernetes_cluster_node_pool.gpu"]
+    taint = blocks("locals")["gpu_taint"]
     mode = "kubernetes.azure.com/mode"
     made = {
         "system": NodePool({mode: "system"}, ["CriticalAddonsOnly=true:NoSchedule"]),
@@ -119,7 +121,7 @@ def node_pools() -> Mapping[str, NodePool]:
     }
     for name, size in blocks("locals")["gpu_sizes"].items():
         labels = {mode: gpu["mode"].lower(), "nvidia.com/gpu.product": size["product"]}
-        made[name] = NodePool(labels, gpu["node_taints"], size["gpus"])
+        made[name] = NodePool(labels, [taint], size["gpus"])
     return made
 
 
@@ -163,10 +165,13 @@ def test_the_gpu_taint_is_tolerated_by_the_charts_pools_and_the_operators_daemon
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())
     operator = values("gpu-operator/values.yaml")
     gpu = blocks("resource")["azurerm_kubernetes_cluster_node_pool.gpu"]
-    for taint in gpu["node_taints"]:
-        assert tolerates(defaults["inference"]["gpuTolerations"], taint)
-        assert tolerates(operator["daemonsets"]["tolerations"], taint)
-        assert tolerates(operator["node-feature-discovery"]["worker"]["tolerations"], taint)
+    assert "local.gpu_taint" in str(gpu["node_taints"])
+    taint = blocks("locals")["gpu_taint"]
+    assert tolerates(defaults["inference"]["gpuTolerations"], taint)
+    # The operator's daemons stand on spot nodes as well.
+    for one in (taint, blocks("locals")["spot_taint"]):
+        assert tolerates(operator["daemonsets"]["tolerations"], one)
+        assert tolerates(operator["node-feature-discovery"]["worker"]["tolerations"], one)
 
 
 def test_every_pod_of_values_aks_has_a_node_pool() -> None:
@@ -204,14 +209,31 @@ def test_the_charts_routes_and_certificates_fit_the_edge() -> None:
         assert allowed["namespaces"]["selector"]["matchLabels"] == space
 
 
+@pytest.mark.parametrize("cloud", ["aks", "gke", "eks"])
+def test_the_claim_that_a_clouds_values_name_is_there(cloud: str) -> None:
+    """Of the class that the values speak of, in the namespace of the mesh, for many nodes."""
+    file = CHART / f"values-{cloud}.yaml"
+    weights = yaml.safe_load(file.read_text())["inference"]["weights"]
+    place = f"{cloud}/weights.yaml"
+    (claim,) = [m for at, m in manifests() if at == place and m["kind"] == "PersistentVolumeClaim"]
+    assert claim["metadata"]["name"] == weights["cacheClaim"]
+    assert claim["metadata"]["namespace"] == generate().NAMESPACE
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert f"storage class {claim['spec']['storageClassName']}" in file.read_text()
+    for _, made in manifests():
+        if made["kind"] == "StorageClass":
+            assert made["parameters"]["uid"] == str(user_of_pods())
+
+
+def user_of_pods() -> int:
+    (spec,) = {
+        str(pod["spec"]["securityContext"]["runAsUser"])
+        for pod in pods(rendered("values-eks")).values()
+    }
+    return int(spec)
+
+
 def test_what_values_aks_takes_for_granted_is_there() -> None:
-    aks = yaml.safe_load((CHART / "values-aks.yaml").read_text())
-    claims = [one for _, one in manifests() if one["kind"] == "PersistentVolumeClaim"]
-    assert [one["metadata"]["name"] for one in claims] == [
-        aks["inference"]["weights"]["cacheClaim"]
-    ]
-    assert claims[0]["metadata"]["namespace"] == generate().NAMESPACE
-    assert claims[0]["spec"]["accessModes"] == ["ReadWriteMany"]
     chart = yaml.safe_load((CHART / "values.yaml").read_text())
     (keda,) = chart["networkPolicies"]["keda"]
     space = keda["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
@@ -302,3 +324,16 @@ def test_alerts_say_how_bad_it_is_and_what_to_do() -> None:
     for rule in (one for one in rules() if "alert" in one):
         assert rule["labels"]["severity"] in {"warning", "critical"}, rule["alert"]
         assert {"summary", "description"} <= rule["annotations"].keys(), rule["alert"]
+
+
+def test_krews_manifest_names_this_version_and_one_archive_for_each_platform() -> None:
+    (plugin,) = [one for place, one in manifests() if place == "krew/chatmesh.yaml"]
+    assert plugin["spec"]["version"] == f"v{__version__}"
+    assert len(plugin["spec"]["shortDescription"]) <= 50
+    platforms = plugin["spec"]["platforms"]
+    names = ["{os}-{arch}".format(**one["selector"]["matchLabels"]) for one in platforms]
+    assert len(set(names)) == len(names) == 3
+    for name, one in zip(names, platforms, strict=True):
+        assert one["uri"].endswith(f"/v{__version__}/kubectl-chatmesh-{name}.tar.gz")
+        assert one["bin"] == "kubectl-chatmesh"
+        assert re.fullmatch("[0-9a-f]{64}", one["sha256"])

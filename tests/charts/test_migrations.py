@@ -63,7 +63,8 @@ def test_hooks_need_nothing_that_the_release_has_not_made_yet() -> None:
     """Volumes of hooks are their own, their accounts are hooks of less weight."""
     manifests = rendered("values")
     hooks = [one for one in manifests if "helm.sh/hook" in one["metadata"].get("annotations", {})]
-    jobs = named(hooks, "Job")
+    jobs = dict(named(hooks, "Job"))
+    del jobs["chatmesh-test"]  # it runs when the release is there
     assert set(jobs) == {"chatmesh-bootstrap", "chatmesh-migrations"}
     for job in [*jobs.values(), *begun().values()]:
         spec = job["spec"]["template"]["spec"]

@@ -1,5 +1,6 @@
 """The rendered NetworkPolicies, evaluated for every pair of pods and port, against the code."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,14 @@ import pytest
 
 from tests.charts.conftest import ROOT, Manifest, from_bucket, named, pods, rendered
 from tests.charts.test_golden import RENDERS
+from tests.charts.test_groups import BIG
 
+# Two pools of groups: each keeps to itself.
+GROUPS = (
+    "values",
+    "--set-json",
+    f"inference.pools={json.dumps([BIG, {**BIG, 'name': 'other'}])}",
+)
 SERVICES = (
     "gateway",
     "context-assembly",
@@ -27,6 +35,8 @@ class Pod:
     labels: Mapping[str, str]
     ports: Mapping[str, int]
     namespace: str = "chat"
+    # Of a group of pods that are one replica: its name; empty: it is none's.
+    group: str = ""
 
 
 def calls() -> set[tuple[str, str]]:
@@ -42,12 +52,16 @@ def calls() -> set[tuple[str, str]]:
 def mesh(manifests: list[Manifest]) -> list[Pod]:
     made = []
     for name, pod in pods(manifests).items():
-        if not name.startswith("Deployment/"):
+        kind, _, rest = name.partition("/")
+        if kind not in {"Deployment", "LeaderWorkerSet"}:
             continue
         (container,) = pod["spec"]["containers"]
-        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        ports = {port["name"]: port["containerPort"] for port in container.get("ports", ())}
         labels = pod["metadata"]["labels"]
-        made.append(Pod(labels["chatmesh.io/service"], labels, ports))
+        group = rest.split()[0] if kind == "LeaderWorkerSet" else ""
+        if group:
+            ports["of its group"] = 29501
+        made.append(Pod(labels["chatmesh.io/service"], labels, ports, group=group))
     return made
 
 
@@ -111,16 +125,18 @@ def pairs(manifests: list[Manifest]) -> Iterator[tuple[Pod, Pod]]:
     return ((source, target) for source in made for target in made if source is not target)
 
 
-@pytest.mark.parametrize("values", RENDERS)
-def test_pods_talk_along_the_codes_graph_and_no_other_way(values: str) -> None:
-    manifests: Any = rendered(values)
+@pytest.mark.parametrize("given", [*((values,) for values in RENDERS), GROUPS], ids=str)
+def test_pods_talk_along_the_codes_graph_and_no_other_way(given: tuple[str, ...]) -> None:
+    manifests: Any = rendered(*given)
     graph = calls()
     assert ("gateway", "inference") in graph
     checked = 0
     for source, target in pairs(manifests):
         expected = set()
         if (source.service, target.service) in graph:
-            expected = {target.ports["grpc"]}
+            expected = {target.ports["grpc"]} if "grpc" in target.ports else set()
+        if source.group and source.group == target.group:
+            expected = set(target.ports.values())  # torch, NCCL and ZeroMQ take what is free
         assert allowed(manifests, source, target) == expected, (source.service, target.service)
         checked += 1
     assert checked >= 42
@@ -148,10 +164,13 @@ def test_jobs_reach_no_service_and_nobody_reaches_them() -> None:
         for name, pod in pods(manifests).items()
         if name.startswith("Job/")
     }
-    assert len(jobs) == 6
-    for job in jobs.values():
+    assert len(jobs) == 7
+    for name, job in jobs.items():
         for service in mesh(manifests):
-            assert not allowed(manifests, job, service)
+            # `helm test` asks the gateway, as strangers do; and it is no stranger to the policies.
+            asks = name == "Job/chatmesh-test" and service.service == "gateway"
+            public = {service.ports[one] for one in ("http", "grpc")} if asks else set[int]()
+            assert allowed(manifests, job, service) == public
             assert not allowed(manifests, service, job)
     policies = named(manifests, "NetworkPolicy")
     out = {
@@ -163,6 +182,7 @@ def test_jobs_reach_no_service_and_nobody_reaches_them() -> None:
         "chatmesh-bootstrap": {53, 443, 6443},
         "chatmesh-migrations": {53, 443, 6443},
         "chatmesh-migrate": set(),
+        "chatmesh-test": {53, "http", "grpc"},
         next(name for name in out if "preload" in name): {53, 443},
     }
 

@@ -2,24 +2,14 @@
 
 import json
 import re
-from typing import Any
 
 import pytest
 
 from services import __version__
 from tests.charts.conftest import Manifest, from_bucket, named, pods, rendered
 from tests.charts.test_golden import RENDERS
+from tests.charts.test_groups import BIG
 
-BIG = {
-    "name": "big",
-    "replicas": 1,
-    "nodes": 2,
-    "tensorParallel": 8,
-    "pipelineParallel": 2,
-    "gpu": {"preset": "h100", "count": 8},
-    "model": {"name": "m", "source": {"claim": "weights"}, "contextTokens": 8192},
-    "resources": {"limits": {"memory": "800Gi"}},
-}
 MULTINODE = ("values", "--set-json", f"inference.pools={json.dumps([BIG])}")
 FETCHED = ("values", *from_bucket(cache="weights"))
 ALL = [(values,) for values in RENDERS] + [MULTINODE, FETCHED]
@@ -128,12 +118,15 @@ def test_pools_ask_for_their_gpus_and_nodes() -> None:
     spec = large["spec"]["template"]["spec"]
     (container,) = spec["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 8
-    (term,) = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+    terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
         "nodeSelectorTerms"
     ]
-    (wanted,) = term["matchExpressions"]
-    assert wanted["key"] == "nvidia.com/gpu.product"
-    assert "NVIDIA-H100-80GB-HBM3" in wanted["values"]
+    wanted = {one["key"]: one["values"] for term in terms for one in term["matchExpressions"]}
+    assert "NVIDIA-H100-80GB-HBM3" in wanted["nvidia.com/gpu.product"]
+    # GKE and Karpenter label nodes before there is one, and without the GPU operator.
+    assert "nvidia-h100-80gb" in wanted["cloud.google.com/gke-accelerator"]
+    assert wanted["karpenter.k8s.aws/instance-gpu-name"] == ["h100"]
+    assert all(len(term["matchExpressions"]) == 1 for term in terms)
     assert {"nvidia.com/gpu", "sku"} <= {toleration["key"] for toleration in spec["tolerations"]}
     assert container["image"].endswith(f"/inference:{__version__}")
     assert large["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
@@ -152,21 +145,6 @@ def test_a_cache_of_compiled_code_fits_one_engine_and_its_arguments() -> None:
         key("--set-json", 'inference.pools[1].engineArgs={"max_num_seqs":8}'),
     }
     assert len(other | {key()}) == 4
-
-
-def test_a_pool_over_several_nodes_is_a_group() -> None:
-    manifests = rendered(*MULTINODE)
-    (group,) = named(manifests, "LeaderWorkerSet").values()
-    assert group["spec"]["leaderWorkerTemplate"]["size"] == 2
-    found = pods(manifests)
-    leader = found["LeaderWorkerSet/chatmesh-inference-big leader"]["spec"]["containers"][0]
-    worker = found["LeaderWorkerSet/chatmesh-inference-big worker"]["spec"]["containers"][0]
-    assert leader["resources"]["limits"]["nvidia.com/gpu"] == 8
-    assert worker["resources"]["limits"]["nvidia.com/gpu"] == 8
-    environment: dict[str, Any] = {one["name"]: one["value"] for one in leader["env"]}
-    assert '"nnodes":2' in environment["INFERENCE_ENGINE_ARGS"]
-    assert "--headless" in worker["args"]
-    assert "livenessProbe" not in worker
 
 
 def test_a_new_config_rolls_the_pods_that_read_it_and_no_others() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from services.cluster.doctor import Finding, findings
+from services.cluster.doctor import examine
+from services.cluster.finding import Finding
 from tests.cluster.site import ROOT, Site, Values, image, run, scripted_pool, values
 
 pytestmark = [pytest.mark.timeout(1200)]
@@ -143,7 +144,7 @@ def awaited(release: Site, where: str, what: str) -> Finding:
     seen: list[Finding] = []
     until = time.monotonic() + 300
     while time.monotonic() < until:
-        seen = list(findings(release.cluster, release.cluster.view()))
+        seen = list(examine(release.cluster, release.cluster.view()).findings)
         for one in seen:
             if one.where.startswith(where) and what in one.what:
                 return one

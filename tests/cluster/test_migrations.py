@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.cluster.doctor import findings
+from services.cluster.doctor import examine
 from tests.cluster.site import Site, labelled, ready, values
 
 pytestmark = [pytest.mark.timeout(900)]
@@ -18,7 +18,7 @@ def mesh(here: Site) -> Iterator[Site]:
     wrong = values(images={"tag": "not-there"})
     with pytest.raises(AssertionError, match="pre-install"):
         here.helm("install", "--timeout=15s", values=wrong)
-    (finding,) = findings(here.cluster, here.cluster.view())
+    (finding,) = examine(here.cluster, here.cluster.view()).findings
     assert finding.where.startswith("job chatmesh-bootstrap, pod ")
     assert "images.prefix" in finding.remedy
     here.helm("upgrade", "--install", "--wait", "--timeout=600s", values=values())
@@ -49,7 +49,7 @@ async def test_a_store_that_is_too_new_stops_the_upgrade_and_nothing_else(mesh: 
     assert traffic.failures() == []
     after = {one.name: {r.name for r in one.pods} for one in mesh.cluster.view().components}
     assert after == before
-    found = list(findings(mesh.cluster, mesh.cluster.view()))
+    found = list(examine(mesh.cluster, mesh.cluster.view()).findings)
     jobs = ("chatmesh-migrations", "chatmesh-migrate-memory-")
     for job, finding in zip(jobs, found, strict=True):
         assert finding.where.startswith(f"job {job}")
@@ -64,7 +64,7 @@ async def test_a_store_that_is_too_new_stops_the_upgrade_and_nothing_else(mesh: 
 async def test_once_it_is_right_the_upgrade_goes_through(mesh: Site) -> None:
     on_store(mesh, schema(1))
     mesh.helm("upgrade", "--wait", "--timeout=600s", values=values())
-    assert not list(findings(mesh.cluster, mesh.cluster.view()))
+    assert not list(examine(mesh.cluster, mesh.cluster.view()).findings)
     for store in STORES:
         mesh.until_pods(
             lambda pods: bool(pods) and all(map(ready, pods.values())),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.cluster.doctor import findings
+from services.cluster.doctor import examine
 from services.cluster.view import statuses
 from tests.cluster.site import Site, Values, image, labelled, local_values, merged, ready
 
@@ -111,7 +111,7 @@ def test_with_wrong_keys_the_doctor_names_what_cannot_be_fetched(
     for component in ("inference-demo", "tokenizer"):
         installed.until_pods(failed, label_selector=labelled(component))
     cluster = installed.cluster
-    found = {one.where.split(",")[0]: one for one in findings(cluster, cluster.view())}
+    found = {one.where.split(",")[0]: one for one in examine(cluster, cluster.view()).findings}
     for component in ("inference-demo", "tokenizer"):
         assert "its model cannot be fetched: weights: " in found[component].what
         assert "403" in found[component].what

@@ -15,8 +15,13 @@ from services.context_assembly.adapters.sqlite import open_sqlite_turns
 from services.context_assembly.api import (
     Context,
     ContextAssembly,
+    ConversationMoved,
+    ConversationNotFound,
     InputTooLong,
+    ItemNotFound,
     KeptIds,
+    Paging,
+    StoredConversation,
     TurnNotFound,
 )
 from services.context_assembly.client import connect_context_assembly
@@ -35,6 +40,12 @@ from services.shared.conversation import (
     RunBy,
 )
 from services.shared.errors import Malformed
+from services.shared.ids import (
+    first_turn_of,
+    make_conversation_id,
+    make_item_id,
+    make_response_id,
+)
 from services.shared.metrics import RpcMetrics
 from services.shared.scope import Scope
 from services.shared.server import serving
@@ -299,3 +310,113 @@ async def test_a_result_without_a_call_is_named(subject: Subject) -> None:
     with pytest.raises(Malformed) as caught:
         await subject.assembly.assemble(asked("", input=[user("hi"), result("f")]))
     assert caught.value.details["param"] == "input[1]"
+
+
+def begun() -> StoredConversation:
+    conversation_id = make_conversation_id()
+    root = first_turn_of(conversation_id)
+    return StoredConversation(conversation_id, SCOPE, 5, {"topic": "Größe"}, root)
+
+
+async def test_conversations_are_kept_listed_changed_and_erased(keeper: ContextAssembly) -> None:
+    chat, other = begun(), begun()
+    item = replace(user("zero"), id=make_item_id("msg", chat.head))
+    await keeper.start_conversation(chat, [item])
+    await keeper.start_conversation(chat, [item])
+    await keeper.start_conversation(other, [])
+    assert await keeper.get_conversation(SCOPE, chat.id) == chat
+    later = replace(
+        recorded(make_response_id(chat.head), chat.head, [user("one")], [assistant("1")]),
+        conversation_id=chat.id,
+    )
+    await keeper.record(later)
+    with pytest.raises(ConversationMoved):
+        await keeper.record(replace(later, id=make_response_id(chat.head)))
+    assert (await keeper.get_turn(SCOPE, later.id)).conversation_id == chat.id
+    moved = replace(chat, head=later.id)
+    assert await keeper.get_conversation(SCOPE, chat.id) == moved
+    page = await keeper.list_items(SCOPE, chat.id, Paging(limit=2))
+    assert (list(page.items), page.has_more) == ([assistant("1"), user("one")], True)
+    page = await keeper.list_items(SCOPE, chat.id, Paging(limit=2, newest_first=False))
+    assert (list(page.items), page.has_more) == ([item, user("one")], True)
+    assert await keeper.get_item(SCOPE, chat.id, item.id) == item
+    await keeper.delete_item(SCOPE, chat.id, item.id)
+    with pytest.raises(ItemNotFound):
+        await keeper.get_item(SCOPE, chat.id, item.id)
+    changed = await keeper.set_metadata(SCOPE, chat.id, {})
+    assert changed == replace(moved, metadata={})
+    listed = await keeper.list_conversations(SCOPE, Paging(limit=1))
+    assert (len(listed.conversations), listed.has_more) == (1, True)
+    rest = await keeper.list_conversations(SCOPE, Paging(after=listed.conversations[0].id))
+    assert {each.id for each in (*listed.conversations, *rest.conversations)} == {
+        chat.id,
+        other.id,
+    }
+    await keeper.delete_conversation(SCOPE, chat.id)
+    with pytest.raises(ConversationNotFound):
+        await keeper.get_conversation(SCOPE, chat.id)
+    with pytest.raises(ConversationNotFound):
+        await keeper.record(replace(later, id=make_response_id(chat.head)))
+    with pytest.raises(TurnNotFound):
+        await keeper.get_turn(SCOPE, later.id)
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+async def test_conversations_of_others_are_not_there(
+    keeper: ContextAssembly, stranger: Scope
+) -> None:
+    chat = begun()
+    await keeper.start_conversation(chat, [])
+    assert not (await keeper.list_conversations(stranger, Paging())).conversations
+    for reading in (
+        keeper.get_conversation(stranger, chat.id),
+        keeper.set_metadata(stranger, chat.id, {}),
+        keeper.delete_conversation(stranger, chat.id),
+        keeper.list_items(stranger, chat.id, Paging()),
+        keeper.get_item(stranger, chat.id, "msg_1"),
+        keeper.delete_item(stranger, chat.id, "msg_1"),
+    ):
+        with pytest.raises(ConversationNotFound):
+            await reading
+
+
+async def test_a_conversation_is_summarised_whole_and_goes_on_from_that(subject: Subject) -> None:
+    await subject.assembly.record(recorded("a", said=[developer("Be brief."), user("hi")]))
+    compacting = asked("now", parent_id="a", instructions="Sell shoes.")
+    compacted = await subject.assembly.compact(compacting)
+    assert compacted.summary == "They spoke."
+    assert list(compacted.kept) == [developer("Be brief."), user("hi"), user("now")]
+    item = Compaction("cmp_1", compacted.summary)
+    await subject.assembly.record(recorded("b", "a", [user("now")], [item, assistant("so")]))
+    context = await subject.assembly.assemble(asked("then", parent_id="b"))
+    assert subject.messages(context) == [
+        "developer: Be brief.",
+        "system: [Summary of earlier turns] They spoke.",
+        *("user: now", "assistant: so", "user: then"),
+    ]
+    assert not context.left_out
+
+
+async def test_what_is_left_out_is_told(subject: Subject) -> None:
+    await subject.assembly.record(recorded("a", said=[user("bla " * 150)]))
+    context = await subject.assembly.assemble(asked("now " * 40, parent_id="a"))
+    assert context.left_out
+
+
+async def test_a_model_that_writes_nothing_leaves_no_summary(subject: Subject) -> None:
+    with pytest.raises(Malformed):
+        await subject.assembly.compact(asked("", input=[]))
+    with pytest.raises(TurnNotFound):
+        await subject.assembly.compact(asked("now", parent_id="missing"))
+
+
+async def test_a_compaction_is_told_from_the_erasures_that_it_knows(subject: Subject) -> None:
+    await subject.assembly.record(recorded("a"))
+    await subject.assembly.record(recorded("b", "a"))
+    await subject.assembly.delete_turn(SCOPE, "a")
+    compacted = await subject.assembly.compact(asked("now", parent_id="b"))
+    context = await subject.assembly.assemble(asked("now", parent_id="b"))
+    assert compacted.erasures_above == context.erasures_above == 1
+    known = recorded("c", "b", answered=[Compaction("cmp_1", "They spoke.")])
+    await subject.assembly.record(replace(known, erasures_above=1))
+    assert len((await subject.assembly.get_turn(SCOPE, "c")).output) == 1

@@ -39,13 +39,22 @@ from services.gateway.api import (
 from services.gateway.client import GatewayClient
 from services.gateway.guard import OutputModeration
 from services.gateway.server import GatewayServer
-from services.inference.api import Delta, EngineDead, Piece, Sampling, TokenLogprob
+from services.inference.api import (
+    Delta,
+    EngineDead,
+    FormatKind,
+    OutputFormat,
+    Piece,
+    Sampling,
+    TokenLogprob,
+)
 from services.shared.boundary import Boundary
 from services.shared.conversation import (
     Call,
     CallOutcome,
     CallResult,
     Message,
+    Reasoning,
     Role,
     RunBy,
     Text,
@@ -54,7 +63,14 @@ from services.shared.conversation import (
 from services.shared.errors import DeadlineExceeded, Malformed, MeshError
 from services.shared.metrics import RpcMetrics
 from services.shared.server import MAX_MESSAGE_BYTES, serving
-from services.shared.tools import Tool, ToolChoice, ToolMode
+from services.shared.tools import (
+    TEXT_PARAMETERS,
+    TextInput,
+    TextSyntax,
+    Tool,
+    ToolChoice,
+    ToolMode,
+)
 from services.shared.tracing import Tracer
 from tests.fakes.mesh import (
     BOUNDS,
@@ -168,6 +184,44 @@ async def test_what_is_asked_arrives_as_it_was_asked(transport: Transport) -> No
     assert assembly.scope.person == "person:u1"
     assert generation.sampling == ask.sampling
     assert (generation.calling.choice, generation.calling.parallel) == (ask.choice, False)
+
+
+FORMATS = [OutputFormat(kind, "" if kind is FormatKind.JSON_OBJECT else "x") for kind in FormatKind]
+TAKEN = [
+    TextInput(),
+    TextInput(TextSyntax.REGEX, "[0-9]+"),
+    TextInput(TextSyntax.LARK, "start: /a/"),
+]
+
+
+async def test_formats_and_functions_that_take_a_text_arrive(transport: Transport) -> None:
+    functions = tuple(
+        Tool(f"f{number}", "Takes.", TEXT_PARAMETERS, text_input=taken)
+        for number, taken in enumerate(TAKEN)
+    )
+    sampling = Sampling(top_logprobs=2, presence_penalty=0.5, frequency_penalty=-0.5)
+    async with transport.open(*[says("ok") for _ in FORMATS]) as here:
+        for wanted in FORMATS:
+            ask = replace(HELLO, functions=functions, format=wanted, sampling=sampling)
+            assert isinstance((await read(here.session, ask))[-1], Completed)
+            generation = here.mesh.inference.generations[-1]
+            assert (generation.format, generation.calling.tools) == (wanted, functions)
+            assert replace(generation.sampling, max_tokens=None) == sampling
+
+
+async def test_sealed_reasoning_is_read_again(transport: Transport) -> None:
+    async with transport.open(says("4", reasoning="2+2"), says("ok")) as here:
+        events = await read(here.session, replace(HELLO, store=False, seals_reasoning=True))
+        assert isinstance(events[-1], Completed)
+        thought = events[-1].response.output[0]
+        assert isinstance(thought, Reasoning)
+        assert thought.opaque
+        again = replace(HELLO, input=(replace(thought, text="changed"), *HELLO.input))
+        await read(here.session, again)
+        assert here.mesh.context.assemblies[-1].input[0] == thought
+        (last,) = await read(here.session, replace(again, input=(replace(thought, opaque="x"),)))
+        assert isinstance(last, Failed)
+        assert last.details["param"] == "input[0].encrypted_content"
 
 
 async def test_a_response_is_found_and_erased(transport: Transport) -> None:
@@ -364,7 +418,9 @@ async def test_input_items_are_listed_page_by_page(transport: Transport) -> None
 async def test_input_is_counted_and_nothing_is_run(transport: Transport) -> None:
     async with transport.open() as here:
         assert await here.session.count_input(HELLO) == 2
-        assert await here.session.count_input(replace(HELLO, input=())) == 0
+        with pytest.raises(InvalidRequest) as caught:
+            await here.session.count_input(replace(HELLO, input=()))
+        assert caught.value.details["param"] == "input"
         with pytest.raises(ModelNotFound):
             await here.session.count_input(replace(HELLO, model="other"))
         assert not here.mesh.inference.generations

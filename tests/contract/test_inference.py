@@ -17,6 +17,7 @@ from services.inference.api import (
     FinishReason,
     Generation,
     Inference,
+    ParsedCall,
     Piece,
     QueueFull,
     Report,
@@ -35,7 +36,14 @@ from services.shared.boundary import Boundary
 from services.shared.conversation import Picture
 from services.shared.metrics import RpcMetrics
 from services.shared.server import serving
-from services.shared.tools import Tool, ToolChoice, ToolMode
+from services.shared.tools import (
+    TEXT_PARAMETERS,
+    TextInput,
+    TextSyntax,
+    Tool,
+    ToolChoice,
+    ToolMode,
+)
 from services.shared.tracing import Tracer
 from tests.fakes.inference import (
     CARD,
@@ -45,7 +53,7 @@ from tests.fakes.inference import (
     ScriptedBackend,
     ScriptedDialect,
 )
-from tests.fakes.inference_pieces import calls_of, deltas_of, ids_of, read_whole, text_of
+from tests.fakes.inference_pieces import calls_of, deltas_of, finish_of, ids_of, read_whole, text_of
 from tests.fakes.tiny_model import make_model
 from tests.fakes.vllm_dialect import needs_vllm, vllm_dialect
 
@@ -55,6 +63,12 @@ CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Óbidos"}}\n</to
 TWO_CALLS = f"Let me see.\n{CALL}\n{CALL.replace('Óbidos', 'Rome')}"
 # What the prompt says decides what the engine says.
 SCRIPTS = {
+    "broken": Script(CALL.replace("}}", '"')),
+    "repeated": Script(CALL.replace("Óbidos", 'Rome", "city": "Oslo')),
+    "not offered": Script(CALL.replace("weather", "tide")),
+    "wrong": Script(CALL.replace('"Óbidos"', "7")),
+    "one of two": Script(f"{CALL}\n{CALL.replace('weather', 'tide')}"),
+    "text": Script('<tool_call>\n{"name": "run", "arguments": {"input": "ls\\t-l"}}\n</tool_call>'),
     "hello": Script("Hello, the weather is sunny! 🌞"),
     "call": Script(TWO_CALLS),
     "hold": Script("It is sunny and warm today.", hold_after=2),
@@ -107,14 +121,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
 )
 async def serve(request: pytest.FixtureRequest, model: Path) -> AsyncIterator[Serve]:
-    """Makes an inference; keywords replace what is in its card or limits."""
+    """Makes an inference; keywords replace what is in its card or limits.
+
+    The scripted backend heeds no grammar. Without one its calls are not taken for held.
+    """
     kind: str = request.param
     async with AsyncExitStack() as stack:
 
-        async def made(*, limits: QueueLimits | None = None, **card: Any) -> ServedInference:
+        async def made(
+            *, limits: QueueLimits | None = None, grammar: bool = True, **card: Any
+        ) -> ServedInference:
             dialect: Dialect[Any] = ScriptedDialect(model)
             if "vLLM" in kind:
-                dialect = vllm_dialect(model)
+                dialect = vllm_dialect(model, tool_strict_level="parameter" if grammar else "auto")
             backend = ScriptedBackend(model, SCRIPTS.__getitem__)
             engine = Engine(
                 backend,
@@ -214,6 +233,52 @@ async def test_a_call_that_may_not_be_made_is_text(serve: Serve) -> None:
     pieces = await served.collect(served.asks("call", calling=none))
     assert text_of(pieces) == TWO_CALLS
     assert not calls_of(pieces)
+
+
+CITY = '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}'
+
+
+@pytest.mark.parametrize("prompt", ["broken", "repeated", "not offered", "wrong"])
+async def test_what_is_no_call_never_leaves_and_is_told(serve: Serve, prompt: str) -> None:
+    served = await serve(grammar=False)
+    calling = Calling((replace(WEATHER, parameters=CITY),))
+    asked = served.asks(prompt, calling=calling)
+    pieces = await served.collect(asked)
+    assert not calls_of(pieces)
+    assert finish_of(pieces) is FinishReason.INVALID_CALL
+    parsed = await served.inference.parse(CARD.id, asked.prompt_ids, ids_of(pieces), calling)
+    assert parsed == read_whole(pieces)
+
+
+async def test_a_call_before_what_is_none_leaves(serve: Serve) -> None:
+    served = await serve()
+    pieces = await served.collect(served.asks("one of two", calling=CALLING))
+    assert [call.name for call in read_whole(pieces).calls] == ["weather"]
+    assert finish_of(pieces) is FinishReason.INVALID_CALL
+
+
+async def test_a_call_that_a_stop_string_ends_is_none(serve: Serve) -> None:
+    served = await serve()
+    pieces = await served.collect(served.asks("call", Sampling(stop=("bidos",)), calling=CALLING))
+    assert not calls_of(pieces)
+    assert finish_of(pieces) is FinishReason.INVALID_CALL
+
+
+@pytest.mark.parametrize(("pattern", "allowed"), [("ls.-l", True), ("rm.*", False)])
+async def test_of_a_tool_that_takes_a_text_the_text_leaves(
+    serve: Serve, pattern: str, allowed: bool
+) -> None:
+    served = await serve(grammar=False)
+    text_input = TextInput(TextSyntax.REGEX, pattern)
+    run = Tool("run", "", TEXT_PARAMETERS, text_input=text_input)
+    calling = Calling((run,))
+    asked = served.asks("text", calling=calling)
+    pieces = await served.collect(asked)
+    read = read_whole(pieces)
+    assert read.calls == ((ParsedCall("run", "ls\t-l"),) if allowed else ())
+    assert (finish_of(pieces) is FinishReason.TOOL_CALLS) is allowed
+    parsed = await served.inference.parse(CARD.id, asked.prompt_ids, ids_of(pieces), calling)
+    assert parsed == read
 
 
 async def test_a_log_probability_comes_with_every_token_when_asked_for(serve: Serve) -> None:

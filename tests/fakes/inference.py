@@ -33,7 +33,7 @@ from services.inference.api import (
 from services.inference.engine import Engine, EngineLimits
 from services.inference.generation_queue import QueueLimits
 from services.inference.ports import Occupancy, Output, OutputReader, ReadOutput
-from services.shared.tools import ToolMode
+from services.shared.tools import TextInput, TextSyntax, ToolMode
 from tests.fakes.tiny_model import END
 
 
@@ -86,6 +86,11 @@ class ScriptedBackend:
     def release(self) -> None:
         """Lets what holds, or will, go on."""
         self._released.set()
+
+    def hold(self) -> None:
+        """From now on scripts that hold do so, until `release`."""
+        self._released.clear()
+        self.holding.clear()
 
     def step(self) -> None:
         """A sign of life without a token."""
@@ -297,6 +302,14 @@ class ScriptedDialect:
         reads = calling.tools and calling.choice.mode is not ToolMode.NONE
         return _HermesReader() if reads else None
 
+    def held(self, request: Generation) -> frozenset[str]:
+        return frozenset()
+
+    def follows(self, text_input: TextInput, text: str) -> bool:
+        """Of grammars it knows regular expressions only."""
+        assert text_input.syntax is TextSyntax.REGEX
+        return re.fullmatch(text_input.grammar, text) is not None
+
     def decode(self, request: Generation, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:
         kept = [id for id in ids if id != self._end]
         text: str = self._tokenizer.decode(kept, skip_special_tokens=not request.calling.tools)
@@ -316,14 +329,19 @@ class _HermesReader:
 
     def read(self, text: str, ids: Sequence[int], *, finished: bool) -> ReadOutput:
         self._text += text
-        calls = [json.loads(found) for found in self._call.findall(self._text)]
-        new = calls[self._calls :]
+        calls = self._call.findall(self._text)
         deltas = [
-            CallDelta(number, call["name"], json.dumps(call["arguments"], ensure_ascii=False))
-            for number, call in enumerate(new, self._calls)
+            CallDelta(number, json.loads(call)["name"], self._arguments(call))
+            for number, call in enumerate(calls[self._calls :], self._calls)
         ]
         self._calls = len(calls)
-        return ReadOutput(self._new_text(finished=finished), calls=tuple(deltas))
+        broken = finished and self._text.count(self._opening) > self._calls
+        return ReadOutput(self._new_text(finished=finished), calls=tuple(deltas), broken=broken)
+
+    @staticmethod
+    def _arguments(call: str) -> str:
+        """As the model wrote them: they are what stands last in a call."""
+        return call.partition('"arguments":')[2].strip()[:-1]
 
     def reasoning_tokens(self) -> int:
         return 0
@@ -360,9 +378,11 @@ LIMITS = EngineLimits(
 )
 
 
-def scripted_engine(directory: Path, rule: Rule) -> tuple[Engine[Generation], ScriptedBackend]:
+def scripted_engine(
+    directory: Path, rule: Rule, card: ModelCard = CARD
+) -> tuple[Engine[Generation], ScriptedBackend]:
     """An `Inference` that needs no vLLM, and what stands behind it."""
     backend = ScriptedBackend(directory, rule)
     clock = asyncio.get_running_loop().time
-    engine = Engine(backend, ScriptedDialect(directory), CARD, limits=LIMITS, clock=clock)
+    engine = Engine(backend, ScriptedDialect(directory), card, limits=LIMITS, clock=clock)
     return engine, backend

@@ -7,15 +7,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from services.context_assembly.adapters.in_memory import InMemoryTurns
-from services.context_assembly.api import Assembly, Context, InputTooLong, Turn
-from services.context_assembly.api import TurnNotFound as TurnAbsent
+from services.context_assembly.api import Assembly, Compacted, Context, InputTooLong, Turn
+from services.context_assembly.conversations import Conversations
+from services.context_assembly.messages import is_by_user
 from services.gateway.adapters.in_memory import InMemoryAccounts
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
+from services.gateway.connections import Connections
+from services.gateway.conversations import ConversationKeeper
 from services.gateway.fleet import Fleet, Pool
 from services.gateway.front import Front
 from services.gateway.guard import OutputModeration, guards
+from services.gateway.lanes import Lanes
 from services.gateway.live_turns import LiveTurns, TurnBounds
 from services.gateway.ports import Account, AccountKind, Inference, LedgerEntry, Neighbours
 from services.gateway.repeats import Repeats
@@ -53,16 +57,21 @@ BOUNDS = TurnBounds(
 )
 
 
-class WordContext:
-    """Keeps turns in memory; a word is a token."""
+class WordContext(Conversations):
+    """Keeps turns in memory; a word is a token. Every summary is `summary`."""
 
     def __init__(self) -> None:
         self.store = InMemoryTurns()
+        super().__init__(self.store)
         self.recorded: list[Turn] = []
         self.assemblies: list[Assembly] = []
         # What every context has.
         self.inherited_ids = 0
         self.pictures: Sequence[Picture] = ()
+        self.compactions: list[Assembly] = []
+        self.summary = "They spoke of Ulm."
+        # What compacting fails with.
+        self.compact_failure: Exception | None = None
         # What recording fails with.
         self.failure: Exception | None = None
 
@@ -71,6 +80,7 @@ class WordContext:
         await asyncio.sleep(0)  # as a call to another process
         if assembly.parent_id:
             await self.get_turn(assembly.scope, assembly.parent_id)
+        self._check_results(assembly)
         words = " ".join(map(_words, (*assembly.input, *assembly.produced))).split()
         room = assembly.model.context_tokens - assembly.output_tokens
         if len(words) > room:
@@ -85,25 +95,32 @@ class WordContext:
             pictures=self.pictures,
         )
 
+    def _check_results(self, assembly: Assembly) -> None:
+        """As the real one: a result answers a call, whichever turn that is of."""
+        earlier = (item for turn in self.recorded for item in (*turn.input, *turn.output))
+        called = {item.call_id for item in earlier if isinstance(item, Call)}
+        for number, item in enumerate(assembly.input):
+            if isinstance(item, Call):
+                called.add(item.call_id)
+            if isinstance(item, CallResult) and item.call_id not in called:
+                raise Malformed("answers no call before it", param=f"input[{number}]")
+
+    async def compact(self, assembly: Assembly) -> Compacted:
+        self.compactions.append(assembly)
+        await asyncio.sleep(0)
+        if assembly.parent_id:
+            await self.get_turn(assembly.scope, assembly.parent_id)
+        if self.compact_failure:
+            raise self.compact_failure
+        kept = [item for item in assembly.input if is_by_user(item)]
+        return Compacted(self.summary, kept, Usage(100, 10, 20))
+
     async def record(self, turn: Turn) -> None:
         await asyncio.sleep(0)
         if self.failure:
             raise self.failure
-        if not turn.id:
-            raise Malformed("the turn has no id", param="turn.id")
-        if not await self.store.add(turn):
-            raise TurnAbsent("no such turn")
+        await super().record(turn)
         self.recorded.append(turn)
-
-    async def get_turn(self, scope: Scope, turn_id: str) -> Turn:
-        turn = await self.store.get(scope, turn_id)
-        if turn is None:
-            raise TurnAbsent("no such turn")
-        return turn
-
-    async def delete_turn(self, scope: Scope, turn_id: str) -> None:
-        if not await self.store.erase(scope, turn_id):
-            raise TurnAbsent("no such turn")
 
 
 def _words(item: Item) -> str:
@@ -296,7 +313,8 @@ async def surroundings(
     key = await authenticator.create_key(account)
     fleet = fleet_of(inference)
     neighbours = Neighbours(moderation, context, inference, tools)
-    turns = TurnLoop(neighbours, fleet, guards(moderation, mode), make_id, tool_rounds=3)
+    lanes = Lanes(context)
+    turns = TurnLoop(neighbours, fleet, guards(moderation, mode), make_id, lanes, tool_rounds=3)
     admission = Admission(
         max_turns=max_turns,
         max_turns_per_organisation=max(1, max_turns - 1),
@@ -305,8 +323,15 @@ async def surroundings(
     clock = Clock()
     journal = InMemoryJournal(clock, max_bytes=1_000_000)
     live_turns = LiveTurns(turns, journal, admission, accounts, bounds=bounds)
-    repeats = Repeats(accounts, secret=b"pepper")
-    front = Front(authenticator, live_turns, fleet, context, input_counter=turns, repeats=repeats)
+    front = Front(
+        authenticator,
+        live_turns,
+        fleet,
+        neighbours,
+        connections=Connections(max_per_key=4),
+        repeats=Repeats(accounts, secret=b"pepper"),
+        conversations=ConversationKeeper(neighbours, lanes),
+    )
     async with in_background(fleet.follow):
         await asyncio.wait_for(fleet.wait_served(), 5)
         try:

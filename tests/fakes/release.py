@@ -211,7 +211,53 @@ def node(name: str) -> Json:
     }
 
 
-def scaled_object(component: str) -> Json:
+def scaled_object(component: str, *conditions: Json, **annotations: str) -> Json:
+    """As KEDA has taken it up: `Ready`, unless conditions say otherwise."""
     made = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject"}
     target = {"scaleTargetRef": {"name": f"{RELEASE}-{component}"}}
-    return made | {"metadata": _metadata(component, component), "spec": target}
+    metadata = _metadata(component, component)
+    if annotations:
+        paused = {f"autoscaling.keda.sh/{k.replace('_', '-')}": v for k, v in annotations.items()}
+        metadata["annotations"] = paused
+    status = {"conditions": list(conditions or [{"type": "Ready", "status": "True"}])}
+    return made | {"metadata": metadata, "spec": target, "status": status}
+
+
+def admin_service(uses: str = "", secret: str = "chatmesh-admin-token") -> Json:
+    """Leads to the gateway's administration and metrics."""
+    metadata = _metadata("gateway-admin", "gateway")
+    metadata["labels"]["chatmesh.io/admin"] = "true"
+    metadata["annotations"] = {"chatmesh.io/token-secret": secret, "chatmesh.io/uses": uses}
+    spec = {"type": "ClusterIP", "ports": [{"name": "admin", "port": 8001}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec, "status": {}}
+
+
+def event(
+    kind: str, name: str, reason: str, message: str, *, normal: bool = False, at: str = STARTED
+) -> Json:
+    about = {"kind": kind, "name": name, "namespace": NAMESPACE}
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{name}.{reason}.{at}", "namespace": NAMESPACE},
+        "involvedObject": about,
+        "type": "Normal" if normal else "Warning",
+        "reason": reason,
+        "message": message,
+        "lastTimestamp": at,
+    }
+
+
+def put_out(component: str, reason: str, message: str) -> Json:
+    """A pod that its node has ended, as eviction and full nodes do."""
+    made = pod(component)
+    made["status"] = {"phase": "Failed", "reason": reason, "message": message, "conditions": []}
+    return made
+
+
+def unready(component: str, *, ready: bool = False) -> Json:
+    """A pod that has started and runs, and is not ready; `ready`: its container says it is."""
+    made = pod(component)
+    made["status"]["conditions"][1] = {"type": "Ready", "status": "False"}
+    made["status"]["containerStatuses"][0] |= {"started": True, "ready": ready}
+    return made

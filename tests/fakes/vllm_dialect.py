@@ -3,7 +3,7 @@
 import functools
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -26,6 +26,7 @@ def vllm_dialect(
     tool_parser: str = "hermes",
     reasoning_parser: str = "",
     *,
+    tool_strict_level: Literal["auto", "function", "parameter"] = "parameter",
     speculates: bool = False,
 ) -> "VllmParsers":
     vllm_environment.prepare()
@@ -40,5 +41,6 @@ def vllm_dialect(
         cached_tokenizer_from_config(config),
         tool_parser=tool_parser,
         reasoning_parser=reasoning_parser,
+        tool_strict_level=tool_strict_level,
         speculates=speculates,
     )

@@ -1,60 +1,30 @@
 """All seven services in this process, over gRPC; only the engine and the weather are scripted."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
-from prometheus_client import CollectorRegistry
 
 from services.gateway.config import GatewayConfig
 from services.gateway.ports import Account, AccountKind
 from services.gateway.wiring import open_authenticator
-from services.inference.adapters.metered import MeteredInference
-from services.inference.config import DEMO_DIRECTORY, InferenceConfig
-from services.inference.server import InferenceServer
-from services.local.mesh import SERVICES, Mesh, Settings, mesh
+from services.inference.config import DEMO_DIRECTORY
+from services.local.mesh import Mesh, Settings, mesh
 from services.local.preflight import free_port
-from services.shared.background import in_background
-from services.shared.process import Endpoint, Service
-from services.shared.server import Servable
-from tests.fakes.inference import CARD, Script, ScriptedBackend, scripted_engine
+from services.shared.process import Endpoint
+from tests.fakes.inference import CARD, ScriptedBackend
 from tests.fakes.logs import logged_to
+from tests.fakes.scripted_mesh import Play, scripted_services
 from tests.fakes.tool_runner import OpenMeteoServer, open_meteo_server
 
-END = "<|im_end|>"
 # Asks for the mesh's own tools and for memory.
 OWN: Any = {"type": "mcp", "server_label": "chatmesh"}
-_TURN = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>", re.DOTALL)
-
-
-@dataclass(slots=True)
-class Play:
-    """What the model says: the reply to what it reads last, by the last words of that."""
-
-    lines: dict[str, Script] = field(default_factory=dict)
-    prompts: list[str] = field(default_factory=list)
-
-    def when(self, read: str, reply: str | Script) -> None:
-        self.lines[read] = Script(reply) if isinstance(reply, str) else reply
-
-    def __call__(self, prompt: str) -> Script:
-        self.prompts.append(prompt)
-        last = _TURN.findall(prompt)[-1][1].strip()
-        last = last.removesuffix("</tool_response>").strip()
-        ends = [read for read in self.lines if last.endswith(read)]
-        return self.lines[max(ends, key=len)] if ends else Script("I have no line for this.")
-
-
-def call(name: str, arguments: str) -> str:
-    """A reply that calls a function."""
-    return f'<tool_call>\n{{"name": "{name}", "arguments": {arguments}}}\n</tool_call>'
 
 
 @dataclass(slots=True)
@@ -102,7 +72,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
         stack.enter_context(logged_to(log))
         weather = await stack.enter_async_context(open_meteo_server())
         backends: list[ScriptedBackend] = []
-        services = _scripted(play, backends)
+        services = scripted_services(play, backends, CARD)
         configs = settings.configs()
         configs["tool-runner"] = configs["tool-runner"].model_copy(
             update={
@@ -136,19 +106,3 @@ async def _ready(here: Running) -> None:
     async with asyncio.timeout(30), here.http() as http:
         while (await http.get("/readyz")).status_code != 200:
             pass
-
-
-def _scripted(play: Callable[[str], Script], made: list[ScriptedBackend]) -> Sequence[Service[Any]]:
-    """The services, with an engine that says what the play says."""
-
-    @asynccontextmanager
-    async def build(
-        config: InferenceConfig, registry: CollectorRegistry
-    ) -> AsyncIterator[Sequence[Servable]]:
-        engine, backend = scripted_engine(DEMO_DIRECTORY, play)
-        made.append(backend)
-        async with in_background(engine.guard):
-            yield [InferenceServer(MeteredInference(engine, registry), engine.drain)]
-
-    scripted = Service("inference", InferenceConfig, build)
-    return [scripted if service.name == "inference" else service for service in SERVICES]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from services.context_assembly.adapters.sqlite import open_sqlite_turns
 from services.gateway.ports import DEFAULT_PROJECT, AccountKind
 from services.shared.scope import Scope
-from tests.mesh.conftest import END, OWN, Running, call
+from tests.fakes.scripted_mesh import END, call
+from tests.mesh.conftest import OWN, Running
 
 
 async def remember(running: Running, key: str, fact: str, person: str = "") -> None:

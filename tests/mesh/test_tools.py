@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from tests.fakes.scripted_mesh import call
 from tests.fakes.tool_runner import SEARCH, http_answer
-from tests.mesh.conftest import OWN, Running, call
+from tests.mesh.conftest import OWN, Running
 
 
 async def test_an_own_tool_runs_inside_the_turn(running: Running) -> None:

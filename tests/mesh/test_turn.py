@@ -7,7 +7,8 @@ from openai.types.responses import ResponseCompletedEvent, ResponseTextDeltaEven
 
 from services.inference.config import DEMO_DIRECTORY
 from tests.fakes.inference import Script
-from tests.mesh.conftest import OWN, Running, call
+from tests.fakes.scripted_mesh import call
+from tests.mesh.conftest import OWN, Running
 
 GREETING = "The tower has three hundred and thirty steps, and no lift at all."
 ORDER = {

@@ -1,11 +1,21 @@
 {{/* How services reach another: list of root, name, port. */}}
 {{- define "chatmesh.peer" -}}
-{{- $root := index . 0 -}}
-kubernetes:{{ $root.Release.Name }}-{{ index . 1 }}:{{ index . 2 }}
+kubernetes:{{ include "meshlib.serviceName" (dict "root" (index . 0) "name" (index . 1)) }}:{{ index . 2 }}
+{{- end -}}
+
+{{/* How they reach a pool: list of root and pool. */}}
+{{- define "chatmesh.poolPeer" -}}
+{{- $pool := index . 1 -}}
+kubernetes:{{ include "meshlib.serviceName" (dict "root" (index . 0) "name" (printf "inference-%s" $pool.name) "pool" $pool.name "group" (include "chatmesh.group" $pool)) }}:50053
+{{- end -}}
+
+{{/* Whether a replica of the pool is pods on several nodes. */}}
+{{- define "chatmesh.group" -}}
+{{- if gt (dig "nodes" 1 . | int) 1 -}}true{{- end -}}
 {{- end -}}
 
 {{- define "chatmesh.pepper" -}}
-{{ .Values.gateway.pepper.existingSecret | default (printf "%s-pepper" .Release.Name) }}
+{{ .Values.gateway.pepper.existingSecret | default (include "meshlib.fullname" (dict "root" . "name" "pepper")) }}
 {{- end -}}
 
 {{/* Where a service keeps its embedded store, as in meshlib.component. */}}
@@ -23,7 +33,7 @@ url: sqlite:/var/lib/chatmesh/store/{{ index $store 1 }}.sqlite
 {{/* How long a pool's slowest start takes. */}}
 {{- define "chatmesh.loadSeconds" -}}
 {{- $most := 60 -}}
-{{- range .Values.inference.pools -}}{{- $most = max $most (int (.loadSeconds | default 600)) -}}{{- end -}}
+{{- range .Values.inference.pools -}}{{- $most = max $most (add (dig "loadSeconds" 600 . | int) (include "chatmesh.nodeSeconds" . | int)) -}}{{- end -}}
 {{- $most -}}
 {{- end -}}
 
@@ -31,14 +41,21 @@ url: sqlite:/var/lib/chatmesh/store/{{ index $store 1 }}.sqlite
 {{- define "chatmesh.pools" -}}
 {{- range .Values.inference.pools }}
 - name: {{ .name | quote }}
-  address: {{ include "chatmesh.peer" (list $ (printf "inference-%s" .name) 50053) | quote }}
+  address: {{ include "chatmesh.poolPeer" (list $ .) | quote }}
   model: {{ .model.name | quote }}
-  context_tokens: {{ .model.contextTokens }}
-  calls_tools: {{ .model.callsTools | default false }}
-  reasons: {{ .model.reasons | default false }}
-  summarises: {{ .model.summarises | default false }}
-  hold_seconds: {{ .holdSeconds | default (.loadSeconds | default 600) }}
+  context_tokens: {{ int64 .model.contextTokens }}
+  calls_tools: {{ dig "callsTools" false .model }}
+  reasons: {{ dig "reasons" false .model }}
+  summarises: {{ dig "summarises" false .model }}
+  hold_seconds: {{ dig "holdSeconds" (dig "loadSeconds" 600 .) . | toJson }}
+  wake_seconds: {{ add (dig "loadSeconds" 600 . | int) (include "chatmesh.nodeSeconds" . | int) }}
+  scaled: {{ and $.Values.keda.enabled (dig "scaling" "enabled" false .) }}
 {{- end }}
+{{- end -}}
+
+{{/* How long a node for the pool may take to come: with accelerators they usually come from none. */}}
+{{- define "chatmesh.nodeSeconds" -}}
+{{- dig "nodeSeconds" (empty .gpu | ternary 0 900) . | int -}}
 {{- end -}}
 
 {{/* Where context-assembly has a model's summaries written: its first pool. */}}
@@ -46,7 +63,7 @@ url: sqlite:/var/lib/chatmesh/store/{{ index $store 1 }}.sqlite
 {{- $all := dict -}}
 {{- range .Values.inference.pools -}}
 {{- if not (hasKey $all .model.name) -}}
-{{- $_ := set $all .model.name (include "chatmesh.peer" (list $ (printf "inference-%s" .name) 50053)) -}}
+{{- $_ := set $all .model.name (include "chatmesh.poolPeer" (list $ .)) -}}
 {{- end -}}
 {{- end -}}
 {{ toYaml $all }}
@@ -56,7 +73,7 @@ url: sqlite:/var/lib/chatmesh/store/{{ index $store 1 }}.sqlite
 {{- define "chatmesh.modelPath" -}}
 {{- if .source.bundled -}}/srv/chatmesh/services/inference/demo_model/model
 {{- else if include "chatmesh.fetchedFrom" . -}}{{ include "chatmesh.fetchedPath" . }}
-{{- else -}}/models/{{ .name }}{{ with .source.path }}/{{ trimPrefix "/" . }}{{ end }}
+{{- else -}}/models/{{ include "chatmesh.modelSlug" . }}{{ with .source.path }}/{{ trimPrefix "/" . }}{{ end }}
 {{- end -}}
 {{- end -}}
 
@@ -79,9 +96,17 @@ url: sqlite:/var/lib/chatmesh/store/{{ index $store 1 }}.sqlite
 {{- end }}
 {{- end -}}
 
-{{/* A model's name as names of containers and volumes may be. */}}
+{{/* A model's name as names of containers, volumes and folders may be; a hash where two might become one. */}}
 {{- define "chatmesh.modelSlug" -}}
-{{- regexReplaceAll "[^a-z0-9]+" (lower .name) "-" | trunc 40 | trimAll "-" -}}
+{{- $slug := include "chatmesh.modelWords" . -}}
+{{- if eq $slug .name -}}{{ $slug }}
+{{- else -}}{{ printf "%s-%s" ($slug | trunc 31) (sha256sum .name | trunc 8) | replace "--" "-" | trimPrefix "-" }}
+{{- end -}}
+{{- end -}}
+
+{{/* Its beginning, without what a name may not have. Two models may share it. */}}
+{{- define "chatmesh.modelWords" -}}
+{{- regexReplaceAll "[^a-z0-9]+" (lower .name) "-" | trunc 40 | trimAll "-" | default "model" -}}
 {{- end -}}
 
 {{/* The address that a model is fetched from; empty: it is in the image or on a volume. */}}
@@ -98,6 +123,18 @@ url: sqlite:/var/lib/chatmesh/store/{{ index $store 1 }}.sqlite
 {{- $all := list -}}
 {{- range . -}}
 {{- if include "chatmesh.fetchedFrom" . -}}{{- $all = append $all . -}}{{- end -}}
+{{- end -}}
+{{ toYaml $all }}
+{{- end -}}
+
+{{/* The models of all pools that are fetched, each source once: two pools may have one model from two sources. */}}
+{{- define "chatmesh.allFetched" -}}
+{{- $all := list -}}{{- $sources := list -}}
+{{- range .Values.inference.pools -}}
+{{- $from := include "chatmesh.fetchedFrom" .model -}}
+{{- if and $from (not (has $from $sources)) -}}
+{{- $all = append $all .model -}}{{- $sources = append $sources $from -}}
+{{- end -}}
 {{- end -}}
 {{ toYaml $all }}
 {{- end -}}
@@ -134,7 +171,7 @@ mounts:
   {{- range $models }}
   {{- if or .source.claim .source.image }}
   - name: model-{{ include "chatmesh.modelSlug" . }}
-    mountPath: /models/{{ .name }}
+    mountPath: /models/{{ include "chatmesh.modelSlug" . }}
     readOnly: true
   {{- end }}
   {{- end }}
@@ -145,19 +182,24 @@ init:
   {{- end }}
 egress:
   {{- include "chatmesh.sourceEgress" $root | nindent 2 }}
+fetches: true
 serviceAccount: {{ $root.Values.inference.weights.serviceAccount | quote }}
 podLabels: {{ $root.Values.inference.weights.podLabels | toJson }}
 {{- end }}
 {{- end -}}
 
 {{- define "chatmesh.sourceEgress" -}}
+{{- with .Values.networkPolicies.modelSource }}
+{{- if and .ports .to }}
 # Where models are fetched from.
 - ports:
-    {{- range .Values.networkPolicies.modelSource.ports }}
-    - port: {{ . }}
+    {{- range .ports }}
+    - port: {{ int . }}
     {{- end }}
   to:
-    {{- toYaml .Values.networkPolicies.modelSource.to | nindent 4 }}
+    {{- toYaml .to | nindent 4 }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* What was fetched, once for all pods if there is a claim for it. */}}
@@ -183,7 +225,10 @@ podLabels: {{ $root.Values.inference.weights.podLabels | toJson }}
   args: {{ concat (list "services.shared.weights" (include "chatmesh.fetchedFrom" $model) (include "chatmesh.fetchedPath" $model)) $options | toJson }}
   env:
     {{- /* Nothing but its volumes can be written. */}}
-    {{- range $name, $value := merge (dict "HF_HOME" "/tmp/hub") $weights.environment }}
+    {{- $environment := dict "HF_HOME" "/tmp/hub" }}
+    {{- range include "meshlib.outsideEnv" $root | fromYamlArray }}{{ $_ := set $environment .name .value }}{{ end }}
+    {{- include "meshlib.lay" (list $environment $weights.environment) }}
+    {{- range $name, $value := $environment }}
     - name: {{ $name }}
       value: {{ $value | quote }}
     {{- end }}
@@ -194,8 +239,7 @@ podLabels: {{ $root.Values.inference.weights.podLabels | toJson }}
   {{- end }}
   terminationMessagePolicy: FallbackToLogsOnError
   resources:
-    requests: {cpu: 100m, memory: 256Mi}
-    limits: {memory: 2Gi}
+    {{- toYaml $weights.resources | nindent 4 }}
   securityContext:
     {{- include "meshlib.containerSecurity" . | nindent 4 }}
   volumeMounts:
@@ -203,6 +247,7 @@ podLabels: {{ $root.Values.inference.weights.podLabels | toJson }}
       mountPath: /var/cache/weights
     - name: tmp
       mountPath: /tmp
+    {{- include "meshlib.outsideMounts" $root | nindent 4 }}
 {{- end -}}
 
 {{- define "chatmesh.gatewayRules" -}}
@@ -213,17 +258,25 @@ podLabels: {{ $root.Values.inference.weights.podLabels | toJson }}
 {{- end }}
 {{- end -}}
 
-{{/* Who reaches the gateway from outside the mesh: the edge, and KEDA. */}}
+{{/* Who reaches the gateway from outside the mesh: the edge, what comes through a port of nodes or a load balancer, and KEDA. */}}
 {{- define "chatmesh.gatewayIngress" -}}
+{{- $policies := .Values.networkPolicies -}}
+{{- $peers := $policies.edge -}}
+{{- if ne .Values.edge.service.type "ClusterIP" -}}{{- $peers = concat $peers $policies.outside -}}{{- end -}}
 - ports:
     - port: http
     - port: grpc
   from:
-    {{- toYaml .Values.networkPolicies.edge | nindent 4 }}
+    {{- include "meshlib.podsOf" (dict "root" $ "name" "test") | nindent 4 }}
+    {{- with $peers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- if .Values.keda.enabled }}
+{{- with $policies.keda }}
 - ports:
     - port: scaler
   from:
-    {{- toYaml .Values.networkPolicies.keda | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
+{{- end }}
 {{- end }}
 {{- end -}}

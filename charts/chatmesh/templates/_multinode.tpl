@@ -4,7 +4,7 @@
 {{- $pool := index . 1 -}}
 {{- $component := index . 2 -}}
 {{- $docs := list -}}
-{{- range $part := list "serviceaccount" "config" "service" "pdb" "networkpolicy" "monitor" -}}
+{{- range $part := list "serviceaccount" "config" "service" "pdb" "autoscaler" "networkpolicy" "monitor" -}}
 {{- $doc := include (printf "meshlib.%s" $part) $component | trim -}}
 {{- if $doc -}}{{- $docs = append $docs $doc -}}{{- end -}}
 {{- end -}}
@@ -13,16 +13,20 @@
 apiVersion: leaderworkerset.x-k8s.io/v1
 kind: LeaderWorkerSet
 metadata:
-  {{- include "meshlib.metadata" $component | nindent 2 }}
+  name: {{ include "meshlib.workloadName" $component }}
+  namespace: {{ $root.Release.Namespace }}
+  labels:
+    {{- include "meshlib.labels" $component | nindent 4 }}
 spec:
-  replicas: {{ $pool.replicas }}
+  {{- if not (include "meshlib.scaled" $component) }}
+  replicas: {{ int64 $pool.replicas }}
+  {{- end }}
   rolloutStrategy:
     type: RollingUpdate
     rollingUpdateConfiguration:
-      maxSurge: 0
-      maxUnavailable: 1
+      {{- include "meshlib.rollingUpdate" $component | nindent 6 }}
   leaderWorkerTemplate:
-    size: {{ $pool.nodes }}
+    size: {{ int $pool.nodes }}
     restartPolicy: RecreateGroupOnPodRestart
     leaderTemplate:
       {{- include "chatmesh.groupPod" (list $root $pool $component "leader") | nindent 6 }}
@@ -30,37 +34,36 @@ spec:
       {{- include "chatmesh.groupPod" (list $root $pool $component "worker") | nindent 6 }}
 {{- end -}}
 
-{{/* A group's engine finds its parts by the leader's address; only the leader answers for it. */}}
+{{/*
+The leader's engine finds the others by the leader's address. All read one config; in a worker's, the number of its node differs.
+LeaderWorkerSet puts LWS_LEADER_ADDRESS and LWS_WORKER_INDEX before the container's own variables.
+*/}}
 {{- define "chatmesh.groupPod" -}}
 {{- $root := index . 0 -}}
 {{- $pool := index . 1 -}}
 {{- $component := index . 2 -}}
 {{- $role := index . 3 -}}
-{{- $pod := include "meshlib.pod" $component | fromYaml -}}
+{{- $pod := include "meshlib.podOfChart" $component | fromYaml -}}
 {{- $container := index $pod.spec.containers 0 -}}
-{{- $config := include "chatmesh.poolConfig" (list $root $pool) | fromYaml -}}
-{{- $group := dict "nnodes" (int $pool.nodes) "master_addr" "$(LWS_LEADER_ADDRESS)" -}}
-{{- if eq $role "leader" -}}
-{{- $args := merge $group (dict "node_rank" 0) ($config.engine_args | default dict) -}}
-{{- $env := append ($container.env | default list) (dict "name" "INFERENCE_ENGINE_ARGS" "value" ($args | toJson)) -}}
-{{- $_ := set $container "env" $env -}}
-{{- else -}}
-{{- $args := list "vllm.entrypoints.cli.main" "serve" (include "chatmesh.modelPath" $pool.model) "--headless"
-      "--nnodes" ($pool.nodes | toString) "--node-rank" "$(LWS_WORKER_INDEX)" "--master-addr" "$(LWS_LEADER_ADDRESS)"
-      "--tensor-parallel-size" ($pool.tensorParallel | default 1 | toString)
-      "--pipeline-parallel-size" ($pool.pipelineParallel | default 1 | toString) -}}
-{{- $_ := set $container "args" $args -}}
-{{- range $probe := list "startupProbe" "readinessProbe" "livenessProbe" -}}{{- $_ := unset $container $probe -}}{{- end -}}
-{{- /* The headless service names leaders alone. */ -}}
-{{- $_ := set $pod.metadata "labels" (omit $pod.metadata.labels "app.kubernetes.io/component") -}}
+{{- $args := deepCopy (dig "config" "engine_args" dict $component.values) -}}
+{{- $_ := set $args "nnodes" (int $pool.nodes) -}}
+{{- $_ := set $args "master_addr" "$(LWS_LEADER_ADDRESS)" -}}
+{{- $_ := set $args "node_rank" "rank" -}}
+{{- $told := $args | toJson | replace "\"node_rank\":\"rank\"" (eq $role "leader" | ternary "\"node_rank\":0" "\"node_rank\":$(LWS_WORKER_INDEX)") -}}
+{{- $_ := set $container "env" (append ($container.env | default list) (dict "name" "INFERENCE_ENGINE_ARGS" "value" $told)) -}}
+{{- if eq $role "worker" -}}
+{{- $_ := set $container "args" (list "services.inference.adapters.vllm_worker") -}}
+{{- /* It takes no calls: only the leader answers for the group. */ -}}
+{{- range $key := list "startupProbe" "readinessProbe" "livenessProbe" "ports" -}}{{- $_ := unset $container $key -}}{{- end -}}
 {{- end -}}
 {{- if $pool.rdma -}}
 {{- /* Locked memory for RDMA is the one thing that the restricted policy does not know. */ -}}
 {{- $_ := set $container.securityContext "capabilities" (dict "drop" (list "ALL") "add" (list "IPC_LOCK")) -}}
 {{- $resources := $container.resources -}}
 {{- range $kind := list "requests" "limits" -}}
-{{- $_ := set $resources $kind (merge (dict $pool.rdma.resource ($pool.rdma.count | default 1)) (get $resources $kind | default dict)) -}}
+{{- $_ := set $resources $kind (merge (dict $pool.rdma.resource ($pool.rdma.count | default 1 | int)) (get $resources $kind | default dict)) -}}
 {{- end -}}
 {{- end -}}
+{{- include "meshlib.layPod" (list $component $pod) -}}
 {{ toYaml $pod }}
 {{- end -}}

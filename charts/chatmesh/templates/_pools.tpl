@@ -1,60 +1,62 @@
 {{/* Pools of inference. Most take a list of root and pool. */}}
 
-{{/* GPUs by product: the names under which one and the same accelerator goes. */}}
-{{- define "chatmesh.products" -}}
+{{/* By preset, the labels by which nodes say what accelerator they have: the GPU operator's, GKE's own, and Karpenter's on EKS. */}}
+{{- define "chatmesh.presets" -}}
 a100:
-  - NVIDIA-A100-SXM4-80GB
-  - NVIDIA-A100-SXM4-40GB
-  - NVIDIA-A100-80GB-PCIe
-  - NVIDIA-A100-PCIE-80GB
-  - NVIDIA-A100-PCIE-40GB
-  - NVIDIA-A100-40GB-PCIe
+  nvidia.com/gpu.product:
+    - NVIDIA-A100-SXM4-80GB
+    - NVIDIA-A100-SXM4-40GB
+    - NVIDIA-A100-80GB-PCIe
+    - NVIDIA-A100-PCIE-80GB
+    - NVIDIA-A100-PCIE-40GB
+    - NVIDIA-A100-40GB-PCIe
+  cloud.google.com/gke-accelerator: [nvidia-tesla-a100, nvidia-a100-80gb]
+  karpenter.k8s.aws/instance-gpu-name: [a100]
 h100:
-  - NVIDIA-H100-80GB-HBM3
-  - NVIDIA-H100-PCIe
-  - NVIDIA-H100-NVL
-  - NVIDIA-H100-SXM5-80GB
+  nvidia.com/gpu.product:
+    - NVIDIA-H100-80GB-HBM3
+    - NVIDIA-H100-PCIe
+    - NVIDIA-H100-NVL
+    - NVIDIA-H100-SXM5-80GB
+  cloud.google.com/gke-accelerator: [nvidia-h100-80gb, nvidia-h100-mega-80gb]
+  karpenter.k8s.aws/instance-gpu-name: [h100]
 {{- end -}}
 
-{{/* What a pool wants of accelerators: {resource, count, products}; nothing for the processor. */}}
+{{/* What a pool wants of accelerators: {resource, count, labels}; nothing for the processor. */}}
 {{- define "chatmesh.gpu" -}}
 {{- $pool := index . 1 -}}
 {{- with $pool.gpu -}}
-{{- $products := .products | default (get (include "chatmesh.products" $ | fromYaml) (.preset | default "")) -}}
+{{- $labels := get (include "chatmesh.presets" $ | fromYaml) (.preset | default "") | default dict -}}
+{{- with .products -}}{{- $labels = dict "nvidia.com/gpu.product" . -}}{{- end -}}
 resource: {{ .resource | default "nvidia.com/gpu" }}
-count: {{ .count | default 1 }}
-products: {{ $products | default list | toJson }}
+count: {{ .count | default 1 | int }}
+labels: {{ $labels | toJson }}
 {{- end -}}
 {{- end -}}
 
-{{/* List of pool and gpu. */}}
+{{/* A node that has one of the labels. */}}
 {{- define "chatmesh.gpuAffinity" -}}
-{{- $pool := index . 0 -}}
-{{- $gpu := index . 1 -}}
-{{- $affinity := deepCopy ($pool.affinity | default dict) -}}
-{{- if $gpu.products -}}
-{{- $ours := include "chatmesh.onProducts" $gpu | fromYaml -}}
-{{- $affinity = merge $affinity $ours -}}
-{{- end -}}
-{{ toYaml $affinity }}
-{{- end -}}
-
-{{- define "chatmesh.onProducts" -}}
+{{- with .labels -}}
 nodeAffinity:
   requiredDuringSchedulingIgnoredDuringExecution:
     nodeSelectorTerms:
+      {{- range $label, $values := . }}
       - matchExpressions:
-          - key: nvidia.com/gpu.product
+          - key: {{ $label }}
             operator: In
-            values: {{ .products | toJson }}
+            values: {{ $values | toJson }}
+      {{- end }}
+{{- end -}}
 {{- end -}}
 
 {{/* The config of one pool: what holds for all, its own, and what its place in the chart says. */}}
 {{- define "chatmesh.poolConfig" -}}
 {{- $root := index . 0 -}}
 {{- $pool := index . 1 -}}
-{{- $config := merge (deepCopy ($pool.config | default dict)) ($root.Values.inference.config | default dict) -}}
-{{- $args := deepCopy ($pool.engineArgs | default dict) -}}
+{{- $config := deepCopy ($root.Values.inference.config | default dict) -}}
+{{- include "meshlib.lay" (list $config ($pool.config | default dict)) -}}
+{{- $args := deepCopy ($config.engine_args | default dict) -}}
+{{- include "meshlib.lay" (list $args ($pool.engineArgs | default dict)) -}}
 {{- with $pool.quantization -}}{{- $_ := set $args "quantization" . -}}{{- end -}}
 {{- with $pool.pipelineParallel -}}{{- if gt (int .) 1 -}}{{- $_ := set $args "pipeline_parallel_size" . -}}{{- end -}}{{- end -}}
 {{- if $args -}}{{- $_ := set $config "engine_args" $args -}}{{- end -}}
@@ -75,7 +77,7 @@ nodeAffinity:
 - name: shm
   emptyDir:
     medium: Memory
-    sizeLimit: {{ .shmSize | default "2Gi" }}
+    sizeLimit: {{ dig "shmSize" "2Gi" . }}
 - name: engine-cache
   {{- if (.cache | default dict).claim }}
   persistentVolumeClaim:
@@ -90,4 +92,49 @@ nodeAffinity:
   mountPath: /dev/shm
 - name: engine-cache
   mountPath: /var/cache/engine
+{{- end -}}
+
+{{/* A pool as a component, but for `root`. */}}
+{{- define "chatmesh.poolComponent" -}}
+{{- $root := index . 0 -}}
+{{- $pool := index . 1 -}}
+{{- $gpu := include "chatmesh.gpu" . | fromYaml -}}
+{{- $claims := dig "gpu" "claims" list $pool -}}
+{{- $names := list -}}{{- range $claims -}}{{- $names = append $names (dict "name" .name) -}}{{- end -}}
+{{- $values := omit $pool "config" -}}
+{{- $_ := set $values "config" (include "chatmesh.poolConfig" . | fromYaml) -}}
+{{- $component := dict
+      "name" (printf "inference-%s" $pool.name) "service" "inference" "pool" $pool.name "values" $values
+      "group" (eq (include "chatmesh.group" $pool) "true")
+      "image" (empty $gpu | ternary "inference-cpu" "inference") "reference" ($pool.image | default "") "port" 50053
+      "loadSeconds" (dig "loadSeconds" 600 $pool) "nodeSeconds" (include "chatmesh.nodeSeconds" $pool | int)
+      "rollingUpdate" (dict "maxSurge" 0 "maxUnavailable" 1)
+      "callers" (list "gateway" "context-assembly") "callees" list
+      "gpu" $gpu "claims" $names "resourceClaims" $claims
+      "affinity" (include "chatmesh.gpuAffinity" $gpu | fromYaml)
+      "tolerations" (empty $gpu | ternary list $root.Values.inference.gpuTolerations)
+      "pods" (list ($root.Values.inference.pod | default dict)) -}}
+{{- $_ := set $component "settings" (dict
+      "INFERENCE_MODEL" (include "chatmesh.modelPath" $pool.model)
+      "INFERENCE_SERVED_NAME" $pool.model.name
+      "VLLM_CACHE_ROOT" (printf "/var/cache/engine/%s" (include "chatmesh.cacheKey" .))) -}}
+{{- $model := include "chatmesh.modelParts" (list $root (list $pool.model) list) | fromYaml -}}
+{{- $_ := set $component "volumes" (concat (include "chatmesh.engineVolumes" $pool | fromYamlArray) ($model.volumes | default list)) -}}
+{{- $_ := set $component "mounts" (concat (include "chatmesh.engineMounts" $pool | fromYamlArray) ($model.mounts | default list)) -}}
+{{- $ingress := include "chatmesh.poolIngress" $root | fromYamlArray -}}
+{{- if $ingress -}}{{- $_ := set $component "ingress" $ingress -}}{{- end -}}
+{{- range $key, $value := omit $model "volumes" "mounts" -}}{{- $_ := set $component $key $value -}}{{- end -}}
+{{ toYaml $component }}
+{{- end -}}
+
+{{/* Who else may call engines: a router of others, by `inferencePool`. Takes the chart's context. */}}
+{{- define "chatmesh.poolIngress" -}}
+{{- if .Values.inferencePool.enabled -}}
+{{- with .Values.inferencePool.callers -}}
+- ports:
+    - port: grpc
+  from:
+    {{- toYaml . | nindent 4 }}
+{{- end -}}
+{{- end -}}
 {{- end -}}

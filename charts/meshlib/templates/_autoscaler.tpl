@@ -12,19 +12,27 @@
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
 metadata:
-  {{- include "meshlib.metadata" . | nindent 2 }}
+  # That of the workload: `kubectl chatmesh sleep` looks for it by this name.
+  name: {{ include "meshlib.workloadName" . }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "meshlib.labels" . | nindent 4 }}
 spec:
   scaleTargetRef:
-    name: {{ include "meshlib.fullname" . }}
-  minReplicaCount: {{ $scaling.minReplicas }}
-  maxReplicaCount: {{ $scaling.maxReplicas }}
-  pollingInterval: {{ .root.Values.keda.pollingSeconds }}
-  cooldownPeriod: {{ $scaling.cooldownSeconds | default 300 }}
+    {{- if .group }}
+    apiVersion: leaderworkerset.x-k8s.io/v1
+    kind: LeaderWorkerSet
+    {{- end }}
+    name: {{ include "meshlib.workloadName" . }}
+  minReplicaCount: {{ int64 $scaling.minReplicas }}
+  maxReplicaCount: {{ int64 $scaling.maxReplicas }}
+  pollingInterval: {{ int64 .root.Values.keda.pollingSeconds }}
+  cooldownPeriod: {{ dig "cooldownSeconds" 300 $scaling | int64 }}
   advanced:
     horizontalPodAutoscalerConfig:
       behavior:
         scaleDown:
-          stabilizationWindowSeconds: {{ $scaling.stabilizationSeconds | default 300 }}
+          stabilizationWindowSeconds: {{ dig "stabilizationSeconds" 300 $scaling | int64 }}
           policies:
             - type: Pods
               value: 1
@@ -32,14 +40,14 @@ spec:
   triggers:
     - type: external-push
       metadata:
-        scalerAddress: {{ printf "%s-gateway-scaler.%s:50060" .root.Release.Name .root.Release.Namespace }}
+        scalerAddress: {{ printf "%s.%s:50060" (include "meshlib.fullname" (dict "root" .root "name" "gateway-scaler")) .root.Release.Namespace }}
         {{- if eq .service "inference" }}
         pool: {{ .pool | quote }}
         {{- else }}
         service: {{ .service | quote }}
         {{- end }}
         {{- range $metric, $target := $scaling.targets }}
-        {{ $metric }}: {{ $target | quote }}
+        {{ $metric }}: {{ $target | toJson | quote }}
         {{- end }}
 {{- else if include "meshlib.scaled" . -}}
 apiVersion: autoscaling/v2
@@ -52,13 +60,13 @@ spec:
     kind: Deployment
     name: {{ include "meshlib.fullname" . }}
   minReplicas: {{ max 1 (int $scaling.minReplicas) }}
-  maxReplicas: {{ $scaling.maxReplicas }}
+  maxReplicas: {{ int64 $scaling.maxReplicas }}
   metrics:
     - type: Resource
       resource:
         name: cpu
         target:
           type: Utilization
-          averageUtilization: {{ $scaling.cpuPercent | default 70 }}
+          averageUtilization: {{ dig "cpuPercent" 70 $scaling | int64 }}
 {{- end -}}
 {{- end -}}

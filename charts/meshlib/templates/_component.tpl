@@ -7,6 +7,8 @@ A component is a dict of:
   image      `mesh`, `inference` or `inference-cpu`
   reference  another image in that one's place, in full; may be empty
   port       where it listens for gRPC
+  loadSeconds, nodeSeconds   how long a start and, before it, the coming of a node may take; may be left out
+  rollingUpdate    how it is rolled where its values do not say
   ports      further ports by name: {http: 8000}
   callers    names of components that may call it; `inference` stands for every pool
   callees    names of components that it calls
@@ -14,9 +16,14 @@ A component is a dict of:
   watches    whether it follows EndpointSlices, and so needs a token and the API server
   storage    {path, setting, url}: where it keeps an embedded store, and the variable by which it is told so
   init       containers that run before it
-  serviceAccount   who it is, if not one of its own
+  serviceAccount   who it is, if not one of its own, and if its values do not say
+  group      whether a replica is a group of pods, as a LeaderWorkerSet
+  pool       the pool's name, of inference
+  pods       what is said of its pods beside its own values: a list of `pod` blocks
   podLabels  beside the usual ones
-  volumes, mounts, placement, gpu   as for pods; may be left out
+  volumes, mounts, tolerations, affinity, gpu   as for pods; may be left out
+  claims, resourceClaims   accelerators that are claimed (dynamic resource allocation), of the container and of the pod
+  goesOut, fetches   whether it, or what runs before it, calls outside the cluster
 */}}
 
 {{- define "meshlib.component" -}}
@@ -28,8 +35,41 @@ A component is a dict of:
 {{ join "\n---\n" $docs }}
 {{- end -}}
 
+{{/* Before the names of all that is made: the release's, or `fullnameOverride`. */}}
+{{- define "meshlib.prefix" -}}
+{{ .root.Values.fullnameOverride | default .root.Release.Name }}
+{{- end -}}
+
+{{/*
+The name of what is made for root and name. Kubernetes takes 63 characters. A longer name is cut, and ends with eight digits of its hash,
+so that two long names that begin alike stay two.
+*/}}
 {{- define "meshlib.fullname" -}}
-{{ printf "%s-%s" .root.Release.Name .name | trunc 63 | trimSuffix "-" }}
+{{ include "meshlib.cut" (list (printf "%s-%s" (include "meshlib.prefix" .) .name) 63) }}
+{{- end -}}
+
+{{/* List of a name and how long it may be. */}}
+{{- define "meshlib.cut" -}}
+{{- $name := index . 0 -}}
+{{- $most := int (index . 1) -}}
+{{- if le (len $name) $most -}}{{ $name }}
+{{- else -}}{{ printf "%s-%s" ($name | trunc (int (sub $most 9)) | trimSuffix "-") (sha256sum $name | trunc 8) }}
+{{- end -}}
+{{- end -}}
+
+{{/* Of the workload: a LeaderWorkerSet adds the numbers of group and pod, and a hash, to its own. */}}
+{{- define "meshlib.workloadName" -}}
+{{ include "meshlib.cut" (list (include "meshlib.fullname" .) (empty .group | ternary 63 44)) }}
+{{- end -}}
+
+{{/* Of the headless Service. LeaderWorkerSet makes one under its own name, for the pods of a group to find each other. */}}
+{{- define "meshlib.serviceName" -}}
+{{ include "meshlib.fullname" (dict "root" .root "name" (empty .group | ternary .name (printf "leaders-%s" (.pool | default "")))) }}
+{{- end -}}
+
+{{/* Who its pods are: a ServiceAccount that is there already, or one of its own. */}}
+{{- define "meshlib.accountName" -}}
+{{ dig "serviceAccount" "name" "" .values | default .serviceAccount | default (include "meshlib.fullname" .) }}
 {{- end -}}
 
 {{- define "meshlib.selector" -}}
@@ -44,6 +84,9 @@ app.kubernetes.io/part-of: chatmesh
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "meshlib.metadata" -}}
@@ -67,13 +110,16 @@ labels:
 {{- end -}}
 
 {{- define "meshlib.image" -}}
-{{ .reference | default (printf "%s%s:%s" .root.Values.images.prefix .image (.root.Values.images.tag | default .root.Chart.AppVersion)) }}
+{{- $images := .root.Values.images -}}
+{{- $own := printf "%s%s:%s" $images.prefix .image ($images.tag | default .root.Chart.AppVersion) -}}
+{{- with dig .image "" ($images.digests | default dict) -}}{{- $own = printf "%s@%s" $own . -}}{{- end -}}
+{{ .reference | default $own }}
 {{- end -}}
 
-{{/* Of the config, or what the service itself takes when it is not said. */}}
+{{/* Of the config, or what the service itself takes when it is not said; whole seconds. */}}
 {{- define "meshlib.drainSeconds" -}}
-{{- (.values.config | default dict).drain_seconds | default 0 -}}
+{{- dig "config" "drain_seconds" 0 .values | ceil | int -}}
 {{- end -}}
 {{- define "meshlib.graceSeconds" -}}
-{{- (.values.config | default dict).grace_seconds | default 30 -}}
+{{- dig "config" "grace_seconds" 30 .values | ceil | int -}}
 {{- end -}}

@@ -3,7 +3,9 @@
 {{- $prefix := .service | replace "-" "_" | upper -}}
 {{- $all := dict -}}
 {{- range $field, $value := .values.config | default dict -}}
+{{- if not (kindIs "invalid" $value) -}}
 {{- $_ := set $all (printf "%s_%s" $prefix ($field | upper)) $value -}}
+{{- end -}}
 {{- end -}}
 {{- range $name, $value := .settings -}}
 {{- $_ := set $all $name $value -}}
@@ -11,8 +13,8 @@
 {{- with .storage -}}
 {{- $_ := set $all .setting .url -}}
 {{- end -}}
-{{- $_ := set $all (printf "%s_ADDRESS" $prefix) (printf "0.0.0.0:%v" .port) -}}
-{{- $_ := set $all (printf "%s_METRICS_ADDRESS" $prefix) "0.0.0.0:9090" -}}
+{{- $_ := set $all (printf "%s_ADDRESS" $prefix) (printf "%s:%v" .root.Values.listen .port) -}}
+{{- $_ := set $all (printf "%s_METRICS_ADDRESS" $prefix) (printf "%s:9090" .root.Values.listen) -}}
 {{- with .root.Values.tracing.endpoint -}}
 {{- $_ := set $all (printf "%s_OTLP_ENDPOINT" $prefix) . -}}
 {{- end -}}

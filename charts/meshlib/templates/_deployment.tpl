@@ -5,10 +5,11 @@ metadata:
   {{- include "meshlib.metadata" . | nindent 2 }}
 spec:
   {{- if not (include "meshlib.scaled" .) }}
-  replicas: {{ .values.replicas }}
+  replicas: {{ int64 .values.replicas }}
   {{- end }}
   revisionHistoryLimit: 5
-  progressDeadlineSeconds: {{ add (.loadSeconds | default 60 | int) (include "meshlib.drainSeconds" . | int) (include "meshlib.graceSeconds" . | int) 120 }}
+  # A node for it may have to come first.
+  progressDeadlineSeconds: {{ add (.loadSeconds | default 60 | int) (.nodeSeconds | default 0 | int) (include "meshlib.drainSeconds" . | int) (include "meshlib.graceSeconds" . | int) 120 }}
   strategy:
     {{- include "meshlib.strategy" . | nindent 4 }}
   selector:
@@ -25,6 +26,13 @@ type: Recreate
 {{- else -}}
 type: RollingUpdate
 rollingUpdate:
-  {{- toYaml (.values.rollingUpdate | default (dict "maxSurge" 1 "maxUnavailable" 0)) | nindent 2 }}
+  {{- include "meshlib.rollingUpdate" . | nindent 2 }}
 {{- end -}}
+{{- end -}}
+
+{{- define "meshlib.rollingUpdate" -}}
+{{- $usual := .rollingUpdate | default (dict "maxSurge" 1 "maxUnavailable" 0) -}}
+{{- range $key := list "maxSurge" "maxUnavailable" }}
+{{ $key }}: {{ dig "rollingUpdate" $key (get $usual $key) $.values | toJson }}
+{{- end }}
 {{- end -}}

@@ -7,7 +7,7 @@ Something that ends, as a dict of root, name and:
   podLabels       beside the usual ones
   egress          whom it calls, beside DNS and, with rules, the API server; may be left out
   containers, volumes        `tmp` is there already
-  values          nodeSelector and tolerations, of the service for which it works
+  values          nodeSelector, tolerations, affinity and so on, of the service for which it works
   affinity        may be left out
 */}}
 {{- define "meshlib.job" -}}
@@ -96,37 +96,52 @@ spec:
   activeDeadlineSeconds: {{ . }}
   {{- end }}
   template:
-    metadata:
-      labels:
-        {{- include "meshlib.selector" . | nindent 8 }}
-        {{- with .podLabels }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
-    spec:
-      restartPolicy: Never
-      {{- with empty .rules | ternary .serviceAccount (include "meshlib.fullname" .) }}
-      serviceAccountName: {{ . }}
-      {{- end }}
-      automountServiceAccountToken: {{ not (empty .rules) }}
-      {{- include "meshlib.everyPod" . | nindent 6 }}
-      containers:
-        {{- toYaml .containers | nindent 8 }}
-      volumes:
-        - name: tmp
-          emptyDir: {}
-        {{- with .volumes }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
-      {{- with .values.nodeSelector }}
-      nodeSelector:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with .values.tolerations }}
-      tolerations:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with .affinity }}
-      affinity:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
+    {{- include "meshlib.jobPod" . | nindent 4 }}
+{{- end -}}
+
+{{/* A job's pod: the chart's, and over it what the values say, of every pod, of jobs, and of the placement of its service. */}}
+{{- define "meshlib.jobPod" -}}
+{{- $pod := include "meshlib.jobPodOfChart" . | fromYaml -}}
+{{- $placing := pick .values "nodeSelector" "tolerations" "affinity" "priorityClassName" -}}
+{{- $job := dict "root" .root "name" .name "values" $placing "pods" (list .root.Values.jobs.pod) -}}
+{{- include "meshlib.layPod" (list $job $pod) -}}
+{{ toYaml $pod }}
+{{- end -}}
+
+{{- define "meshlib.jobPodOfChart" -}}
+metadata:
+  labels:
+    {{- with .root.Values.commonLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- include "meshlib.selector" . | nindent 4 }}
+    {{- with .podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  restartPolicy: Never
+  {{- with empty .rules | ternary .serviceAccount (include "meshlib.fullname" .) }}
+  serviceAccountName: {{ . }}
+  {{- end }}
+  automountServiceAccountToken: {{ not (empty .rules) }}
+  {{- include "meshlib.everyPod" . | nindent 2 }}
+  containers:
+    {{- toYaml .containers | nindent 4 }}
+  volumes:
+    - name: tmp
+      emptyDir: {}
+    {{- with .volumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with .affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{/* What a job's container asks for: list of the chart's context and what it asks for where `jobs.resources` says nothing. */}}
+{{- define "meshlib.jobResources" -}}
+{{- $resources := deepCopy (index . 1) -}}
+{{- include "meshlib.lay" (list $resources (index . 0).Values.jobs.resources) -}}
+{{ toYaml $resources }}
 {{- end -}}

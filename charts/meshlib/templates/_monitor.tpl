@@ -10,7 +10,7 @@ metadata:
 spec:
   selector:
     matchLabels:
-      {{- include "meshlib.selector" . | nindent 6 }}
+      {{- include "meshlib.answering" . | nindent 6 }}
   podMetricsEndpoints:
     - port: metrics
       interval: {{ .root.Values.monitor.interval }}

@@ -19,11 +19,18 @@ spec:
         {{- include "meshlib.podsOf" (dict "root" $.root "name" .) | nindent 8 }}
         {{- end }}
     {{- end }}
+    {{- with .root.Values.networkPolicies.scrape }}
     # Who scrapes it.
     - ports:
         - port: metrics
       from:
-        {{- toYaml .root.Values.networkPolicies.scrape | nindent 8 }}
+        {{- toYaml . | nindent 8 }}
+    {{- end }}
+    {{- if .group }}
+    # The pods of a group, at whatever ports torch, NCCL and ZeroMQ take.
+    - from:
+        {{- include "meshlib.podsOf" . | nindent 8 }}
+    {{- end }}
     {{- with .ingress }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -38,7 +45,11 @@ spec:
     {{- if .watches }}
     {{- include "meshlib.apiServerEgress" . | nindent 4 }}
     {{- end }}
-    {{- if .root.Values.tracing.endpoint }}
+    {{- if .group }}
+    - to:
+        {{- include "meshlib.podsOf" . | nindent 8 }}
+    {{- end }}
+    {{- if and .root.Values.tracing.endpoint .root.Values.networkPolicies.tracing }}
     # The collector of spans.
     - to:
         {{- toYaml .root.Values.networkPolicies.tracing | nindent 8 }}
@@ -49,23 +60,32 @@ spec:
 {{- end -}}
 {{- end -}}
 
+{{/* An empty list of peers or ports would mean all of them. Here it means none: there is no rule then. */}}
 {{- define "meshlib.dnsEgress" -}}
-# DNS.
+{{- with .root.Values.networkPolicies.dns }}
+# DNS. OpenShift's listens on 5353.
 - ports:
-    - port: 53
+    {{- range $.root.Values.openshift.enabled | ternary (list 53 5353) (list 53) }}
+    - port: {{ . }}
       protocol: UDP
-    - port: 53
+    - port: {{ . }}
       protocol: TCP
+    {{- end }}
   to:
-    {{- toYaml .root.Values.networkPolicies.dns | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
+{{- end }}
 {{- end -}}
 
 {{- define "meshlib.apiServerEgress" -}}
+{{- with .root.Values.networkPolicies.apiServer }}
+{{- if and .ports .to }}
 # The API server.
 - ports:
-    {{- range .root.Values.networkPolicies.apiServer.ports }}
-    - port: {{ . }}
+    {{- range .ports }}
+    - port: {{ int . }}
     {{- end }}
   to:
-    {{- toYaml .root.Values.networkPolicies.apiServer.to | nindent 4 }}
+    {{- toYaml .to | nindent 4 }}
+{{- end }}
+{{- end }}
 {{- end -}}

@@ -1,6 +1,16 @@
+{{/* A component's pod: the chart's, and over it what the values say in Kubernetes' own words. */}}
 {{- define "meshlib.pod" -}}
+{{- $pod := include "meshlib.podOfChart" . | fromYaml -}}
+{{- include "meshlib.layPod" (list . $pod) -}}
+{{ toYaml $pod }}
+{{- end -}}
+
+{{- define "meshlib.podOfChart" -}}
 metadata:
   labels:
+    {{- with .root.Values.commonLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
     {{- include "meshlib.selector" . | nindent 4 }}
     chatmesh.io/service: {{ .service }}
     {{- with .podLabels }}
@@ -10,16 +20,10 @@ metadata:
   annotations:
     # Another config rolls the pods.
     chatmesh.io/config: {{ include "meshlib.environment" . | sha256sum | trunc 16 }}
-    {{- with .values.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
 spec:
-  serviceAccountName: {{ .serviceAccount | default (include "meshlib.fullname" .) }}
+  serviceAccountName: {{ include "meshlib.accountName" . }}
   automountServiceAccountToken: {{ .watches | default false }}
   {{- include "meshlib.everyPod" . | nindent 2 }}
-  {{- with .values.priorityClassName }}
-  priorityClassName: {{ . }}
-  {{- end }}
   # Calls still come for the drain, running ones may take the grace, and then the process ends by itself.
   terminationGracePeriodSeconds: {{ add (include "meshlib.drainSeconds" . | int) (include "meshlib.graceSeconds" . | int) 10 }}
   {{- with .init }}
@@ -34,7 +38,7 @@ spec:
       envFrom:
         - configMapRef:
             name: {{ include "meshlib.fullname" . }}
-      {{- with .env }}
+      {{- with concat (.env | default list) (empty .goesOut | ternary list (include "meshlib.outsideEnv" .root | fromYamlArray)) }}
       env:
         {{- toYaml . | nindent 8 }}
       {{- end }}
@@ -53,8 +57,12 @@ spec:
       resources:
         {{- $resources := deepCopy (.values.resources | default dict) }}
         {{- with .gpu }}
+        {{- if $.claims }}
+        {{- $_ := set $resources "claims" $.claims }}
+        {{- else }}
         {{- range $kind := list "requests" "limits" }}
         {{- $_ := set $resources $kind (merge (dict $.gpu.resource $.gpu.count) (get $resources $kind | default dict)) }}
+        {{- end }}
         {{- end }}
         {{- end }}
         {{- toYaml $resources | nindent 8 }}
@@ -69,6 +77,9 @@ spec:
         - name: store
           mountPath: {{ .path }}
         {{- end }}
+        {{- if .goesOut }}
+        {{- include "meshlib.outsideMounts" .root | nindent 8 }}
+        {{- end }}
         {{- with .mounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -80,18 +91,21 @@ spec:
     {{- if .storage }}
     {{- include "meshlib.storeVolume" . | nindent 4 }}
     {{- end }}
+    {{- if or .goesOut .fetches }}
+    {{- include "meshlib.outsideVolumes" .root | nindent 4 }}
+    {{- end }}
     {{- with .volumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
-  {{- with .values.nodeSelector }}
-  nodeSelector:
+  {{- with .resourceClaims }}
+  resourceClaims:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with .tolerations | default .values.tolerations }}
+  {{- with .tolerations }}
   tolerations:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with .affinity | default .values.affinity }}
+  {{- with .affinity }}
   affinity:
     {{- toYaml . | nindent 4 }}
   {{- end }}
@@ -117,9 +131,11 @@ imagePullSecrets:
 {{- end }}
 securityContext:
   runAsNonRoot: true
+  {{- if not .root.Values.openshift.enabled }}
   runAsUser: 10001
   runAsGroup: 10001
   fsGroup: 10001
+  {{- end }}
   fsGroupChangePolicy: OnRootMismatch
   seccompProfile:
     type: RuntimeDefault
@@ -153,4 +169,41 @@ livenessProbe:
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
+{{- end -}}
+
+{{/* For a container that calls outside the cluster: the proxy, and the private CA. Takes the chart's context. */}}
+{{- define "meshlib.outsideEnv" -}}
+{{- $all := list -}}
+{{- with .Values.proxy.http -}}{{- $all = append $all (dict "name" "HTTP_PROXY" "value" .) -}}{{- end -}}
+{{- with .Values.proxy.https -}}{{- $all = append $all (dict "name" "HTTPS_PROXY" "value" .) -}}{{- end -}}
+{{- if or .Values.proxy.http .Values.proxy.https -}}
+{{- $direct := list "localhost" "127.0.0.1" "::1" "$(KUBERNETES_SERVICE_HOST)" ".svc" ".cluster.local" -}}
+{{- with .Values.proxy.noProxy -}}{{- $direct = append $direct . -}}{{- end -}}
+{{- $all = append $all (dict "name" "NO_PROXY" "value" (join "," $direct)) -}}
+{{- end -}}
+{{- if .Values.privateCA.configMap -}}
+{{- range $name := list "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE" "CURL_CA_BUNDLE" -}}
+{{- $all = append $all (dict "name" $name "value" "/etc/chatmesh/ca/ca.crt") -}}
+{{- end -}}
+{{- end -}}
+{{ toYaml $all }}
+{{- end -}}
+
+{{- define "meshlib.outsideMounts" -}}
+{{- if .Values.privateCA.configMap -}}
+- name: private-ca
+  mountPath: /etc/chatmesh/ca
+  readOnly: true
+{{- end -}}
+{{- end -}}
+
+{{- define "meshlib.outsideVolumes" -}}
+{{- with .Values.privateCA -}}
+{{- if .configMap -}}
+- name: private-ca
+  configMap:
+    name: {{ .configMap }}
+    items: [{key: {{ .key | quote }}, path: ca.crt}]
+{{- end -}}
+{{- end -}}
 {{- end -}}

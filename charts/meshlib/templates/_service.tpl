@@ -3,14 +3,25 @@
 apiVersion: v1
 kind: Service
 metadata:
-  {{- include "meshlib.metadata" . | nindent 2 }}
+  name: {{ include "meshlib.serviceName" . }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "meshlib.labels" . | nindent 4 }}
 spec:
   clusterIP: None
   selector:
-    {{- include "meshlib.selector" . | nindent 4 }}
+    {{- include "meshlib.answering" . | nindent 4 }}
   ports:
     - name: grpc
       port: {{ .port }}
       targetPort: grpc
       appProtocol: kubernetes.io/h2c
+{{- end -}}
+
+{{/* The pods that take calls: all, or of a group its leader, which LeaderWorkerSet labels as number 0. */}}
+{{- define "meshlib.answering" -}}
+{{ include "meshlib.selector" . }}
+{{- if .group }}
+leaderworkerset.sigs.k8s.io/worker-index: "0"
+{{- end }}
 {{- end -}}

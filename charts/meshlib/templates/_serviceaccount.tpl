@@ -1,10 +1,14 @@
 {{/* A pod's own, unless it goes by another that is there already. */}}
 {{- define "meshlib.serviceaccount" -}}
-{{- if not .serviceAccount -}}
+{{- if eq (include "meshlib.accountName" .) (include "meshlib.fullname" .) -}}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
   {{- include "meshlib.metadata" . | nindent 2 }}
+  {{- with dig "serviceAccount" "annotations" "" .values }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 automountServiceAccountToken: false
 {{- end }}
 {{- if .watches }}
@@ -32,7 +36,7 @@ roleRef:
   name: {{ include "meshlib.fullname" . }}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "meshlib.fullname" . }}
+    name: {{ include "meshlib.accountName" . }}
     namespace: {{ .root.Release.Namespace }}
 {{- end }}
 {{- end -}}

@@ -43,8 +43,8 @@ spec:
       value: {{ .storage.url | quote }}
   terminationMessagePolicy: FallbackToLogsOnError
   resources:
-    requests: {cpu: 50m, memory: 96Mi}
-    limits: {memory: 512Mi}
+    {{- $usual := dict "requests" (dict "cpu" "50m" "memory" "96Mi") "limits" (dict "memory" "512Mi") }}
+    {{- include "meshlib.jobResources" (list .root $usual) | nindent 4 }}
   securityContext:
     {{- include "meshlib.containerSecurity" . | nindent 4 }}
   volumeMounts:

@@ -1,20 +1,22 @@
 """Metrics of what assembling a context consists of, one class around each port."""
 
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from services.context_assembly.api import Model, Turn
+from services.context_assembly.api import Model, Paging, StoredConversation, Turn
 from services.context_assembly.ports import (
     Memory,
     Path,
+    Stretch,
     Summariser,
     Summary,
     SummaryFailed,
     Tokenizer,
     TurnStore,
+    Written,
 )
 from services.memory.api import Erasure, Recollection
 from services.shared.errors import MeshError
@@ -75,6 +77,32 @@ class MeteredTurns:
 
     async def erase(self, scope: Scope, turn_id: str) -> bool:
         return await self._turns.erase(scope, turn_id)
+
+    async def erase_item(self, scope: Scope, turn_id: str, item_id: str) -> bool:
+        return await self._turns.erase_item(scope, turn_id, item_id)
+
+    async def erase_tree(self, scope: Scope, conversation_id: str) -> bool:
+        return await self._turns.erase_tree(scope, conversation_id)
+
+    async def start(self, conversation: StoredConversation, first: Turn) -> None:
+        with self._timer.timed("write"):
+            await self._turns.start(conversation, first)
+
+    async def conversation(self, scope: Scope, conversation_id: str) -> StoredConversation | None:
+        return await self._turns.conversation(scope, conversation_id)
+
+    async def conversations(
+        self, scope: Scope, paging: Paging
+    ) -> Sequence[StoredConversation] | None:
+        return await self._turns.conversations(scope, paging)
+
+    async def set_metadata(
+        self, scope: Scope, conversation_id: str, metadata: Mapping[str, str]
+    ) -> StoredConversation | None:
+        return await self._turns.set_metadata(scope, conversation_id, metadata)
+
+    async def stretch(self, scope: Scope, turn_id: str, most: int) -> Stretch:
+        return await self._turns.stretch(scope, turn_id, most)
 
     async def keep_summary(
         self,
@@ -158,11 +186,21 @@ class MeteredSummariser:
         )
 
     async def summarise(self, model: Model, scope: Scope, earlier: str, transcript: str) -> str:
+        with self._counted():
+            return await self._summariser.summarise(model, scope, earlier, transcript)
+
+    async def summarise_whole(
+        self, model: Model, scope: Scope, earlier: str, transcript: str
+    ) -> Written:
+        with self._counted():
+            return await self._summariser.summarise_whole(model, scope, earlier, transcript)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
         with self._timer.timed("summarise"):
             try:
-                text = await self._summariser.summarise(model, scope, earlier, transcript)
+                yield
             except SummaryFailed:
                 self._summaries.labels("failed").inc()
                 raise
         self._summaries.labels("made").inc()
-        return text

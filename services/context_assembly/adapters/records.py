@@ -82,13 +82,20 @@ def _item_out(item: Item) -> list[object]:
             return [
                 *("call", item.id, item.call_id, item.name, item.arguments, item.run_by.value),
                 *(item.server_label, item.approval.value, outcome, item.parallel),
+                *_if_set(item.text_input),
             ]
         case CallResult():
-            return ["result", item.id, item.call_id, _parts_out(item.parts)]
+            parts = _parts_out(item.parts)
+            return ["result", item.id, item.call_id, parts, *_if_set(item.text_input)]
         case Reasoning():
             return ["reasoning", item.id, item.text, item.summary, item.opaque]
         case Compaction():
             return ["compaction", item.id, item.text, item.opaque]
+
+
+def _if_set(last: bool) -> list[object]:
+    """The last field of a row, which rows of earlier releases do not have."""
+    return [True] if last else []
 
 
 def _message_in(item_id: str, role: str, parts: list[Any], phase: str = "") -> Message:
@@ -108,8 +115,8 @@ def _outcome_in(parts: list[Any], *rest: Any) -> CallOutcome:
     return CallOutcome(_parts_in(parts), *rest)
 
 
-def _result_in(item_id: str, call_id: str, parts: list[Any]) -> CallResult:
-    return CallResult(item_id, call_id, _parts_in(parts))
+def _result_in(item_id: str, call_id: str, parts: list[Any], *rest: bool) -> CallResult:
+    return CallResult(item_id, call_id, _parts_in(parts), *rest)
 
 
 def _reasoning_in(item_id: str, text: str, summary: list[str], opaque: str) -> Reasoning:

@@ -17,9 +17,17 @@ from services.context_assembly.adapters.records import (
     token_ids_in,
     token_ids_out,
 )
+from services.context_assembly.adapters.sqlite_conversations import (
+    ConversationTable,
+    begin_conversation,
+    forget_conversation,
+    lift_heads,
+    move_head,
+)
 from services.context_assembly.adapters.sqlite_schema import MIGRATIONS
-from services.context_assembly.api import KeptIds, Turn
-from services.context_assembly.ports import PastTurn, Path, Summary
+from services.context_assembly.api import KeptIds, Paging, StoredConversation, Turn
+from services.context_assembly.compactions import compacts, uncompacted, without_item
+from services.context_assembly.ports import PastTurn, Path, Stretch, Summary
 from services.memory.api import Erasure
 from services.shared.scope import Scope
 from services.shared.sqlite import ERASED_WITHIN_SECONDS, Database, open_sqlite
@@ -33,19 +41,20 @@ _SUMMARISED = """EXISTS (SELECT 1 FROM summary AS s WHERE s.organisation = :orga
                 AND s.project = :project AND s.turn_id = turn.id AND s.model = :model)"""
 # `far` is reach.py's `unread`; division is whole, as there.
 _PATH = f"""
-    WITH RECURSIVE walked (depth, place, parent_id, chars, far, summarised) AS (
-        SELECT 0, rowid, parent_id, chars, max(0, chars - :max_chars) / :block * :block,
+    WITH RECURSIVE walked (depth, place, parent_id, chars, far, compacts, summarised) AS (
+        SELECT 0, rowid, parent_id, chars, max(0, chars - :max_chars) / :block * :block, compacts,
             {_SUMMARISED}
         FROM turn
         WHERE organisation = :organisation AND project = :project AND id = :id AND NOT erased
         UNION ALL
-        SELECT depth + 1, turn.rowid, turn.parent_id, turn.chars, far,
+        SELECT depth + 1, turn.rowid, turn.parent_id, turn.chars, far, turn.compacts,
             {_SUMMARISED}
         FROM walked JOIN turn ON turn.organisation = :organisation AND turn.project = :project
             AND turn.id = walked.parent_id
-        WHERE NOT summarised AND turn.chars > far
+        WHERE NOT summarised AND NOT walked.compacts AND turn.chars > far
     )
-    SELECT turn.id, turn.parent_id, root_id, erased, memory_ids, input, output,
+    SELECT turn.id, turn.parent_id, root_id, erased, below_erased, memory_ids, input, output,
+        turn.compacts,
         items AS summary_items, text AS summary_text, {_KEPT}
     FROM walked JOIN turn ON turn.rowid = place
     LEFT JOIN summary ON summarised AND summary.organisation = turn.organisation
@@ -63,12 +72,27 @@ _GET = f"""
     WHERE turn.organisation = :organisation AND turn.project = :project AND turn.id = :id
         AND NOT erased
 """  # noqa: S608
+# The newest `most` turns of the way from the root to one.
+_STRETCH = """
+    WITH RECURSIVE walked (depth, place, parent_id) AS (
+        SELECT 0, rowid, parent_id FROM turn
+        WHERE organisation = :organisation AND project = :project AND id = :id
+        UNION ALL
+        SELECT depth + 1, turn.rowid, turn.parent_id
+        FROM walked JOIN turn ON turn.organisation = :organisation AND turn.project = :project
+            AND turn.id = walked.parent_id
+        WHERE depth + 1 < :most
+    )
+    SELECT id, turn.parent_id, erased, memory_ids, input, output, NULL AS kept_ids
+    FROM walked JOIN turn ON turn.rowid = place ORDER BY depth DESC
+"""
 _IS_THERE = """
     SELECT 1 FROM turn WHERE organisation = :organisation AND project = :project AND id = :id
 """
-_COLUMNS = """organisation, project, id, parent_id, root_id, chars, below_erased, created_at_ms,
-        person, memory_ids, input, output, document"""
-_VALUES = ":created_at_ms, :person, :memory_ids, :input, :output, :document"
+_COLUMNS = """organisation, project, id, parent_id, root_id, chars, below_erased, conversation_id,
+        created_at_ms, person, memory_ids, input, output, compacts, document"""
+_VALUES = """:conversation_id, :created_at_ms, :person, :memory_ids, :input, :output, :compacts,
+        :document"""
 _ADD_ROOT = f"""
     INSERT OR IGNORE INTO turn ({_COLUMNS})
     VALUES (:organisation, :project, :id, '', :id, :chars, 0, {_VALUES})
@@ -79,6 +103,14 @@ _ADD_CHILD = f"""
     FROM turn
     WHERE organisation = :organisation AND project = :project AND id = :parent_id AND NOT erased
 """  # noqa: S608
+_ERASURES = """
+    SELECT below_erased FROM turn
+    WHERE organisation = :organisation AND project = :project AND id = :id
+"""
+_REWRITE = """
+    UPDATE turn SET input = :input, output = :output, compacts = :compacts
+    WHERE organisation = :organisation AND project = :project AND id = :id
+"""
 # The conditions are those of `TurnStore.add`.
 _KEEP_IDS = """
     INSERT INTO kept_ids
@@ -103,8 +135,13 @@ _NOTE_FACTS = """
 """
 _ERASE = """
     UPDATE turn
-    SET erased = 1, person = '', memory_ids = '', input = '', output = '', document = ''
+    SET erased = 1, person = '', memory_ids = '', input = '', output = '', document = '',
+        compacts = 0
     WHERE organisation = :organisation AND project = :project AND id = :id AND NOT erased
+        AND NOT EXISTS (
+            SELECT 1 FROM conversation AS begun WHERE begun.organisation = :organisation
+                AND begun.project = :project AND begun.root_id = :id
+        )
 """
 # The turns that `turn_ids` lists in JSON, and all below them.
 _BELOW = """(
@@ -121,9 +158,20 @@ _ERASE_SUMMARIES = f"DELETE FROM summary WHERE {_OF_THOSE_BELOW}"  # noqa: S608
 _ERASE_KEPT_IDS = f"DELETE FROM kept_ids WHERE {_OF_THOSE_BELOW}"  # noqa: S608
 _ERASE_FACTS_READ = f"DELETE FROM fact_read WHERE {_OF_THOSE_BELOW}"  # noqa: S608
 _MARK_BELOW = f"""
-    UPDATE turn SET below_erased = 1
+    UPDATE turn SET below_erased = below_erased + 1
     WHERE organisation = :organisation AND project = :project AND id IN {_BELOW}
 """  # noqa: S608
+_COMPACTING_BELOW = f"""
+    SELECT turn.*, NULL AS kept_ids FROM turn
+    WHERE organisation = :organisation AND project = :project AND id IN {_BELOW}
+        AND compacts AND NOT erased
+"""  # noqa: S608
+_ERASE_TREE = """
+    UPDATE turn
+    SET erased = 1, person = '', memory_ids = '', input = '', output = '', document = '',
+        compacts = 0
+    WHERE organisation = :organisation AND project = :project AND root_id = :root_id
+"""
 _READERS = """
     SELECT turn_id FROM fact_read
     WHERE organisation = :organisation AND project = :project
@@ -167,6 +215,7 @@ class SqliteTurns:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._conversations = ConversationTable(database)
         # What `erasures_handled` says; None: not read yet.
         self._handled: int | None = None
 
@@ -182,7 +231,8 @@ class SqliteTurns:
             turns=turns,
             summary=_summary(first) if covered else None,
             root=await self._root(scope, first, turns),
-            cut=bool(first["parent_id"]) and not covered,
+            cut=bool(first["parent_id"]) and not covered and not first["compacts"],
+            erasures_above=rows[-1]["below_erased"],
         )
 
     async def _root(
@@ -195,23 +245,27 @@ class SqliteTurns:
 
     async def add(self, turn: Turn) -> bool:
         named = _named(turn.scope, turn.id)
-        said = {
-            "parent_id": turn.parent_id,
-            "chars": characters(turn),
-            "created_at_ms": turn.created_at_ms,
-            "person": turn.scope.person,
-            "memory_ids": names_out(turn.memory_ids),
-            "input": items_out(turn.input),
-            "output": items_out(turn.output),
-            "document": turn.document,
-        }
         async with self._database.transaction() as writing:
-            add = _ADD_CHILD if turn.parent_id else _ADD_ROOT
-            if not (await writing.execute(add, named | said)).rowcount:
-                return bool(await writing.execute_fetchall(_IS_THERE, named))
-            if turn.kept_ids:
-                await _keep_ids(writing, named, turn.kept_ids)
-            return True
+            if await writing.execute_fetchall(_IS_THERE, named):
+                return True
+            if turn.conversation_id:
+                await move_head(writing, turn)
+            return await self._add(writing, turn)
+
+    async def _add(self, writing: aiosqlite.Connection, turn: Turn) -> bool:
+        """False: the parent is not there."""
+        named = _named(turn.scope, turn.id)
+        if compacts(turn) and turn.parent_id:
+            above = _named(turn.scope, turn.parent_id)
+            erasures = [row[0] for row in await writing.execute_fetchall(_ERASURES, above)]
+            if any(number > turn.erasures_above for number in erasures):
+                turn = uncompacted(turn)
+        add = _ADD_CHILD if turn.parent_id else _ADD_ROOT
+        if not (await writing.execute(add, named | _said(turn))).rowcount:
+            return False
+        if turn.kept_ids:
+            await _keep_ids(writing, named, turn.kept_ids)
+        return True
 
     async def get(self, scope: Scope, turn_id: str) -> Turn | None:
         rows = await self._database.rows(_GET, _named(scope, turn_id))
@@ -222,10 +276,61 @@ class SqliteTurns:
         async with self._database.transaction() as writing:
             if not (await writing.execute(_ERASE, erased)).rowcount:
                 return False
-            for erase in (_ERASE_SUMMARIES, _ERASE_KEPT_IDS, _ERASE_FACTS_READ, _MARK_BELOW):
-                await writing.execute(erase, erased)
-            await self._database.note_erasure()
+            await self._erased(writing, erased)
+            await lift_heads(writing, erased)
         return True
+
+    async def erase_item(self, scope: Scope, turn_id: str, item_id: str) -> bool:
+        erased = _named(scope, turn_id) | {"turn_ids": json.dumps([turn_id])}
+        async with self._database.transaction() as writing:
+            found = [*await writing.execute_fetchall(_GET, erased)]
+            changed = without_item(_turn(found[0]), item_id) if found else None
+            if changed is None:
+                return False
+            await _rewrite(writing, changed)
+            await self._erased(writing, erased)
+        return True
+
+    async def _erased(self, writing: aiosqlite.Connection, erased: Mapping[str, Any]) -> None:
+        """Takes away what may hold words of what was erased in `turn_ids`."""
+        for row in await writing.execute_fetchall(_COMPACTING_BELOW, erased):
+            await _rewrite(writing, uncompacted(_turn(row)))
+        for erase in (_ERASE_SUMMARIES, _ERASE_KEPT_IDS, _ERASE_FACTS_READ, _MARK_BELOW):
+            await writing.execute(erase, erased)
+        await self._database.note_erasure()
+
+    async def erase_tree(self, scope: Scope, conversation_id: str) -> bool:
+        async with self._database.transaction() as writing:
+            tree = await forget_conversation(writing, scope, conversation_id)
+            if tree is None:
+                return False
+            await writing.execute(_ERASE_TREE, tree)
+            await self._erased(writing, tree | {"turn_ids": json.dumps([tree["root_id"]])})
+        return True
+
+    async def start(self, conversation: StoredConversation, first: Turn) -> None:
+        async with self._database.transaction() as writing:
+            is_there = await writing.execute_fetchall(_IS_THERE, _named(first.scope, first.id))
+            if not is_there and await begin_conversation(writing, conversation, first.id):
+                await self._add(writing, first)
+
+    async def conversation(self, scope: Scope, conversation_id: str) -> StoredConversation | None:
+        return await self._conversations.find(scope, conversation_id)
+
+    async def conversations(
+        self, scope: Scope, paging: Paging
+    ) -> Sequence[StoredConversation] | None:
+        return await self._conversations.page(scope, paging)
+
+    async def set_metadata(
+        self, scope: Scope, conversation_id: str, metadata: Mapping[str, str]
+    ) -> StoredConversation | None:
+        return await self._conversations.set_metadata(scope, conversation_id, metadata)
+
+    async def stretch(self, scope: Scope, turn_id: str, most: int) -> Stretch:
+        rows = await self._database.rows(_STRETCH, _named(scope, turn_id) | {"most": most})
+        turns = [_past(row) for row in rows if not row["erased"]]
+        return Stretch(turns, rows[0]["parent_id"] if rows else "")
 
     async def keep_summary(
         self,
@@ -286,6 +391,25 @@ async def _keep_ids(writing: aiosqlite.Connection, named: Mapping[str, Any], kep
         await writing.execute(_NOTE_FACTS, values)
 
 
+async def _rewrite(writing: aiosqlite.Connection, turn: Turn) -> None:
+    await writing.execute(_REWRITE, _named(turn.scope, turn.id) | _said(turn))
+
+
+def _said(turn: Turn) -> dict[str, Any]:
+    return {
+        "parent_id": turn.parent_id,
+        "chars": characters(turn),
+        "conversation_id": turn.conversation_id,
+        "created_at_ms": turn.created_at_ms,
+        "person": turn.scope.person,
+        "memory_ids": names_out(turn.memory_ids),
+        "input": items_out(turn.input),
+        "output": items_out(turn.output),
+        "compacts": compacts(turn),
+        "document": turn.document,
+    }
+
+
 def _place(scope: Scope) -> dict[str, Any]:
     return {"organisation": scope.organisation, "project": scope.project}
 
@@ -328,4 +452,5 @@ def _turn(row: sqlite3.Row) -> Turn:
         memory_ids=names_in(row["memory_ids"]),
         document=row["document"],
         kept_ids=_kept_ids(row),
+        conversation_id=row["conversation_id"],
     )

@@ -138,4 +138,25 @@ _RELEASE_0_2_0 = f"""
     INSERT INTO erasures_handled VALUES (0);
 """  # noqa: S608
 
-MIGRATIONS = (_RELEASE_0_1_0, Breaking(_RELEASE_0_2_0))
+# Only adds. In `below_erased`, which older releases read as yes or no, erasures are counted now.
+_CONVERSATIONS = """
+    ALTER TABLE turn ADD COLUMN conversation_id TEXT NOT NULL DEFAULT '';
+    -- Whether it holds a compaction item that the model reads.
+    ALTER TABLE turn ADD COLUMN compacts INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE conversation (
+        organisation TEXT NOT NULL,
+        project TEXT NOT NULL,
+        id TEXT NOT NULL,
+        root_id TEXT NOT NULL,
+        head TEXT NOT NULL,
+        created_at_ms INTEGER NOT NULL,
+        person TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        PRIMARY KEY (organisation, project, id)
+    );
+    CREATE INDEX conversation_by_age ON conversation (organisation, project, created_at_ms, id);
+    CREATE INDEX conversation_by_root ON conversation (organisation, project, root_id);
+    CREATE INDEX turn_by_root ON turn (organisation, project, root_id);
+"""
+
+MIGRATIONS = (_RELEASE_0_1_0, Breaking(_RELEASE_0_2_0), _CONVERSATIONS)

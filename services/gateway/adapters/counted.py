@@ -1,11 +1,22 @@
 """Decorators that count what is asked of the other services."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 
-from services.context_assembly.api import Assembly, Context, ContextAssembly, Turn
+from services.context_assembly.api import (
+    Assembly,
+    Compacted,
+    Context,
+    ContextAssembly,
+    ConversationItems,
+    ConversationPage,
+    Paging,
+    StoredConversation,
+    Turn,
+)
 from services.gateway.activity import Activity
 from services.moderation.api import Direction, Grown, Moderation, Release, Verdict
+from services.shared.conversation import Item
 from services.shared.scope import Scope
 from services.shared.tools import Tool, ToolCall
 from services.tool_runner.api import Outcome, ToolRunner
@@ -49,6 +60,41 @@ class CountedContext:
 
     async def delete_turn(self, scope: Scope, turn_id: str) -> None:
         await self._context.delete_turn(scope, turn_id)
+
+    async def compact(self, assembly: Assembly) -> Compacted:
+        compacted = await self._context.compact(assembly)
+        self._tokens.add(compacted.usage.prompt_tokens)
+        return compacted
+
+    async def start_conversation(
+        self, conversation: StoredConversation, items: Sequence[Item]
+    ) -> None:
+        await self._context.start_conversation(conversation, items)
+
+    async def get_conversation(self, scope: Scope, conversation_id: str) -> StoredConversation:
+        return await self._context.get_conversation(scope, conversation_id)
+
+    async def list_conversations(self, scope: Scope, paging: Paging) -> ConversationPage:
+        return await self._context.list_conversations(scope, paging)
+
+    async def set_metadata(
+        self, scope: Scope, conversation_id: str, metadata: Mapping[str, str]
+    ) -> StoredConversation:
+        return await self._context.set_metadata(scope, conversation_id, metadata)
+
+    async def delete_conversation(self, scope: Scope, conversation_id: str) -> None:
+        await self._context.delete_conversation(scope, conversation_id)
+
+    async def list_items(
+        self, scope: Scope, conversation_id: str, paging: Paging
+    ) -> ConversationItems:
+        return await self._context.list_items(scope, conversation_id, paging)
+
+    async def get_item(self, scope: Scope, conversation_id: str, item_id: str) -> Item:
+        return await self._context.get_item(scope, conversation_id, item_id)
+
+    async def delete_item(self, scope: Scope, conversation_id: str, item_id: str) -> None:
+        await self._context.delete_item(scope, conversation_id, item_id)
 
 
 class CountedTools:

@@ -8,6 +8,7 @@ from services.gateway.api import (
     ArgumentsDelta,
     CallStarted,
     Completed,
+    Continued,
     EventsGone,
     ItemDone,
     LeaseLost,
@@ -16,7 +17,7 @@ from services.gateway.api import (
     TextDelta,
     TurnEvent,
 )
-from services.shared.conversation import Call, Item, Part
+from services.gateway.sizes import item_size, items_size
 from services.shared.scope import Scope
 from services.shared.signal import Signal
 
@@ -144,24 +145,16 @@ def _content_size(event: TurnEvent) -> int:
         case ReasoningDelta(text=text) | ArgumentsDelta(arguments=text):
             return len(text)
         case CallStarted(call=item) | ItemDone(item=item):
-            return _item_size(item)
+            return item_size(item)
+        case Continued():
+            return items_size(event.input)
         case Completed():
-            return sum(map(_item_size, event.response.output))
+            return items_size(event.response.output)
     return 0
 
 
 def _logprobs(event: TextDelta) -> int:
     return sum(1 + len(each.top) for each in event.logprobs)
-
-
-def _item_size(item: Item) -> int:
-    parts: tuple[Part, ...] = getattr(item, "parts", ())
-    chars = len(getattr(item, "text", ""))
-    if isinstance(item, Call):
-        chars += len(item.arguments)
-        parts = item.outcome.parts if item.outcome else ()
-        chars += len(item.outcome.text) if item.outcome else 0
-    return chars + sum(len(getattr(part, "content", b"")) for part in parts)
 
 
 def _gone() -> EventsGone:

@@ -86,6 +86,9 @@ class MeteredTurns:
     async def record_failed(self, progress: TurnProgress, response: Response) -> None:
         await self._turns.record_failed(progress, response)
 
+    async def count(self, principal: Principal, ask: Ask) -> int:
+        return await self._turns.count(principal, ask)
+
     @contextmanager
     def _watched(self) -> Iterator[None]:
         code = "INTERNAL"

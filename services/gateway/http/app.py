@@ -1,11 +1,13 @@
 """The public HTTP application: its routes, and who may reach them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import cache, partial
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -15,12 +17,18 @@ from services.gateway.front import Front
 from services.gateway.http.boundary import HttpBoundary, HttpMetrics
 from services.gateway.http.chat.events import ChatPresenter
 from services.gateway.http.chat.request import ChatCompletionRequest
+from services.gateway.http.conversations.routes import router as conversations
 from services.gateway.http.errors import on_http_error, on_invalid_body, on_mesh_error
 from services.gateway.http.guarded import GuardedRoute, session_of
+from services.gateway.http.openapi import document
+from services.gateway.http.responses.compact import CompactionPresenter, CompactRequest
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import ResponseRequest
+from services.gateway.http.responses.socket import open_responses_talk
 from services.gateway.http.responses.stored import response_routes
+from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.turns import TurnProtocol, turn_routes
+from services.gateway.http.websocket import SocketEndpoint, SocketMetrics
 from services.inference.api import ModelCard
 from services.shared.errors import MeshError
 from services.shared.tracing import Tracer
@@ -30,6 +38,8 @@ PROTOCOLS = (
     TurnProtocol("/v1/chat/completions", ChatCompletionRequest, ChatPresenter),
     TurnProtocol("/v1/responses", ResponseRequest, ResponsesPresenter),
 )
+# A turn that only compacts has one answer, and no events.
+_COMPACTION = TurnProtocol("/v1/responses/compact", CompactRequest, CompactionPresenter)
 
 models = APIRouter(route_class=GuardedRoute)
 # The only routes that ask for no key.
@@ -63,13 +73,6 @@ async def readyz(request: Request) -> JSONResponse:
     return JSONResponse({"status": reason or "ready"}, 503 if reason else 200)
 
 
-@public.get("/metrics", response_model=None)
-async def metrics(request: Request) -> Response:
-    """For Prometheus."""
-    registry: CollectorRegistry = request.app.state.registry
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-
 def application(
     front: Front,
     registry: CollectorRegistry,
@@ -79,6 +82,7 @@ def application(
     max_body_bytes: int,
     body_seconds: float,
     cors_origins: Sequence[str] = ("*",),
+    socket_seconds: float = 3600,
     protocols: Sequence[TurnProtocol] = PROTOCOLS,
 ) -> FastAPI:
     app = FastAPI(
@@ -88,18 +92,18 @@ def application(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        exception_handlers={
-            MeshError: on_mesh_error,
-            HTTPException: on_http_error,
-            RequestValidationError: on_invalid_body,
-            ClientDisconnect: _on_left,
-            Exception: on_mesh_error,
-        },
+        exception_handlers=_HANDLERS,
     )
     app.state.front = front
-    app.state.registry = registry
-    for router in (turn_routes(protocols), response_routes(), models, public):
+    open_talk = partial(open_responses_talk, schemas=SchemaChecks(), max_bytes=max_body_bytes)
+    sockets = SocketEndpoint(
+        open_talk, tracer, SocketMetrics(registry), origins=cors_origins, seconds=socket_seconds
+    )
+    turns = turn_routes((*protocols, _COMPACTION))
+    for router in (turns, response_routes(), conversations, models, public):
         app.include_router(router)
+    app.add_api_websocket_route("/v1/responses", sockets.serve)
+    app.openapi = cache(partial(document, app))  # type: ignore[method-assign]
     app.add_middleware(
         HttpBoundary,
         tracer=tracer,
@@ -125,6 +129,15 @@ def _let_browsers_in(app: FastAPI, origins: Sequence[str]) -> None:
 async def _on_left(_: Request, __: Exception) -> Response:
     """Nobody reads this answer any more. Its status, which is nginx's, is for the metrics."""
     return Response(status_code=499)
+
+
+_HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
+    MeshError: on_mesh_error,
+    HTTPException: on_http_error,
+    RequestValidationError: on_invalid_body,
+    ClientDisconnect: _on_left,
+    Exception: on_mesh_error,
+}
 
 
 def _model(card: ModelCard) -> dict[str, object]:

@@ -18,6 +18,9 @@ from services.shared.tracing import REQUEST_ID, Tracer, request_id
 _TRACE_HEADERS = ("traceparent", "tracestate")
 # An id that the caller has given the request, which OpenAI's API repeats.
 _CLIENT_ID = "x-client-request-id"
+# With these messages an answer begins.
+_ANSWERS = {"http.response.start", "websocket.accept", "websocket.http.response.start"}
+_SWITCHING_PROTOCOLS, _FORBIDDEN = 101, 403
 
 
 class HttpMetrics:
@@ -68,20 +71,30 @@ class HttpBoundary:
         self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
         headers = {
             key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
         }
         carrier = {key: headers[key] for key in _TRACE_HEADERS if key in headers}
-        with self._tracer.span(f"{scope['method']} http", carrier):
+        with self._tracer.span(f"{scope.get('method', 'GET')} {scope['type']}", carrier):
             exchange = _Exchange(send, request_id.get(), headers.get(_CLIENT_ID, ""))
+            answer = self._answer if scope["type"] == "http" else self._open
             try:
-                await self._answer(_as_routed(scope), receive, exchange, headers)
+                await answer(_as_routed(scope), receive, exchange, headers)
             finally:
-                route = scope.get("route")
-                self._metrics.answered(getattr(route, "path", "none"), exchange)
+                route = getattr(scope.get("route"), "path", "none")
+                socket = scope["type"] == "websocket"
+                self._metrics.answered(f"{route} (socket)" if socket else route, exchange)
+
+    async def _open(
+        self, scope: Scope, receive: Receive, exchange: "_Exchange", _: dict[str, str]
+    ) -> None:
+        """A WebSocket, from its upgrade to its end. What the application sends on it is its own."""
+        error = await failure_of(self._app(scope, receive, exchange.send))
+        if error and not exchange.answered:
+            await failure(error).response()(scope, receive, exchange.send)
 
     async def _answer(
         self, scope: Scope, receive: Receive, exchange: "_Exchange", headers: dict[str, str]
@@ -131,12 +144,14 @@ class _Exchange:
         self.status = 499
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] in _ANSWERS:
             self.answered = True
-            self.status = message["status"]
+            self.status = message.get("status", _SWITCHING_PROTOCOLS)
             took = f"{(time.perf_counter() - self.began) * 1000:.0f}".encode()
             timed = (b"openai-processing-ms", took)
-            message["headers"] = [*message["headers"], *self._headers, timed]
+            message["headers"] = [*message.get("headers", ()), *self._headers, timed]
+        elif message["type"] == "websocket.close" and not self.answered:
+            self.status = _FORBIDDEN  # so the server tells it
         elif not self.first_byte and message.get("body"):
             self.first_byte = time.perf_counter()
         await self._send(message)
@@ -146,6 +161,5 @@ def _as_routed(scope: Scope) -> Scope:
     """HEAD is answered as GET is, without a body, which the server leaves out. A slash at the end
     of a path means nothing.
     """
-    method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    path = scope["path"].rstrip("/") or "/"
-    return {**scope, "method": method, "path": path}
+    scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+    return {**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope

@@ -14,6 +14,7 @@ from starlette.routing import Match, Route
 
 from services.context_assembly.api import InputTooLong
 from services.gateway.api import (
+    ConversationBusy,
     EventsGone,
     InputBlocked,
     InvalidKey,
@@ -21,6 +22,9 @@ from services.gateway.api import (
     ModelNotFound,
     NotCancellable,
     ResponseNotFound,
+    SteeringRefused,
+    TooManyConnections,
+    TooManySteers,
     TooManyTurns,
 )
 from services.shared.errors import InternalError, MeshError, OlderRelease
@@ -52,6 +56,10 @@ _CLASSES: dict[type[MeshError], tuple[int, str, str | None]] = {
     KeyReused: (400, "invalid_request_error", "idempotency_key_reused"),
     InputTooLong: (400, "invalid_request_error", "context_length_exceeded"),
     TooManyTurns: (429, "rate_limit_error", "rate_limit_exceeded"),
+    TooManyConnections: (429, "rate_limit_error", "rate_limit_exceeded"),
+    TooManySteers: (429, "rate_limit_error", "rate_limit_exceeded"),
+    SteeringRefused: (409, "invalid_request_error", "conflict"),
+    ConversationBusy: (409, "invalid_request_error", "conversation_busy"),
     EventsGone: (410, "invalid_request_error", "events_gone"),
     NotCancellable: (409, "invalid_request_error", "response_not_cancellable"),
     # JSON has no older release: two services of this mesh are of different ones.
@@ -142,25 +150,35 @@ def _allowed(request: Request) -> list[str]:
 
 
 def told_of(error: HTTPException) -> JSONResponse:
-    told = HttpFailure(error.status_code, error.detail, "invalid_request_error")
-    if isinstance(error, FieldRefused):
-        told = replace(told, code="invalid_value", param=error.param)
-    response = told.response()
+    response = refusal(error).response()
     response.headers.update(error.headers or {})
     return response
 
 
+def refusal(error: HTTPException) -> HttpFailure:
+    told = HttpFailure(error.status_code, error.detail, "invalid_request_error")
+    if isinstance(error, FieldRefused):
+        told = replace(told, code="invalid_value", param=error.param)
+    return told
+
+
 async def on_invalid_body(_: Request, error: Exception) -> JSONResponse:
-    """Names the first field that is wrong, and never repeats what the caller wrote in it."""
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
+    return invalid(error.errors()).response()
+
+
+def invalid(errors: Sequence[Any]) -> HttpFailure:
+    """Names the first field that is wrong, and never repeats what the caller wrote in it.
+
+    `errors` are Pydantic's.
+    """
+    first = errors[0]
     param = field_path(first["loc"])
     said = first["msg"].removeprefix("Value error, ")
     message = f"{param}: {said}" if param else said
     if first["type"] == "json_invalid":
         param, message = None, "the body is not valid JSON"
-    told = HttpFailure(400, message, "invalid_request_error", "invalid_value", param)
-    return told.response()
+    return HttpFailure(400, message, "invalid_request_error", "invalid_value", param)
 
 
 def field_path(loc: Sequence[Any]) -> str | None:

@@ -4,7 +4,15 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+)
 
 from services.gateway.http.schemas import CallerSchema
 from services.inference.api import FormatKind, OutputFormat
@@ -12,9 +20,12 @@ from services.shared.tools import Tool
 
 
 class Body(BaseModel):
-    """A piece of a request. Unknown fields are tolerated, as OpenAI does: clients send new ones."""
+    """A piece of a request. Unknown fields are tolerated, as OpenAI does: clients send new ones.
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    A value of another type is not: "5" is no number, and 1 is not true.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
 def tagged(choose: Callable[[Any], str | None], expected: str) -> Discriminator:
@@ -31,15 +42,34 @@ def member(name: str) -> Callable[[Any], Any]:
     return lambda value: value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 # `SchemaChecks` looks into it before the turn begins.
 JsonSchema = Annotated[dict[str, Any], AfterValidator(CallerSchema)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
 # More than any model's window or vocabulary, and what the services between here and there carry.
 MOST_TOKENS = 2**31 - 1
-TokenCount = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
+# 5.0 is a whole number too, as JSON Schema has it.
+Whole = Annotated[int, BeforeValidator(_whole)]
+TokenCount = Annotated[Whole, Field(ge=1, le=MOST_TOKENS)]
+# What inference takes, in characters.
+MOST_GRAMMAR = 65_536
 Effort = Annotated[str, Field(max_length=32)]
 # The person behind the request, as the application knows them; `user` is its older name.
 SafetyIdentifier = Annotated[str, Field(max_length=256)]
+
+
+def _few(metadata: dict[str, str]) -> dict[str, str]:
+    for key, value in metadata.items():
+        if len(key) > 64 or len(value) > 512:
+            raise ValueError("has a key over 64 or a value over 512 characters")
+    return metadata
+
+
+# What an application keeps with one of its objects.
+Metadata = Annotated[dict[str, str], Field(max_length=16), AfterValidator(_few)]
 
 
 class Function(Body):
@@ -72,13 +102,29 @@ class SchemaFormat(Body):
         return OutputFormat(FormatKind.JSON_SCHEMA, json.dumps(self.schema_, ensure_ascii=False))
 
 
+class GrammarFormat(Body):
+    """A text that follows a grammar: as custom tools have it, and EBNF as llama.cpp writes it."""
+
+    type: Literal["grammar"]
+    syntax: Literal["ebnf", "lark", "regex"]
+    definition: Annotated[str, Field(min_length=1, max_length=MOST_GRAMMAR)]
+
+    def output_format(self) -> OutputFormat:
+        kinds = {"ebnf": FormatKind.EBNF, "lark": FormatKind.LARK, "regex": FormatKind.REGEX}
+        return OutputFormat(kinds[self.syntax], self.definition)
+
+
 # The format that follows a schema; where the schema stands, each protocol says.
 Following = TypeVar("Following", bound=Body)
 FormatField = Annotated[
-    Annotated[PlainFormat, Tag("@plain")] | Annotated[Following, Tag("@json_schema")],
+    Annotated[PlainFormat, Tag("@plain")]
+    | Annotated[Following, Tag("@json_schema")]
+    | Annotated[GrammarFormat, Tag("@grammar")],
     tagged(
-        lambda value: "json_schema" if member("type")(value) == "json_schema" else "plain",
-        "a format whose `type` is text, json_object or json_schema",
+        lambda value: (
+            kind if (kind := member("type")(value)) in ("json_schema", "grammar") else "plain"
+        ),
+        "a format whose `type` is text, json_object, json_schema or grammar",
     ),
 ]
 

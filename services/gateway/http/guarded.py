@@ -22,14 +22,18 @@ class StrictRequest(Request):
     """
 
     async def json(self) -> Any:
-        body = await self.body()
-        read = orjson.loads(body)
-        # Counting brackets is cheap, and tells of nearly all bodies that they are not deep.
-        if isinstance(read, dict) and body.count(b"[") + body.count(b"{") > MOST_LEVELS:
-            for name, value in read.items():
-                if too_deep(value):
-                    raise FieldRefused(name, f"is nested more than {MOST_LEVELS} levels deep")
-        return read
+        return strict_json(await self.body())
+
+
+def strict_json(body: bytes) -> Any:
+    """Raises `JSONDecodeError` or `FieldRefused`."""
+    read = orjson.loads(body)
+    # Counting brackets is cheap, and tells of nearly all bodies that they are not deep.
+    if isinstance(read, dict) and body.count(b"[") + body.count(b"{") > MOST_LEVELS:
+        for name, value in read.items():
+            if too_deep(value):
+                raise FieldRefused(name, f"is nested more than {MOST_LEVELS} levels deep")
+    return read
 
 
 class GuardedRoute(APIRoute):
@@ -43,13 +47,13 @@ class GuardedRoute(APIRoute):
             request.state.session = await front.session(
                 bearer(request.headers.get("authorization", ""))
             )
-            _check_content_type(request)
+            check_content_type(request)
             return await handle(StrictRequest(request.scope, request.receive))
 
         return guarded
 
 
-def _check_content_type(request: Request) -> None:
+def check_content_type(request: Request) -> None:
     """Only JSON is sent here; what has no body, has no type either."""
     headers = request.headers
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:

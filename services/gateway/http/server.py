@@ -7,11 +7,14 @@ from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from services.shared.server import PortTaken
 
 # What requests have to end where nobody has called `stop` before.
 _GRACE_SECONDS = 1
+_MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+_PING_SECONDS = 20.0
 
 
 class _Server(uvicorn.Server):
@@ -20,6 +23,19 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _WebSocket(WebSocketsSansIOProtocol):
+    """Is closed by the application, when what runs on it has ended, and not before."""
+
+    def shutdown(self) -> None:
+        if self.close_sent or not self.handshake_complete:
+            super().shutdown()
+
+    def keepalive_timeout(self) -> None:
+        """Who takes nothing any more is not waited for until all is sent."""
+        super().keepalive_timeout()
+        self.transport.abort()
 
 
 class HttpServer:
@@ -45,8 +61,18 @@ class HttpServer:
 
 
 @asynccontextmanager
-async def serving_http(app: ASGIApp, address: str) -> AsyncIterator[HttpServer]:
-    """Serves `app` until left. Raises PortTaken."""
+async def serving_http(
+    app: ASGIApp,
+    address: str,
+    *,
+    max_message_bytes: int = _MAX_MESSAGE_BYTES,
+    ping_seconds: float = _PING_SECONDS,
+) -> AsyncIterator[HttpServer]:
+    """Serves `app` until left. Raises PortTaken.
+
+    Of WebSockets, `max_message_bytes` is the longest message; every `ping_seconds` they are pinged,
+    and cut off when no answer comes within this time.
+    """
     with _bound(address) as listener:
         config = uvicorn.Config(
             app,
@@ -54,7 +80,13 @@ async def serving_http(app: ASGIApp, address: str) -> AsyncIterator[HttpServer]:
             access_log=False,
             lifespan="off",
             http="httptools",
-            ws="none",
+            ws=_WebSocket,
+            ws_max_size=max_message_bytes,
+            # Packed messages cost time at both ends, and some clients cannot read uvicorn's.
+            ws_per_message_deflate=False,
+            # A proxy closes what is silent, and who does not answer has gone.
+            ws_ping_interval=ping_seconds,
+            ws_ping_timeout=ping_seconds,
             server_header=False,
             timeout_keep_alive=75,
             h11_max_incomplete_event_size=65536,

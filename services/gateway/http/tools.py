@@ -4,11 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, Tag
+from pydantic import AfterValidator, ConfigDict, Field, Tag, WithJsonSchema
 
 from services.gateway.api import OwnTools
-from services.gateway.http.fields import Body, Function, Name, member, tagged
-from services.shared.tools import Tool, ToolChoice, ToolMode
+from services.gateway.http.fields import MOST_GRAMMAR, Body, Function, Name, member, tagged
+from services.shared.tools import (
+    TEXT_PARAMETERS,
+    TextInput,
+    TextSyntax,
+    Tool,
+    ToolChoice,
+    ToolMode,
+)
 
 # The name under which the mesh's own tools appear, as OpenAI names an MCP server.
 OWN_SERVER = "chatmesh"
@@ -78,6 +85,48 @@ class NamedFunction(Body):
     name: Name
 
 
+class TextFormat(Body):
+    """Any text."""
+
+    type: Literal["text"]
+
+    def text_input(self) -> TextInput:
+        return TextInput()
+
+
+class TextGrammar(Body):
+    type: Literal["grammar"]
+    syntax: Literal["lark", "regex"]
+    definition: Annotated[str, Field(min_length=1, max_length=MOST_GRAMMAR)]
+
+    def text_input(self) -> TextInput:
+        return TextInput(TextSyntax(self.syntax), self.definition)
+
+
+class CustomTool(Body):
+    """A function that takes one text."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: Literal["custom"]
+    name: Name
+    description: str | None = None
+    format: (
+        Annotated[
+            Annotated[TextFormat, Tag("@text")] | Annotated[TextGrammar, Tag("@grammar")],
+            tagged(
+                lambda value: "grammar" if member("type")(value) == "grammar" else "text",
+                "a format whose `type` is text or grammar",
+            ),
+        ]
+        | None
+    ) = None
+
+    def tool(self) -> Tool:
+        taken = (self.format or TextFormat(type="text")).text_input()
+        return Tool(self.name, self.description or "", TEXT_PARAMETERS, text_input=taken)
+
+
 class Reference(Body):
     """Names one of the request's tools; in chat completions, a function's name stands deeper."""
 
@@ -98,7 +147,7 @@ class Among(Body):
     tools: list[Reference] = Field(max_length=256)
 
     def functions(self, functions: Sequence[Tool]) -> Sequence[Tool]:
-        names = {each.called for each in self.tools if each.type == "function"}
+        names = {each.called for each in self.tools if each.type in {"function", "custom"}}
         return [function for function in functions if function.name in names]
 
     def own_tools(self, asked: OwnTools | None) -> OwnTools | None:
@@ -144,7 +193,7 @@ class HostedChoice(Body):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    type: str
+    type: Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(_HOSTED)})]
 
 
 _CHOICES = {"function": "named", "allowed_tools": "among", "mcp": "own_server"}
@@ -154,6 +203,8 @@ def _kind_of_choice(value: Any) -> str | None:
     if isinstance(value, str):
         return "mode"
     kind = str(member("type")(value))
+    if kind == "custom" and member("name")(value) is not None:
+        return "named"
     return "hosted" if kind in _HOSTED else _CHOICES.get(kind)
 
 
@@ -180,7 +231,7 @@ class AskedTools:
 
 
 def asked_tools(
-    functions: Iterable[Function], servers: Sequence[OwnServerTool], choice: Choice
+    functions: Iterable[Function | CustomTool], servers: Sequence[OwnServerTool], choice: Choice
 ) -> AskedTools:
     offered = tuple(function.tool() for function in functions)
     own = _own_tools(servers)

@@ -92,18 +92,18 @@ async def _respond(protocol: TurnProtocol, body: TurnRequest, request: Request) 
                 return JSONResponse(await unless_left(request, turn.whole()))
             await unless_left(request, turn.go_on(_SECONDS_TO_STATUS))
         except MeshError as error:
-            raise in_words_of(body, error) from None
+            raise named(error, body.field) from None
         stack.pop_all()  # from here on the stream closes the turn
         return EventStream(turn)
 
 
-def in_words_of(body: TurnRequest, error: MeshError) -> MeshError:
+def named(error: MeshError, field: Callable[[str], str]) -> MeshError:
     """The error, with the name by which the caller knows the field.
 
     It stands in the message too, as many clients show nothing else.
     """
     if "param" not in error.details:
         return error
-    param = body.field(error.details["param"])
+    param = field(error.details["param"])
     message = error.message if param in error.message else f"{param}: {error.message}"
     return type(error)(message, **{**error.details, "param": param})

@@ -4,14 +4,17 @@ A trigger names a `pool` or a `service`. Every metric is a total over all replic
 by the target for one replica, and the largest number of replicas that comes of it counts.
 """
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
 
 from services.gateway.activity import Activity
 from services.gateway.admission import Admission
 from services.gateway.fleet import Fleet, PoolState
 from services.shared.errors import Malformed, NotFound
 
-# What one replica should have, where the trigger does not say otherwise.
+# What one replica should have, where the trigger says nothing of that kind at all.
 _POOL_TARGETS = {"queuedTokens": 8192.0, "slotsPercent": 80.0, "kvPercent": 90.0}
 _SERVICE_TARGETS = {
     "gateway": {"turns": 100.0},
@@ -32,8 +35,17 @@ class UnknownTarget(NotFound):
 class Scaler:
     """Answers from what the gateway knows anyway."""
 
-    def __init__(self, fleet: Fleet, admission: Admission, activity: Activity) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        admission: Admission,
+        activity: Activity,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._fleet = fleet
+        self._clock = clock
+        # When a pool without a replica was last needed.
+        self._needed_at: dict[str, float] = {}
         self._services: Mapping[str, Mapping[str, Callable[[], float]]] = {
             "gateway": {"turns": lambda: admission.under_way},
             "tokenizer": {"tokensPerSecond": lambda: activity.tokens.per_second},
@@ -42,24 +54,61 @@ class Scaler:
         }
 
     def active(self, trigger: Trigger) -> bool:
-        """Whether it needs a replica at all: somebody waits or runs, or one is starting."""
+        """Whether it needs a replica at all: somebody waits or runs, or one is on its way.
+
+        A pod that waits for its node is seen nowhere here. So a pool that was needed stays active
+        for as long as a replica may take to come, or until one is there.
+        """
         if "service" in trigger:
             self._service(trigger)
             return True
         state = self._pool(trigger)
-        loads = [replica.load for replica in state.reported]
-        busy = any(load.running or load.waiting for load in loads)
-        flying = any(replica.in_flight for replica in state.replicas.values())
-        return bool(state.held or state.coming or busy or flying)
+        needed = _busy(state) or self._overflows(state)
+        if state.reported:
+            self._needed_at.pop(state.pool.name, None)
+            return needed
+        if needed:
+            self._needed_at[state.pool.name] = self._clock()
+        return needed or self._awaited_seconds(state) > 0
 
     async def activity(self, trigger: Trigger) -> AsyncGenerator[bool, None]:
-        """`active`, now and at every change."""
-        told = None
-        while True:
-            active = self.active(trigger)
-            if active != told:
-                yield (told := active)
-            await self._fleet.changed.wait()
+        """`active`, now and at every change. While it is read, the pool counts as scaled."""
+        state = None if "service" in trigger else self._pool(trigger)
+        self._heard(state, 1)
+        try:
+            told = None
+            while True:
+                active = self.active(trigger)
+                if active != told:
+                    yield (told := active)
+                waits = self._awaited_seconds(state) if state else 0
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(waits or None):
+                        await self._fleet.changed.wait()
+        finally:
+            self._heard(state, -1)
+
+    def _heard(self, state: PoolState | None, more: int) -> None:
+        if state:
+            state.scalers += more
+            self._fleet.changed.notify()
+
+    def _awaited_seconds(self, state: PoolState) -> float:
+        """How much longer a replica of the pool may take to come; 0: none is awaited."""
+        needed_at = self._needed_at.get(state.pool.name)
+        if needed_at is None:
+            return 0
+        return max(0.0, needed_at + state.pool.wake_seconds - self._clock())
+
+    def _overflows(self, state: PoolState) -> bool:
+        """Whether it is the next pool to take what those that serve its model have no slot for."""
+        model = state.pool.model
+        pools = [each for each in self._fleet.pools.values() if model and each.pool.model == model]
+        asleep = [each for each in pools if not each.reported and not each.unheard]
+        if state not in asleep[:1]:
+            return False
+        serving = [one for each in pools for one in each.replicas.values() if one.takes(model)]
+        return bool(serving) and all(replica.use[0] >= 1 for replica in serving)
 
     def targets(self, trigger: Trigger) -> Mapping[str, float]:
         """What one replica should have, by metric."""
@@ -69,7 +118,12 @@ class Scaler:
             usual = _SERVICE_TARGETS[trigger["service"]]
         else:
             self._pool(trigger)
-        return {name: _positive(trigger, name, value) for name, value in usual.items()}
+        said = usual.keys() & trigger.keys()
+        return {
+            name: _positive(trigger, name, value)
+            for name, value in usual.items()
+            if name in said or not said
+        }
 
     def metrics(self, trigger: Trigger) -> Mapping[str, float]:
         """What all replicas have together, by metric."""
@@ -98,6 +152,13 @@ class Scaler:
             known = ", ".join(sorted(self._services))
             raise UnknownTarget(f"the trigger's service is not scaled here; those are: {known}")
         return self._services[trigger["service"]]
+
+
+def _busy(state: PoolState) -> bool:
+    loads = [replica.load for replica in state.reported]
+    busy = any(load.running or load.waiting for load in loads)
+    flying = any(replica.in_flight for replica in state.replicas.values())
+    return bool(state.held or state.coming or busy or flying)
 
 
 def _positive(trigger: Trigger, name: str, usual: float) -> float:

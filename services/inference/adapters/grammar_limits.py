@@ -4,8 +4,11 @@ xgrammar passes over these keywords without a word, or fails in the engine, wher
 why. So a schema that must be kept is looked through before the engine sees it.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
+from itertools import combinations
 from typing import Any
 
 Schema = dict[str, Any]
@@ -31,31 +34,121 @@ _FORMATS = (
 )
 # In these each schema has a name of the caller's.
 _NAMED = ("properties", "patternProperties")
+# Each of these lets an object have names that the schema does not name.
+_OPEN = ("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames")
+_INNER = ("items", "prefixItems", "unevaluatedItems", "properties", *_OPEN, *_CHOICES)
+# What JSON's strings hold only escaped, xgrammar writes as it stands in a pattern.
+_UNESCAPED = re.compile(r'["\x00-\x1f]|\\[nrtfvb0aec\\]|\\(?:x|u00)(?:[01][0-9a-fA-F]|22|5[cC])')
+_EXCLUDING = re.compile(r"\[\^(?:\\.|[^\]\\])*\]", re.DOTALL)
+_TYPES = {str: "string", bool: "boolean", dict: "object", list: "array", type(None): "null"}
+_KINDS = {*_TYPES.values(), "number", "integer"}
 _ANYTHING: Schema = {}
 
 
 def unkept(schema: Schema) -> str | None:
     """What the schema has that no grammar keeps, with the keyword; None: all of it is kept.
 
-    That `oneOf` allows a value only where one of its schemas does is not kept either, and not told:
-    most who write `oneOf` mean `anyOf`.
+    One thing is neither kept nor told: a name may come twice in an object with `free_names`.
     """
-    reached: dict[int, Schema] = {}
-    waiting: list[Any] = [schema]
-    while waiting:
-        part = waiting.pop()
-        if not isinstance(part, dict) or id(part) in reached:
-            continue
-        reached[id(part)] = part
-        target = _target(schema, part)
-        if "$ref" in part and target is None:
+    reached = _reached(schema)
+    for part in reached.values():
+        if "$ref" in part and _target(schema, part) is None:
             return "a `$ref` that leads to nothing within the schema"
-        if found := _unkept_here(part):
+        if found := _unkept_here(part) or _overlapping(schema, part):
             return found
-        waiting.extend((target, *_inside(part, *_LISTS, *_OBJECTS, *_CHOICES)))
     if any(_goes_round(schema, reached, inner) for inner in (_of_the_same_value, _needed)):
         return "a `$ref` that leads back to itself without end"
     return None
+
+
+def free_names(schema: Schema) -> bool:
+    """Whether some object may have names of its own, which a grammar cannot keep from repeating."""
+    return any(map(_names_freely, _reached(schema).values()))
+
+
+def _reached(root: Schema) -> dict[int, Schema]:
+    """Every schema that a value may be held to, by its identity."""
+    reached: dict[int, Schema] = {}
+    waiting: list[Any] = [root]
+    while waiting:
+        part = _ANYTHING if (found := waiting.pop()) is True else found
+        if not isinstance(part, dict) or id(part) in reached:
+            continue
+        reached[id(part)] = part
+        waiting.extend((_target(root, part), *_inside(part, *_INNER)))
+    return reached
+
+
+def _names_freely(schema: Schema) -> bool:
+    if any(keyword in schema for keyword in (*_ALONE, "const", "enum")):
+        return False
+    kinds = schema.get("type", "object")
+    if "object" not in (kinds if isinstance(kinds, list) else [kinds]):
+        return False
+    if any(schema.get(keyword) not in (None, False) for keyword in _OPEN):
+        return True
+    return "properties" not in schema and schema.get("additionalProperties") is not False
+
+
+def _overlapping(root: Schema, schema: Schema) -> str | None:
+    """A grammar takes `oneOf` for `anyOf`: the same where no value has two of the schemas."""
+    choices = schema.get("oneOf")
+    if not isinstance(choices, list) or all(
+        _apart(root, *pair) for pair in combinations(choices, 2)
+    ):
+        return None
+    return "`oneOf` of schemas that may hold at once"
+
+
+def _apart(root: Schema, one: Any, other: Any, levels: int = 8) -> bool:
+    """Whether it is plain to see that no value has both schemas."""
+    one, other = (_behind_refs(root, each) for each in (one, other))
+    if not (isinstance(one, dict) and isinstance(other, dict)) or not levels:
+        return False
+    if not _kinds(one) & _kinds(other):
+        return True
+    values = [_values(each) for each in (one, other)]
+    if values[0] is not None and values[1] is not None:
+        return not values[0] & values[1]
+    shared = _required(one) & _required(other)
+    inner = ((one["properties"][name], other["properties"][name]) for name in shared)
+    objects = _kinds(one) | _kinds(other) == {"object"}
+    return objects and any(_apart(root, *pair, levels - 1) for pair in inner)
+
+
+def _behind_refs(root: Schema, schema: Any) -> Any:
+    for _ in range(8):
+        if not isinstance(schema, dict) or "$ref" not in schema:
+            break
+        schema = _target(root, schema)
+    return schema
+
+
+def _kinds(schema: Schema) -> frozenset[str]:
+    """The types that its values may have; whole numbers are among the numbers."""
+    given = _values(schema)
+    if given is not None:
+        return frozenset(text.partition(" ")[0] for text in given)
+    kinds = schema.get("type", list(_TYPES.values()))
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    return frozenset("number" if kind == "integer" else kind for kind in kinds if kind in _KINDS)
+
+
+def _values(schema: Schema) -> frozenset[str] | None:
+    """The values that `const` or `enum` names, each as its type and its JSON."""
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    if not isinstance(values, list):
+        return None
+    return frozenset(
+        f"{_TYPES.get(type(each), 'number')} {json.dumps(each, sort_keys=True)}" for each in values
+    )
+
+
+def _required(schema: Schema) -> frozenset[str]:
+    required, properties = schema.get("required"), schema.get("properties")
+    if not (isinstance(required, list) and isinstance(properties, dict)):
+        return frozenset()
+    return frozenset(name for name in properties if name in required)
 
 
 def _unkept_here(schema: Schema) -> str | None:
@@ -97,6 +190,8 @@ def _of_strings(schema: Schema) -> str | None:
         return None
     if "format" in schema and schema["format"] not in _FORMATS:
         return "a `format` that the engine does not know"
+    if _UNESCAPED.search(_EXCLUDING.sub("", str(schema.get("pattern", "")))):
+        return "a `pattern` with a quotation mark, a backslash or a control character"
     return _shaped_length(schema)
 
 
@@ -108,6 +203,10 @@ def _shaped_length(schema: Schema) -> str | None:
 
 def _of_objects(schema: Schema) -> str | None:
     patterns, names = schema.get("patternProperties"), schema.get("propertyNames")
+    required, named = schema.get("required"), schema.get("properties")
+    described = list(named) if isinstance(named, dict) else []
+    if isinstance(required, list) and any(each not in described for each in required):
+        return "`required` with a name that is not among the `properties`"
     if isinstance(patterns, dict) and ("properties" in schema or len(patterns) > 1):
         return "`patternProperties` beside other properties"
     if not isinstance(names, dict):

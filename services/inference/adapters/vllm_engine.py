@@ -19,6 +19,7 @@ from vllm.config import ModelConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.platforms import current_platform
 from vllm.tokenizers import TokenizerLike, cached_tokenizer_from_config
+from vllm.tool_parsers.tool_strict_level import ToolStrictLevelName
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.cpu_resource_utils import get_memory_node_info
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -38,16 +39,16 @@ _GIB = 1024**3
 # The memory that the engine's processes take beside weights and KV cache.
 _OVERHEAD_BYTES = 2 * _GIB
 # The defaults of `vllm serve`.
-_LIKE_THE_SERVER = UsageContext.OPENAI_API_SERVER
+LIKE_THE_SERVER = UsageContext.OPENAI_API_SERVER
 
 
 def start(config: InferenceConfig, cancelled: Event) -> ServedModel:
     """Blocks until the engine serves. Raises `CannotStart`."""
-    args = _engine_args(config)
+    args = engine_args(config)
     model, tokenizer = _read_model(args)
     family = _family(config, model, tokenizer)
     speculates = args.speculative_config is not None
-    parsers = _parsers(model, tokenizer, family, speculates=speculates)
+    parsers = _parsers(model, tokenizer, family, config.tool_strict_level, speculates=speculates)
     args.reasoning_parser = family.reasoning_parser
     if current_platform.is_cpu():
         vllm_environment.prepare_for_cpu()
@@ -70,7 +71,7 @@ def start(config: InferenceConfig, cancelled: Event) -> ServedModel:
     )
 
 
-def _engine_args(config: InferenceConfig) -> AsyncEngineArgs:
+def engine_args(config: InferenceConfig) -> AsyncEngineArgs:
     arguments: dict[str, Any] = {
         "model": config.model,
         "served_model_name": config.name,
@@ -122,7 +123,12 @@ def _said(said: Known | None, found: Known) -> Known:
 
 
 def _parsers(
-    model: ModelConfig, tokenizer: TokenizerLike, family: ModelFamily, *, speculates: bool
+    model: ModelConfig,
+    tokenizer: TokenizerLike,
+    family: ModelFamily,
+    strict_level: ToolStrictLevelName,
+    *,
+    speculates: bool,
 ) -> VllmParsers:
     try:
         return VllmParsers(
@@ -130,6 +136,7 @@ def _parsers(
             tokenizer,
             tool_parser=family.tool_parser,
             reasoning_parser=family.reasoning_parser,
+            tool_strict_level=strict_level,
             speculates=speculates,
         )
     except UnfitParser as error:
@@ -172,7 +179,7 @@ def _launch(args: AsyncEngineArgs, reasons: Path) -> AsyncLLM:
     try:
         with _without_interrupts(), vllm_environment.errors_to_log():
             return AsyncLLM.from_engine_args(
-                args, usage_context=_LIKE_THE_SERVER, stat_loggers=[EngineSteps]
+                args, usage_context=LIKE_THE_SERVER, stat_loggers=[EngineSteps]
             )
     except (OSError, ValueError, RuntimeError) as error:
         reason = reasons.read_text().partition("\n")[0] or _first_line(error)

@@ -1,28 +1,31 @@
 """vLLM's own tool and reasoning parsers."""
 
-import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from vllm.config import ModelConfig
 from vllm.entrypoints.generate.base.protocol import DeltaMessage, DeltaToolCall
-from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from vllm.entrypoints.openai.chat_completion.protocol import (
+    ChatCompletionRequest,
+    ChatCompletionToolsParam,
+)
 from vllm.parser import Parser, ParserManager
 from vllm.sampling_params import SamplingParams
 from vllm.tokenizers import TokenizerLike
 from vllm.tool_parsers.abstract_tool_parser import Tool
 from vllm.tool_parsers.hermes_tool_parser import Hermes2ProToolParser
+from vllm.tool_parsers.tool_strict_level import ToolStrictLevelName
 from vllm.v1.engine import EngineCoreRequest
 from vllm.v1.engine.detokenizer import IncrementalDetokenizer
 
+from services.inference.adapters.call_grammar import HeldTool, completed, held_tools
 from services.inference.adapters.vllm_hermes import WholeStringsHermesParser
-from services.inference.adapters.vllm_requests import chat_request, refusals
+from services.inference.adapters.vllm_requests import HeldRequest, chat_request, refusals
+from services.inference.adapters.written_grammars import ebnf_of_input, follows
 from services.inference.api import CallDelta, Generation
 from services.inference.models import CALL_OPENINGS
 from services.inference.ports import OutputReader, ReadOutput
-
-# Of blanks in a row a grammar takes so many. A small model may write blanks until its window ends.
-_MOST_BLANKS = 1
+from services.shared.tools import TextInput
 
 
 class UnfitParser(Exception):
@@ -39,12 +42,14 @@ class VllmParsers:
         *,
         tool_parser: str,
         reasoning_parser: str,
+        tool_strict_level: ToolStrictLevelName,
         speculates: bool,
     ) -> None:
         self._config = config
         added = tokenizer.get_added_vocab() if tool_parser else {}
         self._openings = {text: id for text, id in added.items() if text in CALL_OPENINGS}
         self._speculates = speculates
+        self._holds_all = tool_strict_level == "parameter"
         self._tokenizer = tokenizer
         self.defaults = config.get_diff_sampling_param()
         self._reasons = bool(reasoning_parser)
@@ -53,6 +58,7 @@ class VllmParsers:
                 tool_parser_name=tool_parser or None,
                 reasoning_parser_name=reasoning_parser or None,
                 enable_auto_tools=True,
+                tool_strict_level=tool_strict_level,
                 model_name=config.model,
                 is_harmony=config.hf_config.model_type == "gpt_oss",
                 tokenizer=tokenizer,
@@ -62,18 +68,28 @@ class VllmParsers:
         if self._parser is not None and self._parser.tool_parser_cls is Hermes2ProToolParser:
             self._parser.tool_parser_cls = WholeStringsHermesParser
 
-    def request(self, generation: Generation) -> ChatCompletionRequest:
+    def request(self, generation: Generation) -> HeldRequest:
         request = chat_request(generation)
-        if not request.tools:
+        if not request.tools or request.tool_choice == "none":
             self._forbid_calls(request)
         parser = self._made(request)
         if parser is None:
             return request
+        tools = held_tools(generation.calling.tools, all_strict=self._holds_all)
+        offered, request.tools = request.tools, _with_schemas(request.tools, tools)
         with refusals(generation):
             adjusted = parser.adjust_request(request)
-        assert isinstance(adjusted, ChatCompletionRequest)
-        _bound_blanks(adjusted)
+        assert isinstance(adjusted, HeldRequest)
+        adjusted.tools = offered
+        adjusted.held = completed(adjusted, tools)
         return adjusted
+
+    def held(self, request: HeldRequest) -> frozenset[str]:
+        return request.held
+
+    def follows(self, text_input: TextInput, text: str) -> bool:
+        ebnf = ebnf_of_input(text_input, "the grammar of a tool", "tools")
+        return ebnf is None or follows(ebnf, text)
 
     def reader(
         self, request: ChatCompletionRequest, prompt_ids: Sequence[int]
@@ -81,12 +97,14 @@ class VllmParsers:
         parser = self._made(request)
         if parser is None:
             return None
+        may_call = request.tools and request.tool_choice != "none"
+        openings = frozenset(self._openings.values() if may_call else ())
         reasoning = parser.reasoning_parser
         if reasoning is None or reasoning.engine_based_streaming:
-            return _VllmReader(parser, request, prompt_ids)
+            return _VllmReader(parser, request, prompt_ids, openings)
         params = SamplingParams(skip_special_tokens=request.skip_special_tokens)
         detokenizer = _detokenizer(self._tokenizer, prompt_ids, params)
-        return _TokenwiseReader(parser, request, prompt_ids, detokenizer)
+        return _TokenwiseReader(parser, request, prompt_ids, openings, detokenizer)
 
     def decode(
         self, request: ChatCompletionRequest, prompt_ids: Sequence[int], ids: Sequence[int]
@@ -129,24 +147,38 @@ class _VllmReader:
     """One choice's parser, as its output grows."""
 
     def __init__(
-        self, parser: Parser, request: ChatCompletionRequest, prompt_ids: Sequence[int]
+        self,
+        parser: Parser,
+        request: ChatCompletionRequest,
+        prompt_ids: Sequence[int],
+        openings: frozenset[int],
     ) -> None:
         self._parser = parser
         self._request = request
         self._prompt_ids = list(prompt_ids)
+        self._openings = openings
         self._reasons = parser.reasoning_parser is not None
         self._ids: list[int] = []
+        self._opened = False
+        self._called = False
 
     def read(self, text: str, ids: Sequence[int], *, finished: bool) -> ReadOutput:
         if self._reasons:
             self._ids.extend(ids)
+        self._opened = self._opened or not self._openings.isdisjoint(ids)
         grown = self._parsed(text, list(ids), finished=False)
         if not finished:
             return grown
         # The parser hears of the end alone, as from an engine that sends every token by itself. If
         # text came with it, vLLM would add to the last call what it takes for missing arguments.
         end = self._parsed("", [], finished=True)
-        return _joined([grown, end])
+        return replace(_joined([grown, end]), broken=self._begun_in_vain())
+
+    def _begun_in_vain(self) -> bool:
+        """Whether the model began a call of which the parser told nothing."""
+        parser = self._parser.tool_parser
+        told: Sequence[Mapping[str, object]] = parser.prev_tool_call_arr if parser else ()
+        return (self._opened and not self._called) or not all("name" in call for call in told)
 
     def reasoning_tokens(self) -> int:
         return self._parser.count_reasoning_tokens(self._ids) if self._reasons else 0
@@ -161,6 +193,7 @@ class _VllmReader:
         calls = message.tool_calls
         if calls and not self._request.parallel_tool_calls:
             calls = [call for call in calls if call.index == 0]
+        self._called = self._called or bool(calls)
         read = tuple(map(_call, calls)) if calls else ()
         return ReadOutput(message.content or "", message.reasoning or "", read)
 
@@ -177,9 +210,10 @@ class _TokenwiseReader(_VllmReader):
         parser: Parser,
         request: ChatCompletionRequest,
         prompt_ids: Sequence[int],
+        openings: frozenset[int],
         detokenizer: IncrementalDetokenizer,
     ) -> None:
-        super().__init__(parser, request, prompt_ids)
+        super().__init__(parser, request, prompt_ids, openings)
         self._detokenizer = detokenizer
 
     def read(self, text: str, ids: Sequence[int], *, finished: bool) -> ReadOutput:
@@ -209,23 +243,16 @@ class _TokenwiseReader(_VllmReader):
         return self._detokenizer.get_next_output_text(finished=False, delta=True)
 
 
-def _bound_blanks(request: ChatCompletionRequest) -> None:
-    outputs = request.structured_outputs
-    if outputs is not None and outputs.structural_tag is not None:
-        tag = json.loads(outputs.structural_tag)
-        for schema_format in _json_formats(tag):
-            schema_format["max_whitespace_cnt"] = _MOST_BLANKS
-        outputs.structural_tag = json.dumps(tag)
-
-
-def _json_formats(tag: Any) -> Iterator[dict[str, Any]]:
-    """The parts of a structural tag that are JSON. What their schemas hold is the caller's."""
-    if isinstance(tag, dict) and tag.get("type") == "json_schema":
-        if tag.get("style") == "json":
-            yield tag
-    elif isinstance(tag, dict | list):
-        for inner in tag.values() if isinstance(tag, dict) else tag:
-            yield from _json_formats(inner)
+def _with_schemas(
+    offered: Sequence[ChatCompletionToolsParam] | None, tools: Sequence[HeldTool]
+) -> list[ChatCompletionToolsParam] | None:
+    if offered is None:
+        return None
+    changed = []
+    for each, tool in zip(offered, tools, strict=True):
+        function = each.function.model_copy(update={"parameters": tool.schema})
+        changed.append(each.model_copy(update={"function": function}))
+    return changed
 
 
 def _joined(parts: Sequence[ReadOutput]) -> ReadOutput:
@@ -233,6 +260,7 @@ def _joined(parts: Sequence[ReadOutput]) -> ReadOutput:
         "".join(part.text for part in parts),
         "".join(part.reasoning for part in parts),
         tuple(call for part in parts for call in part.calls),
+        broken=any(part.broken for part in parts),
     )
 
 

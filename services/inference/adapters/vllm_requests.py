@@ -10,8 +10,14 @@ from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionReque
 from vllm.exceptions import VLLMClientError
 from vllm.sampling_params import StructuredOutputsParams
 
+from services.inference.adapters.call_grammar import NO_PARAMETERS
 from services.inference.adapters.grammar_limits import unkept
-from services.inference.adapters.written_grammars import ebnf_of_lark
+from services.inference.adapters.written_grammars import (
+    MOST_CHARS,
+    checked_ebnf,
+    ebnf_of_lark,
+    ebnf_of_regex,
+)
 from services.inference.api import (
     Calling,
     FormatKind,
@@ -23,8 +29,12 @@ from services.inference.api import (
 from services.shared.nesting import too_deep
 from services.shared.tools import Tool, ToolChoice, ToolMode
 
-# vLLM turns a format into a grammar while all others wait. For one of this length it needs 20 ms.
-_MAX_FORMAT_CHARS = 65_536
+# By kind of format. Each gives the grammar in EBNF.
+_WRITTEN = {
+    FormatKind.REGEX: ebnf_of_regex,
+    FormatKind.LARK: ebnf_of_lark,
+    FormatKind.EBNF: checked_ebnf,
+}
 # What the engine accepts, in our words. Its own sentences may repeat what a user wrote.
 _RULES = {
     "temperature": "must be between 0 and 2",
@@ -61,10 +71,16 @@ _OURS = {
 }
 
 
-def chat_request(generation: Generation) -> ChatCompletionRequest:
+class HeldRequest(ChatCompletionRequest):
+    """A request that knows of which functions the engine's grammar holds every call."""
+
+    held: frozenset[str] = frozenset()
+
+
+def chat_request(generation: Generation) -> HeldRequest:
     """Raises `UnsupportedParameter`. It holds no prompt, which goes to the engine as ids."""
     with refusals(generation):
-        return ChatCompletionRequest(
+        return HeldRequest(
             messages=[],
             model=generation.model,
             request_id=generation.request_id,
@@ -142,7 +158,7 @@ def _sampling(sampling: Sampling) -> dict[str, Any]:
 def _format(output: OutputFormat | None) -> dict[str, Any]:
     if output is None:
         return {}
-    if len(output.text) > _MAX_FORMAT_CHARS:
+    if len(output.text) > MOST_CHARS:
         raise UnsupportedParameter(f"format has {len(output.text)} characters", param="format")
     if output.kind is FormatKind.JSON_OBJECT:
         return {"response_format": {"type": "json_object"}}
@@ -151,9 +167,7 @@ def _format(output: OutputFormat | None) -> dict[str, Any]:
         _refuse_unkept(schema, "the schema", "format")
         wrapped = {"name": "output", "schema": schema}
         return {"response_format": {"type": "json_schema", "json_schema": wrapped}}
-    if output.kind is FormatKind.REGEX:
-        return {"structured_outputs": StructuredOutputsParams(regex=output.text)}
-    grammar = ebnf_of_lark(output.text) if output.kind is FormatKind.LARK else output.text
+    grammar = _WRITTEN[output.kind](output.text, "format", "format")
     return {"structured_outputs": StructuredOutputsParams(grammar=grammar)}
 
 
@@ -170,7 +184,8 @@ def _calling(calling: Calling) -> dict[str, Any]:
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
-    parameters = _json_object(tool.parameters or "{}", "tools")
+    parameters = _json_object(tool.parameters or NO_PARAMETERS, "tools")
+    _refuse_no_object(parameters)
     function: dict[str, Any] = {
         "name": tool.name,
         "description": tool.description,
@@ -180,6 +195,14 @@ def _tool(tool: Tool) -> dict[str, Any]:
         _refuse_unkept(parameters, "the schema of a strict function", "tools")
         function["strict"] = True
     return {"type": "function", "function": function}
+
+
+def _refuse_no_object(parameters: dict[str, Any]) -> None:
+    kinds = parameters.get("type", "object")
+    if "object" not in (kinds if isinstance(kinds, list) else [kinds]):
+        raise UnsupportedParameter(
+            "the `type` of a function's schema must be object", param="tools"
+        )
 
 
 def _refuse_unkept(schema: dict[str, Any], whose: str, param: str) -> None:

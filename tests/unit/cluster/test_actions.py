@@ -5,19 +5,19 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from services.cluster import actions
-from services.cluster.actions import CannotDo
+from services.cluster.refusals import CannotDo
 from services.cluster.view import Cluster, Component
 from services.inference.api import Load
 from tests.fakes.kubernetes import ApiServer, Json
 from tests.fakes.measured import gateway_metrics
 from tests.fakes.release import (
-    STARTS,
     deployment,
     group,
     node,
     pod,
     progressing,
     scaled_object,
+    unplaced,
 )
 
 POOL = "inference-large"
@@ -85,8 +85,7 @@ def test_a_drain_waits_for_its_turn_and_then_for_the_last_stream(
     )
     actions.drain_pod(cluster, FIRST, told)
     assert told.lines == [
-        f"{FIRST} waits: another pod of its kind is away",
-        f"{FIRST} waits: another pod of its kind is away",
+        f"{FIRST} waits: {api.budget}",
         f"{FIRST} takes nothing new",
         f"{FIRST}: 2 streams left",
         f"{FIRST}: 1 streams left",
@@ -304,10 +303,52 @@ def test_that_the_rollout_before_was_stuck_does_not_count(api: ApiServer, cluste
     assert list(lines) == ["1 of 1 new, 1 ready, 0 old"]
 
 
-@pytest.mark.parametrize("there", [(), (pod("gateway", 0, STARTS),)], ids=["none", "one starts"])
-def test_no_key_is_made_while_no_gateway_is_ready(
-    api: ApiServer, cluster: Cluster, there: tuple[Json, ...]
+def test_a_drain_says_which_other_pod_is_away_and_why(api: ApiServer, cluster: Cluster) -> None:
+    Gateway(api)
+    api.add(pod(POOL, 0), unplaced_second())
+    api.evictions_refused = 1
+    told = Heard({f"{FIRST} takes nothing new": lambda: api.remove("pods", FIRST)})
+    actions.drain(cluster, FIRST, told)
+    assert told.lines[0] == f"{FIRST} waits: {api.budget}; {SECOND} is Pending"
+
+
+def unplaced_second() -> Json:
+    made = unplaced(POOL, "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
+    made["metadata"]["name"] = SECOND
+    return made
+
+
+def test_a_drain_that_is_not_over_in_time_says_what_it_waited_for(
+    api: ApiServer, cluster: Cluster
 ) -> None:
-    api.add(deployment("gateway"), *there)
-    with pytest.raises(CannotDo, match="no gateway is ready: kubectl chatmesh doctor"):
-        actions.create_key(cluster, "ada", application=False, change_kind=False, memory=False)
+    gateway = Gateway(api)
+    gateway.streams({FIRST: 2})
+    api.add(pod(POOL, 0))
+    api.evictions_refused = 1
+    with pytest.raises(CannotDo, match=f"^{FIRST} waits: .*; it was not drained in time$"):
+        actions.drain(cluster, FIRST, Heard({}), seconds=0)
+    with pytest.raises(CannotDo, match=f"^{FIRST} has not gone in time: 2 streams left;"):
+        actions.drain(cluster, FIRST, Heard({}), seconds=0)
+
+
+def test_a_node_without_a_pod_of_the_release_is_told_as_a_node(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    Gateway(api)
+    api.add(node("node-9"), pod(POOL, 0))
+    said = r"^node node-9 has no pod of chatmesh; nodes that have one: node-1, node-3$"
+    with pytest.raises(CannotDo, match=said):
+        actions.drain(cluster, "node-9", Heard({}))
+    api.forbidden = {"nodes"}
+    with pytest.raises(CannotDo, match=r"^no pod node-9 in this release; there are: "):
+        actions.drain(cluster, "node-9", Heard({}))
+
+
+def test_a_pool_sleeps_and_wakes_where_nobody_may_ask_for_keda(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    """Without KEDA, the roles of a release do not speak of it."""
+    api.add(deployment(POOL))
+    api.forbidden = {"scaledobjects"}
+    actions.sleep_pool(cluster, component(cluster), Heard({}))
+    assert api.find("deployments", NAME)["spec"]["replicas"] == 0

@@ -1,19 +1,23 @@
 """The commands as they are typed: what they print, how they end."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from services import __version__
 from services.__main__ import main
 from services.cluster.commands import k8s
 from services.inference.api import Load
 from tests.fakes.kubernetes import ApiServer, served
+from tests.fakes.loopback import QuietHandler, serving
 from tests.fakes.measured import gateway_metrics, service_metrics
-from tests.fakes.release import STARTS, crashed, deployment, node, pod, scaled_object
+from tests.fakes.release import admin_service, crashed, deployment, node, pod, scaled_object
 
 Typed = Callable[..., Result]
 
@@ -52,12 +56,28 @@ def release(api: ApiServer) -> ApiServer:
     """A gateway, moderation and two pools, one of which sleeps."""
     api.add(*(deployment(name) for name in ("gateway", "moderation", "inference-large")))
     api.add(deployment("inference-small", wanted=0, ready=0, updated=0))
+    api.add(scaled_object("inference-small"), admin_service("keda"))
     api.add(pod("gateway"), pod("moderation", node="node-2"), pod("inference-large"))
     load = Load(6, 2, 50, slots=8, kv_cache_use=0.5, draining=False)
     loads = {"large": {"chatmesh-inference-large-0": load}, "small": {}}
     api.metrics["chatmesh-gateway-0"] = gateway_metrics(loads, turns=9, held={"small": 1})
     api.metrics["chatmesh-moderation-0"] = service_metrics(3)
     return api
+
+
+@contextmanager
+def metrics_served(text: str) -> Iterator[str]:
+    """What a gateway shows at its port of metrics."""
+
+    class Metrics(QuietHandler):
+        def do_GET(self) -> None:
+            assert self.path == "/metrics"
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Metrics)) as url:
+        yield url
 
 
 def cells(output: str, first: str) -> list[str]:
@@ -138,6 +158,72 @@ def test_the_kubeconfig_may_be_another(typed: Typed, api: ApiServer, tmp_path: P
     assert not api.asked
 
 
+def test_status_of_all_namespaces_has_a_line_for_each_release(
+    typed: Typed, release: ApiServer
+) -> None:
+    theirs = deployment("gateway", ready=0, release="second")
+    theirs["metadata"]["namespace"] = "other"
+    release.add(theirs)
+    shown = typed("status", "-A").output
+    assert cells(shown, "chat") == ["chat", "chatmesh", "0.1.0", "2/2", "2/2", "9", "0"]
+    assert cells(shown, "other") == ["other", "second", "0.1.0", "0/1", "0/0", "?", "0"]
+    told = json.loads(typed("status", "-A", "-o", "json").output)
+    places = [(one["namespace"], one["release"]) for one in told]
+    assert places == [("chat", "chatmesh"), ("other", "second")]
+    assert typed("status", "-A", "-w").exit_code == 2
+
+
+def test_who_may_see_one_namespace_alone_is_told_so(typed: Typed, release: ApiServer) -> None:
+    release.forbidden = {"deployments"}
+    ended = typed("status", "-A")
+    assert (ended.exit_code, "at the cluster scope" in ended.output) == (1, True)
+
+
+def test_a_viewer_sees_what_the_gateway_tells_without_reaching_a_pod(
+    typed: Typed, release: ApiServer
+) -> None:
+    release.add(admin_service())
+    release.forbidden = {"pods/proxy/metrics"}
+    assert "? turns under way" in typed("status").output
+    told = release.metrics["chatmesh-gateway-0"]
+    with metrics_served(told) as release.behind["chatmesh-gateway-admin:metrics"]:
+        assert "9 turns under way" in typed("status").output
+        assert cells(typed("pools").output, "large")[3:6] == ["6/8", "2", "0"]
+
+
+def test_the_versions_of_all_that_works_together_are_told(typed: Typed, release: ApiServer) -> None:
+    told = json.loads(typed("version", "-o", "json").output)
+    assert told["plugin"] == __version__
+    assert told["kubernetes"] == "v1.35.0"
+    assert told["release"]["inference-large"] == "0.1.0"
+    assert cells(typed("version").output, "gateway") == ["gateway", "0.1.0"]
+
+
+def test_an_undo_is_followed_to_its_end(typed: Typed, release: ApiServer) -> None:
+    now = release.find("deployments", "chatmesh-gateway")
+    now["metadata"]["annotations"] = {"deployment.kubernetes.io/revision": "2"}
+    ended = typed("rollout", "gateway", "--undo")
+    assert ended.exit_code == 1
+    assert ended.output.startswith("Error: chatmesh-gateway has had no other template")
+    for words in (("--undo", "--restart"), ("--to", "1"), ("--undo", "--to", "0")):
+        assert typed("rollout", "gateway", *words).exit_code == 2
+
+
+def test_check_without_pre_says_what_doctor_says(typed: Typed, release: ApiServer) -> None:
+    assert typed("check").output == typed("doctor").output == "nothing is wrong\n"
+    assert typed("check", "-f", __file__).exit_code == 2
+
+
+def test_what_could_not_be_looked_at_is_told_beside_the_findings(
+    typed: Typed, release: ApiServer
+) -> None:
+    release.forbidden = {"persistentvolumeclaims"}
+    ended = typed("doctor")
+    assert ended.exit_code == 0
+    assert ended.stdout == "nothing is wrong\n"
+    assert ended.stderr == "not looked at: persistentvolumeclaims: you may not list them\n"
+
+
 def test_doctor_ends_with_0_where_nothing_is_wrong(typed: Typed, release: ApiServer) -> None:
     ended = typed("doctor")
     assert (ended.exit_code, ended.output) == (0, "nothing is wrong\n")
@@ -172,7 +258,7 @@ def test_a_pool_is_sent_to_sleep_by_its_name(typed: Typed, release: ApiServer) -
     assert typed("sleep", "large").output.startswith("pool large sleeps")
     asleep = release.find("scaledobjects", "chatmesh-inference-large")
     assert asleep["metadata"]["annotations"] == {"autoscaling.keda.sh/paused-replicas": "0"}
-    assert typed("wake", "small").output == "pool small wakes\n"
+    assert typed("wake", "small").output.startswith("pool small wakes: ")
     assert release.find("deployments", "chatmesh-inference-small")["spec"]["replicas"] == 1
 
 
@@ -217,23 +303,6 @@ def test_a_node_is_drained_by_its_name(typed: Typed, release: ApiServer) -> None
     assert "`kubectl cordon node-2`" in ended.output
 
 
-@pytest.mark.parametrize(
-    "words", [("create", "ada"), ("list",), ("revoke", "abcdefgh"), ("revoke", "--account", "ada")]
-)
-def test_without_a_ready_gateway_keys_are_neither_made_nor_shown_nor_revoked(
-    typed: Typed, api: ApiServer, words: tuple[str, ...]
-) -> None:
-    api.add(deployment("gateway"), pod("gateway", 0, STARTS))
-    ended = typed("key", *words)
-    assert ended.exit_code == 1
-    assert ended.output == "Error: no gateway is ready: kubectl chatmesh doctor says why\n"
-
-
-@pytest.mark.parametrize("words", [(), ("abcdefgh", "--account", "ada")])
-def test_what_shall_be_revoked_is_named_once(typed: Typed, words: tuple[str, ...]) -> None:
-    assert typed("key", "revoke", *words).exit_code == 2
-
-
 def test_who_may_not_is_told_which_role_to_ask_for(typed: Typed, release: ApiServer) -> None:
     release.forbidden = {"deployments"}
     ended = typed("-r", "mine", "status")
@@ -241,17 +310,7 @@ def test_who_may_not_is_told_which_role_to_ask_for(typed: Typed, release: ApiSer
     assert ended.output == (
         'Error: you may not: deployments is forbidden: User "ada" cannot list resource '
         '"deployments" in API group "apps" in the namespace "chat". '
-        "Ask for the role mine-viewer to look, mine-operator to act\n"
-    )
-
-
-def test_who_may_not_make_a_key_is_told_so_too(typed: Typed, release: ApiServer) -> None:
-    release.forbidden = {"pods/exec"}
-    ended = typed("key", "create", "eve")
-    assert (ended.exit_code, ended.output) == (
-        1,
-        "Error: you may not: run a command in pod chatmesh-gateway-0 (pods/exec). "
-        "Ask for the role chatmesh-viewer to look, chatmesh-operator to act\n",
+        "Ask for the role mine-viewer to look, mine-operator to act, mine-keys for API keys\n"
     )
 
 

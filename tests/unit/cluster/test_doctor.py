@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from services.cluster.doctor import Finding, findings
+from services.cluster.doctor import examine
+from services.cluster.finding import Finding
 from services.cluster.view import Cluster
 from services.gateway.config import GatewayConfig
 from services.inference.config import InferenceConfig
@@ -29,19 +30,25 @@ from tests.fakes.logs import logged_to
 from tests.fakes.release import (
     FETCHED,
     STARTS,
+    admin_service,
     claim,
     crashed,
     deployment,
+    event,
     group,
     grouped,
     pod,
     progressing,
+    put_out,
+    scaled_object,
     tried,
     unplaced,
+    unready,
     waits,
 )
 
 POOL = "inference-large"
+EARLIER = "2026-01-01T08:00:00Z"
 NO_AFFINITY = (
     "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. "
     "preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
@@ -51,7 +58,7 @@ NO_MEMORY = "0/3 nodes are available: 3 Insufficient memory."
 
 
 def found(cluster: Cluster) -> Sequence[Finding]:
-    return list(findings(cluster, cluster.view()))
+    return list(examine(cluster, cluster.view()).findings)
 
 
 def only(api: ApiServer, cluster: Cluster, component: str, there: Json) -> Finding:
@@ -71,7 +78,7 @@ def last_words(service: Service[Any]) -> str:
 
 def test_nothing_is_wrong_where_all_is_ready(api: ApiServer, cluster: Cluster) -> None:
     api.add(deployment("gateway"), deployment(POOL, wanted=0, ready=0, updated=0))
-    api.add(pod("gateway"), claim("gateway"))
+    api.add(pod("gateway"), claim("gateway"), admin_service("keda"), scaled_object(POOL))
     assert not found(cluster)
 
 
@@ -384,7 +391,7 @@ def test_a_rollout_that_is_stuck(api: ApiServer, cluster: Cluster) -> None:
     (finding,) = found(cluster)
     assert finding.where == "tokenizer"
     assert finding.what == "its rollout does not get on"
-    assert "kubectl -n chat rollout undo deployment/chatmesh-tokenizer" in finding.remedy
+    assert "kubectl chatmesh -n chat rollout tokenizer --undo" in finding.remedy
 
 
 def test_all_that_is_wrong_is_told_in_the_order_of_a_turn(api: ApiServer, cluster: Cluster) -> None:
@@ -396,3 +403,63 @@ def test_all_that_is_wrong_is_told_in_the_order_of_a_turn(api: ApiServer, cluste
         "inference-large, pod chatmesh-inference-large-0",
         "volume chatmesh-memory",
     ]
+
+
+def test_a_pod_that_runs_and_is_not_ready_says_what_its_probe_says(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    words = "Readiness probe failed: service unhealthy (responded with NOT_SERVING)"
+    api.add(event("Pod", "chatmesh-tokenizer-0", "Unhealthy", "an older one", at=EARLIER))
+    api.add(event("Pod", "chatmesh-tokenizer-0", "Unhealthy", words))
+    finding = only(api, cluster, "tokenizer", unready("tokenizer"))
+    assert finding.what == f"it runs, and fails its readiness probe: {words}"
+    assert finding.remedy == "kubectl -n chat logs chatmesh-tokenizer-0"
+
+
+def test_without_an_event_it_is_told_all_the_same(api: ApiServer, cluster: Cluster) -> None:
+    api.forbidden = {"events"}
+    finding = only(api, cluster, "tokenizer", unready("tokenizer"))
+    assert finding.what == "it runs, and fails its readiness probe"
+    assert examine(cluster, cluster.view()).unseen == ["events: you may not list them"]
+
+
+def test_a_pod_whose_node_is_silent(api: ApiServer, cluster: Cluster) -> None:
+    finding = only(api, cluster, "tokenizer", unready("tokenizer", ready=True))
+    assert finding.what == "it runs, and counts as not ready: its node does not answer"
+
+
+def test_an_evicted_pod_says_what_its_node_was_short_of(api: ApiServer, cluster: Cluster) -> None:
+    words = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 90Mi."
+    finding = only(api, cluster, "memory", put_out("memory", "Evicted", words))
+    assert finding.what == f"its node has evicted it: {words}"
+    assert "kubectl -n chat delete pod chatmesh-memory-0" in finding.remedy
+
+
+@pytest.mark.parametrize("reason", ["UnexpectedAdmissionError", "NodeShutdown", "OutOfcpu"])
+def test_a_pod_that_its_node_refuses(api: ApiServer, cluster: Cluster, reason: str) -> None:
+    finding = only(api, cluster, "memory", put_out("memory", reason, "no room"))
+    assert finding.what == f"its node refuses it ({reason}): no room"
+
+
+@pytest.mark.parametrize("waits_as", ["ContainerCreating", "PodInitializing"])
+def test_a_pod_whose_secret_is_not_there(api: ApiServer, cluster: Cluster, waits_as: str) -> None:
+    words = 'MountVolume.SetUp failed for volume "admin-token": secret "mine" not found'
+    api.add(event("Pod", "chatmesh-gateway-0", "FailedMount", words))
+    finding = only(api, cluster, "gateway", pod("gateway", 0, waits(waits_as)))
+    assert finding.what == f"it cannot begin: {words}"
+
+
+def test_pods_that_are_never_made(api: ApiServer, cluster: Cluster) -> None:
+    words = 'pods "x" is forbidden: exceeded quota: small'
+    held = deployment("memory", ready=0)
+    failure = {"type": "ReplicaFailure", "status": "True", "message": words}
+    held["status"]["conditions"].append(failure)
+    api.add(held)
+    (finding,) = found(cluster)
+    assert (finding.where, finding.what) == ("memory", f"its pods cannot be made: {words}")
+
+
+def test_a_pod_whose_claimed_device_is_not_there(api: ApiServer, cluster: Cluster) -> None:
+    said = "0/1 nodes are available: 1 cannot allocate all claims."
+    finding = only(api, cluster, POOL, unplaced(POOL, said))
+    assert finding.what == f"no node has the device that it claims: {said}"

@@ -8,7 +8,7 @@ from services.context_assembly.api import Assembly
 from services.context_assembly.layout import Conversation, Shown, lay_out
 from services.context_assembly.messages import UNANSWERED
 from services.context_assembly.ports import PastTurn, Path, Summary
-from services.shared.conversation import Item, Reasoning, Role, said
+from services.shared.conversation import Compaction, Item, Reasoning, Role, said
 from services.shared.errors import Malformed
 from services.shared.tools import ToolCall
 from services.tokenizer.api import TemplateMessage
@@ -340,3 +340,48 @@ def test_the_current_turns_memories_need_no_history() -> None:
     shown = Shown(facts={"m1": "Rex is a dog"}, ids=["m1"])
     (message,) = messages(lay_out(Path(), assembly, shown))
     assert message.text == "<memory>\n- Rex is a dog\n</memory>\n\nWho is Rex?"
+
+
+def test_a_compaction_stands_for_all_before_it_but_the_instructions() -> None:
+    path = past(
+        ([developer("Rule."), user("one")], [assistant("1")]),
+        ([user("two"), Compaction("c", "They met."), user("three")], [assistant("3")]),
+    )
+    conversation = laid_out([user("four")], path)
+    assert conversation.compacted
+    assert head(conversation) == ["developer: Rule."]
+    assert outline(conversation) == [
+        ["system: [Summary of earlier turns]\nThey met.", "user: three", "assistant: 3"],
+        ["user: four"],
+    ]
+    assert conversation.lasting == [
+        developer("Rule."),
+        *map(user, ("one", "two", "three", "four")),
+    ]
+
+
+def test_a_turn_that_compacts_still_answers_its_users_last_message() -> None:
+    output: list[Item] = [Compaction("c", "They met."), assistant("3")]
+    path = past(([user("one")], [assistant("1")]), ([user("two"), user("three")], output))
+    stored = laid_out([user("four")], path)
+    opening = ["system: [Summary of earlier turns]\nThey met.", "user: three", "assistant: 3"]
+    assert outline(stored) == [opening, ["user: four"]]
+    under_way = laid_out([user("two"), user("three")], past(([user("one")], [])), output)
+    assert [each for part in outline(under_way) for each in part] == opening
+
+
+def test_the_last_of_several_compactions_counts() -> None:
+    path = past(
+        ([user("one")], [Compaction("c", "First."), assistant("1")]),
+        ([user("two")], [Compaction("c", "Second."), assistant("2")]),
+    )
+    conversation = laid_out([user("three")], path)
+    assert outline(conversation)[0][0] == "system: [Summary of earlier turns]\nSecond."
+    assert "First." not in str(outline(conversation))
+
+
+def test_a_compaction_that_cannot_be_read_leaves_all_as_it_was() -> None:
+    path = past(([user("one")], [Compaction("c", opaque="x"), assistant("1")]))
+    conversation = laid_out([user("two")], path)
+    assert not conversation.compacted
+    assert outline(conversation) == [["user: one", "assistant: 1"], ["user: two"]]

@@ -139,9 +139,10 @@ def test_a_new_summary_takes_the_place_of_exchanges() -> None:
 
 def test_another_form_says_what_is_ours_in_one_system_message_and_the_last_leaves_it_out() -> None:
     root = PastTurn("t0", [developer("Rule."), user("q0")], [assistant("a0")], [])
-    later = PastTurn("t1", [sent(U, PICTURE, "q1")], [assistant("a1")], [])
+    began: list[Item] = [Compaction("c", "They parted."), sent(U, PICTURE, "q1")]
+    later = PastTurn("t1", began, [assistant("a1")], [])
     path = Path([later], Summary("t0", 3, "They met."), root=root)
-    saying = [Compaction("c", "They parted."), sent(U, Audio("audio/wav", b"RIFF"))]
+    saying = [sent(U, Audio("audio/wav", b"RIFF"))]
     assembly = asked("", input=saying, parent_id="t1", instructions="Sell.")
     exchanged = [
         Candidate(TemplateMessage(U, "q1"), 1),
@@ -149,7 +150,7 @@ def test_another_form_says_what_is_ours_in_one_system_message_and_the_last_leave
         Candidate(TemplateMessage(U)),
     ]
     ours = (
-        "[Summary of earlier turns]\nThey met.\n\n[Summary of earlier turns]\nThey parted.\n\n"
+        "[Summary of earlier turns]\nThey parted.\n\n"
         "[Parts of this conversation are pictures and audio recordings."
         " This model reads text only and does not see them.]"
     )

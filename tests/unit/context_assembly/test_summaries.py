@@ -7,9 +7,9 @@ from structlog.testing import capture_logs
 from services.context_assembly.adapters.in_memory import InMemoryTurns
 from services.context_assembly.layout import Shown, lay_out
 from services.context_assembly.messages import Entry
-from services.context_assembly.ports import Path, Summary, SummaryFailed
+from services.context_assembly.ports import Path, Summary, SummaryFailed, Written
 from services.context_assembly.summaries import Compactor, ModelSummariser, transcript
-from services.inference.api import Delta, Generation, Piece, QueueFull, Sampling
+from services.inference.api import Delta, Generation, Piece, QueueFull, Sampling, Usage
 from services.shared.conversation import (
     Call,
     Compaction,
@@ -203,3 +203,56 @@ async def test_a_summary_of_what_was_erased_meanwhile_is_not_used() -> None:
 
     assert await compacted(store, Erasing(), 1) is None
     assert await kept(store) is None
+
+
+class CountingWriter(Writer):
+    """Says which piece it has read, and what that took."""
+
+    async def generate(self, generation: Generation) -> AsyncGenerator[Piece, None]:
+        self.text = f"summary{len(self.generations)}"
+        async for piece in super().generate(generation):
+            yield piece
+        yield Piece((), Usage(len(generation.prompt_ids), 1, 2, 0))
+
+
+async def whole(writer: Writer, said: str, earlier: str = "") -> tuple[Written, list[str]]:
+    """The summary, and what the model was given to read each time."""
+    tokenizer = WordTokenizer()
+    written = await summariser(writer, tokenizer).summarise_whole(SUMMARISING, SCOPE, earlier, said)
+    return written, [tokenizer.text(each.prompt_ids) for each in writer.generations]
+
+
+async def test_a_transcript_longer_than_the_window_is_summarised_piece_by_piece() -> None:
+    writer = CountingWriter()
+    words = [f"w{number}" for number in range(500)]
+    written, read = await whole(writer, " ".join(words), "They met.")
+    assert len(read) > 2
+    assert "They met." in read[0]
+    for number, text in enumerate(read[1:]):
+        assert f"summary{number} " in text
+    told = " ".join(read)
+    assert all(word in told for word in words)
+    assert written.text == f"summary{len(read) - 1}"
+    assert written.usage == Usage(
+        sum(len(each.prompt_ids) for each in writer.generations), len(read), 2 * len(read), 0
+    )
+
+
+@pytest.mark.parametrize("word", ["a", "w" * 20])
+async def test_what_a_summary_costs_has_a_bound(word: str) -> None:
+    writer = CountingWriter()
+    _, read = await whole(writer, " ".join(f"{word}{number}" for number in range(20_000)))
+    assert len(read) <= 16
+    assert f"{word}19999" in read[-1]
+
+
+async def test_a_summary_of_all_that_cannot_be_written_is_a_failed_one() -> None:
+    with pytest.raises(SummaryFailed, match="empty"):
+        await whole(Writer("  "), "User: hi")
+    with pytest.raises(SummaryFailed, match="ContextTooLong"):
+        await whole(Writer(), "User: hi", " ".join(["word"] * 500))
+    writer = Writer()
+    writer.hangs = True
+    with due_in(0.05), pytest.raises(SummaryFailed, match="timeout"):
+        await whole(writer, "User: hi")
+    assert writer.closed.is_set()

@@ -15,10 +15,11 @@ from services.gateway.api import (
     TextDelta,
     TurnEvent,
 )
-from services.gateway.choice import Choice
+from services.gateway.choice import Choice, Seal
 from services.gateway.guard import Blocked, Guard
 from services.inference.api import CallDelta, Delta, FinishReason, TokenLogprob
-from services.shared.conversation import Call, Reasoning, Role, RunBy, said
+from services.shared.conversation import Call, Message, Phase, Reasoning, Role, RunBy, Text, said
+from services.shared.tools import TEXT_PARAMETERS, TextInput, Tool
 
 
 class WordGuard:
@@ -53,9 +54,13 @@ class Guards:
             self.open -= 1
 
 
-def choice(*functions: str) -> tuple[Choice, Guards]:
+def choice(
+    *functions: str, takes_text: bool = False, seal: Seal | None = None
+) -> tuple[Choice, Guards]:
     numbers, guards = count(1), Guards()
-    made = Choice(0, frozenset(functions), guards, lambda prefix: f"{prefix}_{next(numbers)}")
+    taken = TextInput() if takes_text else None
+    offered = {name: Tool(name, "", TEXT_PARAMETERS, text_input=taken) for name in functions}
+    made = Choice(0, offered, guards, lambda prefix: f"{prefix}_{next(numbers)}", seal)
     return made, guards
 
 
@@ -68,6 +73,10 @@ def called(name: str, *arguments: str, index: int = 0) -> list[Delta]:
     return [Delta(0, calls=(piece,)) for piece in pieces]
 
 
+def answered(item_id: str, text: str, phase: Phase = Phase.FINAL_ANSWER) -> Message:
+    return Message(item_id, Role.ASSISTANT, (Text(text),), phase)
+
+
 END = Delta(0, finish_reason=FinishReason.STOP)
 
 
@@ -76,7 +85,7 @@ async def test_words_leave_as_the_guard_lets_them() -> None:
     events = await grown(
         made, Delta(0, text="two "), Delta(0, text="wor"), Delta(0, text="ds"), END
     )
-    item = said("msg_1", Role.ASSISTANT, "two words")
+    item = answered("msg_1", "two words")
     assert events == [
         TextDelta(0, "msg_1", "two "),
         TextDelta(0, "msg_1", "words"),
@@ -90,7 +99,38 @@ async def test_reasoning_and_answer_are_items_of_their_own() -> None:
     made, _ = choice()
     events = await grown(made, Delta(0, reasoning="hm"), Delta(0, text="yes"), END)
     assert events[:2] == [ReasoningDelta(0, "rs_1", "hm"), ItemDone(0, Reasoning("rs_1", "hm"))]
-    assert made.items[1:] == [said("msg_2", Role.ASSISTANT, "yes")]
+    assert made.items[1:] == [answered("msg_2", "yes")]
+
+
+async def test_what_is_said_before_a_call_or_a_thought_is_commentary() -> None:
+    for following in (called("city", "{}"), [Delta(0, reasoning="hm")], called("clock", "{}")):
+        made, _ = choice("city")
+        await grown(made, Delta(0, text="Let me look."), *following, END)
+        assert made.items[0] == answered("msg_1", "Let me look.", Phase.COMMENTARY)
+
+
+async def test_what_was_cut_may_have_become_anything() -> None:
+    made, _ = choice()
+    await grown(made, Delta(0, text="so far"), Delta(0, finish_reason=FinishReason.LENGTH))
+    assert made.items == [answered("msg_1", "so far", Phase.UNSAID)]
+
+
+async def test_the_text_of_a_custom_tool_is_streamed_as_it_is_and_kept_as_arguments() -> None:
+    made, _ = choice("exec", takes_text=True)
+    events = await grown(made, *called("exec", 'say "a', ' b"'), END)
+    assert isinstance(events[0], CallStarted)
+    assert events[0].call.text_input
+    pieces = [event.arguments for event in events if isinstance(event, ArgumentsDelta)]
+    assert "".join(pieces) == 'say "a b"'
+    (call,) = made.items
+    assert isinstance(call, Call)
+    assert (call.arguments, call.text_input) == ('{"input": "say \\"a b\\""}', True)
+
+
+async def test_reasoning_is_sealed_as_it_was_shown() -> None:
+    made, _ = choice(seal=lambda text: f"<{text}>")
+    await grown(made, Delta(0, reasoning="my secret plan"), END)
+    assert made.items == [Reasoning("rs_1", "my [masked] plan", opaque="<my [masked] plan>")]
 
 
 async def test_a_callers_call_streams_its_arguments() -> None:
@@ -124,7 +164,7 @@ async def test_blanks_wait_for_words() -> None:
     assert not any(isinstance(event, TextDelta) for event in events)
     other, _ = choice()
     await grown(other, Delta(0, text="\n"), Delta(0, text="yes"), END)
-    assert other.items == [said("msg_1", Role.ASSISTANT, "\nyes")]
+    assert other.items == [answered("msg_1", "\nyes")]
 
 
 def written(*tokens: str, text: str | None = None) -> Delta:

@@ -12,7 +12,9 @@ from services.gateway.api import (
     Ask,
     CallStarted,
     ChoiceEnded,
+    CompactionStarted,
     Completed,
+    Continued,
     Failed,
     Finish,
     InputBlocked,
@@ -63,9 +65,11 @@ RESPONSE = Response(
     output=(said("msg_1", Role.ASSISTANT, "hi"), DONE),
     usage=Usage(10, 4, 3, 1),
     echo='{"a": 1}',
+    conversation="conv_1",
 )
 EVENTS: list[TurnEvent] = [
-    Started("resp_1", 5, "demo", "resp_0", '{"a": 1}'),
+    Started("resp_1", 5, "demo", "resp_0", '{"a": 1}', conversation="conv_1"),
+    CompactionStarted("cmp_1"),
     TextDelta(1, "msg_1", "one", (TOKEN,)),
     ReasoningDelta(1, "rs_1", "hm"),
     CallStarted(1, CALL),
@@ -73,6 +77,7 @@ EVENTS: list[TurnEvent] = [
     ItemDone(1, DONE),
     *(ChoiceEnded(1, finish) for finish in Finish),
     *(Completed(replace(RESPONSE, status=status)) for status in Status),
+    Continued("resp_2", (said("msg_2", Role.USER, "and in French"),)),
     Failed.with_error(InputBlocked("blocked", category="violence")),
 ]
 

@@ -1,11 +1,15 @@
 """A response is the same after it was kept as a turn's document."""
 
+import json
+
 from services.context_assembly.api import Turn
 from services.gateway import documents
 from services.gateway.api import Response, Status
 from services.inference.api import Usage
 from services.shared.conversation import Role, said
 from services.shared.scope import Scope
+
+EARLIER, OWN = said("msg_a", Role.USER, "a"), said("msg_b", Role.USER, "b")
 
 
 def test_a_response_is_read_back_as_it_was() -> None:
@@ -16,11 +20,28 @@ def test_a_response_is_read_back_as_it_was() -> None:
         turn = Turn(
             id="resp_2",
             scope=Scope("acme", "main"),
-            parent_id="resp_1",
+            parent_id="resp_0",
             created_at_ms=5,
-            input=(),
+            input=(EARLIER, OWN),
             output=output,
             memory_ids=(),
-            document=documents.dump(response),
+            document=documents.dump(response, earlier=1),
         )
         assert documents.load(turn) == response
+        assert documents.own_input(turn) == (OWN,)
+
+
+def test_a_response_of_an_older_release_names_its_parent_and_brought_all_its_input() -> None:
+    kept = {"model": "demo", "status": "completed", "completed_at_ms": 9, "echo": "", "usage": {}}
+    turn = Turn(
+        id="resp_2",
+        scope=Scope("acme", "main"),
+        parent_id="resp_1",
+        created_at_ms=5,
+        input=(EARLIER, OWN),
+        output=(),
+        memory_ids=(),
+        document=json.dumps(kept),
+    )
+    assert documents.load(turn).previous_response_id == "resp_1"
+    assert documents.own_input(turn) == (EARLIER, OWN)

@@ -124,7 +124,8 @@ async def site(*peers: Peer, pool: Pool | None = None) -> AsyncIterator[Site]:
         here.connections.remove(peer)
         here.fleet.changed.notify()
 
-    fleet = Fleet([pool or Pool("only", "x")], followed, opened, lambda: here.now)
+    pools = [pool or Pool("only", "x")]
+    fleet = Fleet(pools, followed, opened, lambda: here.now, unheard_seconds=0.01)
     here = Site(fleet, known, made)
     here.reachable.set()
     async with in_background(fleet.follow):
@@ -361,6 +362,14 @@ async def test_who_waits_in_vain_is_told_when_to_come_again() -> None:
             await here.said()
         assert refused.value.details["retry_after"] == "1"
         assert here.fleet.pools["only"].held == 0
+
+
+async def test_a_paused_pool_is_not_waited_for_as_long() -> None:
+    """Nothing would start a replica: its scaler does not ask while it is paused."""
+    scaled = replace(WAKING, scaled=True, hold_seconds=1e6)
+    async with site(pool=scaled) as here, asyncio.timeout(5):
+        with pytest.raises(NoReplica):
+            await here.said()
 
 
 async def test_the_only_replica_is_waited_for_when_it_dies_and_comes_back() -> None:

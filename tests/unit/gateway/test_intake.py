@@ -1,7 +1,10 @@
 """What a request brings, as the turn takes it in."""
 
-from services.gateway.api import Ask
-from services.gateway.intake import with_ids
+import pytest
+
+from services.gateway.api import Ask, InvalidRequest
+from services.gateway.intake import seal, with_ids, with_unsealed
+from services.gateway.sealing import Sealer
 from services.shared.conversation import (
     Call,
     CallResult,
@@ -38,3 +41,47 @@ def test_the_callers_own_ids_stay() -> None:
     mixed = with_ids(Ask("demo", (*ask.input, ITEMS["msg"])), RESPONSE)
     assert mixed.input[0] == ask.input[0]
     assert mixed.input[1].id
+
+
+ADA = Sealer(b"secret", "acct_1")
+
+
+def given(*sealed: str) -> Ask:
+    thoughts = (
+        Reasoning(f"rs_{number}", "shown", opaque=text) for number, text in enumerate(sealed)
+    )
+    return Ask("demo", (said("msg_0", Role.USER, "a"), *thoughts))
+
+
+def test_reasoning_that_was_sealed_here_is_read_again() -> None:
+    sealed = seal(ADA, "2+2")
+    ask = given(sealed, "")
+    _, opened, plain = with_unsealed(ask, ADA).input
+    assert opened == Reasoning("rs_0", "2+2", opaque=sealed)
+    assert plain == ask.input[2]
+
+
+@pytest.mark.parametrize(
+    "sealed",
+    [
+        seal(Sealer(b"secret", "acct_2"), "2+2"),
+        seal(Sealer(b"other", "acct_1"), "2+2"),
+        ADA.seal("other kind", "2+2"),
+        "gAAAAABo" + "x" * 90,
+        "\u00e9",
+        "x",
+    ],
+)
+def test_reasoning_that_was_sealed_elsewhere_or_changed_is_refused(sealed: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        with_unsealed(given("", sealed), ADA)
+    assert caught.value.details["param"] == "input[2].encrypted_content"
+
+
+def test_a_seal_that_was_changed_anywhere_is_refused() -> None:
+    whole = seal(ADA, "2+2")
+    # Some bits of the last digit stand for nothing.
+    for place in range(len(whole) - 1):
+        changed = "A" if whole[place] != "A" else "B"
+        with pytest.raises(InvalidRequest):
+            with_unsealed(given(whole[:place] + changed + whole[place + 1 :]), ADA)

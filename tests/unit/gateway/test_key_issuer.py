@@ -72,6 +72,12 @@ async def test_that_the_model_may_remember_is_said_once_and_can_be_taken_back(de
         assert (await desk.account(key)).memory_write is memory_write
 
 
+async def test_a_name_is_no_longer_than_a_name_need_be(desk: Desk) -> None:
+    await desk.issuer.create(KeyWish("a" * 200))
+    with pytest.raises(KeyRefused, match="at most 200 characters"):
+        await desk.issuer.create(KeyWish("a" * 201))
+
+
 @pytest.mark.parametrize(("before", "after"), [(PERSONAL, APPLICATION), (APPLICATION, PERSONAL)])
 async def test_a_kind_is_changed_only_on_purpose(
     desk: Desk, before: AccountKind, after: AccountKind

@@ -92,6 +92,9 @@ class WordLoop:
         """The turn has come to its end, and is being kept."""
         self.progress.recording = True
 
+    async def count(self, principal: Principal, ask: Ask) -> int:
+        return self.words
+
     async def record_failed(self, progress: TurnProgress, response: Response) -> None:
         self.recorded.append(response)
 

@@ -86,7 +86,8 @@ def test_nothing_is_offered_once_no_call_is_left() -> None:
 
 def test_a_function_that_must_not_be_called_is_not_offered() -> None:
     silent = plan(replace(ALL, functions=(CLOCK,), choice=ToolChoice(ToolMode.NONE)))
-    assert (silent.offered, silent.functions) == ((), frozenset())
+    assert not silent.offered
+    assert not silent.functions
 
 
 def test_only_who_asks_for_the_mesh_has_memory_read() -> None:

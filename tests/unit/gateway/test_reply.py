@@ -10,6 +10,7 @@ from services.gateway.reply import Reply, TurnProgress
 from services.inference.api import CallDelta, Delta, FinishReason, Piece, Usage
 from services.shared.conversation import Call, CallOutcome, Text
 from services.shared.errors import Unavailable
+from services.shared.tools import Tool
 from tests.fakes.moderation import WordModeration
 
 PROMPT = (7, 7, 7)
@@ -20,11 +21,12 @@ def reply(
 ) -> tuple[Reply, TurnProgress]:
     numbers, progress = count(1), TurnProgress("resp_1")
     made = Reply(
-        frozenset(functions),
+        {name: Tool(name, "", "{}") for name in functions},
         guards(WordModeration(), mode),
         lambda prefix: f"{prefix}_{next(numbers)}",
         progress,
         choices=choices,
+        seal=None,
     )
     return made, progress
 

@@ -4,7 +4,15 @@ import re
 
 import pytest
 
-from services.shared.ids import make_id, make_item_id, make_response_id, response_of, root_of
+from services.shared.ids import (
+    first_turn_of,
+    make_conversation_id,
+    make_id,
+    make_item_id,
+    make_response_id,
+    response_of,
+    root_of,
+)
 
 
 def test_an_id_says_of_what_it_is_and_is_made_once() -> None:
@@ -44,3 +52,12 @@ def test_an_items_id_tells_its_response() -> None:
 def test_an_id_of_release_0_1_0_counts_as_a_root(older: str) -> None:
     assert root_of(older) == older
     assert root_of(make_response_id(older)) == older
+
+
+def test_a_conversations_id_tells_the_root_of_its_tree() -> None:
+    conversation_id = make_conversation_id()
+    root = first_turn_of(conversation_id)
+    assert root.removeprefix("resp_") == conversation_id.removeprefix("conv_")
+    assert root_of(root) == root_of(make_response_id(root)) == root
+    for other in ("", "conv_", "conv_1", root, conversation_id + "0", conversation_id.upper()):
+        assert first_turn_of(other) == ""

@@ -8,7 +8,9 @@ from services.gateway.api import (
     ArgumentsDelta,
     CallStarted,
     ChoiceEnded,
+    CompactionStarted,
     Completed,
+    Continued,
     Failed,
     Finish,
     ItemDone,
@@ -29,6 +31,7 @@ _FINISHES = {
     Finish.CONTENT_FILTER: "content_filter",
     Finish.TOOL_ROUNDS: "length",
     Finish.TOO_MANY_EVENTS: "length",
+    Finish.STEERED: "stop",
     Finish.INVALID_CALL: "length",
 }
 
@@ -58,6 +61,8 @@ class ChatPresenter:
             case Completed():
                 usage = {**self._head, "choices": [], "usage": _usage(event.response.usage)}
                 return [usage] if self._include_usage else ()
+            case CompactionStarted() | Continued():
+                return ()
             case Failed():
                 return [failure(event.error()).envelope]
 
@@ -72,8 +77,12 @@ class ChatPresenter:
                     head = _head(event, "chat.completion")
                 case Completed():
                     usage = event.response.usage
+                case Continued():
+                    pass
                 case Failed():
                     raise event.error()
+                case CompactionStarted():
+                    pass
                 case _:
                     choices.setdefault(event.index, _Answer()).take(event)
         return {

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, Tag
+from pydantic import AfterValidator, Field, Tag, WithJsonSchema
 
 from services.gateway.api import Ask
 from services.gateway.http.fields import (
@@ -16,6 +16,7 @@ from services.gateway.http.fields import (
     SafetyIdentifier,
     SchemaFormat,
     TokenCount,
+    Whole,
     member,
     tagged,
     template_options,
@@ -202,6 +203,11 @@ def _older(value: Any) -> Any:
     return value
 
 
+Older = Annotated[
+    Any, AfterValidator(_older), WithJsonSchema({"enum": [None, "none", "auto"]}, mode="validation")
+]
+
+
 class StreamOptions(Body):
     include_usage: bool = False
 
@@ -220,16 +226,16 @@ class ChatCompletionRequest(TurnRequest):
     max_completion_tokens: TokenCount | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=-1, le=MOST_TOKENS)
+    top_k: Whole | None = Field(default=None, ge=-1, le=MOST_TOKENS)
     min_p: float | None = Field(default=None, ge=0, le=1)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     repetition_penalty: float | None = Field(default=None, gt=0, le=10)
-    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    seed: Whole | None = Field(default=None, ge=-(2**63), lt=2**63)
     stop: Stop | None = None
-    n: int | None = Field(default=1, ge=1, le=16)
+    n: Whole | None = Field(default=1, ge=1, le=16)
     logprobs: bool | None = False
-    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    top_logprobs: Whole | None = Field(default=None, ge=0, le=20)
     logit_bias: Annotated[
         dict[str, float] | None, Field(max_length=1024), AfterValidator(_biases)
     ] = None
@@ -242,8 +248,8 @@ class ChatCompletionRequest(TurnRequest):
     user: SafetyIdentifier | None = None
     store: bool | None = False
     chat_template_kwargs: dict[str, Any] | None = None
-    functions: Annotated[Any, AfterValidator(_older)] = None
-    function_call: Annotated[Any, AfterValidator(_older)] = None
+    functions: Older = None
+    function_call: Older = None
 
     def ask(self) -> Ask:
         asked = self._asked_tools()
@@ -261,6 +267,8 @@ class ChatCompletionRequest(TurnRequest):
             template_options=template_options(
                 self.chat_template_kwargs or {}, self.reasoning_effort
             ),
+            # A chat completion is one answer, with one end.
+            steerable=False,
             echo=json.dumps({"include_usage": self._include_usage}),
         )
 

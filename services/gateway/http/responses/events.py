@@ -6,11 +6,14 @@ from services.gateway.api import (
     ArgumentsDelta,
     CallStarted,
     ChoiceEnded,
+    CompactionStarted,
     Completed,
+    Continued,
     Failed,
     Finish,
     ItemDone,
     ReasoningDelta,
+    Response,
     Started,
     Status,
     TextDelta,
@@ -29,9 +32,22 @@ from services.gateway.http.responses.resources import (
     text_resource,
 )
 from services.gateway.retelling import SoFar
-from services.shared.conversation import Call, Item, Message, Reasoning, Role, RunBy, said
+from services.shared.conversation import (
+    Call,
+    Compaction,
+    Item,
+    Message,
+    Reasoning,
+    Role,
+    RunBy,
+    said,
+)
+from services.shared.tools import text_in
 
 _CUT = {Finish.LENGTH, Finish.CONTENT_FILTER, Finish.TOO_MANY_EVENTS, Finish.INVALID_CALL}
+
+# How the events are called that a call's arguments come with: a function's, and one text.
+_ARGUMENTS = ("function_call_arguments", "custom_tool_call_input")
 
 
 class ResponsesPresenter:
@@ -41,6 +57,10 @@ class ResponsesPresenter:
     """
 
     def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing of a response was told yet."""
         self._echo = ""
         # What a response that fails has to show.
         self._said = SoFar()
@@ -48,6 +68,8 @@ class ResponsesPresenter:
         self._number = 0
         # Output index of every item, in the order in which they began.
         self._places: dict[str, int] = {}
+        # The calls whose functions take one text, by id.
+        self._takers_of_text: set[str] = set()
         self._logprobs: Logprobs = {}
         # It has ended, and nobody was told.
         self._ended: Item | None = None
@@ -66,13 +88,20 @@ class ResponsesPresenter:
             case CallStarted(call=call):
                 return self._call_started(call)
             case ArgumentsDelta(item_id=item_id, arguments=arguments):
-                return [self._of_item("function_call_arguments.delta", item_id, delta=arguments)]
+                kind = _ARGUMENTS[item_id in self._takers_of_text]
+                return [self._of_item(f"{kind}.delta", item_id, delta=arguments)]
             case ItemDone(item=item):
                 return self._item_done(item)
             case ChoiceEnded():
                 return ()
             case Started():
                 return self._started(event)
+            case Continued():
+                self._forget()  # what follows are the events of another response
+                return ()
+            case CompactionStarted(item_id=item_id):
+                begun = self._begin(Compaction(item_id))
+                return [*begun, self._of_item("compaction.compacting", item_id)]
             case Completed(response=response):
                 whole = resource(response, self._logprobs)
                 return [self._event(f"response.{whole['status']}", response=whole)]
@@ -82,12 +111,14 @@ class ResponsesPresenter:
     @staticmethod
     def whole(events: Iterable[TurnEvent]) -> JsonObject:
         logprobs: Logprobs = {}
+        response: Response | None = None
         for event in events:
             if isinstance(event, TextDelta):
                 _note(logprobs, event)
             if isinstance(event, Completed):
-                return resource(event.response, logprobs)
-        raise AssertionError("a turn that did not fail ends with Completed")
+                response = event.response
+        assert response is not None, "a turn that did not fail ends with Completed"
+        return resource(response, logprobs)
 
     def _started(self, event: Started) -> list[JsonObject]:
         self._echo = event.echo
@@ -131,6 +162,8 @@ class ResponsesPresenter:
 
     def _call_started(self, call: Call) -> list[JsonObject]:
         events = self._begin(call)
+        if call.text_input:
+            self._takers_of_text.add(call.id)
         if call.run_by is RunBy.CALLER:
             return events
         return [
@@ -194,6 +227,9 @@ class ResponsesPresenter:
                 self._of_item("reasoning_summary_text.done", item.id, **whole, text=item.text),
                 self._of_item("reasoning_summary_part.done", item.id, **whole, part=part),
             ]
+        if isinstance(item, Call) and item.text_input:
+            text = {"input": text_in(item.arguments)}
+            return [self._of_item("custom_tool_call_input.done", item.id, **text)]
         if isinstance(item, Call) and item.run_by is RunBy.CALLER:
             arguments = {"name": item.name, "arguments": item.arguments}
             return [self._of_item("function_call_arguments.done", item.id, **arguments)]

@@ -23,6 +23,7 @@ from services.shared.conversation import (
     Text,
     said,
 )
+from services.shared.tools import text_arguments
 
 
 class InputMessage(Body):
@@ -102,12 +103,15 @@ class InputCustomCall(Body):
     id: str | None = None
 
     def item(self) -> Item:
-        arguments = _json({"input": self.input})
-        return Call(self.id or "", self.call_id, self.name, arguments)
+        arguments = text_arguments(self.input)
+        return Call(self.id or "", self.call_id, self.name, arguments, text_input=True)
 
 
 class InputCustomResult(InputFunctionResult):
     type: Literal["custom_tool_call_output"]  # type: ignore[assignment]
+
+    def item(self) -> Item:
+        return CallResult(self.id or "", self.call_id, parts_of(self.output), text_input=True)
 
 
 class InputHostedCall(Body):
@@ -168,6 +172,12 @@ class InputReference(Body):
         return Message(self.id, Role.ASSISTANT, ())
 
 
+class InputCompactionTrigger(Body):
+    """Has the turn compact what was said, and say nothing else. It is the last item."""
+
+    type: Literal["compaction_trigger"]
+
+
 class Thought(Body):
     """A paragraph of reasoning, or of its summary."""
 
@@ -177,8 +187,8 @@ class Thought(Body):
 class InputReasoning(Body):
     type: Literal["reasoning"]
     id: str | None = None
-    summary: tuple[Thought, ...] = ()
-    content: tuple[Thought, ...] | None = None
+    summary: list[Thought] = Field(default_factory=list)
+    content: list[Thought] | None = None
     encrypted_content: str | None = None
 
     def item(self) -> Item:
@@ -244,11 +254,12 @@ InputItem = Annotated[
     | Annotated[InputUnread, Tag("@unread")]
     | Annotated[InputReference, Tag("@item_reference")]
     | Annotated[InputReasoning, Tag("@reasoning")]
-    | Annotated[InputCompaction, Tag("@compaction")],
+    | Annotated[InputCompaction, Tag("@compaction")]
+    | Annotated[InputCompactionTrigger, Tag("@compaction_trigger")],
     tagged(
         _kind,
         "an item: message, function_call, function_call_output, item_reference, reasoning,"
-        " compaction, mcp_call, or one of a tool of OpenAI's",
+        " compaction, compaction_trigger, mcp_call, or one of a tool of OpenAI's",
     ),
 ]
 
@@ -256,6 +267,8 @@ InputItem = Annotated[
 def _some_read(items: list[InputItem]) -> list[InputItem]:
     if all(isinstance(item, InputUnread) for item in items):
         raise ValueError("has no item that the model reads")
+    if any(isinstance(item, InputCompactionTrigger) for item in items[:-1]):
+        raise ValueError("has a compaction_trigger that is not the last item")
     return items
 
 
@@ -279,14 +292,21 @@ class ReadInput:
     places: tuple[int, ...]
     # The places, among `items`, of those that are named by their ids alone.
     references: tuple[int, ...]
+    # Whether the turn compacts what was said, and says nothing else.
+    only_compacts: bool = False
 
 
 def read_input(given: str | list[InputItem]) -> ReadInput:
     if isinstance(given, str):
         return ReadInput((said("", Role.USER, given),), (0,), ())
-    read = [(place, each) for place, each in enumerate(given) if not isinstance(each, InputUnread)]
+    read = [
+        (place, each)
+        for place, each in enumerate(given)
+        if not isinstance(each, InputUnread | InputCompactionTrigger)
+    ]
     return ReadInput(
         tuple(each.item() for _, each in read),
         tuple(place for place, _ in read),
         tuple(n for n, (_, each) in enumerate(read) if isinstance(each, InputReference)),
+        only_compacts=any(isinstance(each, InputCompactionTrigger) for each in given),
     )

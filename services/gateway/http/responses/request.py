@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, Tag
+from pydantic import AfterValidator, ConfigDict, Field, Tag, WithJsonSchema
 
 from services.gateway.api import Ask, Started
 from services.gateway.http.fields import (
@@ -14,10 +14,12 @@ from services.gateway.http.fields import (
     Effort,
     FormatField,
     Function,
+    Metadata,
     Name,
     SafetyIdentifier,
     SchemaFormat,
     TokenCount,
+    Whole,
     member,
     tagged,
     template_options,
@@ -29,6 +31,7 @@ from services.gateway.http.tools import (
     Among,
     AmongChoice,
     AskedTools,
+    CustomTool,
     NamedChoice,
     OtherTool,
     OwnServerTool,
@@ -44,13 +47,15 @@ class ResponsesFunctionTool(Function):
     type: Literal["function"]
 
 
+_CALLED = {"function": "function", "custom": "custom"}
 NamespaceMember = Annotated[
-    Annotated[ResponsesFunctionTool, Tag("@function")] | Annotated[OtherTool, Tag("@other")],
-    tagged(
-        lambda value: "function" if member("type")(value) == "function" else "other",
-        "a tool",
-    ),
+    Annotated[ResponsesFunctionTool, Tag("@function")]
+    | Annotated[CustomTool, Tag("@custom")]
+    | Annotated[OtherTool, Tag("@other")],
+    tagged(lambda value: _CALLED.get(str(member("type")(value)), "other"), "a tool"),
 ]
+# What the caller runs when the model calls it.
+CallersTool = ResponsesFunctionTool | CustomTool
 
 
 class NamespaceTool(Body):
@@ -63,13 +68,14 @@ class NamespaceTool(Body):
     tools: list[NamespaceMember] = Field(max_length=128)
 
     @property
-    def functions(self) -> Sequence[ResponsesFunctionTool]:
-        return [tool for tool in self.tools if isinstance(tool, ResponsesFunctionTool)]
+    def functions(self) -> Sequence[CallersTool]:
+        return [tool for tool in self.tools if isinstance(tool, CallersTool)]
 
 
-_TOOLS = {"function": "function", "mcp": "own_server", "namespace": "namespace"}
+_TOOLS = {**_CALLED, "mcp": "own_server", "namespace": "namespace"}
 ToolField = Annotated[
     Annotated[ResponsesFunctionTool, Tag("@function")]
+    | Annotated[CustomTool, Tag("@custom")]
     | Annotated[OwnServerTool, Tag("@own_server")]
     | Annotated[NamespaceTool, Tag("@namespace")]
     | Annotated[OtherTool, Tag("@other")],
@@ -78,6 +84,7 @@ ToolField = Annotated[
 
 
 class ResponsesNamedChoice(NamedChoice):
+    type: Literal["function", "custom"]  # type: ignore[assignment]
     name: Name
 
     @property
@@ -105,13 +112,6 @@ class ReasoningOptions(Body):
     summary: str | None = None
 
 
-def _few(metadata: dict[str, str] | None) -> dict[str, str] | None:
-    for key, value in (metadata or {}).items():
-        if len(key) > 64 or len(value) > 512:
-            raise ValueError("has a key over 64 or a value over 512 characters")
-    return metadata
-
-
 # What callers call otherwise than the turn does.
 _OURS = {
     "max_tokens": "max_output_tokens",
@@ -125,6 +125,31 @@ def _not_yet(value: Any) -> Any:
     if value:
         raise ValueError("is not supported yet: leave it out")
     return value
+
+
+class ContextManagement(Body):
+    """When the turn compacts what was said before it; without a threshold where it does not fit."""
+
+    type: Literal["compaction"]
+    compact_threshold: TokenCount | None = None
+
+
+class ConversationChoice(Body):
+    id: str
+    # Ours: what becomes of the turn while another one of the conversation is under way.
+    when_busy: Literal["wait", "refuse"] = "wait"
+
+
+ConversationField = Annotated[
+    Annotated[str, Tag("@id")] | Annotated[ConversationChoice, Tag("@conversation")],
+    tagged(
+        lambda value: {str: "id", dict: "conversation", ConversationChoice: "conversation"}.get(
+            type(value)
+        ),
+        "the id of a conversation, or an object that has it",
+    ),
+]
+NotYet = Annotated[Any, AfterValidator(_not_yet), WithJsonSchema({"type": "null"})]
 
 
 # What OpenAI's clients may want included. Where nothing of the kind is here, nothing is.
@@ -159,10 +184,10 @@ class ResponseRequest(TurnRequest):
     previous_response_id: str | None = None
     store: bool | None = True
     max_output_tokens: TokenCount | None = None
-    max_tool_calls: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
+    max_tool_calls: Whole | None = Field(default=None, ge=0, le=MOST_TOKENS)
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    top_logprobs: Whole | None = Field(default=None, ge=0, le=20)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     include: Include | None = None
@@ -173,15 +198,15 @@ class ResponseRequest(TurnRequest):
     text: TextOptions | None = None
     reasoning: ReasoningOptions | None = None
     truncation: Literal["auto", "disabled"] | None = None
-    metadata: Annotated[dict[str, str] | None, Field(max_length=16), AfterValidator(_few)] = None
+    metadata: Metadata | None = None
     safety_identifier: SafetyIdentifier | None = None
     user: SafetyIdentifier | None = None
     prompt_cache_key: Annotated[str | None, Field(max_length=1024)] = None
     service_tier: Annotated[str | None, Field(max_length=32)] = None
     background: bool | None = None
-    conversation: Annotated[Any, AfterValidator(_not_yet)] = None
-    prompt: Annotated[Any, AfterValidator(_not_yet)] = None
-    context_management: Annotated[Any, AfterValidator(_not_yet)] = None
+    conversation: ConversationField | None = None
+    prompt: NotYet = None
+    context_management: list[ContextManagement] | None = Field(default=None, max_length=1)
 
     def answer_at_once(self, started: Started) -> JsonObject | None:
         return begun(started) if self.background else None
@@ -193,12 +218,17 @@ class ResponseRequest(TurnRequest):
         wanted = self.text.format if self.text else None
         options = self.reasoning or ReasoningOptions()
         asked, given = self._asked_tools(), self.given()
+        conversation = self._conversation()
         return Ask(
             model=self.model,
             input=given.items,
             references=given.references,
             instructions=self.instructions or "",
             previous_response_id=self.previous_response_id or "",
+            conversation=conversation.id if conversation else "",
+            waits=conversation is None or conversation.when_busy == "wait",
+            compact_threshold=self._compact_threshold(),
+            only_compacts=given.only_compacts,
             functions=asked.functions,
             choice=asked.choice,
             parallel_calls=self.parallel_tool_calls is not False,
@@ -223,13 +253,7 @@ class ResponseRequest(TurnRequest):
         )
 
     def field(self, param: str) -> str:
-        param = _OURS.get(param, param)
-        match = re.fullmatch(r"input\[(\d+)\](.*)", param)
-        if not match:
-            return param
-        if isinstance(self.input, str):
-            return "input"
-        return f"input[{self.given().places[int(match[1])]}]{match[2]}"
+        return field_of(param, None if isinstance(self.input, str) else self.given())
 
     def _echo(self) -> dict[str, Any]:
         """What a response repeats of its request; `resources.py` has what stands for the rest."""
@@ -257,6 +281,18 @@ class ResponseRequest(TurnRequest):
         }
         return {name: value for name, value in fields.items() if value is not None}
 
+    def _conversation(self) -> ConversationChoice | None:
+        """An empty id names a conversation that is not there, and not none."""
+        if isinstance(self.conversation, str):
+            return ConversationChoice(id=self.conversation)
+        return self.conversation
+
+    def _compact_threshold(self) -> int | None:
+        """In tokens; 0: only where the prompt does not fit."""
+        if not self.context_management:
+            return None
+        return self.context_management[0].compact_threshold or 0
+
     def _asked_tools(self) -> AskedTools:
         functions = [
             given.model_copy(update={"name": name})
@@ -265,14 +301,14 @@ class ResponseRequest(TurnRequest):
         servers = [tool for tool in self.tools or () if isinstance(tool, OwnServerTool)]
         return asked_tools(functions, servers, self.tool_choice)
 
-    def _functions(self) -> Mapping[str, tuple[str, Function]]:
+    def _functions(self) -> Mapping[str, tuple[str, CallersTool]]:
         """The functions by the names under which they are offered, each with its namespace.
 
         A name that is taken already is offered with its namespace's before it.
         """
-        offered: dict[str, tuple[str, Function]] = {}
+        offered: dict[str, tuple[str, CallersTool]] = {}
         for tool in self.tools or ():
-            if isinstance(tool, ResponsesFunctionTool):
+            if isinstance(tool, CallersTool):
                 offered[tool.name] = ("", tool)
         for space in self.tools or ():
             if not isinstance(space, NamespaceTool):
@@ -294,6 +330,15 @@ class ResponseRequest(TurnRequest):
     def _top_logprobs(self) -> int | None:
         wanted = "message.output_text.logprobs" in (self.include or ())
         return (self.top_logprobs or 0) if wanted or self.top_logprobs else None
+
+
+def field_of(param: str, given: ReadInput | None) -> str:
+    """Where the caller of a response wrote what the turn calls `param`; None: a text was given."""
+    param = _OURS.get(param, param)
+    match = re.fullmatch(r"input\[(\d+)\](.*)", param)
+    if not match:
+        return param
+    return f"input[{given.places[int(match[1])]}]{match[2]}" if given else "input"
 
 
 class CountRequest(ResponseRequest):

@@ -26,6 +26,7 @@ from services.shared.conversation import (
     RunBy,
     Text,
 )
+from services.shared.tools import text_in
 
 # What is known of the tokens of messages, by the message's id.
 Logprobs = dict[str, list[TokenLogprob]]
@@ -35,6 +36,7 @@ _INCOMPLETE = {
     Status.CONTENT_FILTER: "content_filter",
     Status.TOOL_ROUNDS: "max_tool_calls",
     Status.TOO_MANY_EVENTS: "max_output_tokens",
+    Status.STEERED: "steered",
     Status.INVALID_CALL: "invalid_tool_call",
 }
 _CUT = {Status.LENGTH, Status.CONTENT_FILTER, Status.TOO_MANY_EVENTS, Status.INVALID_CALL}
@@ -66,7 +68,6 @@ _REPEATED: JsonObject = {
 }
 # What is the same of every response here; OpenAI's clients look for it all the same.
 _FIXED: JsonObject = {
-    "conversation": None,
     "prompt": None,
     "service_tier": "default",
     "tool_usage": {
@@ -90,6 +91,7 @@ def begun(started: Started) -> JsonObject:
         started.previous_response_id,
         started.echo,
         background=started.background,
+        conversation=started.conversation,
     )
 
 
@@ -106,13 +108,14 @@ def resource(response: Response, logprobs: Logprobs | None = None) -> JsonObject
             response.previous_response_id,
             response.echo,
             background=response.background,
+            conversation=response.conversation,
         ),
         "completed_at": response.completed_at_ms // 1000 if ended else None,
         "status": "incomplete" if reason else response.status.value,
         "error": _error(response),
         "incomplete_details": {"reason": reason} if reason else None,
         "output": [_shown(item, response, known.get(item.id, ())) for item in response.output],
-        "usage": _usage(response.usage) if ended else None,
+        "usage": usage_resource(response.usage) if ended else None,
     }
 
 
@@ -138,7 +141,14 @@ def is_run(item: Item) -> bool:
 
 
 def _response(
-    response_id: str, created_at_ms: int, model: str, previous: str, echo: str, *, background: bool
+    response_id: str,
+    created_at_ms: int,
+    model: str,
+    previous: str,
+    echo: str,
+    *,
+    background: bool,
+    conversation: str,
 ) -> JsonObject:
     return {
         **_FIXED,
@@ -153,6 +163,7 @@ def _response(
         "incomplete_details": None,
         "model": model,
         "previous_response_id": previous or None,
+        "conversation": {"id": conversation} if conversation else None,
         "output": [],
         "usage": None,
     }
@@ -173,7 +184,7 @@ def _shown(item: Item, response: Response, logprobs: Sequence[TokenLogprob]) -> 
 
 def in_namespace(shown: JsonObject, echo: str) -> JsonObject:
     """An item as the caller knows it: a function of a namespace by that and its name there."""
-    if shown["type"] != "function_call" or not echo:
+    if shown["type"] not in {"function_call", "custom_tool_call"} or not echo:
         return shown
     namespaces = json.loads(echo).get("namespaces") or {}
     if shown["name"] not in namespaces:
@@ -190,7 +201,7 @@ def item_resource(
             return _message(item, status, logprobs)
         case Call():
             if item.run_by is RunBy.CALLER:
-                return _function_call(item, status)
+                return _callers_call(item, status)
             return _run_call(item, status)
         case CallResult():
             return _call_result(item, status)
@@ -226,7 +237,7 @@ def _logprob(logprob: TokenLogprob) -> JsonObject:
     return {"token": token, "logprob": logprob.logprob, "bytes": list(token.encode())}
 
 
-def _usage(usage: Usage) -> JsonObject:
+def usage_resource(usage: Usage) -> JsonObject:
     return {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {
@@ -309,15 +320,13 @@ def _reasoning(item: Reasoning, status: str) -> JsonObject:
     return shown
 
 
-def _function_call(item: Call, status: str) -> JsonObject:
-    return {
-        "id": item.id,
-        "type": "function_call",
-        "status": status,
-        "call_id": item.call_id,
-        "name": item.name,
-        "arguments": item.arguments,
-    }
+def _callers_call(item: Call, status: str) -> JsonObject:
+    shown = {"id": item.id, "status": status, "call_id": item.call_id, "name": item.name}
+    if item.text_input:
+        # One that has only begun holds nothing; its text comes in events.
+        text = text_in(item.arguments) if item.arguments else ""
+        return {**shown, "type": "custom_tool_call", "input": text}
+    return {**shown, "type": "function_call", "arguments": item.arguments}
 
 
 def _run_call(item: Call, status: str) -> JsonObject:
@@ -347,7 +356,7 @@ def _call_result(item: CallResult, status: str) -> JsonObject:
             output = [_part(part, Role.USER) for part in parts]
     return {
         "id": item.id,
-        "type": "function_call_output",
+        "type": f"{'custom_tool' if item.text_input else 'function'}_call_output",
         "call_id": item.call_id,
         "output": output,
         "status": status,

@@ -18,9 +18,10 @@ from services.gateway.http.presenting import JsonObject, PresentedTurn
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import CountRequest, Includable
 from services.gateway.http.responses.resources import item_list, resource
+from services.gateway.http.responses.steering import SteeringRequest
 from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.sse import EventStream
-from services.gateway.http.turns import in_words_of
+from services.gateway.http.turns import named
 from services.gateway.retelling import retold
 from services.shared.errors import MeshError
 
@@ -72,13 +73,14 @@ def response_routes() -> APIRouter:
         try:
             count = await session_of(request).count_input(body.ask())
         except MeshError as error:
-            raise in_words_of(body, error) from None
+            raise named(error, body.field) from None
         return {"object": "response.input_tokens", "input_tokens": count}
 
     one = "/v1/responses/{response_id}"
     router.add_api_route(one, get_response, methods=["GET"], response_model=None)
     router.add_api_route(one, delete_response, methods=["DELETE"], response_model=None)
     router.add_api_route(f"{one}/cancel", cancel_response, methods=["POST"], response_model=None)
+    router.add_api_route(f"{one}/steer", steer_response, methods=["POST"], response_model=None)
     router.add_api_route(f"{one}/input_items", list_input_items, response_model=None)
     return router
 
@@ -92,7 +94,10 @@ async def get_response(
     """
     session = session_of(request)
     if not query.stream:
-        return JSONResponse(resource(await session.get_response(response_id)))
+        response = await session.get_response(response_id)
+        if query.includes("reasoning.encrypted_content"):
+            response = session.sealed(response)
+        return JSONResponse(resource(response))
     starting_after = query.starting_after
     after = -1 if starting_after is None else starting_after
     async with AsyncExitStack() as stack:
@@ -106,6 +111,22 @@ async def get_response(
 async def cancel_response(response_id: str, request: Request) -> JsonObject:
     """Stops a response in the background; it keeps what it has said."""
     return resource(await session_of(request).cancel(response_id))
+
+
+async def steer_response(response_id: str, body: SteeringRequest, request: Request) -> JsonObject:
+    """Gives a response that is being made words to take in, and waits until it has.
+
+    It does so when tools of the mesh's have run, or when its reply ends. Then another response,
+    whose id this answers, goes on with them.
+    """
+    steering = session_of(request).steer(response_id, body.words())
+    steered = await unless_left(request, steering)
+    return {
+        "id": steered.id,
+        "object": "response.steer",
+        "previous_response_id": response_id,
+        "response_id": steered.response_id,
+    }
 
 
 async def delete_response(response_id: str, request: Request) -> JsonObject:

@@ -40,9 +40,9 @@ _items: st.SearchStrategy[list[Item]] = st.lists(
         st.builds(
             Call,
             *(_text, _text, _text, _text, st.sampled_from(RunBy), _text),
-            *(st.sampled_from(Approval), _outcome, st.booleans()),
+            *(st.sampled_from(Approval), _outcome, st.booleans(), st.booleans()),
         ),
-        st.builds(CallResult, _text, _text, _parts),
+        st.builds(CallResult, _text, _text, _parts, st.booleans()),
         st.builds(Reasoning, _text, _text, st.lists(_text).map(tuple), _text),
         st.builds(Compaction, _text, _text, _text),
     )
@@ -74,7 +74,12 @@ _WRITTEN: list[tuple[Item, str]] = [
         Call("i", "c", "n", ""),
         '["call","i","c","n","","caller","","not_needed",null,false]',
     ),
+    (
+        Call("i", "c", "n", "", text_input=True),
+        '["call","i","c","n","","caller","","not_needed",null,false,true]',
+    ),
     (CallResult("i", "c", (Text("o"),)), '["result","i","c",[["text","o"]]]'),
+    (CallResult("i", "c", (Text("o"),), text_input=True), '["result","i","c",[["text","o"]],true]'),
     (Reasoning("i", "hm", ("a", "b"), "x"), '["reasoning","i","hm",["a","b"],"x"]'),
     (Compaction("i", "so far", "x"), '["compaction","i","so far","x"]'),
 ]

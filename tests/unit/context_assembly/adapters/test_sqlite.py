@@ -8,7 +8,7 @@ import pytest
 
 from services.context_assembly.adapters.sqlite import SqliteTurns, open_sqlite_turns
 from services.context_assembly.adapters.sqlite_schema import MIGRATIONS
-from services.context_assembly.api import KeptIds
+from services.context_assembly.api import KeptIds, Paging
 from services.context_assembly.ports import Summary
 from services.memory.api import Erasure
 from services.shared.sqlite import Database, open_sqlite
@@ -194,5 +194,24 @@ async def test_who_read_a_fact_is_found_without_looking_through_a_table(tmp_path
     found = [each for plan in explained.plans for each in plan]
     assert any("fact_read_by_fact (organisation=? AND project=? AND fact_id=?)" in e for e in found)
     scans = {each for each in found if each.startswith("SCAN") and "VIRTUAL TABLE" not in each}
-    assert scans == {"SCAN below"}
+    assert scans == {"SCAN below", "SCAN up"}
     assert not [each for each in found if each.endswith("(organisation=? AND project=?)")]
+
+
+async def test_a_file_without_conversations_gets_them_and_keeps_its_turns(tmp_path: Path) -> None:
+    """As 0.2.0 wrote it before there were any; a release that knows no more can still use it."""
+    url = f"sqlite:{tmp_path}/turns.sqlite"
+    async with open_sqlite(url, MIGRATIONS[:2]) as database, database.transaction() as writing:
+        await writing.execute(
+            """INSERT INTO turn (organisation, project, id, parent_id, root_id, chars,
+                created_at_ms, person, memory_ids, input, output, document)
+            VALUES ('acme', 'main', 'a', '', 'a', 2, 1, '', '[]', '[]', '[]', '{}')"""
+        )
+    async with open_sqlite_turns(url) as turns:
+        found = await turns.get(SCOPE, "a")
+        assert found
+        assert (found.conversation_id, found.document) == ("", "{}")
+        assert await turns.conversations(SCOPE, Paging()) == []
+        assert await turns.add(replace(found, id="b", parent_id="a"))
+    async with open_sqlite(url, MIGRATIONS[:2]) as database:
+        assert len(await database.rows("SELECT id FROM turn")) == 2

@@ -47,6 +47,9 @@ class FailingTurns:
     def __init__(self, error: Exception | None) -> None:
         self._error = error
 
+    async def count(self, principal: Principal, ask: Ask) -> int:
+        raise AssertionError("only runs")
+
     async def record_failed(self, progress: TurnProgress, response: Response) -> None:
         raise AssertionError("only runs")
 

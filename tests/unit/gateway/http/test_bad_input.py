@@ -246,9 +246,22 @@ WRONG = [
     (_respond(frequency_penalty="CANARY"), "frequency_penalty"),
     (_respond(prompt_cache_key=5), "prompt_cache_key"),
     (_respond(prompt_cache_key="x" * 2000), "prompt_cache_key"),
-    (_respond(conversation="conv_1"), "conversation"),
     (_respond(prompt={"id": "pmpt_1"}), "prompt"),
-    (_respond(context_management=[{"type": "compaction"}]), "context_management"),
+    (_respond(context_management="CANARY"), "context_management"),
+    (_respond(context_management=[{"type": "CANARY"}]), "context_management[0].type"),
+    (_respond(context_management=[7]), "context_management[0]"),
+    (
+        _respond(context_management=[{"type": "compaction", "compact_threshold": 0}]),
+        "context_management[0].compact_threshold",
+    ),
+    (
+        _respond(context_management=[{"type": "compaction", "compact_threshold": "CANARY"}]),
+        "context_management[0].compact_threshold",
+    ),
+    (_respond(context_management=[{"type": "compaction"}] * 2), "context_management"),
+    (_respond(conversation=7), "conversation"),
+    (_respond(conversation={}), "conversation.id"),
+    (_respond(conversation={"id": "conv_1", "when_busy": "CANARY"}), "conversation.when_busy"),
     (_chat(functions=[{"name": "f"}]), "functions"),
     (_chat(function_call={"name": "f"}), "function_call"),
     (_respond(max_output_tokens=0), "max_output_tokens"),
@@ -380,6 +393,9 @@ KEYS = [
         ("POST", "/v1/responses"),
         ("GET", "/v1/responses/resp_1"),
         ("DELETE", "/v1/responses/resp_1"),
+        ("POST", "/v1/responses/resp_1/cancel"),
+        ("GET", "/v1/responses/resp_1/input_items"),
+        ("POST", "/v1/responses/input_tokens"),
         ("GET", "/v1/models"),
         ("GET", "/v1/models/demo"),
     ],
@@ -410,7 +426,11 @@ async def test_another_tenants_response_is_not_there(site: OpenSite) -> None:
         headers = {"authorization": f"Bearer {other}"}
         for method, path, body in (
             ("GET", f"/v1/responses/{mine}", None),
+            ("GET", f"/v1/responses/{mine}?stream=true", None),
+            ("GET", f"/v1/responses/{mine}/input_items", None),
+            ("POST", f"/v1/responses/{mine}/cancel", None),
             ("DELETE", f"/v1/responses/{mine}", None),
+            ("POST", "/v1/responses/input_tokens", {**RESPONSE, "previous_response_id": mine}),
             ("POST", "/v1/responses", {**RESPONSE, "previous_response_id": mine}),
         ):
             theirs = await here.http.request(method, path, json=body, headers=headers)
@@ -426,7 +446,7 @@ async def test_another_tenants_response_is_not_there(site: OpenSite) -> None:
 
 async def test_every_route_that_is_not_public_asks_for_a_key(site: OpenSite) -> None:
     open_to_all = {route.path for route in public.routes}  # type: ignore[attr-defined]
-    assert open_to_all == {"/healthz", "/readyz", "/metrics"}
+    assert open_to_all == {"/healthz", "/readyz"}
     async with site() as here:
         paths = (await here.http.get("/openapi.json")).json()["paths"]
         for path in set(paths) - open_to_all:

@@ -80,7 +80,7 @@ def test_own_tools_are_those_that_are_asked_for(
 
 @both
 def test_tools_of_other_kinds_are_not_offered(protocol: Read) -> None:
-    other = {"type": "custom", "name": "run", "custom": {"name": "run"}}
+    other = {"type": "image_generation", "name": "run"}
     assert offered(asked(protocol, other, {"type": "web_search"})) == list(FUNCTIONS)
 
 
@@ -116,7 +116,7 @@ def test_an_own_tool_may_be_chosen(protocol: Read) -> None:
 
 
 @both
-@pytest.mark.parametrize("kind", ["web_search_preview", "file_search", "custom"])
+@pytest.mark.parametrize("kind", ["web_search_preview", "file_search", "shell"])
 def test_the_choice_of_a_tool_that_is_not_here_chooses_nothing(protocol: Read, kind: str) -> None:
     ask = asked(protocol, choice={"type": kind, "name": "run"})
     assert (ask.choice, offered(ask)) == (ToolChoice(), list(FUNCTIONS))

@@ -14,23 +14,29 @@ from prometheus_client import CollectorRegistry
 
 from services.gateway.activity import Activity
 from services.gateway.admission import Admission
+from services.gateway.fleet import Fleet
 from services.gateway.scaling.scaler import Scaler, UnknownTarget
 from services.gateway.scaling.server import ExternalScalerServer
+from services.shared.background import in_background
 from services.shared.boundary import Boundary
 from services.shared.errors import Malformed
 from services.shared.metrics import RpcMetrics
+from services.shared.peers import Peer, Peers
 from services.shared.server import serving
 from services.shared.tracing import Tracer
-from tests.unit.gateway.test_fleet import LOAD, WAKING, A, B, Site, site
+from tests.unit.gateway.test_fleet import LOAD, WAKING, A, B, Site, Told, site
 
 POOL = {"pool": "only"}
 
 
-def scaler(here: Site, activity: Activity | None = None) -> Scaler:
-    admission = Admission(
+def admission() -> Admission:
+    return Admission(
         max_turns=10, max_turns_per_organisation=10, max_background_turns_per_organisation=8
     )
-    return Scaler(here.fleet, admission, activity or Activity())
+
+
+def scaler(here: Site, activity: Activity | None = None) -> Scaler:
+    return Scaler(here.fleet, admission(), activity or Activity())
 
 
 async def test_a_pools_totals_are_those_of_its_replicas() -> None:
@@ -92,14 +98,108 @@ async def test_services_are_scaled_by_what_is_asked_of_them() -> None:
 async def test_targets_are_the_triggers_or_the_usual_ones() -> None:
     async with site(A) as here:
         told = scaler(here)
-        assert told.targets(POOL | {"slotsPercent": "50"}) == {
-            "queuedTokens": 8192,
-            "slotsPercent": 50,
-            "kvPercent": 90,
-        }
+        assert told.targets(POOL) == {"queuedTokens": 8192, "slotsPercent": 80, "kvPercent": 90}
+        # Who says one has thought of it: nothing else scales the pool then.
+        assert told.targets(POOL | {"slotsPercent": "50"}) == {"slotsPercent": 50}
         for wrong in ("0", "-1", "many", "nan"):
             with pytest.raises(Malformed, match="slotsPercent"):
                 told.targets(POOL | {"slotsPercent": wrong})
+
+
+WOKEN = replace(WAKING, wake_seconds=600)
+
+
+async def test_a_pool_that_was_needed_stays_active_until_its_replica_may_have_come() -> None:
+    """Its pod may wait for a node, and is seen nowhere meanwhile; who asked may have left."""
+    async with site(A, pool=WOKEN) as here:
+        told = Scaler(here.fleet, admission(), Activity(), lambda: here.now)
+        here.peers.become([])
+        await here.until()
+        asking = asyncio.create_task(here.said())
+        async with asyncio.timeout(5):
+            while not told.active(POOL):
+                await here.fleet.changed.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert told.active(POOL)
+        here.now = 599
+        assert told.active(POOL)
+        here.now = 600
+        assert not told.active(POOL)
+        # Once one has come, it is needed as long as it works.
+        here.now = 0
+        assert told.active(POOL)
+        here.replicas[A].tell()
+        here.peers.become([A])
+        await here.until(A)
+        assert not told.active(POOL)
+        here.peers.become([])
+        await here.until()
+        assert not told.active(POOL)
+
+
+async def test_that_nobody_needs_it_any_more_is_pushed_though_nothing_changes() -> None:
+    soon = replace(WOKEN, wake_seconds=0.01)
+    async with site(pool=soon) as here, aclosing(scaler(here).activity(POOL)) as changes:
+        assert not await anext(changes)
+        asking = asyncio.create_task(here.said())
+        assert await anext(changes)
+        asking.cancel()
+        await asyncio.wait([asking])
+        async with asyncio.timeout(5):
+            assert not await anext(changes)
+
+
+@asynccontextmanager
+async def two_pools(**second: Any) -> AsyncIterator[tuple[Fleet, Told, Scaler]]:
+    """The first has one replica. The second, of the same model, has none."""
+    replica, known = Told("pod-a"), {"x": Peers([A]), "y": Peers([])}
+
+    @asynccontextmanager
+    async def followed(address: str) -> AsyncIterator[Peers]:
+        yield known[address]
+
+    @asynccontextmanager
+    async def opened(_: Peer) -> AsyncIterator[Told]:
+        yield replica
+
+    pools = [replace(WAKING, name="first"), replace(WAKING, name="second", address="y", **second)]
+    fleet = Fleet(pools, followed, opened)
+    async with in_background(fleet.follow):
+        yield fleet, replica, Scaler(fleet, admission(), Activity())
+
+
+async def test_a_sleeping_pool_wakes_while_the_other_of_its_model_is_full() -> None:
+    second = {"pool": "second"}
+    async with two_pools() as (_, replica, told), aclosing(told.activity(second)) as changes:
+        assert not await anext(changes)
+        replica.tell(replace(LOAD, running=7))
+        replica.tell(replace(LOAD, running=8))
+        async with asyncio.timeout(5):
+            assert await anext(changes)
+        replica.tell(replace(LOAD, running=7))
+        async with asyncio.timeout(5):
+            assert not await anext(changes)
+
+
+async def test_a_sleeping_pool_of_another_model_has_no_part_in_that() -> None:
+    async with two_pools(model="other") as (fleet, replica, told):
+        replica.tell(replace(LOAD, running=8))
+        async with asyncio.timeout(5):
+            while not fleet.pools["first"].reported:
+                await fleet.changed.wait()
+        assert told.active({"pool": "first"})
+        assert not told.active({"pool": "second"})
+
+
+async def test_a_pool_whose_scaler_asks_counts_as_scaled() -> None:
+    async with site(pool=replace(WAKING, scaled=True)) as here:
+        state = here.fleet.pools["only"]
+        assert state.unheard
+        async with aclosing(scaler(here).activity(POOL)) as changes:
+            await anext(changes)
+            assert not state.unheard
+        assert state.unheard
 
 
 @pytest.mark.parametrize("trigger", [{}, {"pool": "other"}, {"service": "memory"}])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.inference.adapters.grammar_limits import unkept
+from services.inference.adapters.grammar_limits import free_names, unkept
 from tests.fakes.vllm_dialect import needs_vllm
 
 Schema = dict[str, Any]
@@ -41,6 +41,11 @@ PASSED_OVER: list[tuple[str, Schema, object]] = [
     ("$ref", {"$ref": "#anchor", "$defs": {"a": {"$anchor": "anchor", **STRING}}}, 3),
     ("minLength", {"minLength": 3}, "a"),
     ("required", {"required": ["a"]}, {}),
+    ("required", {"type": "object", "required": ["a"]}, {}),
+    ("required", {**PAIR, "required": ["a", "c"]}, {"a": 1}),
+    ("oneOf", {"oneOf": [NUMBER, {"type": "number", "minimum": 3}]}, 3),
+    ("oneOf", {"oneOf": [only(STRING), {**PAIR, "required": ["a"]}]}, {"x": "a"}),
+    ("oneOf", {"oneOf": [NODE, {"type": "string"}], "$defs": {"node": STRING}}, "a"),
     ("minimum", node(NUMBER) | {"minimum": 3}, 1),
     ("properties", {"properties": {"a": STRING}, "anyOf": [{"type": "object"}]}, {"a": 1}),
     ("oneOf", {"anyOf": [STRING, NUMBER], "oneOf": [NUMBER]}, "a"),
@@ -48,6 +53,7 @@ PASSED_OVER: list[tuple[str, Schema, object]] = [
 ]
 BROKEN: list[tuple[str, Schema]] = [
     *((keyword, schema) for keyword, schema, _ in PASSED_OVER),
+    *(("pattern", {"type": "string", "pattern": each}) for each in ('a"', r"[\\]", r"\n", r"\x22")),
     ("$ref", {"$ref": "#/$defs/nope"}),
     ("$ref", {"$ref": 7}),
     ("$ref", node(NODE)),
@@ -65,6 +71,9 @@ KEPT: list[tuple[Schema, object, object]] = [
     ({"allOf": [NUMBER], "title": "one", "default": 3}, 5, "a"),
     (only({"anyOf": [STRING, {"type": "null"}], "default": None}), {"x": None}, {"x": 1}),
     ({"oneOf": [NODE, NUMBER], "$defs": {"node": STRING}}, "a", []),
+    ({"oneOf": [{"enum": ["a", 1]}, {"const": "b"}, {"type": "null"}]}, "b", "c"),
+    ({"oneOf": [only({"const": "a"}), only({"const": "b"})]}, {"x": "b"}, {"x": "c"}),
+    ({"type": "string", "pattern": r'^[^"\n]+$'}, "a", 'a"'),
     ({"type": "integer", "minimum": 3, "exclusiveMaximum": 12}, 11, 12),
     ({"type": ["string", "null"], "minLength": 2, "maxLength": 3}, "abc", "a"),
     ({"type": "string", "enum": ["a", "b"]}, "b", "c"),
@@ -90,7 +99,43 @@ def test_what_a_grammar_keeps_may_be_asked_for(schema: Schema) -> None:
     assert unkept(schema) is None
 
 
-@pytest.mark.parametrize("keyword", ["properties", "anyOf", "type", "required", "format", "$ref"])
+@pytest.mark.parametrize(
+    ("schema", "free"),
+    [
+        ({}, True),
+        ({"type": "object"}, True),
+        (only({}), True),
+        (only({"type": ["object", "null"]}), True),
+        ({**PAIR, "additionalProperties": NUMBER}, True),
+        ({"anyOf": [NUMBER, {"type": "array", "items": {"type": "object"}}]}, True),
+        (node({"type": "object"}), True),
+        (PAIR, False),
+        (only({"const": {"a": 1}}), False),
+        ({"type": "object", "properties": {}}, False),
+        ({"type": "object", "additionalProperties": False}, False),
+        ({"type": "array", "items": NUMBER}, False),
+    ],
+)
+def test_names_that_a_schema_does_not_name_may_be_free(schema: Schema, free: bool) -> None:
+    assert free_names(schema) is free
+
+
+@needs_vllm[0]
+def test_xgrammar_lets_free_names_come_twice_and_others_not() -> None:
+    from xgrammar import Grammar  # noqa: PLC0415
+    from xgrammar.testing import _is_grammar_accept_string  # noqa: PLC0415
+
+    def accepted(schema: Schema, text: str) -> bool:
+        grammar = Grammar.from_json_schema(json.dumps(schema), any_whitespace=False)
+        return bool(_is_grammar_accept_string(grammar, text))
+
+    assert accepted({"type": "object"}, '{"a": 1, "a": 2}')
+    assert not accepted(PAIR, '{"a": 1, "a": 2}')
+
+
+@pytest.mark.parametrize(
+    "keyword", ["properties", "anyOf", "oneOf", "type", "required", "format", "$ref"]
+)
 @pytest.mark.parametrize("value", [7, "a", None, [7], [[]], {"a": 7}, True])
 def test_what_is_no_schema_breaks_nothing(keyword: str, value: object) -> None:
     unkept({"type": "string", keyword: value})

@@ -70,8 +70,8 @@ def test_all_sampling_arrives(made: Made) -> None:
     [
         (OutputFormat(FormatKind.JSON_OBJECT), "json_object", True),
         (OutputFormat(FormatKind.JSON_SCHEMA, '{"type": "array"}'), "json", {"type": "array"}),
-        (OutputFormat(FormatKind.REGEX, "a+"), "regex", "a+"),
-        (OutputFormat(FormatKind.EBNF, 'root ::= "a"'), "grammar", 'root ::= "a"'),
+        (OutputFormat(FormatKind.REGEX, "^$"), "grammar", 'root ::= ("")\n'),
+        (OutputFormat(FormatKind.EBNF, 'root ::= "a"'), "grammar", 'root ::= (("a"))\n'),
         (OutputFormat(FormatKind.LARK, 'start: "::="'), "grammar", 'root ::= (("::="))\n'),
     ],
 )
@@ -155,7 +155,7 @@ def test_a_refusal_names_the_parameter_and_repeats_nothing(
 
 
 UNKEPT = {
-    "uniqueItems": '{"type": "array", "items": {}, "uniqueItems": true}',
+    "uniqueItems": '{"properties": {"a": {"type": "array", "uniqueItems": true}}}',
     "not": '{"not": {"type": "array"}}',
     "$ref": '{"$ref": "#/$defs/n", "$defs": {"n": {"$ref": "#/$defs/n"}}}',
 }

@@ -40,6 +40,11 @@ class ContextAssemblyServiceStub:
                 request_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.AssembleRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.AssembleResponse.FromString,
                 _registered_method=True)
+        self.Compact = channel.unary_unary(
+                '/chatmesh.context_assembly.v1.ContextAssemblyService/Compact',
+                request_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.CompactRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.CompactResponse.FromString,
+                _registered_method=True)
         self.Record = channel.unary_unary(
                 '/chatmesh.context_assembly.v1.ContextAssemblyService/Record',
                 request_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.RecordRequest.SerializeToString,
@@ -55,6 +60,46 @@ class ContextAssemblyServiceStub:
                 request_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteTurnRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteTurnResponse.FromString,
                 _registered_method=True)
+        self.StartConversation = channel.unary_unary(
+                '/chatmesh.context_assembly.v1.ContextAssemblyService/StartConversation',
+                request_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.StartConversationRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.StartConversationResponse.FromString,
+                _registered_method=True)
+        self.GetConversation = channel.unary_unary(
+                '/chatmesh.context_assembly.v1.ContextAssemblyService/GetConversation',
+                request_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.GetConversationRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.GetConversationResponse.FromString,
+                _registered_method=True)
+        self.ListConversations = channel.unary_unary(
+                '/chatmesh.context_assembly.v1.ContextAssemblyService/ListConversations',
+                request_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.ListConversationsRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.ListConversationsResponse.FromString,
+                _registered_method=True)
+        self.SetMetadata = channel.unary_unary(
+                '/chatmesh.context_assembly.v1.ContextAssemblyService/SetMetadata',
+                request_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.SetMetadataRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.SetMetadataResponse.FromString,
+                _registered_method=True)
+        self.DeleteConversation = channel.unary_unary(
+                '/chatmesh.context_assembly.v1.ContextAssemblyService/DeleteConversation',
+                request_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteConversationRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteConversationResponse.FromString,
+                _registered_method=True)
+        self.ListItems = channel.unary_unary(
+                '/chatmesh.context_assembly.v1.ContextAssemblyService/ListItems',
+                request_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.ListItemsRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.ListItemsResponse.FromString,
+                _registered_method=True)
+        self.GetItem = channel.unary_unary(
+                '/chatmesh.context_assembly.v1.ContextAssemblyService/GetItem',
+                request_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.GetItemRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.GetItemResponse.FromString,
+                _registered_method=True)
+        self.DeleteItem = channel.unary_unary(
+                '/chatmesh.context_assembly.v1.ContextAssemblyService/DeleteItem',
+                request_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteItemRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteItemResponse.FromString,
+                _registered_method=True)
 
 
 class ContextAssemblyServiceServicer:
@@ -69,8 +114,17 @@ class ContextAssemblyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Compact(self, request, context):
+        """A summary of the whole conversation through the request's input, by its model, however long it is. Changes nothing.
+        NOT_FOUND: as for Assemble. UNAVAILABLE: the model wrote none, or not in time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Record(self, request, context):
-        """Writes a turn under its parent. Repeating it with the same id changes nothing. NOT_FOUND: the parent is gone.
+        """Writes a turn under its parent. Repeating it with the same id changes nothing. NOT_FOUND: the parent or the conversation is gone.
+        ABORTED: the conversation's last turn is another one than the parent by now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +144,62 @@ class ContextAssemblyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartConversation(self, request, context):
+        """Begins a conversation with some items. Repeating it with the same id changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConversation(self, request, context):
+        """NOT_FOUND, here and below: no such conversation in this scope's tenant, or no such item in it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConversations(self, request, context):
+        """Those of the tenant, by age.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetMetadata(self, request, context):
+        """Replaces what the application keeps with a conversation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteConversation(self, request, context):
+        """Erases a conversation and all turns of its tree, also those that branch off it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListItems(self, request, context):
+        """What was said in a conversation, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetItem(self, request, context):
+        """One item of a conversation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteItem(self, request, context):
+        """Erases one item, and all summaries and kept ids that may hold its words.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ContextAssemblyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -97,6 +207,11 @@ def add_ContextAssemblyServiceServicer_to_server(servicer, server):
                     servicer.Assemble,
                     request_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.AssembleRequest.FromString,
                     response_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.AssembleResponse.SerializeToString,
+            ),
+            'Compact': grpc.unary_unary_rpc_method_handler(
+                    servicer.Compact,
+                    request_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.CompactRequest.FromString,
+                    response_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.CompactResponse.SerializeToString,
             ),
             'Record': grpc.unary_unary_rpc_method_handler(
                     servicer.Record,
@@ -112,6 +227,46 @@ def add_ContextAssemblyServiceServicer_to_server(servicer, server):
                     servicer.DeleteTurn,
                     request_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteTurnRequest.FromString,
                     response_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteTurnResponse.SerializeToString,
+            ),
+            'StartConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartConversation,
+                    request_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.StartConversationRequest.FromString,
+                    response_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.StartConversationResponse.SerializeToString,
+            ),
+            'GetConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConversation,
+                    request_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.GetConversationRequest.FromString,
+                    response_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.GetConversationResponse.SerializeToString,
+            ),
+            'ListConversations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConversations,
+                    request_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.ListConversationsRequest.FromString,
+                    response_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.ListConversationsResponse.SerializeToString,
+            ),
+            'SetMetadata': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetMetadata,
+                    request_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.SetMetadataRequest.FromString,
+                    response_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.SetMetadataResponse.SerializeToString,
+            ),
+            'DeleteConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteConversation,
+                    request_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteConversationRequest.FromString,
+                    response_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteConversationResponse.SerializeToString,
+            ),
+            'ListItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListItems,
+                    request_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.ListItemsRequest.FromString,
+                    response_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.ListItemsResponse.SerializeToString,
+            ),
+            'GetItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetItem,
+                    request_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.GetItemRequest.FromString,
+                    response_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.GetItemResponse.SerializeToString,
+            ),
+            'DeleteItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteItem,
+                    request_deserializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteItemRequest.FromString,
+                    response_serializer=chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteItemResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -142,6 +297,33 @@ class ContextAssemblyService:
             '/chatmesh.context_assembly.v1.ContextAssemblyService/Assemble',
             chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.AssembleRequest.SerializeToString,
             chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.AssembleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Compact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.context_assembly.v1.ContextAssemblyService/Compact',
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.CompactRequest.SerializeToString,
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.CompactResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -223,6 +405,222 @@ class ContextAssemblyService:
             '/chatmesh.context_assembly.v1.ContextAssemblyService/DeleteTurn',
             chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteTurnRequest.SerializeToString,
             chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteTurnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.context_assembly.v1.ContextAssemblyService/StartConversation',
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.StartConversationRequest.SerializeToString,
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.StartConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.context_assembly.v1.ContextAssemblyService/GetConversation',
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.GetConversationRequest.SerializeToString,
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.GetConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConversations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.context_assembly.v1.ContextAssemblyService/ListConversations',
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.ListConversationsRequest.SerializeToString,
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.ListConversationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetMetadata(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.context_assembly.v1.ContextAssemblyService/SetMetadata',
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.SetMetadataRequest.SerializeToString,
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.SetMetadataResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.context_assembly.v1.ContextAssemblyService/DeleteConversation',
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteConversationRequest.SerializeToString,
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.context_assembly.v1.ContextAssemblyService/ListItems',
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.ListItemsRequest.SerializeToString,
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.ListItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.context_assembly.v1.ContextAssemblyService/GetItem',
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.GetItemRequest.SerializeToString,
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.GetItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.context_assembly.v1.ContextAssemblyService/DeleteItem',
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteItemRequest.SerializeToString,
+            chatmesh_dot_context__assembly_dot_v1_dot_context__assembly__pb2.DeleteItemResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,12 +37,34 @@ class ContextAssemblyServiceStub:
     """Everything the model shall read, cut to its window, as token ids. Changes nothing, so it may be repeated.
     NOT_FOUND: no such parent in this scope's tenant. INVALID_ARGUMENT: the request alone is longer than the window.
     """
+    Compact: _grpc.UnaryUnaryMultiCallable[_context_assembly_pb2.CompactRequest, _context_assembly_pb2.CompactResponse]
+    """A summary of the whole conversation through the request's input, by its model, however long it is. Changes nothing.
+    NOT_FOUND: as for Assemble. UNAVAILABLE: the model wrote none, or not in time.
+    """
     Record: _grpc.UnaryUnaryMultiCallable[_context_assembly_pb2.RecordRequest, _context_assembly_pb2.RecordResponse]
-    """Writes a turn under its parent. Repeating it with the same id changes nothing. NOT_FOUND: the parent is gone."""
+    """Writes a turn under its parent. Repeating it with the same id changes nothing. NOT_FOUND: the parent or the conversation is gone.
+    ABORTED: the conversation's last turn is another one than the parent by now.
+    """
     GetTurn: _grpc.UnaryUnaryMultiCallable[_context_assembly_pb2.GetTurnRequest, _context_assembly_pb2.GetTurnResponse]
     """NOT_FOUND: no such turn in this scope's tenant."""
     DeleteTurn: _grpc.UnaryUnaryMultiCallable[_context_assembly_pb2.DeleteTurnRequest, _context_assembly_pb2.DeleteTurnResponse]
     """Erases the turn's content; turns that follow it stay. NOT_FOUND: no such turn in this scope's tenant."""
+    StartConversation: _grpc.UnaryUnaryMultiCallable[_context_assembly_pb2.StartConversationRequest, _context_assembly_pb2.StartConversationResponse]
+    """Begins a conversation with some items. Repeating it with the same id changes nothing."""
+    GetConversation: _grpc.UnaryUnaryMultiCallable[_context_assembly_pb2.GetConversationRequest, _context_assembly_pb2.GetConversationResponse]
+    """NOT_FOUND, here and below: no such conversation in this scope's tenant, or no such item in it."""
+    ListConversations: _grpc.UnaryUnaryMultiCallable[_context_assembly_pb2.ListConversationsRequest, _context_assembly_pb2.ListConversationsResponse]
+    """Those of the tenant, by age."""
+    SetMetadata: _grpc.UnaryUnaryMultiCallable[_context_assembly_pb2.SetMetadataRequest, _context_assembly_pb2.SetMetadataResponse]
+    """Replaces what the application keeps with a conversation."""
+    DeleteConversation: _grpc.UnaryUnaryMultiCallable[_context_assembly_pb2.DeleteConversationRequest, _context_assembly_pb2.DeleteConversationResponse]
+    """Erases a conversation and all turns of its tree, also those that branch off it."""
+    ListItems: _grpc.UnaryUnaryMultiCallable[_context_assembly_pb2.ListItemsRequest, _context_assembly_pb2.ListItemsResponse]
+    """What was said in a conversation, in order."""
+    GetItem: _grpc.UnaryUnaryMultiCallable[_context_assembly_pb2.GetItemRequest, _context_assembly_pb2.GetItemResponse]
+    """One item of a conversation."""
+    DeleteItem: _grpc.UnaryUnaryMultiCallable[_context_assembly_pb2.DeleteItemRequest, _context_assembly_pb2.DeleteItemResponse]
+    """Erases one item, and all summaries and kept ids that may hold its words."""
 
 @_typing.type_check_only
 class ContextAssemblyServiceAsyncStub(ContextAssemblyServiceStub):
@@ -53,12 +75,34 @@ class ContextAssemblyServiceAsyncStub(ContextAssemblyServiceStub):
     """Everything the model shall read, cut to its window, as token ids. Changes nothing, so it may be repeated.
     NOT_FOUND: no such parent in this scope's tenant. INVALID_ARGUMENT: the request alone is longer than the window.
     """
+    Compact: _aio.UnaryUnaryMultiCallable[_context_assembly_pb2.CompactRequest, _context_assembly_pb2.CompactResponse]  # type: ignore[assignment]
+    """A summary of the whole conversation through the request's input, by its model, however long it is. Changes nothing.
+    NOT_FOUND: as for Assemble. UNAVAILABLE: the model wrote none, or not in time.
+    """
     Record: _aio.UnaryUnaryMultiCallable[_context_assembly_pb2.RecordRequest, _context_assembly_pb2.RecordResponse]  # type: ignore[assignment]
-    """Writes a turn under its parent. Repeating it with the same id changes nothing. NOT_FOUND: the parent is gone."""
+    """Writes a turn under its parent. Repeating it with the same id changes nothing. NOT_FOUND: the parent or the conversation is gone.
+    ABORTED: the conversation's last turn is another one than the parent by now.
+    """
     GetTurn: _aio.UnaryUnaryMultiCallable[_context_assembly_pb2.GetTurnRequest, _context_assembly_pb2.GetTurnResponse]  # type: ignore[assignment]
     """NOT_FOUND: no such turn in this scope's tenant."""
     DeleteTurn: _aio.UnaryUnaryMultiCallable[_context_assembly_pb2.DeleteTurnRequest, _context_assembly_pb2.DeleteTurnResponse]  # type: ignore[assignment]
     """Erases the turn's content; turns that follow it stay. NOT_FOUND: no such turn in this scope's tenant."""
+    StartConversation: _aio.UnaryUnaryMultiCallable[_context_assembly_pb2.StartConversationRequest, _context_assembly_pb2.StartConversationResponse]  # type: ignore[assignment]
+    """Begins a conversation with some items. Repeating it with the same id changes nothing."""
+    GetConversation: _aio.UnaryUnaryMultiCallable[_context_assembly_pb2.GetConversationRequest, _context_assembly_pb2.GetConversationResponse]  # type: ignore[assignment]
+    """NOT_FOUND, here and below: no such conversation in this scope's tenant, or no such item in it."""
+    ListConversations: _aio.UnaryUnaryMultiCallable[_context_assembly_pb2.ListConversationsRequest, _context_assembly_pb2.ListConversationsResponse]  # type: ignore[assignment]
+    """Those of the tenant, by age."""
+    SetMetadata: _aio.UnaryUnaryMultiCallable[_context_assembly_pb2.SetMetadataRequest, _context_assembly_pb2.SetMetadataResponse]  # type: ignore[assignment]
+    """Replaces what the application keeps with a conversation."""
+    DeleteConversation: _aio.UnaryUnaryMultiCallable[_context_assembly_pb2.DeleteConversationRequest, _context_assembly_pb2.DeleteConversationResponse]  # type: ignore[assignment]
+    """Erases a conversation and all turns of its tree, also those that branch off it."""
+    ListItems: _aio.UnaryUnaryMultiCallable[_context_assembly_pb2.ListItemsRequest, _context_assembly_pb2.ListItemsResponse]  # type: ignore[assignment]
+    """What was said in a conversation, in order."""
+    GetItem: _aio.UnaryUnaryMultiCallable[_context_assembly_pb2.GetItemRequest, _context_assembly_pb2.GetItemResponse]  # type: ignore[assignment]
+    """One item of a conversation."""
+    DeleteItem: _aio.UnaryUnaryMultiCallable[_context_assembly_pb2.DeleteItemRequest, _context_assembly_pb2.DeleteItemResponse]  # type: ignore[assignment]
+    """Erases one item, and all summaries and kept ids that may hold its words."""
 
 class ContextAssemblyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps conversations as trees of turns, and lays out what the model reads next."""
@@ -74,12 +118,24 @@ class ContextAssemblyServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def Compact(
+        self,
+        request: _context_assembly_pb2.CompactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_context_assembly_pb2.CompactResponse, _abc.Awaitable[_context_assembly_pb2.CompactResponse]]:
+        """A summary of the whole conversation through the request's input, by its model, however long it is. Changes nothing.
+        NOT_FOUND: as for Assemble. UNAVAILABLE: the model wrote none, or not in time.
+        """
+
+    @_abc_1.abstractmethod
     def Record(
         self,
         request: _context_assembly_pb2.RecordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_context_assembly_pb2.RecordResponse, _abc.Awaitable[_context_assembly_pb2.RecordResponse]]:
-        """Writes a turn under its parent. Repeating it with the same id changes nothing. NOT_FOUND: the parent is gone."""
+        """Writes a turn under its parent. Repeating it with the same id changes nothing. NOT_FOUND: the parent or the conversation is gone.
+        ABORTED: the conversation's last turn is another one than the parent by now.
+        """
 
     @_abc_1.abstractmethod
     def GetTurn(
@@ -96,5 +152,69 @@ class ContextAssemblyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_context_assembly_pb2.DeleteTurnResponse, _abc.Awaitable[_context_assembly_pb2.DeleteTurnResponse]]:
         """Erases the turn's content; turns that follow it stay. NOT_FOUND: no such turn in this scope's tenant."""
+
+    @_abc_1.abstractmethod
+    def StartConversation(
+        self,
+        request: _context_assembly_pb2.StartConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_context_assembly_pb2.StartConversationResponse, _abc.Awaitable[_context_assembly_pb2.StartConversationResponse]]:
+        """Begins a conversation with some items. Repeating it with the same id changes nothing."""
+
+    @_abc_1.abstractmethod
+    def GetConversation(
+        self,
+        request: _context_assembly_pb2.GetConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_context_assembly_pb2.GetConversationResponse, _abc.Awaitable[_context_assembly_pb2.GetConversationResponse]]:
+        """NOT_FOUND, here and below: no such conversation in this scope's tenant, or no such item in it."""
+
+    @_abc_1.abstractmethod
+    def ListConversations(
+        self,
+        request: _context_assembly_pb2.ListConversationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_context_assembly_pb2.ListConversationsResponse, _abc.Awaitable[_context_assembly_pb2.ListConversationsResponse]]:
+        """Those of the tenant, by age."""
+
+    @_abc_1.abstractmethod
+    def SetMetadata(
+        self,
+        request: _context_assembly_pb2.SetMetadataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_context_assembly_pb2.SetMetadataResponse, _abc.Awaitable[_context_assembly_pb2.SetMetadataResponse]]:
+        """Replaces what the application keeps with a conversation."""
+
+    @_abc_1.abstractmethod
+    def DeleteConversation(
+        self,
+        request: _context_assembly_pb2.DeleteConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_context_assembly_pb2.DeleteConversationResponse, _abc.Awaitable[_context_assembly_pb2.DeleteConversationResponse]]:
+        """Erases a conversation and all turns of its tree, also those that branch off it."""
+
+    @_abc_1.abstractmethod
+    def ListItems(
+        self,
+        request: _context_assembly_pb2.ListItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_context_assembly_pb2.ListItemsResponse, _abc.Awaitable[_context_assembly_pb2.ListItemsResponse]]:
+        """What was said in a conversation, in order."""
+
+    @_abc_1.abstractmethod
+    def GetItem(
+        self,
+        request: _context_assembly_pb2.GetItemRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_context_assembly_pb2.GetItemResponse, _abc.Awaitable[_context_assembly_pb2.GetItemResponse]]:
+        """One item of a conversation."""
+
+    @_abc_1.abstractmethod
+    def DeleteItem(
+        self,
+        request: _context_assembly_pb2.DeleteItemRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_context_assembly_pb2.DeleteItemResponse, _abc.Awaitable[_context_assembly_pb2.DeleteItemResponse]]:
+        """Erases one item, and all summaries and kept ids that may hold its words."""
 
 def add_ContextAssemblyServiceServicer_to_server(servicer: ContextAssemblyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

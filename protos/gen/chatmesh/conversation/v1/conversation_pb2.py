@@ -24,21 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+chatmesh/conversation/v1/conversation.proto\x12\x18\x63hatmesh.conversation.v1\"\xb3\x02\n\x04Item\x12\n\n\x02id\x18\x01 \x01(\t\x12\x34\n\x07message\x18\x02 \x01(\x0b\x32!.chatmesh.conversation.v1.MessageH\x00\x12.\n\x04\x63\x61ll\x18\x03 \x01(\x0b\x32\x1e.chatmesh.conversation.v1.CallH\x00\x12;\n\x0b\x63\x61ll_result\x18\x04 \x01(\x0b\x32$.chatmesh.conversation.v1.CallResultH\x00\x12\x38\n\treasoning\x18\x05 \x01(\x0b\x32#.chatmesh.conversation.v1.ReasoningH\x00\x12:\n\ncompaction\x18\x06 \x01(\x0b\x32$.chatmesh.conversation.v1.CompactionH\x00\x42\x06\n\x04kind\"\x96\x01\n\x07Message\x12,\n\x04role\x18\x01 \x01(\x0e\x32\x1e.chatmesh.conversation.v1.Role\x12-\n\x05parts\x18\x02 \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Part\x12.\n\x05phase\x18\x03 \x01(\x0e\x32\x1f.chatmesh.conversation.v1.Phase\"\xc9\x01\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x34\n\x07picture\x18\x02 \x01(\x0b\x32!.chatmesh.conversation.v1.PictureH\x00\x12.\n\x04\x66ile\x18\x03 \x01(\x0b\x32\x1e.chatmesh.conversation.v1.FileH\x00\x12\x30\n\x05\x61udio\x18\x04 \x01(\x0b\x32\x1f.chatmesh.conversation.v1.AudioH\x00\x12\x11\n\x07refusal\x18\x05 \x01(\tH\x00\x42\x06\n\x04kind\"l\n\x07Picture\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x11\n\x07\x63ontent\x18\x02 \x01(\x0cH\x00\x12\r\n\x03url\x18\x03 \x01(\tH\x00\x12\x11\n\x07\x66ile_id\x18\x04 \x01(\tH\x00\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\tB\x08\n\x06source\"g\n\x04\x46ile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\x07\x63ontent\x18\x03 \x01(\x0cH\x00\x12\r\n\x03url\x18\x04 \x01(\tH\x00\x12\x11\n\x07\x66ile_id\x18\x05 \x01(\tH\x00\x42\x08\n\x06source\",\n\x05\x41udio\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"\xff\x01\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\x12/\n\x06run_by\x18\x04 \x01(\x0e\x32\x1f.chatmesh.conversation.v1.RunBy\x12\x14\n\x0cserver_label\x18\x05 \x01(\t\x12\x34\n\x08\x61pproval\x18\x06 \x01(\x0e\x32\".chatmesh.conversation.v1.Approval\x12\x36\n\x07outcome\x18\x07 \x01(\x0b\x32%.chatmesh.conversation.v1.CallOutcome\x12\x10\n\x08parallel\x18\x08 \x01(\x08\"L\n\x0b\x43\x61llOutcome\x12-\n\x05parts\x18\x01 \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Part\x12\x0e\n\x06\x66\x61iled\x18\x02 \x01(\x08\"L\n\nCallResult\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12-\n\x05parts\x18\x02 \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Part\":\n\tReasoning\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x03(\t\x12\x0e\n\x06opaque\x18\x03 \x01(\t\"*\n\nCompaction\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06opaque\x18\x02 \x01(\t*s\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\x12\n\x0eROLE_DEVELOPER\x10\x02\x12\r\n\tROLE_USER\x10\x03\x12\x12\n\x0eROLE_ASSISTANT\x10\x04\x12\r\n\tROLE_TOOL\x10\x05*L\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x14\n\x10PHASE_COMMENTARY\x10\x01\x12\x16\n\x12PHASE_FINAL_ANSWER\x10\x02*V\n\x05RunBy\x12\x16\n\x12RUN_BY_UNSPECIFIED\x10\x00\x12\x11\n\rRUN_BY_CALLER\x10\x01\x12\x0f\n\x0bRUN_BY_MESH\x10\x02\x12\x11\n\rRUN_BY_SERVER\x10\x03*~\n\x08\x41pproval\x12\x18\n\x14\x41PPROVAL_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41PPROVAL_NOT_NEEDED\x10\x01\x12\x14\n\x10\x41PPROVAL_AWAITED\x10\x02\x12\x14\n\x10\x41PPROVAL_GRANTED\x10\x03\x12\x13\n\x0f\x41PPROVAL_DENIED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+chatmesh/conversation/v1/conversation.proto\x12\x18\x63hatmesh.conversation.v1\"\xb3\x02\n\x04Item\x12\n\n\x02id\x18\x01 \x01(\t\x12\x34\n\x07message\x18\x02 \x01(\x0b\x32!.chatmesh.conversation.v1.MessageH\x00\x12.\n\x04\x63\x61ll\x18\x03 \x01(\x0b\x32\x1e.chatmesh.conversation.v1.CallH\x00\x12;\n\x0b\x63\x61ll_result\x18\x04 \x01(\x0b\x32$.chatmesh.conversation.v1.CallResultH\x00\x12\x38\n\treasoning\x18\x05 \x01(\x0b\x32#.chatmesh.conversation.v1.ReasoningH\x00\x12:\n\ncompaction\x18\x06 \x01(\x0b\x32$.chatmesh.conversation.v1.CompactionH\x00\x42\x06\n\x04kind\"\x96\x01\n\x07Message\x12,\n\x04role\x18\x01 \x01(\x0e\x32\x1e.chatmesh.conversation.v1.Role\x12-\n\x05parts\x18\x02 \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Part\x12.\n\x05phase\x18\x03 \x01(\x0e\x32\x1f.chatmesh.conversation.v1.Phase\"\xc9\x01\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x34\n\x07picture\x18\x02 \x01(\x0b\x32!.chatmesh.conversation.v1.PictureH\x00\x12.\n\x04\x66ile\x18\x03 \x01(\x0b\x32\x1e.chatmesh.conversation.v1.FileH\x00\x12\x30\n\x05\x61udio\x18\x04 \x01(\x0b\x32\x1f.chatmesh.conversation.v1.AudioH\x00\x12\x11\n\x07refusal\x18\x05 \x01(\tH\x00\x42\x06\n\x04kind\"l\n\x07Picture\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x11\n\x07\x63ontent\x18\x02 \x01(\x0cH\x00\x12\r\n\x03url\x18\x03 \x01(\tH\x00\x12\x11\n\x07\x66ile_id\x18\x04 \x01(\tH\x00\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\tB\x08\n\x06source\"g\n\x04\x46ile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\x07\x63ontent\x18\x03 \x01(\x0cH\x00\x12\r\n\x03url\x18\x04 \x01(\tH\x00\x12\x11\n\x07\x66ile_id\x18\x05 \x01(\tH\x00\x42\x08\n\x06source\",\n\x05\x41udio\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"\x93\x02\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\x12/\n\x06run_by\x18\x04 \x01(\x0e\x32\x1f.chatmesh.conversation.v1.RunBy\x12\x14\n\x0cserver_label\x18\x05 \x01(\t\x12\x34\n\x08\x61pproval\x18\x06 \x01(\x0e\x32\".chatmesh.conversation.v1.Approval\x12\x36\n\x07outcome\x18\x07 \x01(\x0b\x32%.chatmesh.conversation.v1.CallOutcome\x12\x10\n\x08parallel\x18\x08 \x01(\x08\x12\x12\n\ntext_input\x18\t \x01(\x08\"L\n\x0b\x43\x61llOutcome\x12-\n\x05parts\x18\x01 \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Part\x12\x0e\n\x06\x66\x61iled\x18\x02 \x01(\x08\"`\n\nCallResult\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12-\n\x05parts\x18\x02 \x03(\x0b\x32\x1e.chatmesh.conversation.v1.Part\x12\x12\n\ntext_input\x18\x03 \x01(\x08\":\n\tReasoning\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x03(\t\x12\x0e\n\x06opaque\x18\x03 \x01(\t\"*\n\nCompaction\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06opaque\x18\x02 \x01(\t*s\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\x12\n\x0eROLE_DEVELOPER\x10\x02\x12\r\n\tROLE_USER\x10\x03\x12\x12\n\x0eROLE_ASSISTANT\x10\x04\x12\r\n\tROLE_TOOL\x10\x05*L\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x14\n\x10PHASE_COMMENTARY\x10\x01\x12\x16\n\x12PHASE_FINAL_ANSWER\x10\x02*V\n\x05RunBy\x12\x16\n\x12RUN_BY_UNSPECIFIED\x10\x00\x12\x11\n\rRUN_BY_CALLER\x10\x01\x12\x0f\n\x0bRUN_BY_MESH\x10\x02\x12\x11\n\rRUN_BY_SERVER\x10\x03*~\n\x08\x41pproval\x12\x18\n\x14\x41PPROVAL_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41PPROVAL_NOT_NEEDED\x10\x01\x12\x14\n\x10\x41PPROVAL_AWAITED\x10\x02\x12\x14\n\x10\x41PPROVAL_GRANTED\x10\x03\x12\x13\n\x0f\x41PPROVAL_DENIED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chatmesh.conversation.v1.conversation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1519
-  _globals['_ROLE']._serialized_end=1634
-  _globals['_PHASE']._serialized_start=1636
-  _globals['_PHASE']._serialized_end=1712
-  _globals['_RUNBY']._serialized_start=1714
-  _globals['_RUNBY']._serialized_end=1800
-  _globals['_APPROVAL']._serialized_start=1802
-  _globals['_APPROVAL']._serialized_end=1928
+  _globals['_ROLE']._serialized_start=1559
+  _globals['_ROLE']._serialized_end=1674
+  _globals['_PHASE']._serialized_start=1676
+  _globals['_PHASE']._serialized_end=1752
+  _globals['_RUNBY']._serialized_start=1754
+  _globals['_RUNBY']._serialized_end=1840
+  _globals['_APPROVAL']._serialized_start=1842
+  _globals['_APPROVAL']._serialized_end=1968
   _globals['_ITEM']._serialized_start=74
   _globals['_ITEM']._serialized_end=381
   _globals['_MESSAGE']._serialized_start=384
@@ -52,13 +52,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDIO']._serialized_start=955
   _globals['_AUDIO']._serialized_end=999
   _globals['_CALL']._serialized_start=1002
-  _globals['_CALL']._serialized_end=1257
-  _globals['_CALLOUTCOME']._serialized_start=1259
-  _globals['_CALLOUTCOME']._serialized_end=1335
-  _globals['_CALLRESULT']._serialized_start=1337
-  _globals['_CALLRESULT']._serialized_end=1413
-  _globals['_REASONING']._serialized_start=1415
-  _globals['_REASONING']._serialized_end=1473
-  _globals['_COMPACTION']._serialized_start=1475
-  _globals['_COMPACTION']._serialized_end=1517
+  _globals['_CALL']._serialized_end=1277
+  _globals['_CALLOUTCOME']._serialized_start=1279
+  _globals['_CALLOUTCOME']._serialized_end=1355
+  _globals['_CALLRESULT']._serialized_start=1357
+  _globals['_CALLRESULT']._serialized_end=1453
+  _globals['_REASONING']._serialized_start=1455
+  _globals['_REASONING']._serialized_end=1513
+  _globals['_COMPACTION']._serialized_start=1515
+  _globals['_COMPACTION']._serialized_end=1557
 # @@protoc_insertion_point(module_scope)

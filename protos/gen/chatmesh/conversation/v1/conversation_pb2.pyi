@@ -326,6 +326,7 @@ class Call(_message.Message):
     APPROVAL_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     PARALLEL_FIELD_NUMBER: _builtins.int
+    TEXT_INPUT_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
     name: _builtins.str
     arguments: _builtins.str
@@ -335,6 +336,8 @@ class Call(_message.Message):
     approval: Global___Approval.ValueType
     parallel: _builtins.bool
     """Whether the model made it in the same message as the call before it. Without a result between them, a caller's calls count as such."""
+    text_input: _builtins.bool
+    """Whether its function takes one text, as OpenAI's custom tools do. The arguments are {"input": "..."} then."""
     @_builtins.property
     def outcome(self) -> Global___CallOutcome:
         """Of a call that the mesh or a server ran. Unset: it has not been run."""
@@ -350,10 +353,11 @@ class Call(_message.Message):
         approval: Global___Approval.ValueType = ...,
         outcome: Global___CallOutcome | None = ...,
         parallel: _builtins.bool = ...,
+        text_input: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "arguments", b"arguments", "call_id", b"call_id", "name", b"name", "outcome", b"outcome", "parallel", b"parallel", "run_by", b"run_by", "server_label", b"server_label"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "arguments", b"arguments", "call_id", b"call_id", "name", b"name", "outcome", b"outcome", "parallel", b"parallel", "run_by", b"run_by", "server_label", b"server_label", "text_input", b"text_input"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -390,7 +394,10 @@ class CallResult(_message.Message):
 
     CALL_ID_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
+    TEXT_INPUT_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
+    text_input: _builtins.bool
+    """As in the call."""
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Part]: ...
     def __init__(
@@ -398,10 +405,11 @@ class CallResult(_message.Message):
         *,
         call_id: _builtins.str = ...,
         parts: _abc.Iterable[Global___Part] | None = ...,
+        text_input: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "parts", b"parts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "parts", b"parts", "text_input", b"text_input"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -44,6 +44,11 @@ class GatewayServiceStub:
                 request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowResponse.FromString,
                 _registered_method=True)
+        self.Steer = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/Steer',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.SteerRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.SteerResponse.FromString,
+                _registered_method=True)
         self.GetResponse = channel.unary_unary(
                 '/chatmesh.gateway.v1.GatewayService/GetResponse',
                 request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetResponseRequest.SerializeToString,
@@ -74,6 +79,56 @@ class GatewayServiceStub:
                 request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.Compact = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/Compact',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CompactRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CompactResponse.FromString,
+                _registered_method=True)
+        self.CreateConversation = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/CreateConversation',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CreateConversationRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CreateConversationResponse.FromString,
+                _registered_method=True)
+        self.GetConversation = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/GetConversation',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetConversationRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetConversationResponse.FromString,
+                _registered_method=True)
+        self.ListConversations = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/ListConversations',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListConversationsRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListConversationsResponse.FromString,
+                _registered_method=True)
+        self.UpdateConversation = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/UpdateConversation',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.UpdateConversationRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.UpdateConversationResponse.FromString,
+                _registered_method=True)
+        self.DeleteConversation = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/DeleteConversation',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteConversationRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteConversationResponse.FromString,
+                _registered_method=True)
+        self.AddItems = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/AddItems',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.AddItemsRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.AddItemsResponse.FromString,
+                _registered_method=True)
+        self.ListItems = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/ListItems',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListItemsRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListItemsResponse.FromString,
+                _registered_method=True)
+        self.GetItem = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/GetItem',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetItemRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetItemResponse.FromString,
+                _registered_method=True)
+        self.DeleteItem = channel.unary_unary(
+                '/chatmesh.gateway.v1.GatewayService/DeleteItem',
+                request_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteItemRequest.SerializeToString,
+                response_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteItemResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer:
@@ -93,6 +148,16 @@ class GatewayServiceServicer:
     def Follow(self, request, context):
         """The events of a turn after a number, whether it is under way or ended a few minutes ago; the call is another reader of it.
         NOT_FOUND: there is no such turn, or its events are no longer kept; GetResponse then has the response, if it was stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Steer(self, request, context):
+        """Gives a turn that runs words to take in, and waits until it has: when tools of the mesh's have run, or when its reply ends. The words
+        begin a response of their own, whose events come to all readers of Respond after `continued`.
+        NOT_FOUND: there is no such turn; FAILED_PRECONDITION: it has ended, cannot take words in, or waits for what a function returns;
+        RESOURCE_EXHAUSTED: too many words wait already; INVALID_ARGUMENT: they are blocked. Otherwise, what the turn failed with meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,6 +206,72 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Compact(self, request, context):
+        """A turn that only compacts: its output is what stays of a conversation, and one compaction item.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateConversation(self, request, context):
+        """NOT_FOUND, here and below: no such conversation, or no such item in it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConversation(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConversations(self, request, context):
+        """Those of the key's project, by age.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateConversation(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteConversation(self, request, context):
+        """Erases it with all its turns. One that is under way in it fails, and is not kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddItems(self, request, context):
+        """Adds items at its end, once no turn is under way there. ABORTED: other turns are added all the time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListItems(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetItem(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteItem(self, request, context):
+        """Erases one item, and what may hold its words.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -153,6 +284,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.Follow,
                     request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowRequest.FromString,
                     response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowResponse.SerializeToString,
+            ),
+            'Steer': grpc.unary_unary_rpc_method_handler(
+                    servicer.Steer,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.SteerRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.SteerResponse.SerializeToString,
             ),
             'GetResponse': grpc.unary_unary_rpc_method_handler(
                     servicer.GetResponse,
@@ -183,6 +319,56 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListModelsRequest.FromString,
                     response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'Compact': grpc.unary_unary_rpc_method_handler(
+                    servicer.Compact,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CompactRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CompactResponse.SerializeToString,
+            ),
+            'CreateConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateConversation,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CreateConversationRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CreateConversationResponse.SerializeToString,
+            ),
+            'GetConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConversation,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetConversationRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetConversationResponse.SerializeToString,
+            ),
+            'ListConversations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConversations,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListConversationsRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListConversationsResponse.SerializeToString,
+            ),
+            'UpdateConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateConversation,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.UpdateConversationRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.UpdateConversationResponse.SerializeToString,
+            ),
+            'DeleteConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteConversation,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteConversationRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteConversationResponse.SerializeToString,
+            ),
+            'AddItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddItems,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.AddItemsRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.AddItemsResponse.SerializeToString,
+            ),
+            'ListItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListItems,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListItemsRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListItemsResponse.SerializeToString,
+            ),
+            'GetItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetItem,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetItemRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetItemResponse.SerializeToString,
+            ),
+            'DeleteItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteItem,
+                    request_deserializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteItemRequest.FromString,
+                    response_serializer=chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteItemResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -239,6 +425,33 @@ class GatewayService:
             '/chatmesh.gateway.v1.GatewayService/Follow',
             chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowRequest.SerializeToString,
             chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.FollowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Steer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/Steer',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.SteerRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.SteerResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -401,6 +614,276 @@ class GatewayService:
             '/chatmesh.gateway.v1.GatewayService/ListModels',
             chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListModelsRequest.SerializeToString,
             chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Compact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/Compact',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CompactRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CompactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/CreateConversation',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CreateConversationRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.CreateConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/GetConversation',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetConversationRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConversations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/ListConversations',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListConversationsRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListConversationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/UpdateConversation',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.UpdateConversationRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.UpdateConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/DeleteConversation',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteConversationRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/AddItems',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.AddItemsRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.AddItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/ListItems',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListItemsRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.ListItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/GetItem',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetItemRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.GetItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chatmesh.gateway.v1.GatewayService/DeleteItem',
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteItemRequest.SerializeToString,
+            chatmesh_dot_gateway_dot_v1_dot_gateway__pb2.DeleteItemResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,12 @@ class GatewayServiceStub:
     """The events of a turn after a number, whether it is under way or ended a few minutes ago; the call is another reader of it.
     NOT_FOUND: there is no such turn, or its events are no longer kept; GetResponse then has the response, if it was stored.
     """
+    Steer: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.SteerRequest, _gateway_pb2.SteerResponse]
+    """Gives a turn that runs words to take in, and waits until it has: when tools of the mesh's have run, or when its reply ends. The words
+    begin a response of their own, whose events come to all readers of Respond after `continued`.
+    NOT_FOUND: there is no such turn; FAILED_PRECONDITION: it has ended, cannot take words in, or waits for what a function returns;
+    RESOURCE_EXHAUSTED: too many words wait already; INVALID_ARGUMENT: they are blocked. Otherwise, what the turn failed with meanwhile.
+    """
     GetResponse: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetResponseRequest, _gateway_pb2.GetResponseResponse]
     """A response that is stored, or what is there of one that is under way. NOT_FOUND, here and below: there is no such response."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CancelRequest, _gateway_pb2.CancelResponse]
@@ -59,6 +65,22 @@ class GatewayServiceStub:
     CountInput: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CountInputRequest, _gateway_pb2.CountInputResponse]
     """How many tokens the model would read first. Nothing is moderated, run or kept. Fails as Respond does."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListModelsRequest, _gateway_pb2.ListModelsResponse]
+    Compact: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CompactRequest, _gateway_pb2.CompactResponse]
+    """A turn that only compacts: its output is what stays of a conversation, and one compaction item."""
+    CreateConversation: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CreateConversationRequest, _gateway_pb2.CreateConversationResponse]
+    """NOT_FOUND, here and below: no such conversation, or no such item in it."""
+    GetConversation: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetConversationRequest, _gateway_pb2.GetConversationResponse]
+    ListConversations: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListConversationsRequest, _gateway_pb2.ListConversationsResponse]
+    """Those of the key's project, by age."""
+    UpdateConversation: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.UpdateConversationRequest, _gateway_pb2.UpdateConversationResponse]
+    DeleteConversation: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteConversationRequest, _gateway_pb2.DeleteConversationResponse]
+    """Erases it with all its turns. One that is under way in it fails, and is not kept."""
+    AddItems: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AddItemsRequest, _gateway_pb2.AddItemsResponse]
+    """Adds items at its end, once no turn is under way there. ABORTED: other turns are added all the time."""
+    ListItems: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListItemsRequest, _gateway_pb2.ListItemsResponse]
+    GetItem: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetItemRequest, _gateway_pb2.GetItemResponse]
+    DeleteItem: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteItemRequest, _gateway_pb2.DeleteItemResponse]
+    """Erases one item, and what may hold its words."""
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
@@ -73,6 +95,12 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     Follow: _aio.UnaryStreamMultiCallable[_gateway_pb2.FollowRequest, _gateway_pb2.FollowResponse]  # type: ignore[assignment]
     """The events of a turn after a number, whether it is under way or ended a few minutes ago; the call is another reader of it.
     NOT_FOUND: there is no such turn, or its events are no longer kept; GetResponse then has the response, if it was stored.
+    """
+    Steer: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SteerRequest, _gateway_pb2.SteerResponse]  # type: ignore[assignment]
+    """Gives a turn that runs words to take in, and waits until it has: when tools of the mesh's have run, or when its reply ends. The words
+    begin a response of their own, whose events come to all readers of Respond after `continued`.
+    NOT_FOUND: there is no such turn; FAILED_PRECONDITION: it has ended, cannot take words in, or waits for what a function returns;
+    RESOURCE_EXHAUSTED: too many words wait already; INVALID_ARGUMENT: they are blocked. Otherwise, what the turn failed with meanwhile.
     """
     GetResponse: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetResponseRequest, _gateway_pb2.GetResponseResponse]  # type: ignore[assignment]
     """A response that is stored, or what is there of one that is under way. NOT_FOUND, here and below: there is no such response."""
@@ -89,6 +117,22 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     CountInput: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CountInputRequest, _gateway_pb2.CountInputResponse]  # type: ignore[assignment]
     """How many tokens the model would read first. Nothing is moderated, run or kept. Fails as Respond does."""
     ListModels: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListModelsRequest, _gateway_pb2.ListModelsResponse]  # type: ignore[assignment]
+    Compact: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CompactRequest, _gateway_pb2.CompactResponse]  # type: ignore[assignment]
+    """A turn that only compacts: its output is what stays of a conversation, and one compaction item."""
+    CreateConversation: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CreateConversationRequest, _gateway_pb2.CreateConversationResponse]  # type: ignore[assignment]
+    """NOT_FOUND, here and below: no such conversation, or no such item in it."""
+    GetConversation: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetConversationRequest, _gateway_pb2.GetConversationResponse]  # type: ignore[assignment]
+    ListConversations: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListConversationsRequest, _gateway_pb2.ListConversationsResponse]  # type: ignore[assignment]
+    """Those of the key's project, by age."""
+    UpdateConversation: _aio.UnaryUnaryMultiCallable[_gateway_pb2.UpdateConversationRequest, _gateway_pb2.UpdateConversationResponse]  # type: ignore[assignment]
+    DeleteConversation: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteConversationRequest, _gateway_pb2.DeleteConversationResponse]  # type: ignore[assignment]
+    """Erases it with all its turns. One that is under way in it fails, and is not kept."""
+    AddItems: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AddItemsRequest, _gateway_pb2.AddItemsResponse]  # type: ignore[assignment]
+    """Adds items at its end, once no turn is under way there. ABORTED: other turns are added all the time."""
+    ListItems: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListItemsRequest, _gateway_pb2.ListItemsResponse]  # type: ignore[assignment]
+    GetItem: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetItemRequest, _gateway_pb2.GetItemResponse]  # type: ignore[assignment]
+    DeleteItem: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteItemRequest, _gateway_pb2.DeleteItemResponse]  # type: ignore[assignment]
+    """Erases one item, and what may hold its words."""
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -112,6 +156,18 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.FollowResponse], _abc.AsyncIterator[_gateway_pb2.FollowResponse]]:
         """The events of a turn after a number, whether it is under way or ended a few minutes ago; the call is another reader of it.
         NOT_FOUND: there is no such turn, or its events are no longer kept; GetResponse then has the response, if it was stored.
+        """
+
+    @_abc_1.abstractmethod
+    def Steer(
+        self,
+        request: _gateway_pb2.SteerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.SteerResponse, _abc.Awaitable[_gateway_pb2.SteerResponse]]:
+        """Gives a turn that runs words to take in, and waits until it has: when tools of the mesh's have run, or when its reply ends. The words
+        begin a response of their own, whose events come to all readers of Respond after `continued`.
+        NOT_FOUND: there is no such turn; FAILED_PRECONDITION: it has ended, cannot take words in, or waits for what a function returns;
+        RESOURCE_EXHAUSTED: too many words wait already; INVALID_ARGUMENT: they are blocked. Otherwise, what the turn failed with meanwhile.
         """
 
     @_abc_1.abstractmethod
@@ -164,5 +220,81 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.ListModelsResponse, _abc.Awaitable[_gateway_pb2.ListModelsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Compact(
+        self,
+        request: _gateway_pb2.CompactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.CompactResponse, _abc.Awaitable[_gateway_pb2.CompactResponse]]:
+        """A turn that only compacts: its output is what stays of a conversation, and one compaction item."""
+
+    @_abc_1.abstractmethod
+    def CreateConversation(
+        self,
+        request: _gateway_pb2.CreateConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.CreateConversationResponse, _abc.Awaitable[_gateway_pb2.CreateConversationResponse]]:
+        """NOT_FOUND, here and below: no such conversation, or no such item in it."""
+
+    @_abc_1.abstractmethod
+    def GetConversation(
+        self,
+        request: _gateway_pb2.GetConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.GetConversationResponse, _abc.Awaitable[_gateway_pb2.GetConversationResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListConversations(
+        self,
+        request: _gateway_pb2.ListConversationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListConversationsResponse, _abc.Awaitable[_gateway_pb2.ListConversationsResponse]]:
+        """Those of the key's project, by age."""
+
+    @_abc_1.abstractmethod
+    def UpdateConversation(
+        self,
+        request: _gateway_pb2.UpdateConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.UpdateConversationResponse, _abc.Awaitable[_gateway_pb2.UpdateConversationResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def DeleteConversation(
+        self,
+        request: _gateway_pb2.DeleteConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.DeleteConversationResponse, _abc.Awaitable[_gateway_pb2.DeleteConversationResponse]]:
+        """Erases it with all its turns. One that is under way in it fails, and is not kept."""
+
+    @_abc_1.abstractmethod
+    def AddItems(
+        self,
+        request: _gateway_pb2.AddItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.AddItemsResponse, _abc.Awaitable[_gateway_pb2.AddItemsResponse]]:
+        """Adds items at its end, once no turn is under way there. ABORTED: other turns are added all the time."""
+
+    @_abc_1.abstractmethod
+    def ListItems(
+        self,
+        request: _gateway_pb2.ListItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListItemsResponse, _abc.Awaitable[_gateway_pb2.ListItemsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetItem(
+        self,
+        request: _gateway_pb2.GetItemRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.GetItemResponse, _abc.Awaitable[_gateway_pb2.GetItemResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def DeleteItem(
+        self,
+        request: _gateway_pb2.DeleteItemRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.DeleteItemResponse, _abc.Awaitable[_gateway_pb2.DeleteItemResponse]]:
+        """Erases one item, and what may hold its words."""
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

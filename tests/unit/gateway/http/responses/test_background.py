@@ -91,6 +91,18 @@ async def test_a_turn_in_the_foreground_is_seen_under_way_too(site: OpenSite) ->
         assert [event async for event in stream][-1].type == "response.completed"
 
 
+async def test_one_that_will_not_be_stored_is_not_there(site: OpenSite) -> None:
+    script = paused("a ", "b")
+    async with site(script, mode=OFF) as here, here.sdk() as client:
+        stream = await client.responses.create(model="demo", input="a", stream=True, store=False)
+        first: Any = await anext(stream)
+        for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/input_items")):
+            got = await here.http.request(method, f"/v1/responses/{first.response.id}{path}")
+            assert got.status_code == 404
+        script.go_on.set()
+        assert [event async for event in stream][-1].type == "response.completed"
+
+
 async def test_a_streamed_one_goes_on_without_its_reader_and_every_reader_gets_the_same_bytes(
     site: OpenSite,
 ) -> None:

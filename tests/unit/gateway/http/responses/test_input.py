@@ -1,5 +1,6 @@
 """What a request brought, listed; and what it would make the model read, counted."""
 
+from base64 import b64encode
 from typing import Any
 
 import openai
@@ -102,6 +103,8 @@ async def test_counting_continues_a_response_without_saying_anything(site: OpenS
     [
         ({"model": None, "input": "a"}, "model"),
         ({"input": "a"}, "model"),
+        ({"model": "demo"}, "input"),
+        ({"model": "demo", "input": None}, "input"),
         ({"model": 5, "input": "a"}, "model"),
         ({"model": "CANARY", "input": "a"}, "model"),
         ({"model": "demo", "input": 5}, "input"),
@@ -116,3 +119,33 @@ async def test_a_wrong_field_is_named(site: OpenSite, body: dict[str, Any], para
     assert got.status_code in {400, 404}
     assert got.json()["error"]["param"] == param
     assert "CANARY" not in got.text
+
+
+def attached(name: str, media_type: str, content: bytes) -> list[dict[str, Any]]:
+    encoded = b64encode(content).decode()
+    data = f"data:{media_type};base64,{encoded}"
+    part = {"type": "input_file", "filename": name, "file_data": data}
+    return [{"role": "user", "content": [{"type": "input_text", "text": "Look:"}, part]}]
+
+
+async def test_a_text_file_is_read_and_moderated_like_what_is_said(site: OpenSite) -> None:
+    async with site(says("ok")) as here:
+        body = {"model": "demo", "input": attached("a.csv", "text/csv", b"x,y\n1,2")}
+        got = (await here.http.post("/v1/responses", json=body)).json()
+        assert got["status"] == "completed"
+        (message,) = here.mesh.context.assemblies[-1].input
+        assert message.text == 'Look:\n<file name="a.csv">\nx,y\n1,2\n</file>'  # type: ignore[union-attr]
+        body = {"model": "demo", "input": attached("a.txt", "text/plain", b"so forbidden")}
+        blocked = await here.http.post("/v1/responses", json=body)
+        assert blocked.json()["error"]["code"] == "content_policy_violation"
+
+
+async def test_a_file_that_is_no_text_is_kept_and_listed(site: OpenSite) -> None:
+    async with site(says("I cannot read it.")) as here:
+        body = {"model": "demo", "input": attached("a.pdf", "application/pdf", b"%PDF-1.4")}
+        got = (await here.http.post("/v1/responses", json=body)).json()
+        assert got["status"] == "completed"
+        items = (await here.http.get(f"/v1/responses/{got['id']}/input_items")).json()
+    _, file = items["data"][0]["content"]
+    assert (file["type"], file["filename"]) == ("input_file", "a.pdf")
+    assert file["file_data"] == body["input"][0]["content"][1]["file_data"]  # type: ignore[index]

@@ -136,11 +136,11 @@ ITEMS: list[tuple[dict[str, Any], Item]] = [
     ),
     (
         {"type": "custom_tool_call", "id": "f", "call_id": "c", "name": "exec", "input": "ls"},
-        Call("f", "c", "exec", '{"input": "ls"}'),
+        Call("f", "c", "exec", '{"input": "ls"}', text_input=True),
     ),
     (
         {"type": "custom_tool_call_output", "id": "o", "call_id": "c", "output": "a.txt"},
-        CallResult("o", "c", (Text("a.txt"),)),
+        CallResult("o", "c", (Text("a.txt"),), text_input=True),
     ),
     (
         {"type": "web_search_call", "id": "w", "status": "completed", "action": {"query": "q"}},

@@ -5,11 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from openai.types.responses import Response as SdkResponse
 
-from services.gateway.api import Status
+from services.gateway.api import Failed, InputBlocked, Status, TooManyTurns, TurnStopped
 from services.gateway.http.responses.request import ResponseRequest
 from services.gateway.http.responses.resources import begun, item_resource, resource
+from services.inference.api import EngineDead
 from services.shared.conversation import Call, CallOutcome, Item, Reasoning, RunBy, Text
+from services.shared.errors import MeshError
 from tests.unit.gateway.http.played import ended, started
 from tests.unit.gateway.http.responses.test_events import KEYS
 from tests.unit.gateway.http.responses.test_request import ITEMS, OWN_CALL
@@ -111,6 +114,7 @@ def test_what_the_model_thought_is_its_summary_where_there_is_no_other() -> None
         (Status.INVALID_CALL, "invalid_tool_call"),
         (Status.CONTENT_FILTER, "content_filter"),
         (Status.TOOL_ROUNDS, "max_tool_calls"),
+        (Status.STEERED, "steered"),
     ],
 )
 def test_an_incomplete_response_says_why(status: Status, reason: str) -> None:
@@ -156,6 +160,40 @@ def test_a_response_repeats_what_the_request_said_and_the_usual_of_the_rest() ->
     assert shown["tool_choice"] == {"type": "function", "name": "f"}
     assert set(shown["tools"][0]) >= {"type", "name", "description", "parameters", "strict"}
     assert (shown["temperature"], shown["metadata"], shown["truncation"]) == (1.0, {}, "disabled")
+
+
+@pytest.mark.parametrize("status", [Status.IN_PROGRESS, Status.FAILED, Status.CANCELLED])
+def test_what_has_not_come_to_its_end_has_no_usage(status: Status) -> None:
+    response = replace(ended(status).response, background=True, unfinished=frozenset({"fc_1"}))
+    shown = resource(response)
+    assert (shown["status"], shown["background"]) == (status.value, True)
+    assert (shown["usage"], shown["completed_at"], shown["incomplete_details"]) == (None,) * 3
+    assert [item["status"] for item in shown["output"]] == [*["completed"] * 3, "incomplete"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (EngineDead("died"), "server_error"),
+        (TurnStopped("shutting down"), "server_error"),
+        (TooManyTurns("wait", retry_after="1"), "rate_limit_exceeded"),
+        (InputBlocked("no", category="violence"), "invalid_prompt"),
+    ],
+)
+def test_a_response_that_failed_has_one_of_openais_codes(error: MeshError, code: str) -> None:
+    failed = Failed.with_error(error)
+    shown = resource(replace(ended(Status.FAILED).response, error=failed))
+    assert shown["error"] == {"code": code, "message": error.message}
+    assert SdkResponse.model_validate(shown)
+
+
+def test_what_openais_clients_look_for_is_always_there() -> None:
+    for shown in (begun(started()), resource(ended().response)):
+        assert shown["conversation"] is None
+        assert shown["prompt"] is None
+        assert shown["tool_usage"]["web_search"] == {"num_requests": 0}
+        assert shown["service_tier"] == "default"
+        assert SdkResponse.model_validate(shown)
 
 
 def test_a_response_without_an_echo_has_every_key() -> None:
