@@ -58,6 +58,22 @@ BOARDS: Mapping[str, Sequence[Panel]] = {
             "reqps",
             {"{{status}}": _rate("chatmesh_http_requests_total", "status")},
         ),
+        Panel("Sockets that are open", "short", {"sockets": f"sum(chatmesh_sockets{{{_HERE}}})"}),
+        Panel(
+            "Messages on sockets by status",
+            "reqps",
+            {"{{status}}": _rate("chatmesh_socket_messages_total", "status")},
+        ),
+        Panel(
+            "First event on sockets",
+            "s",
+            _quantiles("chatmesh_socket_first_event_seconds_bucket", ""),
+        ),
+        Panel(
+            "Whole answers on sockets",
+            "s",
+            _quantiles("chatmesh_socket_message_seconds_bucket", "kind"),
+        ),
         Panel(
             "Stages of a turn: calls of every service",
             "s",
