@@ -23,11 +23,18 @@ EXAMPLES = "20"
     [
         # One request for each keyword of the document: also whether what it allows is accepted.
         # A path may be of two routes, as `input_tokens` could be an id: Allow names all methods.
-        [
-            "--phases=examples,coverage",
-            "--checks=all",
-            "--exclude-checks=allow_header_conformance",
-        ],
+        pytest.param(
+            [
+                "--phases=examples,coverage",
+                "--checks=all",
+                "--exclude-checks=allow_header_conformance",
+            ],
+            marks=pytest.mark.skipif(
+                "EACH_KEYWORD" not in os.environ,
+                reason="takes five minutes, and the document is still loose where conversations,"
+                " steering and compaction are: EACH_KEYWORD=1 runs it",
+            ),
+        ),
         # At random. Not all that a schema allows makes sense, such as a result without its call.
         [
             "--phases=fuzzing,stateful",
