@@ -85,3 +85,9 @@ def test_a_seal_that_was_changed_anywhere_is_refused() -> None:
         changed = "A" if whole[place] != "A" else "B"
         with pytest.raises(InvalidRequest):
             with_unsealed(given(whole[:place] + changed + whole[place + 1 :]), ADA)
+
+
+def test_what_is_remembered_unstored_is_read_again_too() -> None:
+    ask = given(seal(ADA, "2+2"), "")
+    earlier = Ask("demo", (said("msg_1", Role.USER, "b"),), unstored=ask.input)
+    assert with_unsealed(earlier, ADA).unstored == with_unsealed(ask, ADA).input

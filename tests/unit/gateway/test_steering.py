@@ -329,3 +329,21 @@ async def test_an_inbox_that_is_closed_says_why_to_all() -> None:
         await waiting.told()
     with pytest.raises(TurnStopped):
         inbox.put(WORDS)
+
+
+async def test_in_a_conversation_the_words_are_its_next_turn() -> None:
+    script = replace(says("one ", "two"), pause_before=1)
+    async with surroundings(script, says("deux")) as mesh:
+        session = await mesh.front.session(mesh.key)
+        card = await session.create_conversation(Ask("", ()), {})
+        reads = Reading(mesh, session)
+        task = asyncio.create_task(reads.read(replace(HELLO, conversation=card.id)))
+        await asyncio.wait_for(script.paused.wait(), 5)
+        steer = await session.offer(reads.response_id, WORDS)
+        script.go_on.set()
+        steered = await asyncio.wait_for(steer.told(), 5)
+        await asyncio.wait_for(task, 5)
+        first, second = (each.response for each in reads.events if isinstance(each, Completed))
+        assert (second.id, second.previous_response_id) == (steered, "")
+        assert first.conversation == second.conversation == card.id
+        assert [turn.parent_id for turn in mesh.context.recorded][-1] == first.id
