@@ -223,7 +223,7 @@ def _place(name: str) -> tuple[int, str]:
 def _component(workload: Workload, pods: Iterable[Pod]) -> Component:
     """The workload with its pods.
 
-    Workers of a LeaderWorkerSet lack the component's label, so that callers do not reach them. They
+    Workers that a LeaderWorkerSet of an earlier release made have no label of their component: they
     are found by the name of their set.
     """
     own = [

@@ -429,16 +429,6 @@ class ConversationCards:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Which items of a list are wanted."""
-
-    # The item behind which the page begins; empty: the list's beginning.
-    after: str = ""
-    limit: int = 20
-    newest_first: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class ItemPage:
     items: tuple[Item, ...]
     has_more: bool
@@ -502,7 +492,7 @@ class Session(Protocol):
     async def delete_response(self, response_id: str) -> None:
         """Erases a response; one that is under way is stopped."""
 
-    async def list_input_items(self, response_id: str, page: Page) -> ItemPage:
+    async def list_input_items(self, response_id: str, page: Paging) -> ItemPage:
         """What the request of a response brought. Raises `InvalidRequest` for a wrong page."""
 
     async def count_input(self, ask: Ask) -> int:

@@ -16,7 +16,6 @@ from services.gateway.api import (
     Failed,
     ItemPage,
     Numbered,
-    Page,
     Response,
     Steered,
 )
@@ -78,7 +77,7 @@ class GatewayClient:
             )
         return codec.response_in(answer.response)
 
-    async def list_input_items(self, response_id: str, page: Page) -> ItemPage:
+    async def list_input_items(self, response_id: str, page: Paging) -> ItemPage:
         request = codec.page_out(response_id, page)
         with mesh_errors("gateway"):
             answer = await self._stub.ListInputItems(

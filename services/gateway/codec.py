@@ -24,7 +24,6 @@ from services.gateway.api import (
     Numbered,
     Once,
     OwnTools,
-    Page,
     ReasoningDelta,
     Response,
     Started,
@@ -459,14 +458,14 @@ def response_out(response: Response) -> pb.Response:
     )
 
 
-def page_in(request: pb.ListInputItemsRequest) -> Page:
+def page_in(request: pb.ListInputItemsRequest) -> Paging:
     limit = request.limit if request.HasField("limit") else _USUAL_ITEMS
     if not 1 <= limit <= _MOST_ITEMS:
         raise Malformed(f"must be from 1 to {_MOST_ITEMS}", param="limit")
-    return Page(request.after, limit, newest_first=not request.oldest_first)
+    return Paging(request.after, limit, newest_first=not request.oldest_first)
 
 
-def page_out(response_id: str, page: Page) -> pb.ListInputItemsRequest:
+def page_out(response_id: str, page: Paging) -> pb.ListInputItemsRequest:
     return pb.ListInputItemsRequest(
         response_id=response_id,
         after=page.after,

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from services.gateway.api import InvalidRequest, ItemPage, Page
+from services.context_assembly.api import Paging
+from services.gateway.api import InvalidRequest, ItemPage
 from services.shared.conversation import Item
 
 
-def page_of(items: Sequence[Item], page: Page) -> ItemPage:
+def page_of(items: Sequence[Item], page: Paging) -> ItemPage:
     """`items` are in the order in which they came. Raises `InvalidRequest` for an unknown item."""
     ordered = list(reversed(items)) if page.newest_first else list(items)
     begin = 0

@@ -10,6 +10,7 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.context_assembly.api import Paging
 from services.gateway.api import (
     Ask,
     ChoiceEnded,
@@ -26,7 +27,6 @@ from services.gateway.api import (
     NotCancellable,
     Once,
     OwnTools,
-    Page,
     Response,
     ResponseNotFound,
     Session,
@@ -333,7 +333,7 @@ async def test_a_turn_in_the_background_is_seen_under_way(transport: Transport) 
         response_id = await begun(here, script)
         under_way = await here.session.get_response(response_id)
         assert (under_way.status, under_way.background) == (Status.IN_PROGRESS, True)
-        (item,) = (await here.session.list_input_items(response_id, Page())).items
+        (item,) = (await here.session.list_input_items(response_id, Paging())).items
         assert item == HELLO.input[0]
         script.go_on.set()
         assert [each async for each in here.session.follow(response_id)]
@@ -386,7 +386,7 @@ async def test_erasing_a_turn_stops_it(transport: Transport) -> None:
             here.session.get_response(response_id),
             here.session.cancel(response_id),
             here.session.delete_response(response_id),
-            here.session.list_input_items(response_id, Page()),
+            here.session.list_input_items(response_id, Paging()),
         ):
             with pytest.raises(ResponseNotFound):
                 await attempt
@@ -404,14 +404,14 @@ async def test_input_items_are_listed_page_by_page(transport: Transport) -> None
     async with transport.open(says("ok")) as here:
         start, *_ = await read(here.session, replace(HELLO, input=items))
         assert isinstance(start, Started)
-        page = await here.session.list_input_items(start.response_id, Page(limit=2))
+        page = await here.session.list_input_items(start.response_id, Paging(limit=2))
         assert page == ItemPage((items[2], items[1]), has_more=True)
-        rest = await here.session.list_input_items(start.response_id, Page(after="msg_1"))
+        rest = await here.session.list_input_items(start.response_id, Paging(after="msg_1"))
         assert rest == ItemPage((items[0],), has_more=False)
-        oldest = Page(limit=1, newest_first=False)
+        oldest = Paging(limit=1, newest_first=False)
         assert (await here.session.list_input_items(start.response_id, oldest)).items == items[:1]
         with pytest.raises(InvalidRequest) as caught:
-            await here.session.list_input_items(start.response_id, Page(after="msg_9"))
+            await here.session.list_input_items(start.response_id, Paging(after="msg_9"))
         assert caught.value.details["param"] == "after"
 
 
@@ -436,7 +436,7 @@ async def test_whoever_has_another_project_finds_nothing(transport: Transport) -
             stranger.get_response(response_id),
             stranger.cancel(response_id),
             stranger.delete_response(response_id),
-            stranger.list_input_items(response_id, Page()),
+            stranger.list_input_items(response_id, Paging()),
         ):
             with pytest.raises(ResponseNotFound):
                 await attempt
@@ -462,7 +462,7 @@ async def test_grpc_bounds_a_page() -> None:
         client = GatewayClient(channel, mesh.key, timeout=5)
         for limit in (0, 101):
             with pytest.raises(Malformed) as caught:
-                await client.list_input_items("resp_1", Page(limit=limit))
+                await client.list_input_items("resp_1", Paging(limit=limit))
             assert caught.value.details["param"] == "limit"
 
 
@@ -503,7 +503,7 @@ async def test_grpc_lets_nobody_in_without_a_key(key: str) -> None:
             stranger.get_response("resp_1"),
             stranger.delete_response("resp_1"),
             stranger.cancel("resp_1"),
-            stranger.list_input_items("resp_1", Page()),
+            stranger.list_input_items("resp_1", Paging()),
             stranger.count_input(HELLO),
             anext(stranger.respond(HELLO)),
             anext(stranger.follow("resp_1")),

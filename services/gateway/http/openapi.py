@@ -97,7 +97,7 @@ ANSWERS: Mapping[str, Answers] = {
     "cancel_response": Answers(ResponseAnswer, (404, 409)),
     "get_response": Answers(ResponseAnswer, (400, 404, 410), _RESPONSE_EVENTS),
     "delete_response": Answers(ErasedAnswer, (404,)),
-    # Of routes that come with steering, compaction and conversations.
+    # What these answer is described loosely: as an object.
     "steer_response": Answers(Answer, (404, 409)),
     "CompactRequest": Answers(Answer, (404, 429)),
     "create_conversation": Answers(Answer, (404,)),

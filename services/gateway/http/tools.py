@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, ConfigDict, Field, Tag, WithJsonSchema
 
 from services.gateway.api import OwnTools
-from services.gateway.http.fields import MOST_GRAMMAR, Body, Function, Name, member, tagged
+from services.gateway.http.fields import MOST_GRAMMAR, Body, Function, Name, member, not_yet, tagged
 from services.shared.tools import (
     TEXT_PARAMETERS,
     TextInput,
@@ -28,12 +28,6 @@ _HOSTED = {
 }
 
 
-def _unset(value: Any) -> Any:
-    if value:
-        raise ValueError("is not supported yet: leave it out")
-    return value
-
-
 def _never(value: Any) -> Any:
     if value not in (None, "never"):
         raise ValueError('must be "never": a call cannot wait for an approval yet')
@@ -44,7 +38,7 @@ class ToolFilter(Body):
     """The longer form of `allowed_tools`."""
 
     tool_names: list[str] | None = Field(default=None, max_length=256)
-    read_only: Annotated[bool | None, AfterValidator(_unset)] = None
+    read_only: Annotated[bool | None, AfterValidator(not_yet)] = None
 
 
 AllowedTools = Annotated[

@@ -21,6 +21,7 @@ from services.gateway.http.fields import (
     TokenCount,
     Whole,
     member,
+    not_yet,
     tagged,
     template_options,
 )
@@ -121,12 +122,6 @@ _OURS = {
 }
 
 
-def _not_yet(value: Any) -> Any:
-    if value:
-        raise ValueError("is not supported yet: leave it out")
-    return value
-
-
 class ContextManagement(Body):
     """When the turn compacts what was said before it; without a threshold where it does not fit."""
 
@@ -149,7 +144,7 @@ ConversationField = Annotated[
         "the id of a conversation, or an object that has it",
     ),
 ]
-NotYet = Annotated[Any, AfterValidator(_not_yet), WithJsonSchema({"type": "null"})]
+NotYet = Annotated[Any, AfterValidator(not_yet), WithJsonSchema({"type": "null"})]
 
 
 # What OpenAI's clients may want included. Where nothing of the kind is here, nothing is.

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 from starlette.responses import Response as HttpResponse
 
-from services.gateway.api import EventsGone, Numbered, Page, TurnEvent
+from services.context_assembly.api import Paging
+from services.gateway.api import EventsGone, Numbered, TurnEvent
 from services.gateway.front import KeySession
 from services.gateway.http.fields import MOST_TOKENS
 from services.gateway.http.guarded import GuardedRoute, session_of
@@ -139,7 +140,7 @@ async def list_input_items(
     response_id: str, request: Request, query: Annotated[ItemsQuery, Query()]
 ) -> JsonObject:
     """What the request of a response brought; not what it continues."""
-    page = Page(query.after, query.limit, newest_first=query.order == "desc")
+    page = Paging(query.after, query.limit, newest_first=query.order == "desc")
     return item_list(await session_of(request).list_input_items(response_id, page))
 
 
