@@ -22,6 +22,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from services.context_assembly.adapters.postgres import migrate_postgres_turns
 from services.gateway.adapters.postgres import migrate_postgres_accounts
 from services.memory.adapters.postgres import migrate_postgres_facts
 from services.shared.store_url import StoreUrl
@@ -125,7 +126,11 @@ def _end(server: PostgresServer, folder: Path) -> None:
 
 server = cache(start_server)
 Migrate = Callable[[StoreUrl], Awaitable[None]]
-_MIGRATIONS: Sequence[Migrate] = (migrate_postgres_accounts, migrate_postgres_facts)
+_MIGRATIONS: Sequence[Migrate] = (
+    migrate_postgres_accounts,
+    migrate_postgres_facts,
+    migrate_postgres_turns,
+)
 _TEMPLATE = "migrated"
 _making = asyncio.Lock()
 _made: set[str] = set()
