@@ -100,7 +100,7 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        with self._typed():
+        with mesh_errors(), self._refusals():
             async with self._pool.connection() as connection:
                 self._lent += 1
                 try:
@@ -113,15 +113,14 @@ class Database:
                     self._lent -= 1
 
     @contextmanager
-    def _typed(self) -> Iterator[None]:
+    def _refusals(self) -> Iterator[None]:
         try:
-            with mesh_errors():
-                yield
+            yield
         except (PoolTimeout, TooManyRequests):
-            if self._lent >= self._pool.max_size:
-                said = "the database has more to do than it can: try again later"
-                raise Overloaded(said, retry_after=RETRY_AFTER) from None
-            raise unreached() from None
+            if self._lent < self._pool.max_size:
+                raise unreached() from None
+            said = "the database has more to do than it can: try again later"
+            raise Overloaded(said, retry_after=RETRY_AFTER) from None
 
 
 class Transaction:

@@ -8,7 +8,7 @@ import pytest
 from services.gateway.adapters.in_memory import InMemoryAccounts
 from services.gateway.adapters.postgres import PostgresAccounts, open_postgres_accounts
 from services.gateway.adapters.remembering import BufferedLedger, CachedKeys, buffered
-from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
+from services.gateway.adapters.sqlite import SqliteAccounts, open_sqlite_accounts
 from services.gateway.ports import Account, AccountKind, KeyUse, LedgerEntry
 from services.inference.api import Usage
 from services.shared.scope import Scope
@@ -28,7 +28,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         async with fresh_database() as url, open_postgres_accounts(url) as accounts:
             yield accounts
         return
-    async with open_accounts(f"sqlite:{tmp_path}/gateway.sqlite") as opened:
+    async with open_sqlite_accounts(f"sqlite:{tmp_path}/gateway.sqlite") as opened:
         yield opened
 
 
