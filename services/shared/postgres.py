@@ -61,7 +61,7 @@ _BEGIN = """
 """
 
 
-class Database:
+class PostgresDatabase:
     """The tables of one service: a schema of its own in a database that others may share."""
 
     def __init__(self, pool: AsyncConnectionPool[Connection], schema: str) -> None:
@@ -142,7 +142,7 @@ class Transaction:
 @asynccontextmanager
 async def open_postgres(
     url: StoreUrl, schema: str, migrations: Sequence[str]
-) -> AsyncIterator[Database]:
+) -> AsyncIterator[PostgresDatabase]:
     """Opens what `migrate_postgres` has made. Raises `CannotStart` and `Unavailable`."""
     found = settings(url)
     async with connected(found) as connection:
@@ -159,7 +159,7 @@ async def open_postgres(
         check=_check,
         open=False,
     ) as pool:
-        yield Database(pool, schema)
+        yield PostgresDatabase(pool, schema)
 
 
 async def _configure(connection: Connection) -> None:

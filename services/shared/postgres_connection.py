@@ -44,14 +44,14 @@ _HOPELESS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ConnectionSettings:
     """What a URL says: libpq's own words, and how many connections there may be."""
 
     words: Mapping[str, Any] = field(repr=False)
     pool_size: int = _CONNECTIONS
 
 
-def settings(url: StoreUrl) -> Settings:
+def settings(url: StoreUrl) -> ConnectionSettings:
     """Options are libpq's, and `pool_size`. Raises `CannotStart`."""
     try:
         parts = urlsplit(url.get_secret_value())
@@ -66,11 +66,11 @@ def settings(url: StoreUrl) -> Settings:
         ) from None
     if pool_size < 1:
         raise CannotStart(f"{_POOL_SIZE} of the URL of PostgreSQL must be 1 or more")
-    return Settings(_DEFAULTS | words | {"client_encoding": "utf8"}, pool_size)
+    return ConnectionSettings(_DEFAULTS | words | {"client_encoding": "utf8"}, pool_size)
 
 
 @asynccontextmanager
-async def connected(found: Settings) -> AsyncIterator[Connection]:
+async def connected(found: ConnectionSettings) -> AsyncIterator[Connection]:
     """One connection, for who starts. Raises `CannotStart` where waiting would not help."""
     try:
         connection = await AsyncConnection.connect(

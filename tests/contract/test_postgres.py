@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from services.gateway.adapters.postgres_schema import SCHEMA as GATEWAY
 from services.shared.errors import CannotStart, Overloaded, Unavailable
-from services.shared.postgres import EVERY_ORGANISATION, Database, Every, open_postgres
+from services.shared.postgres import EVERY_ORGANISATION, Every, PostgresDatabase, open_postgres
 from services.shared.postgres_schema import migrate_postgres, own_rows
 from services.shared.schema import Breaking, NewerSchema, OlderSchema
 from services.shared.store_url import StoreUrl
@@ -36,7 +36,7 @@ async def url() -> AsyncIterator[StoreUrl]:
 
 
 @pytest.fixture
-async def notes(url: StoreUrl) -> AsyncIterator[Database]:
+async def notes(url: StoreUrl) -> AsyncIterator[PostgresDatabase]:
     async with open_postgres(url, "notes", [FIRST]) as database:
         yield database
 
@@ -45,12 +45,12 @@ def with_options(url: StoreUrl, options: str) -> StoreUrl:
     return StoreUrl(f"{url.get_secret_value()}?{options}")
 
 
-async def texts(database: Database, tenant: str | Every, table: str = "note") -> list[str]:
+async def texts(database: PostgresDatabase, tenant: str | Every, table: str = "note") -> list[str]:
     rows = await database.run(tenant, f"SELECT text FROM {table} ORDER BY text")
     return [row["text"] for row in rows]
 
 
-async def test_a_query_that_names_no_organisation_sees_one_alone(notes: Database) -> None:
+async def test_a_query_that_names_no_organisation_sees_one_alone(notes: PostgresDatabase) -> None:
     for organisation in ("acme", "evil"):
         await notes.run(organisation, ADD, (organisation, f"of {organisation}"))
     assert await texts(notes, "acme") == ["of acme"]
@@ -61,7 +61,7 @@ async def test_a_query_that_names_no_organisation_sees_one_alone(notes: Database
 
 
 async def test_nobody_and_everybody_see_nothing_where_a_table_is_one_organisations(
-    notes: Database,
+    notes: PostgresDatabase,
 ) -> None:
     for add in (ADD, ADVERTISE):
         await notes.run("acme", add, ("acme", "of acme"))
@@ -73,14 +73,16 @@ async def test_nobody_and_everybody_see_nothing_where_a_table_is_one_organisatio
 
 
 @pytest.mark.parametrize("organisation", ["evil", "", EVERY_ORGANISATION])
-async def test_nothing_is_written_for_another(organisation: str | Every, notes: Database) -> None:
+async def test_nothing_is_written_for_another(
+    organisation: str | Every, notes: PostgresDatabase
+) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
         await notes.run(organisation, ADD, ("acme", "forged"))
     assert await texts(notes, "acme") == []
 
 
 async def test_a_connection_on_which_no_organisation_was_ever_named_sees_nothing(
-    url: StoreUrl, notes: Database
+    url: StoreUrl, notes: PostgresDatabase
 ) -> None:
     """The owner of the tables, past our code; the superuser shows that there is something."""
     await notes.run("acme", ADD, ("acme", "of acme"))
@@ -120,7 +122,7 @@ async def test_a_role_that_sees_all_rows_is_warned_of(url: StoreUrl) -> None:
 NASTY = ["\0", "\x1a", "\x1aN", "\x1aS\0", "a\0b\x1ac", "", "'\"\\%s {} 🎉", "\x01\n\r\t"]
 
 
-async def test_text_comes_back_as_it_was_also_with_nul(notes: Database) -> None:
+async def test_text_comes_back_as_it_was_also_with_nul(notes: PostgresDatabase) -> None:
     for text in NASTY:
         await notes.run("acme\0", ADD, ("acme\0", text))
     rows = await notes.run("acme\0", "SELECT text, organisation FROM note")
@@ -133,7 +135,7 @@ async def test_text_comes_back_as_it_was_also_with_nul(notes: Database) -> None:
     assert await notes.run("acme", "SELECT 1 FROM note") == []
 
 
-async def test_a_transaction_is_kept_whole_or_not_at_all(notes: Database) -> None:
+async def test_a_transaction_is_kept_whole_or_not_at_all(notes: PostgresDatabase) -> None:
     with pytest.raises(LookupError):
         async with notes.transaction("acme") as writing:
             await writing.queue(ADD, ("acme", "never"))
@@ -187,7 +189,9 @@ async def test_a_pool_that_is_exhausted_refuses_with_a_hint_and_recovers(
         assert await asyncio.gather(*(texts(notes, "acme") for _ in range(40))) == [[]] * 40
 
 
-async def test_who_waits_too_long_for_a_lock_is_told_so_and_leaves_no_lock(notes: Database) -> None:
+async def test_who_waits_too_long_for_a_lock_is_told_so_and_leaves_no_lock(
+    notes: PostgresDatabase,
+) -> None:
     async with notes.transaction("acme") as holder:
         await holder.rows("SELECT pg_advisory_xact_lock(7)")
         with pytest.raises(Unavailable, match="did not answer in time"):
@@ -197,7 +201,7 @@ async def test_who_waits_too_long_for_a_lock_is_told_so_and_leaves_no_lock(notes
     assert await notes.run("acme", "SELECT pg_advisory_xact_lock(7)")
 
 
-async def test_the_server_itself_ends_what_takes_too_long(notes: Database) -> None:
+async def test_the_server_itself_ends_what_takes_too_long(notes: PostgresDatabase) -> None:
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
     rows = [await notes.run("acme", f"SHOW {name}") for name in names]
     assert [row[name] for (row,), name in zip(rows, names, strict=True)] == ["10s", "5s", "10s"]

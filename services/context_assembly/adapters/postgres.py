@@ -26,7 +26,12 @@ from services.context_assembly.ports import (
     Summary,
 )
 from services.memory.api import Erasure
-from services.shared.postgres import EVERY_ORGANISATION, Database, Transaction, open_postgres
+from services.shared.postgres import (
+    EVERY_ORGANISATION,
+    PostgresDatabase,
+    Transaction,
+    open_postgres,
+)
 from services.shared.postgres_schema import migrate_postgres
 from services.shared.scope import Scope
 from services.shared.store_url import StoreUrl
@@ -48,7 +53,7 @@ async def migrate_postgres_turns(url: StoreUrl) -> None:
 class PostgresTurns:
     """A `TurnStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         # What `erasures_handled` says; None: not read yet.
         self._handled: int | None = None

@@ -13,7 +13,7 @@ from psycopg.rows import DictRow
 from services.gateway.adapters.postgres_schema import MIGRATIONS, SCHEMA
 from services.gateway.ports import Account, AccountKind, KeyUse, LedgerEntry, StoredKey
 from services.inference.api import Usage
-from services.shared.postgres import EVERY_ORGANISATION, Database, open_postgres
+from services.shared.postgres import EVERY_ORGANISATION, PostgresDatabase, open_postgres
 from services.shared.postgres_schema import migrate_postgres
 from services.shared.store_url import StoreUrl
 
@@ -67,7 +67,7 @@ async def migrate_postgres_accounts(url: StoreUrl) -> None:
 class PostgresAccounts:
     """`Accounts`, `Ledger` and `IdempotencyKeys`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
 
     async def add_account(self, account: Account) -> None:

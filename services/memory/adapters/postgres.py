@@ -21,7 +21,12 @@ from psycopg.rows import DictRow
 from services.memory.adapters.postgres_schema import MIGRATIONS, SCHEMA
 from services.memory.api import Erasure, Fact, Kind
 from services.memory.ports import EmbeddedFact, Outdated, ScopeFacts, Vectors
-from services.shared.postgres import EVERY_ORGANISATION, Database, Transaction, open_postgres
+from services.shared.postgres import (
+    EVERY_ORGANISATION,
+    PostgresDatabase,
+    Transaction,
+    open_postgres,
+)
 from services.shared.postgres_schema import migrate_postgres
 from services.shared.scope import Scope
 from services.shared.store_url import StoreUrl
@@ -81,7 +86,7 @@ _VECTOR_TYPE = """
 class PostgresFactStore:
     """A `FactStore`."""
 
-    def __init__(self, database: Database, vectors: "_VectorColumn") -> None:
+    def __init__(self, database: PostgresDatabase, vectors: "_VectorColumn") -> None:
         self._database = database
         self._vectors = vectors
 
