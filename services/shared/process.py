@@ -113,10 +113,13 @@ async def _migrate(service: Service[Config], config: Config) -> None:
     _log.info("the store has this release's schema", service=service.name)
 
 
-def read(kind: type[Config]) -> Config:
-    """The configuration from the environment; a wrong value ends the process and names the knob."""
+def read(kind: type[Config], **told: object) -> Config:
+    """The configuration from the environment, except for what is told.
+
+    A wrong value ends the process and names the knob.
+    """
     try:
-        return kind()  # type: ignore[call-arg]
+        return kind(**told)  # type: ignore[arg-type]
     except SettingsError as error:
         sys.exit(str(error))
     except ValidationError as error:
