@@ -62,7 +62,7 @@ class ConversationTable:
 
     async def find(self, scope: Scope, conversation_id: str) -> StoredConversation | None:
         rows = await self._database.rows(_FIND, _named(scope, conversation_id))
-        return _conversation(rows[0]) if rows else None
+        return conversation_in(rows[0]) if rows else None
 
     async def page(self, scope: Scope, paging: Paging) -> Sequence[StoredConversation] | None:
         start: Mapping[str, Any] = _LAST if paging.newest_first else _FIRST
@@ -74,7 +74,7 @@ class ConversationTable:
         place = {"organisation": scope.organisation, "project": scope.project}
         sql = _NEWEST if paging.newest_first else _OLDEST
         rows = await self._database.rows(sql, {**place, **start, "limit": paging.limit})
-        return [*map(_conversation, rows)]
+        return [*map(conversation_in, rows)]
 
     async def set_metadata(
         self, scope: Scope, conversation_id: str, metadata: Mapping[str, str]
@@ -83,22 +83,16 @@ class ConversationTable:
         async with self._database.transaction() as writing:
             await writing.execute(_SET_METADATA, named | {"metadata": json.dumps({**metadata})})
             rows = [*await writing.execute_fetchall(_FIND, named)]
-        return _conversation(rows[0]) if rows else None
+        return conversation_in(rows[0]) if rows else None
 
 
 async def begin_conversation(
     writing: aiosqlite.Connection, conversation: StoredConversation, root_id: str
 ) -> bool:
     """False: it is there already."""
-    values = {
-        **_named(conversation.scope, conversation.id),
-        "root_id": root_id,
-        "head": conversation.head,
-        "created_at_ms": conversation.created_at_ms,
-        "person": conversation.scope.person,
-        "metadata": json.dumps({**conversation.metadata}),
-    }
-    return bool((await writing.execute(_BEGIN, values)).rowcount)
+    return bool(
+        (await writing.execute(_BEGIN, conversation_values(conversation, root_id))).rowcount
+    )
 
 
 async def move_head(writing: aiosqlite.Connection, turn: Turn) -> None:
@@ -129,6 +123,17 @@ async def forget_conversation(
     return {**named, "root_id": rows[0]["root_id"]}
 
 
+def conversation_values(conversation: StoredConversation, root_id: str) -> dict[str, Any]:
+    return {
+        **_named(conversation.scope, conversation.id),
+        "root_id": root_id,
+        "head": conversation.head,
+        "created_at_ms": conversation.created_at_ms,
+        "person": conversation.scope.person,
+        "metadata": json.dumps({**conversation.metadata}),
+    }
+
+
 def _named(scope: Scope, conversation_id: str) -> dict[str, Any]:
     return {
         "organisation": scope.organisation,
@@ -137,7 +142,7 @@ def _named(scope: Scope, conversation_id: str) -> dict[str, Any]:
     }
 
 
-def _conversation(row: sqlite3.Row) -> StoredConversation:
+def conversation_in(row: sqlite3.Row) -> StoredConversation:
     return StoredConversation(
         id=row["id"],
         scope=Scope(row["organisation"], row["project"], row["person"]),
