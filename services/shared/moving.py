@@ -71,20 +71,20 @@ def page_of_list(records: Sequence[Record], start: str, limit: int) -> Page[Reco
 
 def digest(record: object) -> bytes:
     """Equal for equal records, whichever store they were read from."""
-    return hashlib.sha256(json.dumps(_plain(record)).encode()).digest()
+    return hashlib.sha256(json.dumps(plain(record)).encode()).digest()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value in JSON's words. Lists and tuples are the same, and so are maps in any order."""
     if is_dataclass(value):
-        held = (_plain(getattr(value, field.name)) for field in fields(value))
+        held = (plain(getattr(value, field.name)) for field in fields(value))
         return [type(value).__name__, *held]
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, bytes):
         return ["bytes", value.hex()]
     if isinstance(value, Mapping):
-        return ["map", *sorted([key, _plain(each)] for key, each in value.items())]
+        return ["map", *sorted([key, plain(each)] for key, each in value.items())]
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [*map(_plain, value)]
+        return [*map(plain, value)]
     return value

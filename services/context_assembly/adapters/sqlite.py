@@ -370,7 +370,8 @@ class SqliteTurns:
             # With the erasure or not at all. The scrub that is owed for it survives the process.
             handled = "UPDATE erasures_handled SET number = max(number, ?)"
             await writing.execute(handled, (erasure.number,))
-        self._handled = max(self._handled or 0, erasure.number)
+        if self._handled is not None:
+            self._handled = max(self._handled, erasure.number)
 
     async def erasures_handled(self) -> int:
         if self._handled is None:
