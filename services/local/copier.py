@@ -69,8 +69,8 @@ class ProgressFile:
 class Copier:
     """From one store to another of the same port.
 
-    A page is written before the place behind it is: after an interruption at most one page is
-    written a second time, over itself.
+    A page is written before the place behind it: after an interruption at most one page is written
+    a second time, over itself.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class Copier:
             raise NotCopied(f"{self._kept.path} is of another copy: name a file for this one")
         if progress is None or not progress.kind:
             progress = Progress(source, target, self._kinds[0].name)
+            self._kept.write(progress)
         names = [*(kind.name for kind in self._kinds), ""]
         for place in range(names.index(progress.kind), len(self._kinds)):
             progress = await self._copy_kind(self._kinds[place], progress)
@@ -118,12 +119,13 @@ class Copier:
 
     async def _copy_kind(self, kind: RecordKind[Any], progress: Progress) -> Progress:
         async for page in every_page(self._source, kind.type, progress.place, self._page):
-            self._kept.write(progress)
             if page.records:
                 await self._target.put_records(page.records)
             copied = progress.copied.get(kind.name, 0) + len(page.records)
             progress = replace(
                 progress, place=page.rest, copied={**progress.copied, kind.name: copied}
             )
+            if page.rest:
+                self._kept.write(progress)
             self._told("copied", kind.name, copied)
         return progress

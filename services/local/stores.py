@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,12 +11,6 @@ from urllib.parse import urlsplit
 import click
 from pydantic import ValidationError
 
-from services.context_assembly import ports as turns
-from services.context_assembly.wiring import SERVICE as CONTEXT_ASSEMBLY
-from services.gateway import ports as accounts
-from services.gateway.wiring import SERVICE as GATEWAY
-from services.memory import ports as facts
-from services.memory.wiring import SERVICE as MEMORY
 from services.shared.errors import CannotStart
 from services.shared.moving import Movable, RecordKind
 from services.shared.process import Service
@@ -25,14 +20,23 @@ from services.shared.store_url import StoreUrl
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What one service keeps."""
+    """What one service keeps. The service is imported when it is needed: some take seconds."""
 
-    service: Service[Any]
+    package: str
     # The field of the service's configuration that says where.
     knob: str
     # Its file in the folder of `make up`.
     file: str
-    kinds: Sequence[RecordKind[Any]]
+
+    @property
+    def kinds(self) -> Sequence[RecordKind[Any]]:
+        kinds: Sequence[RecordKind[Any]] = import_module(f"{self.package}.ports").RECORD_KINDS
+        return kinds
+
+    @property
+    def service(self) -> Service[Any]:
+        service: Service[Any] = import_module(f"{self.package}.wiring").SERVICE
+        return service
 
     def url(self, given: str) -> StoreUrl:
         """As the service reads it, out of a file too; nothing given: as its environment says.
@@ -53,19 +57,18 @@ class Kept:
 
         Raises `CannotStart`.
         """
-        assert self.service.store
-        async with self.service.store(self.service.config(**{self.knob: url})) as store:
+        service = self.service
+        assert service.store
+        async with service.store(service.config(**{self.knob: url})) as store:
             yield store
 
 
 # Conversations come first. Their store counts the erasures of facts that it has handled: facts of a
 # copy or a backup that was made before theirs would get the same numbers again, unhandled.
 STORES: Mapping[str, Kept] = {
-    "conversations": Kept(
-        CONTEXT_ASSEMBLY, "turns_url", "context-assembly.sqlite", turns.RECORD_KINDS
-    ),
-    "facts": Kept(MEMORY, "store_url", "memory.sqlite", facts.RECORD_KINDS),
-    "accounts": Kept(GATEWAY, "accounts_url", "gateway.sqlite", accounts.RECORD_KINDS),
+    "conversations": Kept("services.context_assembly", "turns_url", "context-assembly.sqlite"),
+    "facts": Kept("services.memory", "store_url", "memory.sqlite"),
+    "accounts": Kept("services.gateway", "accounts_url", "gateway.sqlite"),
 }
 
 
@@ -97,6 +100,8 @@ async def opened(what: str, url: StoreUrl, *, makes: bool = False) -> AsyncItera
     Raises `CannotStart`, or a ClickException.
     """
     path = path_of(url)
+    if url.scheme == "memory":
+        raise click.ClickException("memory: ends with this command")
     if path and not makes and not path.is_file():
         raise click.ClickException(f"there is no file {path}")
     async with STORES[what].opened(url) as store:
@@ -105,7 +110,7 @@ async def opened(what: str, url: StoreUrl, *, makes: bool = False) -> AsyncItera
 
 def movable(store: object) -> Movable:
     if not isinstance(store, Movable):
-        raise click.ClickException(f"{type(store).__name__} ends with this command")
+        raise click.ClickException(f"{type(store).__name__} cannot be read as a whole")
     return store
 
 

@@ -7,31 +7,31 @@ from pathlib import Path
 import pytest
 
 from services.gateway.adapters.in_memory import InMemoryAccounts
-from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
+from services.gateway.adapters.sqlite import open_accounts
 from services.gateway.ports import (
     RECORD_KINDS,
     Account,
-    AccountKind,
     KeyRecord,
     KeyUse,
     KeyUseRecord,
     LedgerEntry,
 )
 from services.inference.api import Usage
-from services.shared.scope import Scope
-from tests.fakes.moving import all_of, carried, contents
-
-Store = InMemoryAccounts | SqliteAccounts
-ADA = Account("acct_1", "Ada", AccountKind.PERSONAL, "Be brief. \0 Größe")
-SHOP = Account("acct_2", "shop", AccountKind.APPLICATION, memory_write=True)
-SPENT = LedgerEntry(
-    "resp_1", Scope("acct_1", "default", "owner"), "key1", "m", 7, Usage(1, 2, 3, 4)
+from tests.fakes.moving import (
+    ADA,
+    SHOP,
+    SPENT,
+    USED,
+    AccountStore,
+    all_of,
+    carried,
+    contents,
+    fill_accounts,
 )
-USED = KeyUse(b"\0\xff", "resp_1", 8)
 
 
 @pytest.fixture(params=["in memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AccountStore]:
     if request.param == "in memory":
         yield InMemoryAccounts()
         return
@@ -39,21 +39,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield opened
 
 
-async def fill(store: Store) -> None:
-    for account in (ADA, SHOP):
-        await store.add_account(account)
-    for key, account_id in (("key1", "acct_1"), ("key2", "acct_1"), ("key3", "acct_2")):
-        await store.add_key(key, account_id, b"\0print")
-    await store.revoke_key("key2")
-    others = [replace(SPENT, response_id=f"resp_{number}") for number in range(2, 9)]
-    await store.add([SPENT, *others])
-    await store.use("acct_1", "first", USED)
-    await store.use("acct_2", "first", USED)
-
-
-async def test_a_copy_answers_as_what_it_was_made_of(store: Store) -> None:
+async def test_a_copy_answers_as_what_it_was_made_of(store: AccountStore) -> None:
     model = InMemoryAccounts()
-    await fill(model)
+    await fill_accounts(model)
     await carried(model, store, RECORD_KINDS)
     again = InMemoryAccounts()
     await carried(store, again, RECORD_KINDS)
@@ -63,8 +51,8 @@ async def test_a_copy_answers_as_what_it_was_made_of(store: Store) -> None:
         assert await each.total("acct_1") == await model.total("acct_1")
 
 
-async def test_a_store_that_was_filled_by_its_port_has_these_records(store: Store) -> None:
-    await fill(store)
+async def test_a_store_that_was_filled_by_its_port_has_these_records(store: AccountStore) -> None:
+    await fill_accounts(store)
     found = {kind.type: await all_of(store, kind) for kind in RECORD_KINDS}
     assert found[Account] == [ADA, SHOP]
     keys = {key.id: key for key in found[KeyRecord]}
@@ -77,8 +65,8 @@ async def test_a_store_that_was_filled_by_its_port_has_these_records(store: Stor
     assert KeyUseRecord("acct_2", "first", USED) in found[KeyUseRecord]
 
 
-async def test_a_record_takes_the_place_of_the_one_with_its_key(store: Store) -> None:
-    await fill(store)
+async def test_a_record_takes_the_place_of_the_one_with_its_key(store: AccountStore) -> None:
+    await fill_accounts(store)
     before = await contents(store, RECORD_KINDS)
     revoked = KeyRecord("key1", "acct_1", b"other", 1, 2)
     changed = [
@@ -97,9 +85,9 @@ async def test_a_record_takes_the_place_of_the_one_with_its_key(store: Store) ->
         assert differing == [kind.key(record)]
 
 
-async def test_writing_goes_on_in_a_copy(store: Store) -> None:
+async def test_writing_goes_on_in_a_copy(store: AccountStore) -> None:
     model = InMemoryAccounts()
-    await fill(model)
+    await fill_accounts(model)
     await carried(model, store, RECORD_KINDS)
     assert await store.revoke_keys("acct_1") == 1
     await store.add([SPENT])

@@ -9,14 +9,9 @@ import pytest
 
 from services.memory.adapters.in_memory import InMemoryFactStore
 from services.memory.adapters.sqlite import open_fact_store
-from services.memory.api import Fact, Kind
-from services.memory.ports import RECORD_KINDS, EmbeddedFact, FactStore
+from services.memory.ports import RECORD_KINDS, FactStore
 from services.shared.moving import Movable
-from services.shared.scope import Scope
-from tests.fakes.memory import WordEmbedder
-from tests.fakes.moving import all_of, carried, contents
-
-ANN, BOB = Scope("acme", "main", "ann"), Scope("umbrella", "main", "bob")
+from tests.fakes.moving import ANN, BOB, all_of, carried, contents, fact, fill_facts
 
 
 class KeptFacts(FactStore, Movable):
@@ -32,25 +27,10 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield opened  # type: ignore[misc]
 
 
-def fact(fact_id: str, text: str) -> EmbeddedFact:
-    (vector,) = WordEmbedder().embed_now([text])
-    return EmbeddedFact(Fact(fact_id, text, Kind.PREFERENCE, 1, 2), vector)
-
-
-async def fill(store: FactStore) -> None:
-    """Facts of two people, a change and two erasures; the last revision is nobody's any more."""
-    first = await store.write(
-        ANN, 0, keep=[fact("a", "tea \0 茶"), fact("b", "Oslo"), fact("c", "cat")], drop=[]
-    )
-    await store.write(ANN, first, keep=[fact("b", "Bergen")], drop=["c"])
-    await store.write(BOB, 0, keep=[fact("a", "dog")], drop=[])
-    await store.erase(BOB)
-
-
 @pytest.fixture
 async def model() -> InMemoryFactStore:
     filled = InMemoryFactStore()
-    await fill(filled)
+    await fill_facts(filled)
     return filled
 
 
@@ -78,7 +58,7 @@ async def test_a_copy_answers_as_what_it_was_made_of(
 async def test_a_store_that_was_filled_by_its_port_has_the_same_records(
     store: KeptFacts, model: InMemoryFactStore
 ) -> None:
-    await fill(store)
+    await fill_facts(store)
     await same(store, model)
     assert all([await all_of(store, kind, limit=1) for kind in RECORD_KINDS])
 
