@@ -28,8 +28,10 @@ data_option = click.option(
 
 # Imported only when they are used: `k8s` needs what no service needs, the others import services.
 _LATER = {
+    "backup": "services.local.backups",
     "copy": "services.local.copying",
     "k8s": "services.cluster.commands",
+    "restore": "services.local.backups",
 }
 
 

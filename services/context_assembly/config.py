@@ -19,7 +19,7 @@ class ContextAssemblyConfig(ServiceConfig):
     # Where conversations are kept: sqlite:<path>, or memory: for as long as the process lives;
     # file:<path> where a file holds this URL.
     turns_url: Annotated[StoreUrl, AfterValidator(one_of("sqlite", "memory"))] = StoreUrl(
-        "sqlite:.chatmesh/context_assembly.sqlite"
+        "sqlite:.chatmesh/context-assembly.sqlite"
     )
     memory_address: str = "127.0.0.1:50055"
     tokenizer_address: str = "127.0.0.1:50052"

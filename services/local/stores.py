@@ -78,6 +78,12 @@ def url_of(what: str, data: Path | None) -> StoreUrl:
     return kept.url(f"{SCHEME}{data}/{kept.file}" if data else "")
 
 
+def pepper_file() -> Path:
+    """Where the gateway's environment says that what keys are hashed with is kept."""
+    path: Path = STORES["accounts"].service.config().pepper_file
+    return path
+
+
 def name_of(url: StoreUrl) -> str:
     """Tells one store from another, and holds no password."""
     path = path_of(url)
