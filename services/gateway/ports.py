@@ -185,6 +185,10 @@ RECORD_KINDS: Sequence[RecordKind[Any]] = (
 )
 
 
+class AccountStore(Accounts, Ledger, IdempotencyKeys, Protocol):
+    """One store for all three."""
+
+
 class Journal(Protocol):
     """The numbered events of turns: one process writes a turn's, any number read them.
 

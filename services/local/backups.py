@@ -18,8 +18,8 @@ from services.local.backup_file import (
     snapshot,
     write_backup,
 )
+from services.local.kept import STORES, in_a_sentence, path_of, pepper_file, url_of
 from services.local.run_file import RunFile
-from services.local.stores import STORES, in_a_sentence, path_of, pepper_file, url_of
 from services.shared.sqlite import SCHEME
 from services.shared.store_url import StoreUrl
 

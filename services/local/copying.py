@@ -11,7 +11,7 @@ import click
 
 from services.local.comparison import Compared, Comparison
 from services.local.copier import PAGE, Copier, NotCopied, ProgressFile, Told
-from services.local.stores import STORES, in_a_sentence, movable, name_of, opened
+from services.local.kept import STORES, in_a_sentence, movable, name_of, opened
 from services.shared.store_url import StoreUrl
 
 # How many differences are named of each kind.

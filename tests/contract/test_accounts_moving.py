@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.gateway.adapters.in_memory import InMemoryAccounts
-from services.gateway.adapters.sqlite import open_accounts
+from services.gateway.adapters.sqlite import open_sqlite_accounts
 from services.gateway.ports import (
     RECORD_KINDS,
     Account,
@@ -35,7 +35,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     if request.param == "in memory":
         yield InMemoryAccounts()
         return
-    async with open_accounts(f"sqlite:{tmp_path}/gateway.sqlite") as opened:
+    async with open_sqlite_accounts(f"sqlite:{tmp_path}/gateway.sqlite") as opened:
         yield opened
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiosqlite
 
+from services.context_assembly.adapters import columns
 from services.context_assembly.adapters.reach import block
 from services.context_assembly.adapters.records import names_out
 from services.context_assembly.adapters.sqlite_conversations import (
@@ -18,18 +19,7 @@ from services.context_assembly.adapters.sqlite_conversations import (
     move_head,
 )
 from services.context_assembly.adapters.sqlite_moving import keep_records, read_records
-from services.context_assembly.adapters.sqlite_rows import (
-    JOIN_KEPT,
-    KEPT,
-    kept_values,
-    key_values,
-    past_in,
-    place,
-    said,
-    summary_in,
-    turn_in,
-)
-from services.context_assembly.adapters.sqlite_schema import MIGRATIONS
+from services.context_assembly.adapters.sqlite_schema import JOIN_KEPT, KEPT, MIGRATIONS
 from services.context_assembly.api import KeptIds, Paging, StoredConversation, Turn
 from services.context_assembly.compactions import compacts, uncompacted, without_item
 from services.context_assembly.ports import PastTurn, Path, Stretch, Summary
@@ -222,15 +212,15 @@ class SqliteTurns:
 
     async def path(self, scope: Scope, turn_id: str, model: str, max_chars: int) -> Path | None:
         reach = {"model": model, "max_chars": max_chars, "block": block(max_chars)}
-        rows = await self._database.rows(_PATH, key_values(scope, turn_id) | reach)
+        rows = await self._database.rows(_PATH, columns.named(scope, turn_id) | reach)
         if not rows:
             return None
         first = rows[0]
-        turns = [past_in(row) for row in rows if not row["erased"]]
+        turns = [columns.past(row) for row in rows if not row["erased"]]
         covered = first["summary_text"] is not None
         return Path(
             turns=turns,
-            summary=summary_in(first) if covered else None,
+            summary=columns.summary(first) if covered else None,
             root=await self._root(scope, first, turns),
             cut=bool(first["parent_id"]) and not covered and not first["compacts"],
             erasures_above=rows[-1]["below_erased"],
@@ -241,11 +231,11 @@ class SqliteTurns:
     ) -> PastTurn | None:
         if not first["parent_id"]:
             return None if first["erased"] else turns[0]
-        rows = await self._database.rows(_ROOT, key_values(scope, first["root_id"]))
-        return past_in(rows[0]) if rows else None
+        rows = await self._database.rows(_ROOT, columns.named(scope, first["root_id"]))
+        return columns.past(rows[0]) if rows else None
 
     async def add(self, turn: Turn) -> bool:
-        named = key_values(turn.scope, turn.id)
+        named = columns.named(turn.scope, turn.id)
         async with self._database.transaction() as writing:
             if await writing.execute_fetchall(_IS_THERE, named):
                 return True
@@ -255,25 +245,25 @@ class SqliteTurns:
 
     async def _add(self, writing: aiosqlite.Connection, turn: Turn) -> bool:
         """False: the parent is not there."""
-        named = key_values(turn.scope, turn.id)
+        named = columns.named(turn.scope, turn.id)
         if compacts(turn) and turn.parent_id:
-            above = key_values(turn.scope, turn.parent_id)
+            above = columns.named(turn.scope, turn.parent_id)
             erasures = [row[0] for row in await writing.execute_fetchall(_ERASURES, above)]
             if any(number > turn.erasures_above for number in erasures):
                 turn = uncompacted(turn)
         add = _ADD_CHILD if turn.parent_id else _ADD_ROOT
-        if not (await writing.execute(add, named | said(turn))).rowcount:
+        if not (await writing.execute(add, named | columns.said(turn))).rowcount:
             return False
         if turn.kept_ids:
             await _keep_ids(writing, named, turn.kept_ids)
         return True
 
     async def get(self, scope: Scope, turn_id: str) -> Turn | None:
-        rows = await self._database.rows(_GET, key_values(scope, turn_id))
-        return turn_in(rows[0]) if rows else None
+        rows = await self._database.rows(_GET, columns.named(scope, turn_id))
+        return columns.turn(rows[0]) if rows else None
 
     async def erase(self, scope: Scope, turn_id: str) -> bool:
-        erased = key_values(scope, turn_id) | {"turn_ids": json.dumps([turn_id])}
+        erased = columns.named(scope, turn_id) | {"turn_ids": json.dumps([turn_id])}
         async with self._database.transaction() as writing:
             if not (await writing.execute(_ERASE, erased)).rowcount:
                 return False
@@ -282,10 +272,10 @@ class SqliteTurns:
         return True
 
     async def erase_item(self, scope: Scope, turn_id: str, item_id: str) -> bool:
-        erased = key_values(scope, turn_id) | {"turn_ids": json.dumps([turn_id])}
+        erased = columns.named(scope, turn_id) | {"turn_ids": json.dumps([turn_id])}
         async with self._database.transaction() as writing:
             found = [*await writing.execute_fetchall(_GET, erased)]
-            changed = without_item(turn_in(found[0]), item_id) if found else None
+            changed = without_item(columns.turn(found[0]), item_id) if found else None
             if changed is None:
                 return False
             await _rewrite(writing, changed)
@@ -295,7 +285,7 @@ class SqliteTurns:
     async def _erased(self, writing: aiosqlite.Connection, erased: Mapping[str, Any]) -> None:
         """Takes away what may hold words of what was erased in `turn_ids`."""
         for row in await writing.execute_fetchall(_COMPACTING_BELOW, erased):
-            await _rewrite(writing, uncompacted(turn_in(row)))
+            await _rewrite(writing, uncompacted(columns.turn(row)))
         for erase in (_ERASE_SUMMARIES, _ERASE_KEPT_IDS, _ERASE_FACTS_READ, _MARK_BELOW):
             await writing.execute(erase, erased)
         await self._database.note_erasure()
@@ -311,7 +301,9 @@ class SqliteTurns:
 
     async def start(self, conversation: StoredConversation, first: Turn) -> None:
         async with self._database.transaction() as writing:
-            is_there = await writing.execute_fetchall(_IS_THERE, key_values(first.scope, first.id))
+            is_there = await writing.execute_fetchall(
+                _IS_THERE, columns.named(first.scope, first.id)
+            )
             if not is_there and await begin_conversation(writing, conversation, first.id):
                 await self._add(writing, first)
 
@@ -329,8 +321,8 @@ class SqliteTurns:
         return await self._conversations.set_metadata(scope, conversation_id, metadata)
 
     async def stretch(self, scope: Scope, turn_id: str, most: int) -> Stretch:
-        rows = await self._database.rows(_STRETCH, key_values(scope, turn_id) | {"most": most})
-        turns = [past_in(row) for row in rows if not row["erased"]]
+        rows = await self._database.rows(_STRETCH, columns.named(scope, turn_id) | {"most": most})
+        turns = [columns.past(row) for row in rows if not row["erased"]]
         return Stretch(turns, rows[0]["parent_id"] if rows else "")
 
     async def keep_summary(
@@ -343,7 +335,7 @@ class SqliteTurns:
         grown_from: Summary | None,
     ) -> bool:
         values = {
-            **place(scope),
+            **columns.place(scope),
             "model": model,
             "turn_id": summary.turn_id,
             "items": summary.items,
@@ -359,7 +351,7 @@ class SqliteTurns:
 
     async def forget_facts(self, erasure: Erasure) -> None:
         erased = {"fact_ids": names_out(erasure.fact_ids), "number": erasure.number}
-        values = place(erasure.scope) | erased
+        values = columns.place(erasure.scope) | erased
         async with self._database.transaction() as writing:
             await writing.execute(_REMEMBER_ERASED, values)
             readers = await writing.execute_fetchall(_READERS, values)
@@ -389,10 +381,10 @@ class SqliteTurns:
 
 
 async def _keep_ids(writing: aiosqlite.Connection, named: Mapping[str, Any], kept: KeptIds) -> None:
-    values = {**named, **kept_values(kept)}
+    values = {**named, **columns.kept(kept)}
     if (await writing.execute(_KEEP_IDS, values)).rowcount:
         await writing.execute(_NOTE_FACTS, values)
 
 
 async def _rewrite(writing: aiosqlite.Connection, turn: Turn) -> None:
-    await writing.execute(_REWRITE, key_values(turn.scope, turn.id) | said(turn))
+    await writing.execute(_REWRITE, columns.named(turn.scope, turn.id) | columns.said(turn))

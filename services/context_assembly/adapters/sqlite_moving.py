@@ -7,17 +7,8 @@ from typing import Any
 
 import aiosqlite
 
-from services.context_assembly.adapters.sqlite_conversations import (
-    conversation_in,
-    conversation_values,
-)
-from services.context_assembly.adapters.sqlite_rows import (
-    JOIN_KEPT,
-    KEPT,
-    kept_values,
-    said,
-    turn_in,
-)
+from services.context_assembly.adapters import columns
+from services.context_assembly.adapters.sqlite_schema import JOIN_KEPT, KEPT
 from services.context_assembly.ports import (
     ConversationRecord,
     ErasedFactRecord,
@@ -47,7 +38,7 @@ _TABLES = {
     ConversationRecord: KeyedTable(
         "SELECT * FROM conversation",
         ("organisation", "project", "id"),
-        lambda row: ConversationRecord(conversation_in(row), row["root_id"]),
+        lambda row: ConversationRecord(columns.conversation(row), row["root_id"]),
     ),
     ErasedFactRecord: KeyedTable(
         "SELECT * FROM erased_fact",
@@ -121,7 +112,7 @@ async def keep_records(writing: aiosqlite.Connection, records: Sequence[Any]) ->
             case TurnRecord():
                 await _keep_turn(writing, record)
             case ConversationRecord(conversation, root_id):
-                values = conversation_values(conversation, root_id)
+                values = columns.begun(conversation, root_id)
                 await writing.execute(_PUT_CONVERSATION, values)
             case ErasedFactRecord(organisation, project, fact_id, number):
                 fact = (organisation, project, fact_id, number)
@@ -142,12 +133,12 @@ async def _keep_turn(writing: aiosqlite.Connection, record: TurnRecord) -> None:
     )
     kept = record.turn.kept_ids if record.turn else None
     if kept:
-        await writing.execute(_PUT_KEPT_IDS, at | kept_values(kept))
+        await writing.execute(_PUT_KEPT_IDS, at | columns.kept(kept))
         await writing.executemany(_PUT_FACT_READ, [(*key, fact_id) for fact_id in kept.fact_ids])
 
 
 def _turn_values(record: TurnRecord) -> dict[str, Any]:
-    said_in_it = said(record.turn) if record.turn else _NOTHING_SAID
+    said_in_it = columns.said(record.turn) if record.turn else _NOTHING_SAID
     return {
         **said_in_it,
         "parent_id": record.parent_id,
@@ -165,7 +156,7 @@ def _turn_record(row: sqlite3.Row, summaries: Mapping[str, Summary]) -> TurnReco
         root_id=row["root_id"],
         chars=row["chars"],
         erasures=row["below_erased"],
-        turn=None if row["erased"] else turn_in(row),
+        turn=None if row["erased"] else columns.turn(row),
         summaries=summaries,
     )
 

@@ -19,8 +19,9 @@ from services.gateway.ports import (
 )
 from services.inference.api import Usage
 from services.shared.moving import Page, Record
+from services.shared.schema import Breaking
 from services.shared.scope import Scope
-from services.shared.sqlite import Breaking, Database, open_sqlite
+from services.shared.sqlite import Database, open_sqlite
 from services.shared.sqlite_moving import KeyedTable, page_of
 
 MIGRATIONS = (
@@ -92,7 +93,7 @@ MIGRATIONS = (
 
 
 @asynccontextmanager
-async def open_accounts(url: str) -> AsyncIterator["SqliteAccounts"]:
+async def open_sqlite_accounts(url: str) -> AsyncIterator["SqliteAccounts"]:
     async with open_sqlite(url, MIGRATIONS) as database:
         yield SqliteAccounts(database)
 

@@ -21,8 +21,9 @@ from services.memory.ports import (
     half_precision,
 )
 from services.shared.moving import Page, Record
+from services.shared.schema import Breaking
 from services.shared.scope import Scope
-from services.shared.sqlite import ERASED_WITHIN_SECONDS, Breaking, Database, open_sqlite
+from services.shared.sqlite import ERASED_WITHIN_SECONDS, Database, open_sqlite
 from services.shared.sqlite_moving import KeyedTable, page_of
 
 MIGRATIONS = (

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from services.__main__ import main
 from services.context_assembly import ports as turns
 from services.context_assembly.adapters.sqlite import SqliteTurns, open_sqlite_turns
-from services.gateway.adapters.sqlite import open_accounts
+from services.gateway.adapters.sqlite import open_sqlite_accounts
 from services.local.run_file import RunFile, RunningMesh
 from services.memory.adapters.sqlite import open_fact_store
 from tests.fakes.context_assembly import SCOPE
@@ -48,7 +48,7 @@ def data(tmp_path: Path) -> Path:
             await fill(conversations)
         async with open_fact_store(f"sqlite:{folder}/memory.sqlite") as facts:
             await fill_facts(facts)
-        async with open_accounts(f"sqlite:{folder}/gateway.sqlite") as accounts:
+        async with open_sqlite_accounts(f"sqlite:{folder}/gateway.sqlite") as accounts:
             await fill_accounts(accounts)
 
     asyncio.run(filled())

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from services.__main__ import main
 from services.context_assembly.adapters.sqlite import open_sqlite_turns
 from services.context_assembly.ports import TurnRecord
-from services.gateway.adapters.sqlite import open_accounts
+from services.gateway.adapters.sqlite import open_sqlite_accounts
 from services.memory.adapters.sqlite import open_fact_store
 from tests.fakes.context_assembly import SCOPE
 from tests.fakes.kept_trees import fill
@@ -45,7 +45,7 @@ def fill_all(folder: Path) -> None:
             await fill(turns)
         async with open_fact_store(f"sqlite:{folder}/facts.sqlite") as facts:
             await fill_facts(facts)
-        async with open_accounts(f"sqlite:{folder}/accounts.sqlite") as accounts:
+        async with open_sqlite_accounts(f"sqlite:{folder}/accounts.sqlite") as accounts:
             await fill_accounts(accounts)
 
     asyncio.run(filled())
