@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from services.context_assembly.adapters.cassandra import open_cassandra_turns
 from services.context_assembly.adapters.in_memory import InMemoryTurns
 from services.context_assembly.adapters.metered import MeteredTurns, StepTimer
 from services.context_assembly.adapters.sqlite import open_sqlite_turns
@@ -14,6 +15,7 @@ from services.context_assembly.api import KeptIds, Turn
 from services.context_assembly.ports import TurnStore
 from services.shared.scope import Scope
 from tests.fakes.context_assembly import SCOPE, assistant, recorded, user
+from tests.servers.cassandra import empty_keyspace
 
 
 @asynccontextmanager
@@ -28,6 +30,13 @@ async def _sqlite(folder: Path) -> AsyncIterator[TurnStore]:
 
 
 @asynccontextmanager
+async def _cassandra(_folder: Path) -> AsyncIterator[TurnStore]:
+    url = await empty_keyspace()
+    async with open_cassandra_turns(url, erased_within_seconds=60) as turns:
+        yield turns
+
+
+@asynccontextmanager
 async def _metered(_folder: Path) -> AsyncIterator[TurnStore]:
     registry = CollectorRegistry()
     yield MeteredTurns(InMemoryTurns(), StepTimer(registry), registry)
@@ -36,6 +45,7 @@ async def _metered(_folder: Path) -> AsyncIterator[TurnStore]:
 TURN_STORES: dict[str, Callable[[Path], AbstractAsyncContextManager[TurnStore]]] = {
     "in memory": _in_memory,
     "sqlite": _sqlite,
+    "cassandra": _cassandra,
     "metered": _metered,
 }
 

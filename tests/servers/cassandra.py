@@ -1,29 +1,43 @@
 """Three real Cassandra nodes on loopback, as `make contract` installs them, and their faults."""
 
+import asyncio
+import atexit
 import os
 import random
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
 from cassandra import ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.cluster import (
+    EXEC_PROFILE_DEFAULT,
+    Cluster,
+    ExecutionProfile,
+    NoHostAvailable,
+    Session,
+)
 from cassandra.policies import WhiteListRoundRobinPolicy
+
+from services.context_assembly.adapters.cassandra import migrate_cassandra_turns
+from services.shared.store_url import StoreUrl
 
 _ROOT = Path(__file__).parents[2]
 _JARS = _ROOT / ".tools/cassandra-5.0.5"
 _CONFIGURATION = Path(__file__).parent / "cassandra_node"
 # What Cassandra 5 opens of Java 17, as its own start script does.
 _OPENS = """
-    java.base/java.lang java.base/java.lang.module java.base/java.lang.ref java.base/java.lang.reflect
-    java.base/java.io java.base/java.math java.base/java.net java.base/java.nio java.base/java.util
+    java.base/java.lang java.base/java.lang.module java.base/java.lang.ref
+    java.base/java.lang.reflect java.base/java.io java.base/java.math java.base/java.net
+    java.base/java.nio java.base/java.util
     java.base/java.util.concurrent java.base/java.util.concurrent.atomic java.base/sun.nio.ch
     java.base/sun.nio.fs java.base/jdk.internal.ref java.base/jdk.internal.reflect
     java.base/jdk.internal.math java.base/jdk.internal.module java.base/jdk.internal.misc
@@ -39,8 +53,8 @@ _JAVA = """
     -Dcassandra.superuser_setup_delay_ms=0 -Dcassandra.auth_bcrypt_gensalt_log2_rounds=4
     -Djdk.attach.allowAttachSelf=true
 """.split()
-_READY = b"Starting listening for CQL clients"
 _NODES = 3
+_KEYSPACE = "tests"
 USER, PASSWORD = "mesh", "canary-of-cassandra"
 
 
@@ -53,7 +67,9 @@ class Node:
     process: "subprocess.Popen[bytes]" = field(init=False)
 
     def start(self) -> None:
-        opened = [f"--add-{what}={each}=ALL-UNNAMED" for each in _OPENS for what in ("opens", "exports")]
+        opened = [
+            f"--add-{what}={each}=ALL-UNNAMED" for each in _OPENS for what in ("opens", "exports")
+        ]
         command = [
             *("java", *_JAVA, f"-javaagent:{_JARS}/jamm-0.4.0.jar", *opened),
             f"-Dcassandra.config=file://{self.folder}/conf/cassandra.yaml",
@@ -64,15 +80,16 @@ class Node:
         with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
-    def wait(self) -> None:
+    def wait(self, port: int) -> None:
         """Until it answers clients."""
-        log = self.folder / "log"
-        while _READY not in log.read_bytes():
-            assert self.process.poll() is None, log.read_text()[-3000:]
+        while True:
+            assert self.process.poll() is None, (self.folder / "log").read_text()[-3000:]
             try:
-                self.process.wait(timeout=0.1)
-            except subprocess.TimeoutExpired:
-                continue
+                socket.create_connection((self.address, port)).close()
+                return
+            except ConnectionRefusedError:
+                with suppress(subprocess.TimeoutExpired):
+                    self.process.wait(timeout=0.2)
 
     def kill(self) -> None:
         """As a machine that is switched off: nothing is said to anybody."""
@@ -96,41 +113,61 @@ class CassandraNodes:
         hosts = ",".join(node.address for node in self.nodes)
         return f"cassandra://{user}:{password}@{hosts}:{self.port}/{keyspace}"
 
-    def make_keyspace(self, name: str) -> str:
-        """The URL of a keyspace without tables, kept on all nodes."""
-        replicas = f"{{'class': 'NetworkTopologyStrategy', 'datacenter1': {len(self.nodes)}}}"
-        self._execute(f"CREATE KEYSPACE {name} WITH replication = {replicas}", USER, PASSWORD)
-        return self.url(name)
+    def make_keyspace(self, name: str) -> StoreUrl:
+        """One without tables, kept on all nodes."""
+        with self.session() as session:
+            session.execute(f"CREATE KEYSPACE {name} WITH replication = {self._replicas()}")
+        return StoreUrl(self.url(name))
+
+    def empty(self, keyspace: str) -> None:
+        with self.session() as session:
+            tables = session.cluster.metadata.keyspaces[keyspace].tables.keys() - {"schema_version"}
+            rows = {
+                table: session.execute_async(f"SELECT * FROM {keyspace}.{table} LIMIT 1")
+                for table in tables
+            }
+            full = [table for table, found in rows.items() if found.result().one()]
+            for emptied in [session.execute_async(f"TRUNCATE {keyspace}.{each}") for each in full]:
+                emptied.result()
 
     def make_user(self) -> None:
         """Whom all nodes know. Of the first superuser only one does."""
-        replicas = f"{{'class': 'NetworkTopologyStrategy', 'datacenter1': {len(self.nodes)}}}"
-        self._execute(f"ALTER KEYSPACE system_auth WITH replication = {replicas}", *("cassandra",) * 2)
-        role = f"CREATE ROLE {USER} WITH PASSWORD = '{PASSWORD}' AND LOGIN = true AND SUPERUSER = true"
-        self._execute(role, *("cassandra",) * 2)
+        role = (
+            f"CREATE ROLE {USER} WITH PASSWORD = '{PASSWORD}' AND LOGIN = true AND SUPERUSER = true"
+        )
+        while True:
+            try:
+                with self.session("cassandra", "cassandra") as session:
+                    session.execute(
+                        f"ALTER KEYSPACE system_auth WITH replication = {self._replicas()}"
+                    )
+                    session.execute(role)
+                    return
+            except NoHostAvailable:
+                continue  # the first superuser is made some time after the start
 
-    def _execute(self, statement: str, user: str, password: str) -> None:
+    @contextmanager
+    def session(self, user: str = USER, password: str = PASSWORD) -> Iterator[Session]:
         hosts = [node.address for node in self.nodes]
         profile = ExecutionProfile(
             load_balancing_policy=WhiteListRoundRobinPolicy(hosts),
             consistency_level=ConsistencyLevel.ALL,
             request_timeout=60,
         )
-        while True:
-            cluster = Cluster(
-                hosts,
-                port=self.port,
-                auth_provider=PlainTextAuthProvider(user, password),
-                execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-                protocol_version=5,
-            )
-            try:
-                cluster.connect().execute(statement)
-                return
-            except NoHostAvailable:
-                continue  # the first superuser is made some time after the start
-            finally:
-                cluster.shutdown()
+        cluster = Cluster(
+            hosts,
+            port=self.port,
+            auth_provider=PlainTextAuthProvider(user, password),
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            protocol_version=5,
+        )
+        try:
+            yield cluster.connect()
+        finally:
+            cluster.shutdown()
+
+    def _replicas(self) -> str:
+        return f"{{'class': 'NetworkTopologyStrategy', 'datacenter1': {len(self.nodes)}}}"
 
 
 def _free() -> tuple[Sequence[str], int, int]:
@@ -144,33 +181,59 @@ def _free() -> tuple[Sequence[str], int, int]:
     return addresses, ports[0], ports[1]
 
 
-@contextmanager
-def three_nodes(folder: Path) -> Iterator[CassandraNodes]:
+def start_nodes() -> CassandraNodes:
+    """Three of their own, for tests that stop some. They end with the process."""
     if not (_JARS / "cassandra-all-5.0.5.jar").exists() or not shutil.which("java"):
         pytest.skip("Cassandra missing: `make contract` installs it")
+    folder = Path(tempfile.mkdtemp(prefix="chatmesh-cassandra-"))
     addresses, native_port, storage_port = _free()
     nodes = CassandraNodes([Node(folder / address, address) for address in addresses], native_port)
     template = (_CONFIGURATION / "cassandra.yaml").read_text()
-    try:
-        for number, node in enumerate(nodes.nodes):
-            conf = node.folder / "conf"
-            conf.mkdir(parents=True)
-            settings = {
-                "token": -(2**63) + number * 2**64 // _NODES,
-                "seeds": ",".join(addresses),
-                "address": node.address,
-                "storage_port": storage_port,
-                "native_port": native_port,
-                "folder": node.folder,
-            }
-            (conf / "cassandra.yaml").write_text(template.format(**settings))
-            shutil.copy(_CONFIGURATION / "logback.xml", conf)
-            node.start()
-        for node in nodes.nodes:
-            node.wait()
-        nodes.make_user()
-        yield nodes
-    finally:
-        for node in nodes.nodes:
-            if hasattr(node, "process"):
-                node.kill()
+    atexit.register(_end, nodes, folder)
+    for number, node in enumerate(nodes.nodes):
+        conf = node.folder / "conf"
+        conf.mkdir(parents=True)
+        settings = {
+            "token": -(2**63) + number * 2**64 // _NODES,
+            "seeds": ",".join(addresses),
+            "address": node.address,
+            "storage_port": storage_port,
+            "native_port": native_port,
+            "folder": node.folder,
+        }
+        (conf / "cassandra.yaml").write_text(template.format(**settings))
+        shutil.copy(_CONFIGURATION / "logback.xml", conf)
+        node.start()
+    for node in nodes.nodes:
+        node.wait(native_port)
+    nodes.make_user()
+    return nodes
+
+
+def _end(nodes: CassandraNodes, folder: Path) -> None:
+    for node in nodes.nodes:
+        node.kill()
+    shutil.rmtree(folder)
+
+
+nodes = cache(start_nodes)
+_MIGRATIONS = (migrate_cassandra_turns,)
+_made: dict[str, StoreUrl] = {}
+_making = asyncio.Lock()
+
+
+async def empty_keyspace() -> StoreUrl:
+    """With the tables of all services, and nothing in them.
+
+    One for the whole process, since its tables take seconds to make: tests use it one by one.
+    """
+    async with _making:
+        url = _made.get(_KEYSPACE)
+        if url is None:
+            url = await asyncio.to_thread(nodes().make_keyspace, _KEYSPACE)
+            for migrate in _MIGRATIONS:
+                await migrate(url)
+            _made[_KEYSPACE] = url
+        else:
+            await asyncio.to_thread(nodes().empty, _KEYSPACE)
+        return url
