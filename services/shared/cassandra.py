@@ -221,9 +221,10 @@ def _prepared(session: Session, statement: str) -> PreparedStatement:
 
 
 def _unavailable(error: Exception) -> Exception:
-    """Its words hold addresses, and are left out."""
+    """Its words hold addresses, and are left out. A bug is what it was."""
     if isinstance(error, _BUGS):
-        return error
+        bug: Exception = error
+        return bug
     return Unavailable(
         f"Cassandra does not answer now ({type(error).__name__})",
         service="cassandra",
@@ -264,6 +265,8 @@ async def _connected(found: CassandraSettings) -> AsyncIterator[Session]:
         connection_class=LibevConnection,
         protocol_version=5,
         connect_timeout=_CONNECT_SECONDS,
+        # A node that has not heard of a statement is told when it is first asked for it.
+        prepare_on_all_hosts=False,
         # A node that is back is asked again soon.
         reconnection_policy=ConstantReconnectionPolicy(_RECONNECT_SECONDS, max_attempts=None),
     )

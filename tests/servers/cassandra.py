@@ -104,10 +104,12 @@ class Node:
         os.kill(self.process.pid, signal.SIGCONT)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CassandraNodes:
     nodes: Sequence[Node]
     port: int
+    # Of a superuser.
+    session: Session = field(init=False)
 
     def url(self, keyspace: str, *, user: str = USER, password: str = PASSWORD) -> str:
         hosts = ",".join(node.address for node in self.nodes)
@@ -115,39 +117,34 @@ class CassandraNodes:
 
     def make_keyspace(self, name: str) -> StoreUrl:
         """One without tables, kept on all nodes."""
-        with self.session() as session:
-            session.execute(f"CREATE KEYSPACE {name} WITH replication = {self._replicas()}")
+        self.session.execute(f"CREATE KEYSPACE {name} WITH replication = {self._replicas()}")
         return StoreUrl(self.url(name))
 
     def empty(self, keyspace: str) -> None:
-        with self.session() as session:
-            tables = session.cluster.metadata.keyspaces[keyspace].tables.keys() - {"schema_version"}
-            rows = {
-                table: session.execute_async(f"SELECT * FROM {keyspace}.{table} LIMIT 1")
-                for table in tables
-            }
-            full = [table for table, found in rows.items() if found.result().one()]
-            for emptied in [session.execute_async(f"TRUNCATE {keyspace}.{each}") for each in full]:
-                emptied.result()
+        tables = self.session.cluster.metadata.keyspaces[keyspace].tables.keys()
+        rows = {
+            table: self.session.execute_async(f"SELECT * FROM {keyspace}.{table} LIMIT 1")
+            for table in tables - {"schema_version"}
+        }
+        full = [table for table, found in rows.items() if found.result().one()]
+        for emptied in [self.session.execute_async(f"TRUNCATE {keyspace}.{each}") for each in full]:
+            emptied.result()
 
     def make_user(self) -> None:
         """Whom all nodes know. Of the first superuser only one does."""
-        role = (
-            f"CREATE ROLE {USER} WITH PASSWORD = '{PASSWORD}' AND LOGIN = true AND SUPERUSER = true"
-        )
         while True:
             try:
-                with self.session("cassandra", "cassandra") as session:
-                    session.execute(
-                        f"ALTER KEYSPACE system_auth WITH replication = {self._replicas()}"
-                    )
-                    session.execute(role)
-                    return
+                session = self.connect("cassandra", "cassandra")
+                break
             except NoHostAvailable:
-                continue  # the first superuser is made some time after the start
+                continue  # that one is made some time after the start
+        session.execute(f"ALTER KEYSPACE system_auth WITH replication = {self._replicas()}")
+        may = "LOGIN = true AND SUPERUSER = true"
+        session.execute(f"CREATE ROLE {USER} WITH PASSWORD = '{PASSWORD}' AND {may}")
+        session.cluster.shutdown()
+        self.session = self.connect(USER, PASSWORD)
 
-    @contextmanager
-    def session(self, user: str = USER, password: str = PASSWORD) -> Iterator[Session]:
+    def connect(self, user: str, password: str) -> Session:
         hosts = [node.address for node in self.nodes]
         profile = ExecutionProfile(
             load_balancing_policy=WhiteListRoundRobinPolicy(hosts),
@@ -162,9 +159,10 @@ class CassandraNodes:
             protocol_version=5,
         )
         try:
-            yield cluster.connect()
-        finally:
+            return cluster.connect()
+        except NoHostAvailable:
             cluster.shutdown()
+            raise
 
     def _replicas(self) -> str:
         return f"{{'class': 'NetworkTopologyStrategy', 'datacenter1': {len(self.nodes)}}}"
@@ -183,7 +181,7 @@ def _free() -> tuple[Sequence[str], int, int]:
 
 def start_nodes() -> CassandraNodes:
     """Three of their own, for tests that stop some. They end with the process."""
-    if not (_JARS / "cassandra-all-5.0.5.jar").exists() or not shutil.which("java"):
+    if not (_JARS / "installed").exists() or not shutil.which("java"):
         pytest.skip("Cassandra missing: `make contract` installs it")
     folder = Path(tempfile.mkdtemp(prefix="chatmesh-cassandra-"))
     addresses, native_port, storage_port = _free()
