@@ -281,7 +281,9 @@ class KeySession:
         return await self._front.resolved(scope, ask)
 
     def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
-        return self._front.follow(self._scope, response_id, after)
+        """Until the turn ends, or this key is revoked: the turn may be another key's."""
+        events = self._front.follow(self._scope, response_id, after)
+        return self._front.connections.reading(self.key_id, events)
 
     def under_way(self, response_id: str) -> bool:
         """Whether it is a turn that has not ended, whoever's it is."""

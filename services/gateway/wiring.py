@@ -17,7 +17,7 @@ from services.context_assembly.client import connect_context_assembly
 from services.gateway.activity import Activity
 from services.gateway.adapters.counted import CountedContext, CountedModeration, CountedTools
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
-from services.gateway.adapters.metered import GatewayGauges, MeteredTurns
+from services.gateway.adapters.metered import GatewayGauges, MeteredLedger, MeteredTurns
 from services.gateway.adapters.remembering import CachedKeys, CachedTools, buffered
 from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
 from services.gateway.admin_token import AdminToken
@@ -74,7 +74,7 @@ async def build(
 ) -> AsyncIterator[Sequence[Served]]:
     """The public endpoints, and the turns under way, which drain beside them."""
     async with AsyncExitStack() as stack:
-        accounts = await stack.enter_async_context(open_accounts(config.accounts_url))
+        accounts = await stack.enter_async_context(_open_accounts(config))
         ledger = await stack.enter_async_context(buffered(accounts))
         fleet = Fleet(config.inference_pools, followed, partial(_replica, config))
         activity = Activity()
@@ -82,7 +82,7 @@ async def build(
         await stack.enter_async_context(in_background(fleet.follow))
         lanes = Lanes(neighbours.context)
         turns = MeteredTurns(_turn_loop(config, neighbours, fleet, lanes), registry)
-        live_turns = _live_turns(config, turns, ledger)
+        live_turns = _live_turns(config, turns, MeteredLedger(ledger, registry))
         await stack.enter_async_context(in_background(live_turns.keep_leases))
         # Asks the store itself: a key that is cached as valid would last longer.
         front = _front(config, accounts, neighbours, fleet, live_turns, lanes=lanes)
@@ -106,11 +106,15 @@ async def build(
         yield [*served, await stack.enter_async_context(_http(config, front, registry, tracer))]
 
 
+def _open_accounts(config: GatewayConfig) -> AbstractAsyncContextManager[SqliteAccounts]:
+    return open_accounts(config.accounts_url.get_secret_value())
+
+
 SERVICE = Service(
     "gateway",
     GatewayConfig,
     build,
-    store=lambda config: open_accounts(config.accounts_url),
+    store=_open_accounts,
     max_message_bytes=lambda config: config.max_body_bytes,
 )
 
@@ -258,14 +262,14 @@ def _front(
 @asynccontextmanager
 async def open_key_issuer(config: GatewayConfig) -> AsyncIterator[KeyIssuer]:
     """For the commands of operators: the same store, without the endpoints."""
-    async with open_accounts(config.accounts_url) as accounts:
+    async with _open_accounts(config) as accounts:
         yield KeyIssuer(accounts, Authenticator(accounts, pepper=pepper(config.pepper_file)))
 
 
 @asynccontextmanager
 async def open_authenticator(config: GatewayConfig) -> AsyncIterator[Authenticator]:
     """For `make up`, which makes its own key."""
-    async with open_accounts(config.accounts_url) as accounts:
+    async with _open_accounts(config) as accounts:
         yield Authenticator(accounts, pepper=pepper(config.pepper_file))
 
 
