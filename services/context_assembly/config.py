@@ -20,7 +20,7 @@ class ContextAssemblyConfig(ServiceConfig):
     address: str = "127.0.0.1:50051"
     # Where conversations are kept: sqlite:<path>, postgresql://..., or memory: for as long as the
     # process lives; file:<path> where a file holds this URL.
-    turns_url: _TurnsUrl = StoreUrl("sqlite:.chatmesh/context_assembly.sqlite")
+    turns_url: _TurnsUrl = StoreUrl("sqlite:.chatmesh/context-assembly.sqlite")
     memory_address: str = "127.0.0.1:50055"
     tokenizer_address: str = "127.0.0.1:50052"
     # Where summaries are written, by model; under no name: those of every other model.
