@@ -33,7 +33,7 @@ class Filled:
         place = {"organisation": SCOPE.organisation, "project": SCOPE.project}
         async with self.turns._database.transaction(SCOPE.organisation) as reading:
             before = await reading.rows(_READ)
-            found = await reading.rows(statement, place | values)
+            found = await reading.rows(statement, {**place, **values})
             after = await reading.rows(_READ)
         return len(found), _number(after) - _number(before)
 
