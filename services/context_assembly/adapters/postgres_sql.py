@@ -66,6 +66,16 @@ ROOT = f"""
     SELECT id, memory_ids, input, output, NULL AS kept_ids FROM turn WHERE {_THIS} AND NOT erased
 """
 GET = f"SELECT turn.*, {_KEPT} FROM turn {_JOIN_KEPT} WHERE {_THIS} AND NOT erased"
+# For `Movable`: all turns, and the summaries of those between two.
+TURNS = f"""
+    SELECT turn.*, {_KEPT} FROM turn LEFT JOIN kept_ids
+        ON kept_ids.organisation = turn.organisation AND kept_ids.project = turn.project
+        AND kept_ids.turn_id = turn.id
+"""
+SUMMARIES = """
+    SELECT * FROM summary
+    WHERE (organisation, project, turn_id) BETWEEN (%s, %s, %s) AND (%s, %s, %s)
+"""
 # The newest `most` turns of the way from the root to one.
 STRETCH = f"""
     WITH RECURSIVE walked (depth, id, parent_id) AS (
@@ -183,7 +193,9 @@ FORGET = f"""
     facts AS (DELETE FROM fact_read {_OF_THOSE})
     DELETE FROM kept_ids {_OF_THOSE}
 """
-HANDLED = "UPDATE erasures_handled SET number = greatest(number, %(number)s)"
+HANDLED = """
+    UPDATE erasures_handled SET number = greatest(number, %(number)s) RETURNING number
+"""
 KEEP_SUMMARY = f"""
     INSERT INTO summary (organisation, project, turn_id, model, items, text)
     SELECT %(organisation)s, %(project)s, %(id)s, %(model)s, %(items)s, %(text)s
