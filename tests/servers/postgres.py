@@ -59,7 +59,7 @@ class PostgresServer:
         passwords = self.folder / "password"
         passwords.write_text(self.password)
         if os.getuid() == 0:
-            for each in (self.folder, passwords):
+            for each in (self.folder, *self.folder.iterdir()):
                 os.chown(each, 65534, 65534)
         self._run(
             "initdb",
