@@ -151,6 +151,10 @@ class Drawing:
         """What the schema does not say, and a sentence of the chart would: see validate.yaml."""
         for service in ("tokenizer", "tool-runner", "moderation"):
             self._ordered(self.values.get(service, {}))
+        for service in ("context-assembly", "memory"):
+            keeping = self.values.get(service, {})
+            if "replicas" in keeping and not keeping.get("store", {}).get("existingSecret"):
+                keeping["replicas"] = 1
         one = self._random
         routers = self.values.get("inferencePool", {})
         if routers.get("enabled"):

@@ -73,9 +73,8 @@ spec:
           mountPath: /tmp
         - name: home
           mountPath: /var/lib/chatmesh
-        {{- with .storage }}
-        - name: store
-          mountPath: {{ .path }}
+        {{- if .storage }}
+        {{- include "meshlib.storeMount" . | nindent 8 }}
         {{- end }}
         {{- if .goesOut }}
         {{- include "meshlib.outsideMounts" .root | nindent 8 }}
