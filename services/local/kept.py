@@ -29,6 +29,11 @@ class Kept:
     file: str
 
     @property
+    def name(self) -> str:
+        """The service's."""
+        return self.package.rpartition(".")[2].replace("_", "-")
+
+    @property
     def kinds(self) -> Sequence[RecordKind[Any]]:
         kinds: Sequence[RecordKind[Any]] = import_module(f"{self.package}.ports").RECORD_KINDS
         return kinds

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import aiosqlite
@@ -18,39 +18,16 @@ from services.context_assembly.ports import (
 )
 from services.shared.moving import Page
 from services.shared.sqlite import Database
-from services.shared.sqlite_moving import KeyedTable, page_of, rest_after, rows_of
+from services.shared.sqlite_moving import page_of, rows_of
+from services.shared.table_pages import KeyedTable
 
 _Place = tuple[str, str, str]
-# Of an erased turn: its words were overwritten by empty ones when it was erased.
-_NOTHING_SAID = {
-    "conversation_id": "",
-    "created_at_ms": 0,
-    "compacts": False,
-    **dict.fromkeys(("person", "memory_ids", "input", "output", "document"), ""),
-}
 _TURNS = KeyedTable(
     f"SELECT turn.*, {KEPT} FROM turn {JOIN_KEPT}",  # noqa: S608
     ("turn.organisation", "turn.project", "turn.id"),
     # Not read by `page_of`: a turn's summaries stand in a table of their own.
     lambda row: row,
 )
-_TABLES = {
-    ConversationRecord: KeyedTable(
-        "SELECT * FROM conversation",
-        ("organisation", "project", "id"),
-        lambda row: ConversationRecord(columns.conversation(row), row["root_id"]),
-    ),
-    ErasedFactRecord: KeyedTable(
-        "SELECT * FROM erased_fact",
-        ("organisation", "project", "fact_id"),
-        lambda row: ErasedFactRecord(*row),
-    ),
-    HandledRecord: KeyedTable(
-        "SELECT * FROM (SELECT * FROM erasures_handled WHERE number > 0)",
-        ("number",),
-        lambda row: HandledRecord(*row),
-    ),
-}
 _SUMMARIES = """
     SELECT * FROM summary
     WHERE (organisation, project, turn_id) BETWEEN (?, ?, ?) AND (?, ?, ?)
@@ -59,7 +36,7 @@ _PUT_TURN = """
     INSERT OR REPLACE INTO turn (organisation, project, id, parent_id, root_id, chars, erased,
         below_erased, conversation_id, created_at_ms, person, memory_ids, input, output, compacts,
         document)
-    VALUES (:organisation, :project, :id, :parent_id, :root_id, :chars, :erased, :erasures,
+    VALUES (:organisation, :project, :id, :parent_id, :root_id, :chars, :erased, :below_erased,
         :conversation_id, :created_at_ms, :person, :memory_ids, :input, :output, :compacts,
         :document)
 """
@@ -93,7 +70,7 @@ _PUT_ERASED_FACT = """
 
 async def read_records(database: Database, kind: type, start: str, limit: int) -> Page[Any]:
     if kind is not TurnRecord:
-        return await page_of(database, _TABLES[kind], start, limit)
+        return await page_of(database, columns.TABLES[kind], start, limit)
     rows = await rows_of(database, _TURNS, start, limit)
     if not rows:
         return Page(())
@@ -102,8 +79,8 @@ async def read_records(database: Database, kind: type, start: str, limit: int) -
     for row in found:
         summary = Summary(row["turn_id"], row["items"], row["text"])
         summaries[row["organisation"], row["project"], row["turn_id"]][row["model"]] = summary
-    records = [_turn_record(row, summaries[_place(row)]) for row in rows]
-    return Page(records, rest_after(rows, _TURNS, limit))
+    records = [columns.turn_record(row, summaries[_place(row)]) for row in rows]
+    return Page(records, _TURNS.rest_after(rows, limit))
 
 
 async def keep_records(writing: aiosqlite.Connection, records: Sequence[Any]) -> None:
@@ -123,7 +100,7 @@ async def keep_records(writing: aiosqlite.Connection, records: Sequence[Any]) ->
 
 async def _keep_turn(writing: aiosqlite.Connection, record: TurnRecord) -> None:
     at = {"organisation": record.organisation, "project": record.project, "id": record.id}
-    await writing.execute(_PUT_TURN, _turn_values(record) | at)
+    await writing.execute(_PUT_TURN, columns.recorded(record) | at)
     for drop in _DROP_BESIDE:
         await writing.execute(drop, at)
     key = (record.organisation, record.project, record.id)
@@ -135,30 +112,6 @@ async def _keep_turn(writing: aiosqlite.Connection, record: TurnRecord) -> None:
     if kept:
         await writing.execute(_PUT_KEPT_IDS, at | columns.kept(kept))
         await writing.executemany(_PUT_FACT_READ, [(*key, fact_id) for fact_id in kept.fact_ids])
-
-
-def _turn_values(record: TurnRecord) -> dict[str, Any]:
-    said_in_it = columns.said(record.turn) if record.turn else _NOTHING_SAID
-    return {
-        **said_in_it,
-        "parent_id": record.parent_id,
-        "root_id": record.root_id,
-        "chars": record.chars,
-        "erased": record.turn is None,
-        "erasures": record.erasures,
-    }
-
-
-def _turn_record(row: sqlite3.Row, summaries: Mapping[str, Summary]) -> TurnRecord:
-    return TurnRecord(
-        *_place(row),
-        parent_id=row["parent_id"],
-        root_id=row["root_id"],
-        chars=row["chars"],
-        erasures=row["below_erased"],
-        turn=None if row["erased"] else columns.turn(row),
-        summaries=summaries,
-    )
 
 
 def _place(row: sqlite3.Row) -> _Place:
