@@ -14,6 +14,7 @@ from services import __version__
 from services.inference.config import InferenceConfig
 from services.local import keys
 from services.local.run_file import RunFile, alive
+from services.local.stores import stores_option
 
 DATA = Path(".chatmesh")
 data_option = click.option(
@@ -47,19 +48,21 @@ def main() -> None:
 
 @main.command()
 @data_option
+@stores_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", default=8000, show_default=True, help="HTTP; gRPC takes the next one.")
 @click.option("--model", default="", help="A model's directory or hub id; else the demo model.")
 @click.option("--detach", is_flag=True, help="Return when the mesh is ready and leave it running.")
-def up(data: Path, host: str, port: int, model: str, detach: bool) -> None:
+def up(data: Path, *, stores: str, host: str, port: int, model: str, detach: bool) -> None:
     """Start all seven services here and print a first request."""
     if detach:
+        os.environ["CHATMESH_STORES"] = stores
         sys.exit(_detached(data, [f"--host={host}", f"--port={port}", f"--model={model}"]))
     from services.local.mesh import Settings  # noqa: PLC0415 - what it imports takes seconds
     from services.local.up import up as run  # noqa: PLC0415
 
     served = InferenceConfig(model=model) if model else InferenceConfig()
-    run(Settings(data, host, port, port + 1, served.model, served.name))
+    run(Settings(data, host, port, port + 1, served.model, served.name, stores))
 
 
 def _detached(data: Path, options: list[str]) -> int:
@@ -103,6 +106,20 @@ def _within(seconds: float, condition: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+@main.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where `up` keeps everything; else what the services' environment says.",
+)
+@stores_option
+def migrate(data: Path | None, stores: str) -> None:
+    """Bring all stores to this release's schema; `up` does it itself."""
+    from services.local.migrate import migrate_here  # noqa: PLC0415 - what it imports takes seconds
+
+    migrate_here(data, stores)
 
 
 main.add_command(keys.key)

@@ -11,6 +11,9 @@ from services.gateway.guard import OutputModeration
 from services.shared.config import ServiceConfig
 from services.shared.store_url import StoreUrl, one_of
 
+_AccountsUrl = Annotated[StoreUrl, AfterValidator(one_of("sqlite", "postgresql"))]
+_StreamsUrl = Annotated[StoreUrl, AfterValidator(one_of("memory"))]
+
 
 class GatewayConfig(ServiceConfig):
     """The defaults run the service on a laptop."""
@@ -21,13 +24,11 @@ class GatewayConfig(ServiceConfig):
     address: str = "127.0.0.1:50050"
     # The public HTTP endpoint.
     http_address: str = "127.0.0.1:8000"
-    # Where accounts, keys and usage are kept: sqlite:<path>; file:<path> where a file holds this
-    # URL.
-    accounts_url: Annotated[StoreUrl, AfterValidator(one_of("sqlite"))] = StoreUrl(
-        "sqlite:.chatmesh/gateway.sqlite"
-    )
+    # Where accounts, keys and usage are kept: sqlite:<path> or postgresql://...; file:<path> where
+    # a file holds this URL.
+    accounts_url: _AccountsUrl = StoreUrl("sqlite:.chatmesh/gateway.sqlite")
     # Where the events of turns are kept, for all gateways to read: memory: keeps them in each one.
-    streams_url: Annotated[StoreUrl, AfterValidator(one_of("memory"))] = StoreUrl("memory:")
+    streams_url: _StreamsUrl = StoreUrl("memory:")
     # Holds the secret under which keys are hashed; made at the first start if it is not there.
     pepper_file: Path = Path(".chatmesh/pepper")
     # Where API keys are made and revoked on HTTP by the admin token: never public. Empty: off.

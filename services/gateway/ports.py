@@ -150,6 +150,10 @@ class Ledger(Protocol):
     async def total(self, organisation: str) -> Usage: ...
 
 
+class AccountStore(Accounts, Ledger, IdempotencyKeys, Protocol):
+    """One store for all three."""
+
+
 class Journal(Protocol):
     """The numbered events of turns: one process writes a turn's, any number read them.
 

@@ -80,7 +80,7 @@ def _end(started: FerretServer) -> None:
 server = cache(start_server)
 
 
-async def fresh_database() -> StoreUrl:
+async def fresh_documents() -> StoreUrl:
     """With the collections of all services, and nothing in them."""
     url = server().url(f"test{next(_numbers)}")
     await migrate_mongodb_turns(url)

@@ -44,7 +44,7 @@ from services.shared.store_url import StoreUrl
 _UNSETTLED = {"settled": {"$ne": True}}
 _WANTED = {reading: {"_id": 0, **dict.fromkeys(COLUMNS[reading], 1)} for reading in COLUMNS}
 # What stands in the place of a record that is not there, where nobody may make one unseen.
-_FIRST = Record(version=1)
+_BLANK = Record(version=1)
 
 
 @asynccontextmanager
@@ -78,40 +78,51 @@ class MongoRows(MongoLists):
         self._summaries = database["summary"]
 
     async def record(self, tree: Tree) -> StoredRecord | None:
+        """The highest version. A lower one may stand beside it for a moment."""
         with answering():
-            found = await self._trees.find_one({"_id": key(*tree)})
-        return StoredRecord(found["version"], found["record"], None) if found else None
+            found = self._trees.find({"tree": key(*tree)}).sort("version", DESCENDING).limit(1)
+            for each in await found.to_list():
+                return StoredRecord(each["version"], each["record"])
+        return None
 
-    async def replace_record(self, tree: Tree, old: int, new: StoredRecord) -> bool:
-        columns = _columns(tree, new)
+    async def replace_record(self, tree: Tree, new: StoredRecord) -> bool:
+        """Of two that make the same version, the index lets one insert it.
+
+        Who comes late may insert a version that is over and has been deleted. Then there is a
+        higher one, which tells whether it was made of this.
+        """
         try:
-            with answering():
-                if not old:
-                    await self._trees.insert_one({"_id": key(*tree), **columns})
-                    return True
-                found = {"_id": key(*tree), "version": old}
-                return bool((await self._trees.update_one(found, {"$set": columns})).matched_count)
+            await self._insert(tree, new)
+            latest = await self.record(tree)
+            await self._forget_before(tree, latest.version if latest else 0)
         except DuplicateKeyError:
             return False
         except Unavailable:
             raise Unknown from None
+        if latest is None or latest.version != new.version:
+            raise Unknown
+        return True
 
     async def certain_record(self, tree: Tree) -> StoredRecord | None:
-        """Takes the next version itself: what is still on its way finds another than it expects."""
+        """Makes the next version itself: what is still on its way makes one that is over."""
         while True:
             found = await self.record(tree)
-            fence = replace(found, version=found.version + 1) if found else record_out(_FIRST)
+            fence = replace(found, version=found.version + 1) if found else record_out(_BLANK)
             try:
-                with answering():
-                    if not found:
-                        await self._trees.insert_one({"_id": key(*tree), **_columns(tree, fence)})
-                        return fence
-                    known = {"_id": key(*tree), "version": found.version}
-                    change = {"$set": {"version": fence.version}}
-                    if (await self._trees.update_one(known, change)).matched_count:
-                        return fence
+                await self._insert(tree, fence)
             except DuplicateKeyError:
                 continue
+            await self._forget_before(tree, fence.version)
+            return fence
+
+    async def _insert(self, tree: Tree, record: StoredRecord) -> None:
+        columns = {"tree": key(*tree), "version": record.version, "record": record.text}
+        with answering():
+            await self._trees.insert_one({"_id": key(*tree, str(record.version)), **columns})
+
+    async def _forget_before(self, tree: Tree, version: int) -> None:
+        with answering():
+            await self._trees.delete_many({"tree": key(*tree), "version": {"$lt": version}})
 
     async def row(self, tree: Tree, turn_id: str, reading: Reading) -> Row | None:
         with answering():
@@ -204,18 +215,6 @@ def _turn(tree: Tree, turn_id: str) -> str:
 
 def _section(tree: Tree, section: str) -> Document:
     return {"tree": key(*tree), "section": section}
-
-
-def _columns(tree: Tree, record: StoredRecord) -> Document:
-    created_at_ms, conversation_id = record.listed or (None, None)
-    return {
-        "organisation": tree.organisation,
-        "project": tree.project,
-        "version": record.version,
-        "record": record.text,
-        "created_at_ms": created_at_ms,
-        "conversation_id": conversation_id,
-    }
 
 
 def _summary(found: Document) -> PlacedSummary:

@@ -1,11 +1,11 @@
-"""What MongoDB keeps beside the trees of conversations: readers of facts, and debts."""
+"""What MongoDB keeps beside the trees of conversations: lists of them, of facts and of debts."""
 
 import json
 from collections.abc import Sequence
 
 from pymongo import ASCENDING, DESCENDING
 
-from services.context_assembly.adapters.trees.rows import Debt, Tree
+from services.context_assembly.adapters.trees.rows import Debt, Noted, Tree
 from services.shared.mongodb import Database, Document, answering
 from services.shared.scope import Scope
 
@@ -14,45 +14,43 @@ _ALL = "all"
 
 
 class MongoLists:
-    """Of `TreeRows`, all but the rows of trees. Conversations are listed by their records."""
+    """Of `TreeRows`, all but the rows of trees."""
 
     def __init__(self, database: Database) -> None:
-        self._conversations = database["tree"]
+        self._conversations = database["conversation"]
         self._readers = database["fact_reader"]
         self._erased = database["erased_fact"]
         self._handled = database["erasures_handled"]
         self._debts = database["debt"]
 
-    async def note_conversation(self, tree: Tree, created_at_ms: int, one_id: str) -> None:
-        """Its record says it."""
+    async def note_conversation(self, tree: Tree, noted: Noted) -> None:
+        project = key(tree.organisation, tree.project)
+        listed = {"$set": {"project": project, **noted._asdict()}}
+        with answering():
+            own = {"_id": key(project, noted.id)}
+            await self._conversations.update_one(own, listed, upsert=True)
 
-    async def forget_conversation(self, tree: Tree, created_at_ms: int, one_id: str) -> None:
-        """Its record says it."""
+    async def forget_conversation(self, tree: Tree, noted: Noted) -> None:
+        project = key(tree.organisation, tree.project)
+        with answering():
+            await self._conversations.delete_one({"_id": key(project, noted.id)})
 
     async def noted_conversations(
-        self, scope: Scope, after: tuple[int, str] | None, limit: int, *, newest_first: bool
-    ) -> Sequence[tuple[int, str]]:
-        wanted: Document = {
-            "organisation": scope.organisation,
-            "project": scope.project,
-            "conversation_id": {"$ne": None},
-        }
+        self, scope: Scope, after: Noted | None, limit: int, *, newest_first: bool
+    ) -> Sequence[Noted]:
+        wanted: Document = {"project": key(scope.organisation, scope.project)}
         if after:
             behind = "$lt" if newest_first else "$gt"
             at, one_id = after
             wanted["$or"] = [
                 {"created_at_ms": {behind: at}},
-                {"created_at_ms": at, "conversation_id": {behind: one_id}},
+                {"created_at_ms": at, "id": {behind: one_id}},
             ]
         order = DESCENDING if newest_first else ASCENDING
-        columns = {"_id": 0, "created_at_ms": 1, "conversation_id": 1}
         with answering():
-            found = self._conversations.find(wanted, columns)
-            listed = found.sort([("created_at_ms", order), ("conversation_id", order)])
-            return [
-                (each["created_at_ms"], each["conversation_id"])
-                async for each in listed.limit(limit)
-            ]
+            found = self._conversations.find(wanted)
+            listed = found.sort([("created_at_ms", order), ("id", order)]).limit(limit)
+            return [Noted(each["created_at_ms"], each["id"]) async for each in listed]
 
     async def note_reader(self, tree: Tree, turn_id: str, fact_id: str, known: int) -> None:
         fact = key(tree.organisation, tree.project, fact_id)

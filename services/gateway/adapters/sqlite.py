@@ -79,7 +79,7 @@ MIGRATIONS = (
 
 
 @asynccontextmanager
-async def open_accounts(url: str) -> AsyncIterator["SqliteAccounts"]:
+async def open_sqlite_accounts(url: str) -> AsyncIterator["SqliteAccounts"]:
     async with open_sqlite(url, MIGRATIONS) as database:
         yield SqliteAccounts(database)
 

@@ -12,6 +12,7 @@ from services.context_assembly.adapters.trees.records import Records
 from services.context_assembly.adapters.trees.rows import (
     SECTION_CHARS,
     SECTION_TURNS,
+    Noted,
     Place,
     Reading,
     Row,
@@ -76,7 +77,7 @@ class Adder:
     async def start(self, conversation: StoredConversation, first: Turn) -> None:
         scope = first.scope
         tree = Tree(scope.organisation, scope.project, first.id)
-        await self._rows.note_conversation(tree, conversation.created_at_ms, conversation.id)
+        await self._rows.note_conversation(tree, Noted(conversation.created_at_ms, conversation.id))
         while True:
             record, own = await asyncio.gather(
                 self._records.read(tree), self._rows.row(tree, first.id, Reading.PLACE)
