@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -26,18 +27,26 @@ data_option = click.option(
 )
 
 
+# Imported only when they are used: `k8s` needs what no service needs, the others import services.
+_LATER = {
+    "backup": "services.local.backups",
+    "copy": "services.local.copying",
+    "k8s": "services.cluster.commands",
+    "restore": "services.local.backups",
+}
+
+
 class _Commands(click.Group):
-    """Imports the command `k8s` only when it is used: what that needs, no service needs."""
+    """Those below, and those of `_LATER`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), "k8s"]
+        return sorted([*super().list_commands(ctx), *_LATER])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "k8s":
-            from services.cluster.commands import k8s  # noqa: PLC0415
-
-            return k8s
-        return super().get_command(ctx, cmd_name)
+        if cmd_name not in _LATER:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(import_module(_LATER[cmd_name]), cmd_name)
+        return found
 
 
 @click.group(cls=_Commands, help="A ChatGPT-class chat backend that a team runs itself.")

@@ -18,19 +18,16 @@ from services.context_assembly.adapters.sqlite_conversations import (
     lift_heads,
     move_head,
 )
-from services.context_assembly.adapters.sqlite_schema import MIGRATIONS
+from services.context_assembly.adapters.sqlite_moving import keep_records, read_records
+from services.context_assembly.adapters.sqlite_schema import JOIN_KEPT, KEPT, MIGRATIONS
 from services.context_assembly.api import KeptIds, Paging, StoredConversation, Turn
 from services.context_assembly.compactions import compacts, uncompacted, without_item
 from services.context_assembly.ports import PastTurn, Path, Stretch, Summary
 from services.memory.api import Erasure
+from services.shared.moving import Page, Record
 from services.shared.scope import Scope
 from services.shared.sqlite import ERASED_WITHIN_SECONDS, Database, open_sqlite
 
-_KEPT = """kept_ids.model AS kept_model, kept_ids.inherited AS kept_inherited,
-        kept_ids.ids AS kept_ids, kept_ids.fact_ids AS kept_fact_ids,
-        kept_ids.erasures_known AS kept_erasures_known"""
-_JOIN_KEPT = """LEFT JOIN kept_ids ON kept_ids.organisation = turn.organisation
-        AND kept_ids.project = turn.project AND kept_ids.turn_id = turn.id"""
 _SUMMARISED = """EXISTS (SELECT 1 FROM summary AS s WHERE s.organisation = :organisation
                 AND s.project = :project AND s.turn_id = turn.id AND s.model = :model)"""
 # `far` is reach.py's `unread`; division is whole, as there.
@@ -49,12 +46,12 @@ _PATH = f"""
     )
     SELECT turn.id, turn.parent_id, root_id, erased, below_erased, memory_ids, input, output,
         turn.compacts,
-        items AS summary_items, text AS summary_text, {_KEPT}
+        items AS summary_items, text AS summary_text, {KEPT}
     FROM walked JOIN turn ON turn.rowid = place
     LEFT JOIN summary ON summarised AND summary.organisation = turn.organisation
         AND summary.project = turn.project AND summary.turn_id = turn.id
         AND summary.model = :model
-    {_JOIN_KEPT}
+    {JOIN_KEPT}
     ORDER BY depth DESC
 """  # noqa: S608
 _ROOT = """
@@ -62,7 +59,7 @@ _ROOT = """
     WHERE organisation = :organisation AND project = :project AND id = :id AND NOT erased
 """
 _GET = f"""
-    SELECT turn.*, {_KEPT} FROM turn {_JOIN_KEPT}
+    SELECT turn.*, {KEPT} FROM turn {JOIN_KEPT}
     WHERE turn.organisation = :organisation AND turn.project = :project AND turn.id = :id
         AND NOT erased
 """  # noqa: S608
@@ -205,7 +202,7 @@ async def open_sqlite_turns(
 
 
 class SqliteTurns:
-    """A `TurnStore`."""
+    """A `TurnStore`, and `Movable`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -365,13 +362,22 @@ class SqliteTurns:
             # With the erasure or not at all. The scrub that is owed for it survives the process.
             handled = "UPDATE erasures_handled SET number = max(number, ?)"
             await writing.execute(handled, (erasure.number,))
-        self._handled = max(self._handled or 0, erasure.number)
+        if self._handled is not None:
+            self._handled = max(self._handled, erasure.number)
 
     async def erasures_handled(self) -> int:
         if self._handled is None:
             ((number,),) = await self._database.rows("SELECT number FROM erasures_handled")
             self._handled = max(self._handled or 0, number)
         return self._handled
+
+    async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
+        return await read_records(self._database, kind, start, limit)
+
+    async def put_records(self, records: Sequence[Any]) -> None:
+        async with self._database.transaction() as writing:
+            await keep_records(writing, records)
+        self._handled = None
 
 
 async def _keep_ids(writing: aiosqlite.Connection, named: Mapping[str, Any], kept: KeptIds) -> None:
