@@ -19,15 +19,9 @@ class ContextAssemblyConfig(ServiceConfig):
     model_config = SettingsConfigDict(env_prefix="CONTEXT_ASSEMBLY_", frozen=True)
 
     address: str = "127.0.0.1:50051"
-<<<<<<< HEAD
     # Where conversations are kept: sqlite:<path>, postgresql://..., cassandra://..., mongodb://...,
     # or memory: for as long as the process lives; file:<path> where a file holds this URL.
-    turns_url: _TurnsUrl = StoreUrl("sqlite:.chatmesh/context_assembly.sqlite")
-=======
-    # Where conversations are kept: sqlite:<path>, postgresql://..., or memory: for as long as the
-    # process lives; file:<path> where a file holds this URL.
     turns_url: _TurnsUrl = StoreUrl("sqlite:.chatmesh/context-assembly.sqlite")
->>>>>>> main
     memory_address: str = "127.0.0.1:50055"
     tokenizer_address: str = "127.0.0.1:50052"
     # Where summaries are written, by model; under no name: those of every other model.

@@ -165,30 +165,23 @@ class CassandraFacts:
         """
         name = secrets.token_hex(8)
         unlogged = json.dumps([name, *erased]) if erased else None
+        key = _key(scope)
+        revise = (written or None, name, unlogged, *key, revision or None, None)
         if erased:
-            await self._keyspace.rows(_OWE, (_ALL, *_key(scope), name))
-        while not await self._changed(scope, revision, written, changes, name, unlogged):
+            await self._keyspace.rows(_OWE, (_ALL, *key, name))
+        while not await self._changed(scope, name, [(_REVISE, revise), *changes]):
             state = await self._state(scope)
             if state.revision != revision:
                 return False
             await self._log_unlogged(scope, state)
         if unlogged:
             await self._log_unlogged(scope, _State(unlogged=unlogged))
-            await self._keyspace.rows(_PAY, (_ALL, *_key(scope), name))
+            await self._keyspace.rows(_PAY, (_ALL, *key, name))
         return True
 
-    async def _changed(
-        self,
-        scope: Scope,
-        revision: int,
-        written: int,
-        changes: Sequence[_Statement],
-        name: str,
-        unlogged: str | None,
-    ) -> bool:
-        revise = (written or None, name, unlogged, *_key(scope), revision or None, None)
+    async def _changed(self, scope: Scope, name: str, statements: Sequence[_Statement]) -> bool:
         try:
-            return await self._keyspace.applied_together([(_REVISE, revise), *changes])
+            return await self._keyspace.applied_together(statements)
         except Undecided:
             return (await self._state(scope)).written == name
 
