@@ -1,5 +1,6 @@
 """The SQLite file of turns as records, and records as its rows."""
 
+import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,9 +17,9 @@ from services.context_assembly.ports import (
     Summary,
     TurnRecord,
 )
+from services.shared.keyed_tables import KeyedTable
 from services.shared.moving import Page
 from services.shared.sqlite import Database
-from services.shared.sqlite_moving import KeyedTable, page_of, rest_after, rows_of
 
 _Place = tuple[str, str, str]
 # Of an erased turn: its words were overwritten by empty ones when it was erased.
@@ -28,12 +29,14 @@ _NOTHING_SAID = {
     "compacts": False,
     **dict.fromkeys(("person", "memory_ids", "input", "output", "document"), ""),
 }
-_TURNS = KeyedTable(
-    f"SELECT turn.*, {KEPT} FROM turn {JOIN_KEPT}",  # noqa: S608
-    ("turn.organisation", "turn.project", "turn.id"),
-    # Not read by `page_of`: a turn's summaries stand in a table of their own.
-    lambda row: row,
-)
+# In the order in which they were added, so that none comes before its parent. A place is a turn's
+# key: SQLite may number rows anew.
+_TURNS = f"""
+    SELECT turn.*, {KEPT} FROM turn {JOIN_KEPT}
+    WHERE turn.rowid > coalesce((
+        SELECT rowid FROM turn WHERE (organisation, project, id) = (?, ?, ?)
+    ), 0) ORDER BY turn.rowid LIMIT ?
+"""  # noqa: S608
 _TABLES = {
     ConversationRecord: KeyedTable(
         "SELECT * FROM conversation",
@@ -52,17 +55,19 @@ _TABLES = {
     ),
 }
 _SUMMARIES = """
-    SELECT * FROM summary
-    WHERE (organisation, project, turn_id) BETWEEN (?, ?, ?) AND (?, ?, ?)
+    SELECT summary.* FROM json_each(?) AS wanted JOIN summary
+    ON (organisation, project, turn_id) = (value ->> 0, value ->> 1, value ->> 2)
 """
-_PUT_TURN = """
-    INSERT OR REPLACE INTO turn (organisation, project, id, parent_id, root_id, chars, erased,
-        below_erased, conversation_id, created_at_ms, person, memory_ids, input, output, compacts,
-        document)
-    VALUES (:organisation, :project, :id, :parent_id, :root_id, :chars, :erased, :erasures,
-        :conversation_id, :created_at_ms, :person, :memory_ids, :input, :output, :compacts,
-        :document)
-"""
+_PLACE_COLUMNS = ("organisation", "project", "id")
+_TURN_COLUMNS = """parent_id root_id chars erased below_erased conversation_id created_at_ms person
+    memory_ids input output compacts document""".split()
+# A row that is there keeps its number.
+_PUT_TURN = f"""
+    INSERT INTO turn ({", ".join((*_PLACE_COLUMNS, *_TURN_COLUMNS))})
+    VALUES ({", ".join(f":{each}" for each in (*_PLACE_COLUMNS, *_TURN_COLUMNS))})
+    ON CONFLICT ({", ".join(_PLACE_COLUMNS)}) DO UPDATE
+    SET {", ".join(f"{each} = excluded.{each}" for each in _TURN_COLUMNS)}
+"""  # noqa: S608
 _OF_THE_TURN = "WHERE organisation = :organisation AND project = :project AND turn_id = :id"
 _DROP_BESIDE = [
     f"DELETE FROM {table} {_OF_THE_TURN}"  # noqa: S608
@@ -92,18 +97,22 @@ _PUT_ERASED_FACT = """
 
 
 async def read_records(database: Database, kind: type, start: str, limit: int) -> Page[Any]:
-    if kind is not TurnRecord:
-        return await page_of(database, _TABLES[kind], start, limit)
-    rows = await rows_of(database, _TURNS, start, limit)
-    if not rows:
-        return Page(())
-    found = await database.rows(_SUMMARIES, (*_place(rows[0]), *_place(rows[-1])))
+    if kind is TurnRecord:
+        return await _turns(database, start, limit)
+    table = _TABLES[kind]
+    return table.page(await database.rows(*table.statement(start, limit)), limit)
+
+
+async def _turns(database: Database, start: str, limit: int) -> Page[Any]:
+    after = json.loads(start) if start else ("", "", "")
+    rows = await database.rows(_TURNS, (*after, limit))
+    places = [*map(_place, rows)]
     summaries: dict[_Place, dict[str, Summary]] = defaultdict(dict)
-    for row in found:
+    for row in await database.rows(_SUMMARIES, (json.dumps(places),)):
         summary = Summary(row["turn_id"], row["items"], row["text"])
         summaries[row["organisation"], row["project"], row["turn_id"]][row["model"]] = summary
     records = [_turn_record(row, summaries[_place(row)]) for row in rows]
-    return Page(records, rest_after(rows, _TURNS, limit))
+    return Page(records, json.dumps(places[-1]) if len(rows) == limit else "")
 
 
 async def keep_records(writing: aiosqlite.Connection, records: Sequence[Any]) -> None:
@@ -145,7 +154,7 @@ def _turn_values(record: TurnRecord) -> dict[str, Any]:
         "root_id": record.root_id,
         "chars": record.chars,
         "erased": record.turn is None,
-        "erasures": record.erasures,
+        "below_erased": record.erasures,
     }
 
 

@@ -7,19 +7,35 @@ autovacuum has gone over the table and the space is used again, and from a backu
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from psycopg.rows import DictRow
 
 from services.gateway.adapters.postgres_schema import MIGRATIONS, SCHEMA
-from services.gateway.ports import Account, AccountKind, KeyUse, LedgerEntry, StoredKey
+from services.gateway.ports import (
+    Account,
+    AccountKind,
+    KeyRecord,
+    KeyUse,
+    KeyUseRecord,
+    LedgerEntry,
+    StoredKey,
+)
 from services.inference.api import Usage
+from services.shared.keyed_tables import KeyedTable
+from services.shared.moving import Page, Record
 from services.shared.postgres import EVERY_ORGANISATION, PostgresDatabase, open_postgres
 from services.shared.postgres_schema import migrate_postgres
+from services.shared.scope import Scope
 from services.shared.store_url import StoreUrl
 
 _ADD_ACCOUNT = """
     INSERT INTO account (id, name, kind, instructions, memory_write) VALUES (%s, %s, %s, %s, %s)
     ON CONFLICT (id) DO
+"""
+_SET_ACCOUNT = f"""
+    {_ADD_ACCOUNT} UPDATE SET name = excluded.name, kind = excluded.kind,
+        instructions = excluded.instructions, memory_write = excluded.memory_write
 """
 _KEYS = """
     SELECT api_key.id AS key_id, fingerprint, created_at_ms, revoked_at_ms, account.*
@@ -51,6 +67,28 @@ _USED = """
     SELECT fingerprint, response_id, at_ms FROM idempotency_key
     WHERE organisation = %s AND key = %s
 """
+_PUT_KEY = """
+    INSERT INTO api_key (id, account_id, fingerprint, created_at_ms, revoked_at_ms)
+    VALUES (%s, %s, %s, %s, %s) ON CONFLICT (id) DO UPDATE
+    SET account_id = excluded.account_id, fingerprint = excluded.fingerprint,
+        created_at_ms = excluded.created_at_ms, revoked_at_ms = excluded.revoked_at_ms
+"""
+_PUT_ENTRY = """
+    INSERT INTO ledger (organisation, project, person, response_id, key_id, model, at_ms,
+        prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (organisation, response_id) DO UPDATE
+    SET project = excluded.project, person = excluded.person, key_id = excluded.key_id,
+        model = excluded.model, at_ms = excluded.at_ms, prompt_tokens = excluded.prompt_tokens,
+        cached_tokens = excluded.cached_tokens, completion_tokens = excluded.completion_tokens,
+        reasoning_tokens = excluded.reasoning_tokens
+"""
+_PUT_USE = """
+    INSERT INTO idempotency_key (organisation, key, fingerprint, response_id, at_ms)
+    VALUES (%s, %s, %s, %s, %s) ON CONFLICT (organisation, key) DO UPDATE
+    SET fingerprint = excluded.fingerprint, response_id = excluded.response_id,
+        at_ms = excluded.at_ms
+"""
 _FREE = "DELETE FROM idempotency_key WHERE organisation = %s AND key = %s AND response_id = %s"
 
 
@@ -65,15 +103,13 @@ async def migrate_postgres_accounts(url: StoreUrl) -> None:
 
 
 class PostgresAccounts:
-    """`Accounts`, `Ledger` and `IdempotencyKeys`."""
+    """`Accounts`, `Ledger` and `IdempotencyKeys`, and `Movable`."""
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
 
     async def add_account(self, account: Account) -> None:
-        sql = f"""{_ADD_ACCOUNT} UPDATE SET name = excluded.name, kind = excluded.kind,
-            instructions = excluded.instructions, memory_write = excluded.memory_write"""
-        await self._database.run(account.id, sql, _account_row(account))
+        await self._database.run(account.id, _SET_ACCOUNT, _account_row(account))
 
     async def claim_account(self, account: Account) -> Account:
         async with self._database.transaction(account.id) as writing:
@@ -139,6 +175,16 @@ class PostgresAccounts:
             EVERY_ORGANISATION, "DELETE FROM idempotency_key WHERE at_ms < %s", (before_ms,)
         )
 
+    async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
+        table = _TABLES[kind]
+        rows = await self._database.run(EVERY_ORGANISATION, *table.statement(start, limit))
+        return table.page(rows, limit)
+
+    async def put_records(self, records: Sequence[Any]) -> None:
+        async with self._database.transaction(EVERY_ORGANISATION) as writing:
+            for record in records:
+                await writing.queue(*_put(record))
+
 
 def _account_row(account: Account) -> tuple[str | bool, ...]:
     return (
@@ -175,6 +221,60 @@ def _row(entry: LedgerEntry) -> tuple[str | int, ...]:
         *(usage.prompt_tokens, usage.cached_tokens),
         *(usage.completion_tokens, usage.reasoning_tokens),
     )
+
+
+def _entry(row: DictRow) -> LedgerEntry:
+    return LedgerEntry(
+        row["response_id"],
+        Scope(row["organisation"], row["project"], row["person"]),
+        row["key_id"],
+        row["model"],
+        row["at_ms"],
+        Usage(
+            *(row["prompt_tokens"], row["cached_tokens"]),
+            *(row["completion_tokens"], row["reasoning_tokens"]),
+        ),
+    )
+
+
+def _key(row: DictRow) -> KeyRecord:
+    return KeyRecord(
+        row["id"],
+        row["account_id"],
+        bytes(row["fingerprint"]),
+        row["created_at_ms"],
+        row["revoked_at_ms"],
+    )
+
+
+def _key_use(row: DictRow) -> KeyUseRecord:
+    use = KeyUse(bytes(row["fingerprint"]), row["response_id"], row["at_ms"])
+    return KeyUseRecord(row["organisation"], row["key"], use)
+
+
+_TABLES = {
+    kind: KeyedTable(f"SELECT * FROM {table}", key, record, mark="%s")  # noqa: S608
+    for kind, table, key, record in (
+        (Account, "account", ("id",), _account),
+        (KeyRecord, "api_key", ("id",), _key),
+        (LedgerEntry, "ledger", ("organisation", "response_id"), _entry),
+        (KeyUseRecord, "idempotency_key", ("organisation", "key"), _key_use),
+    )
+}
+
+
+def _put(record: object) -> tuple[str, Sequence[Any]]:
+    """A statement and its values."""
+    match record:
+        case Account():
+            return _SET_ACCOUNT, _account_row(record)
+        case KeyRecord(key_id, account_id, fingerprint, created_at_ms, revoked_at_ms):
+            return _PUT_KEY, (key_id, account_id, fingerprint, created_at_ms, revoked_at_ms)
+        case LedgerEntry():
+            return _PUT_ENTRY, _row(record)
+        case KeyUseRecord(organisation, key, use):
+            return _PUT_USE, (organisation, key, use.fingerprint, use.response_id, use.at_ms)
+    raise TypeError(f"{type(record).__name__} is kept elsewhere")
 
 
 def _now_ms() -> int:

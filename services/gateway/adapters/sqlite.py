@@ -18,11 +18,11 @@ from services.gateway.ports import (
     StoredKey,
 )
 from services.inference.api import Usage
+from services.shared.keyed_tables import KeyedTable
 from services.shared.moving import Page, Record
 from services.shared.schema import Breaking
 from services.shared.scope import Scope
 from services.shared.sqlite import Database, open_sqlite
-from services.shared.sqlite_moving import KeyedTable, page_of
 
 MIGRATIONS = (
     """
@@ -223,7 +223,8 @@ class SqliteAccounts:
             await writing.execute("DELETE FROM idempotency_key WHERE at_ms < ?", (before_ms,))
 
     async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
-        return await page_of(self._database, _TABLES[kind], start, limit)
+        table = _TABLES[kind]
+        return table.page(await self._database.rows(*table.statement(start, limit)), limit)
 
     async def put_records(self, records: Sequence[Any]) -> None:
         async with self._database.transaction() as writing:

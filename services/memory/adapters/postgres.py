@@ -20,7 +20,19 @@ from psycopg.rows import DictRow
 
 from services.memory.adapters.postgres_schema import MIGRATIONS, SCHEMA
 from services.memory.api import Erasure, Fact, Kind
-from services.memory.ports import EmbeddedFact, Outdated, ScopeFacts, Vectors
+from services.memory.ports import (
+    EmbeddedFact,
+    FactRecord,
+    Outdated,
+    RevisionsRecord,
+    ScopeFacts,
+    ScopeRecord,
+    Vectors,
+    from_half_precision,
+    half_precision,
+)
+from services.shared.keyed_tables import KeyedTable
+from services.shared.moving import Page, Record
 from services.shared.postgres import (
     EVERY_ORGANISATION,
     PostgresDatabase,
@@ -31,7 +43,7 @@ from services.shared.postgres_schema import migrate_postgres
 from services.shared.scope import Scope
 from services.shared.store_url import StoreUrl
 
-_STORED = np.dtype("<f2")
+_SCOPE = ("organisation", "project", "person")
 _IN_SCOPE = "(organisation, project, person) = (%(organisation)s, %(project)s, %(person)s)"
 _REVISION = f"SELECT revision FROM scope WHERE {_IN_SCOPE}"  # noqa: S608
 # The scope's row is locked until the end; of two that write at once the later one finds nothing.
@@ -77,6 +89,18 @@ _LOG = """
     SELECT number, %(organisation)s, %(project)s, %(person)s, %(fact_ids)s FROM next
 """
 _LOGGED = "SELECT * FROM erasure_log WHERE number > %s ORDER BY number LIMIT %s"
+_PUT_SCOPE = """
+    INSERT INTO scope (organisation, project, person, revision)
+    VALUES (%(organisation)s, %(project)s, %(person)s, %(revision)s)
+    ON CONFLICT (organisation, project, person) DO UPDATE SET revision = excluded.revision
+"""
+_PUT_ERASURE = """
+    INSERT INTO erasure_log (number, organisation, project, person, fact_ids)
+    VALUES (%(number)s, %(organisation)s, %(project)s, %(person)s, %(fact_ids)s)
+    ON CONFLICT (number) DO UPDATE SET organisation = excluded.organisation,
+        project = excluded.project, person = excluded.person, fact_ids = excluded.fact_ids
+"""
+_COUNT_ERASURES = "UPDATE erasures SET number = greatest(number, %(number)s)"
 _VECTOR_TYPE = """
     SELECT format_type(atttypid, atttypmod) AS name FROM pg_attribute
     WHERE attrelid = 'fact'::regclass AND attname = 'vector'
@@ -84,11 +108,32 @@ _VECTOR_TYPE = """
 
 
 class PostgresFactStore:
-    """A `FactStore`."""
+    """A `FactStore`, and `Movable`."""
 
     def __init__(self, database: PostgresDatabase, vectors: "_VectorColumn") -> None:
         self._database = database
         self._vectors = vectors
+        self._tables = {
+            ScopeRecord: KeyedTable(
+                "SELECT * FROM scope",
+                _SCOPE,
+                lambda row: ScopeRecord(_scope(row), row["revision"]),
+                mark="%s",
+            ),
+            FactRecord: KeyedTable(
+                "SELECT * FROM fact",
+                (*_SCOPE, "id"),
+                lambda row: FactRecord(_scope(row), _fact(row), half_precision(self._vector(row))),
+                mark="%s",
+            ),
+            Erasure: KeyedTable("SELECT * FROM erasure_log", ("number",), _erasure, mark="%s"),
+            RevisionsRecord: KeyedTable(
+                "SELECT * FROM (SELECT last_value FROM revision WHERE is_called) AS given",
+                ("last_value",),
+                lambda row: RevisionsRecord(row["last_value"]),
+                mark="%s",
+            ),
+        }
 
     async def revision(self, scope: Scope) -> int:
         rows = await self._database.run(scope.organisation, _REVISION, _key(scope))
@@ -138,6 +183,31 @@ class PostgresFactStore:
         rows = await self._database.run(EVERY_ORGANISATION, _LOGGED, (after, limit))
         return [*map(_erasure, rows)]
 
+    async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
+        table = self._tables[kind]
+        rows = await self._database.run(EVERY_ORGANISATION, *table.statement(start, limit))
+        return table.page(rows, limit)
+
+    async def put_records(self, records: Sequence[Any]) -> None:
+        async with self._database.transaction(EVERY_ORGANISATION) as writing:
+            for record in records:
+                await self._put(writing, record)
+
+    async def _put(self, writing: Transaction, record: object) -> None:
+        match record:
+            case ScopeRecord(scope, revision):
+                await writing.queue(_PUT_SCOPE, _key(scope) | {"revision": revision})
+            case FactRecord(scope, fact, vector):
+                columns = self._columns(EmbeddedFact(fact, from_half_precision(vector)))
+                keeping = _KEEP.format(type=self._vectors.type)
+                await writing.queue(keeping, _key(scope) | columns)
+            case Erasure(number, scope, fact_ids):
+                erased = {"number": number, "fact_ids": json.dumps([*fact_ids])}
+                await writing.queue(_PUT_ERASURE, _key(scope) | erased)
+                await writing.queue(_COUNT_ERASURES, erased)
+            case RevisionsRecord(last):
+                await writing.queue("SELECT setval('revision', %s)", (last,))
+
     def _columns(self, embedded: EmbeddedFact) -> dict[str, Any]:
         fact = embedded.fact
         return {
@@ -155,10 +225,10 @@ class PostgresFactStore:
         return ScopeFacts(rows[0]["revision"], [*map(self._embedded, rows)])
 
     def _embedded(self, row: DictRow) -> EmbeddedFact:
-        fact = Fact(
-            row["id"], row["text"], Kind(row["kind"]), row["created_at_ms"], row["updated_at_ms"]
-        )
-        return EmbeddedFact(fact, self._vectors.read(row["vector"]))
+        return EmbeddedFact(_fact(row), self._vector(row))
+
+    def _vector(self, row: DictRow) -> Vectors:
+        return self._vectors.read(row["vector"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +238,16 @@ class _VectorColumn:
     type: str
 
     def written(self, vector: Vectors) -> bytes | str:
-        stored = vector.astype(_STORED)
-        return stored.tobytes() if self.type == "bytea" else json.dumps(stored.tolist())
+        stored = half_precision(vector)
+        if self.type == "bytea":
+            return stored
+        return json.dumps(from_half_precision(stored).tolist())
 
     def read(self, column: bytes) -> Vectors:
         if self.type == "bytea":
-            return np.frombuffer(column, _STORED).astype(np.float32)
+            return from_half_precision(column)
         # As pgvector sends it: behind four bytes, the highest byte of each number first.
-        return np.frombuffer(column, _STORED.newbyteorder(">"), offset=4).astype(np.float32)
+        return np.frombuffer(column, np.dtype(">f2"), offset=4).astype(np.float32)
 
 
 @asynccontextmanager
@@ -204,6 +276,15 @@ def _key(scope: Scope) -> dict[str, Any]:
     }
 
 
+def _scope(row: DictRow) -> Scope:
+    return Scope(row["organisation"], row["project"], row["person"])
+
+
+def _fact(row: DictRow) -> Fact:
+    return Fact(
+        row["id"], row["text"], Kind(row["kind"]), row["created_at_ms"], row["updated_at_ms"]
+    )
+
+
 def _erasure(row: DictRow) -> Erasure:
-    scope = Scope(row["organisation"], row["project"], row["person"])
-    return Erasure(row["number"], scope, tuple(json.loads(row["fact_ids"])))
+    return Erasure(row["number"], _scope(row), tuple(json.loads(row["fact_ids"])))
