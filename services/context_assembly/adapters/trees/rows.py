@@ -213,6 +213,14 @@ class TreeRows(Protocol):
 
     async def pay(self, debt: Debt) -> None: ...
 
+    async def trees(self, after: Tree | None, limit: int) -> Sequence[Tree]:
+        """Of all organisations, behind one of them, in an order that does not change."""
+
+    async def erased_facts(
+        self, after: tuple[str, str, str] | None, limit: int
+    ) -> Sequence[tuple[str, str, str, int]]:
+        """Organisation, project, fact and the number of its last erasure, just as `trees`."""
+
 
 class Unknown(Exception):
     """Whether a record was replaced is not known."""
