@@ -142,11 +142,11 @@ class CassandraRows(CassandraLists):
     async def certain_record(self, tree: Tree) -> StoredRecord | None:
         return _record(await self._keyspace.rows(_RECORD, tree, serial=True))
 
-    async def replace_record(self, tree: Tree, old: int, new: StoredRecord) -> bool:
+    async def replace_record(self, tree: Tree, new: StoredRecord) -> bool:
         values = (new.version, new.text, *tree)
         try:
-            if old:
-                return await self._keyspace.applied(_SET_RECORD, (*values, old))
+            if new.version > 1:
+                return await self._keyspace.applied(_SET_RECORD, (*values, new.version - 1))
             return await self._keyspace.applied(_BEGIN_RECORD, values)
         except Undecided:
             raise Unknown from None
@@ -228,7 +228,7 @@ class CassandraRows(CassandraLists):
 
 def _record(found: Sequence[Any]) -> StoredRecord | None:
     for row in found:
-        return StoredRecord(row.version, row.record, None)
+        return StoredRecord(row.version, row.record)
     return None
 
 

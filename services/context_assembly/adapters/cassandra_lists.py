@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from services.context_assembly.adapters.trees.rows import Debt, Tree
+from services.context_assembly.adapters.trees.rows import Debt, Noted, Tree
 from services.shared.cassandra import Keyspace
 from services.shared.scope import Scope
 
@@ -83,27 +83,27 @@ class CassandraLists:
     async def prepare(self) -> None:
         await self._keyspace.prepare(_STATEMENTS)
 
-    async def note_conversation(self, tree: Tree, created_at_ms: int, one_id: str) -> None:
-        month = (tree.organisation, tree.project, created_at_ms // _MONTH_MS)
+    async def note_conversation(self, tree: Tree, noted: Noted) -> None:
+        month = (tree.organisation, tree.project, noted.created_at_ms // _MONTH_MS)
         await asyncio.gather(
             self._keyspace.rows(_NOTE_MONTH, month),
-            self._keyspace.rows(_NOTE, (*month, created_at_ms, one_id)),
+            self._keyspace.rows(_NOTE, (*month, *noted)),
         )
 
-    async def forget_conversation(self, tree: Tree, created_at_ms: int, one_id: str) -> None:
-        month = (tree.organisation, tree.project, created_at_ms // _MONTH_MS)
-        await self._keyspace.rows(_FORGET, (*month, created_at_ms, one_id))
+    async def forget_conversation(self, tree: Tree, noted: Noted) -> None:
+        month = (tree.organisation, tree.project, noted.created_at_ms // _MONTH_MS)
+        await self._keyspace.rows(_FORGET, (*month, *noted))
 
     async def noted_conversations(
-        self, scope: Scope, after: tuple[int, str] | None, limit: int, *, newest_first: bool
-    ) -> Sequence[tuple[int, str]]:
+        self, scope: Scope, after: Noted | None, limit: int, *, newest_first: bool
+    ) -> Sequence[Noted]:
         statement = _NEWEST if newest_first else _OLDEST
         start = after or (_LAST if newest_first else _FIRST)
-        found: list[tuple[int, str]] = []
+        found: list[Noted] = []
         async for month in self._months(scope, start[0] // _MONTH_MS, newest_first=newest_first):
             place = (scope.organisation, scope.project, month)
             rows = await self._keyspace.rows(statement, (*place, *start, limit - len(found)))
-            found += [(row.created_at_ms, row.id) for row in rows]
+            found += [Noted(row.created_at_ms, row.id) for row in rows]
             if len(found) == limit:
                 break
         return found

@@ -12,6 +12,7 @@ from services.context_assembly.adapters.trees.records import Records
 from services.context_assembly.adapters.trees.rows import (
     SECTION_CHARS,
     SECTION_TURNS,
+    Noted,
     Place,
     Reading,
     Row,
@@ -76,15 +77,17 @@ class Adder:
     async def start(self, conversation: StoredConversation, first: Turn) -> None:
         scope = first.scope
         tree = Tree(scope.organisation, scope.project, first.id)
-        record, own = await asyncio.gather(
-            self._records.read(tree), self._rows.row(tree, first.id, Reading.PLACE)
-        )
-        if record.version or (own and own.settled):
-            return
-        await self._rows.note_conversation(tree, conversation.created_at_ms, conversation.id)
-        await self._write(tree, _Ground(record, None, 0), first)
-        # Where another has begun it meanwhile, that one's is the conversation.
-        await self._records.replace(tree, record, replace(record, conversation=conversation))
+        await self._rows.note_conversation(tree, Noted(conversation.created_at_ms, conversation.id))
+        while True:
+            record, own = await asyncio.gather(
+                self._records.read(tree), self._rows.row(tree, first.id, Reading.PLACE)
+            )
+            if record.conversation or record.gone or (own and own.settled):
+                return
+            await self._write(tree, _Ground(record, None, 0), first)
+            begun = replace(record, conversation=conversation)
+            if await self._records.replace(tree, record, begun):
+                return
 
     async def _ground(self, tree: Tree, record: Record, turn: Turn) -> _Ground | None:
         """None: the parent is not there."""

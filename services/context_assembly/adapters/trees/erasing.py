@@ -5,7 +5,7 @@ from dataclasses import replace
 from services.context_assembly.adapters.trees.cleaning import Cleaner
 from services.context_assembly.adapters.trees.record import Record
 from services.context_assembly.adapters.trees.records import Records
-from services.context_assembly.adapters.trees.rows import Reading, Row, Tree, TreeRows
+from services.context_assembly.adapters.trees.rows import Noted, Reading, Row, Tree, TreeRows
 from services.context_assembly.adapters.trees.ways import Ways
 from services.context_assembly.compactions import without_item
 
@@ -57,9 +57,10 @@ class Eraser:
             if head and not head.settled:
                 await self._rows.settle(tree, head)
             gone = replace(record, gone=True, conversation=None)
+            noted = Noted(begun.created_at_ms, begun.id)
             async with self._cleaner.owing(tree):
                 if await self._records.replace(tree, record, gone):
-                    await self._rows.forget_conversation(tree, begun.created_at_ms, begun.id)
+                    await self._rows.forget_conversation(tree, noted)
                     await self._cleaner.clean(tree)
                     return True
 

@@ -23,7 +23,7 @@ class Records:
         """
         write = secrets.token_hex(8)
         try:
-            return await self._rows.replace_record(tree, old.version, record_out(new.next(write)))
+            return await self._rows.replace_record(tree, record_out(new.next(write)))
         except Unknown:
             found = record_in(tree, await self._rows.certain_record(tree))
             return write in found.writes

@@ -15,6 +15,7 @@ from services.context_assembly.adapters.trees.moving import TreeReader, TreeWrit
 from services.context_assembly.adapters.trees.record import Record
 from services.context_assembly.adapters.trees.records import Records
 from services.context_assembly.adapters.trees.rows import (
+    Noted,
     Place,
     PlacedSummary,
     Reading,
@@ -148,14 +149,14 @@ class TreeTurns:
             known = await self.conversation(scope, paging.after)
             if known is None:
                 return None
-            after = (known.created_at_ms, known.id)
+            after = Noted(known.created_at_ms, known.id)
         found: list[StoredConversation] = []
         while len(found) < paging.limit:
             wanted = paging.limit - len(found)
             noted = await self._rows.noted_conversations(
                 scope, after, wanted, newest_first=paging.newest_first
             )
-            read = await asyncio.gather(*(self.conversation(scope, one) for _, one in noted))
+            read = await asyncio.gather(*(self.conversation(scope, each.id) for each in noted))
             found += [each for each in read if each]
             if len(noted) < wanted:
                 break
