@@ -17,7 +17,6 @@ from services.gateway.api import (
     EventsGone,
     Failed,
     InvalidRequest,
-    ItemPage,
     NotCancellable,
     Numbered,
     Response,
@@ -310,7 +309,7 @@ class KeySession:
     async def delete_response(self, response_id: str) -> None:
         await self._front.delete(self._scope, response_id)
 
-    async def list_input_items(self, response_id: str, page: Paging) -> ItemPage:
+    async def list_input_items(self, response_id: str, page: Paging) -> ConversationItems:
         return page_of(await self._front.input_items(self._scope, response_id), page)
 
     async def count_input(self, ask: Ask) -> int:

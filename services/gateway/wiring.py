@@ -17,7 +17,7 @@ from services.context_assembly.client import connect_context_assembly
 from services.gateway.activity import Activity
 from services.gateway.adapters.counted import CountedContext, CountedModeration, CountedTools
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
-from services.gateway.adapters.metered import GatewayGauges, MeteredTurns
+from services.gateway.adapters.metered import GatewayGauges, MeteredLedger, MeteredTurns
 from services.gateway.adapters.postgres import (
     migrate_postgres_accounts,
     open_postgres_accounts,
@@ -87,7 +87,7 @@ async def build(
         await stack.enter_async_context(in_background(fleet.follow))
         lanes = Lanes(neighbours.context)
         turns = MeteredTurns(_turn_loop(config, neighbours, fleet, lanes), registry)
-        live_turns = _live_turns(config, turns, ledger)
+        live_turns = _live_turns(config, turns, MeteredLedger(ledger, registry))
         await stack.enter_async_context(in_background(live_turns.keep_leases))
         # Asks the store itself: a key that is cached as valid would last longer.
         front = _front(config, accounts, neighbours, fleet, live_turns, lanes=lanes)

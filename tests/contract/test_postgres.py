@@ -72,6 +72,16 @@ async def test_nobody_and_everybody_see_nothing_where_a_table_is_one_organisatio
     assert await texts(notes, EVERY_ORGANISATION, "advert") == ["of acme"]
 
 
+async def test_rows_of_an_organisation_without_a_name_are_nobodys(
+    url: StoreUrl, notes: PostgresDatabase
+) -> None:
+    """A setting that was made once is empty afterwards, and not NULL."""
+    with server().superuser(url.get_secret_value().rpartition("/")[2]) as superuser:
+        superuser.execute("INSERT INTO notes.note VALUES ('', 'whose?')")
+    assert await texts(notes, "acme") == []
+    assert await texts(notes, "") == []
+
+
 @pytest.mark.parametrize("organisation", ["evil", "", EVERY_ORGANISATION])
 async def test_nothing_is_written_for_another(
     organisation: str | Every, notes: PostgresDatabase
