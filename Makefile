@@ -81,7 +81,8 @@ check-protos:
 	$(MAKE) --no-print-directory --silent protos GEN=$$made && diff -r -x __pycache__ $$made protos/gen \
 		|| { echo "protos/gen is not what protos/chatmesh says: run \`make protos\` and commit" >&2; exit 1; }
 
-unit: SUITES = tests/unit tests/test_house_rules.py
+# Nothing of these talks to a server that tests share: they run on all cores.
+unit: SUITES = -n auto --dist loadfile tests/unit tests/test_house_rules.py
 contract mesh live: SUITES = tests/$@
 contract: $(S3_SERVER) $(GOOGLE_SERVER) $(AZURE_SERVER) $(CASSANDRA) $(MONGODB_SERVER)
 unit contract mesh live: $(INSTALLED)
