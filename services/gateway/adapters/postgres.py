@@ -5,7 +5,7 @@ autovacuum has gone over the table and the space is used again, and from a backu
 """
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -252,7 +252,7 @@ def _key_use(row: DictRow) -> KeyUseRecord:
     return KeyUseRecord(row["organisation"], row["key"], use)
 
 
-_TABLES = {
+_TABLES: Mapping[type, KeyedTable] = {
     kind: KeyedTable(f"SELECT * FROM {table}", key, record, mark="%s")  # noqa: S608
     for kind, table, key, record in (
         (Account, "account", ("id",), _account),

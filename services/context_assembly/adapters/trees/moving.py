@@ -14,6 +14,7 @@ from services.context_assembly.adapters.trees.record import Mark, Record
 from services.context_assembly.adapters.trees.records import Records
 from services.context_assembly.adapters.trees.rows import (
     SECTION_TURNS,
+    Noted,
     Place,
     PlacedSummary,
     Reading,
@@ -138,7 +139,7 @@ class TreeWriter:
         if first_turn_of(begun.id) != record.root_id:
             raise CannotKeep(f"the conversation {begun.id} does not name the root of its tree")
         tree = Tree(begun.scope.organisation, begun.scope.project, record.root_id)
-        await self._rows.note_conversation(tree, begun.created_at_ms, begun.id)
+        await self._rows.note_conversation(tree, Noted(begun.created_at_ms, begun.id))
         await self._records.change(tree, partial(_with, conversation=begun))
 
     async def _turns(self, tree: Tree, turns: Sequence[TurnRecord]) -> None:
@@ -171,7 +172,7 @@ class TreeWriter:
                 lineage=known.lineage,
                 section_chars=known.section_chars,
             )
-            assert await self._rows.put(tree, row)
+            await self._rows.put_over(tree, row)
         if row.turn is None:
             # What an earlier put may have left.
             await self._rows.rewrite(tree, row, 1)

@@ -153,6 +153,9 @@ class TreeRows(Protocol):
         False: another turn has its place, and nothing is kept.
         """
 
+    async def put_over(self, tree: Tree, row: Row) -> None:
+        """Keeps a row in the place of the same turn's that is there, settled or not."""
+
     async def take_back(self, tree: Tree, row: Row) -> None:
         """Erases what this `put` wrote, where no later one has."""
 
