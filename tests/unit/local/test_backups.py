@@ -91,7 +91,7 @@ def test_a_backup_is_taken_while_a_service_writes(data: Path, tmp_path: Path) ->
             writing.execute("DELETE FROM turn")
             assert typed("backup", file, f"--data={data}").exit_code == 0
             writing.execute("ROLLBACK")
-        assert runner.run(store.add(turn("z", "a")))
+        assert runner.run(store.add(turn("q", "a")))
         runner.run(serving.__aexit__(None, None, None))
     elsewhere = tmp_path / "elsewhere"
     assert typed("restore", file, f"--data={elsewhere}").exit_code == 0
@@ -135,7 +135,7 @@ def test_nothing_is_overwritten_unless_forced(data: Path, tmp_path: Path) -> Non
 
     async def write() -> None:
         async with opened(data) as store:
-            await store.add(turn("z", "a"))
+            await store.add(turn("q", "a"))
 
     asyncio.run(write())
     refused = typed("restore", file, f"--data={data}")
