@@ -71,7 +71,7 @@ class Adder:
             if not turn.conversation_id:
                 await self._cleaner.clean_if_changed(tree, record, written)
                 return True
-            if await self._records.replace(tree, record, record.with_head(turn.id)):
+            if await self._records.replace(tree, record.with_head(turn.id)):
                 return True
 
     async def start(self, conversation: StoredConversation, first: Turn) -> None:
@@ -86,7 +86,7 @@ class Adder:
                 return
             await self._write(tree, _Ground(record, None, 0), first)
             begun = replace(record, conversation=conversation)
-            if await self._records.replace(tree, record, begun):
+            if await self._records.replace(tree, begun):
                 return
 
     async def _ground(self, tree: Tree, record: Record, turn: Turn) -> _Ground | None:
