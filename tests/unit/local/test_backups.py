@@ -104,8 +104,8 @@ def test_bytes_of_what_was_erased_are_in_no_backup(data: Path, tmp_path: Path) -
     async def erased() -> None:
         # The bytes stay in the log until the file is written anew, which is long after the backup.
         async with opened(data) as store:
-            await store.add(turn("z", "a", answered="canary"))
-            await store.erase(SCOPE, id_of("z"))
+            await store.add(turn("q", "a", answered="canary"))
+            await store.erase(SCOPE, id_of("q"))
             assert b"canary" in bytes_in(data)
             taken = await asyncio.to_thread(typed, "backup", file, f"--data={data}")
             assert taken.exit_code == 0

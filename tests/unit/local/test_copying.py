@@ -80,7 +80,7 @@ def test_what_differs_is_named_and_ends_with_an_error(typed: Typed, tmp_path: Pa
     compared = typed(*ends, "--compare")
     assert compared.exit_code == 1
     assert "the two are not the same" in compared.output
-    assert f"turns, only in the target: acme main {id_of("q")}" in compared.output
+    assert f"turns, only in the target: acme main {id_of('q')}" in compared.output
 
 
 def test_what_cannot_be_copied_is_told_in_a_sentence(typed: Typed, tmp_path: Path) -> None:
