@@ -14,10 +14,8 @@ from pydantic import ValidationError
 from services.shared.errors import CannotStart
 from services.shared.moving import Movable, RecordKind
 from services.shared.process import Service
-from services.shared.sqlite import ERASED_WITHIN_SECONDS, SCHEME
+from services.shared.sqlite import SCHEME
 from services.shared.store_url import StoreUrl
-
-_ERASED = {"erased_within_seconds": ERASED_WITHIN_SECONDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +25,13 @@ class Kept:
     package: str
     # The field of the service's configuration that says where.
     knob: str
-    # The function of its wiring that opens what a URL names.
-    opens: str
     # Its file in the folder of `make up`.
     file: str
+
+    @property
+    def name(self) -> str:
+        """The service's."""
+        return self.package.rpartition(".")[2].replace("_", "-")
 
     @property
     def kinds(self) -> Sequence[RecordKind[Any]]:
@@ -61,20 +62,18 @@ class Kept:
 
         Raises `CannotStart`.
         """
-        opening = getattr(import_module(f"{self.package}.wiring"), self.opens)
-        within = {} if self.opens == "open_accounts" else _ERASED
-        async with opening(url, **within) as store:
+        service = self.service
+        assert service.store
+        async with service.store(service.config(**{self.knob: url})) as store:
             yield store
 
 
 # Conversations come first. Their store counts the erasures of facts that it has handled: facts of a
 # copy or a backup that was made before theirs would get the same numbers again, unhandled.
 STORES: Mapping[str, Kept] = {
-    "conversations": Kept(
-        "services.context_assembly", "turns_url", "open_turns", "context-assembly.sqlite"
-    ),
-    "facts": Kept("services.memory", "store_url", "open_facts", "memory.sqlite"),
-    "accounts": Kept("services.gateway", "accounts_url", "open_accounts", "gateway.sqlite"),
+    "conversations": Kept("services.context_assembly", "turns_url", "context-assembly.sqlite"),
+    "facts": Kept("services.memory", "store_url", "memory.sqlite"),
+    "accounts": Kept("services.gateway", "accounts_url", "gateway.sqlite"),
 }
 
 

@@ -46,7 +46,8 @@ class Every(Enum):
 
 
 EVERY_ORGANISATION: Literal[Every.ORGANISATION] = Every.ORGANISATION
-# For whom a transaction is. Tables say themselves whether they are open to one for all.
+# For whom a transaction is. One is for all where nobody in particular asks: for a key before it is
+# known whose it is, entries of many, what was erased, a copy.
 Tenant = str | Literal[Every.ORGANISATION]
 # The server ends what takes longer, so that no lock outlives who wanted it. All that is asked on a
 # turn's path is found by an index, which a server that has not counted a table's rows may not know;

@@ -38,8 +38,8 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield InMemoryAccounts()
         return
     if request.param == "postgresql":
-        async with fresh_database() as url, open_postgres_accounts(url) as there:
-            yield there  # type: ignore[misc]
+        async with fresh_database() as url, open_postgres_accounts(url) as accounts:
+            yield accounts
         return
     async with open_sqlite_accounts(f"sqlite:{tmp_path}/gateway.sqlite") as opened:
         yield opened

@@ -20,14 +20,15 @@ class KeptFacts(FactStore, Movable):
     """A `FactStore` that can be copied."""
 
 
-@pytest.fixture(params=["in memory", "SQLite", "postgresql"])
+@pytest.fixture(params=["in memory", "SQLite", "PostgreSQL", "PostgreSQL with pgvector"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[KeptFacts]:
     if request.param == "in memory":
         yield InMemoryFactStore()  # type: ignore[misc]
         return
-    if request.param == "postgresql":
-        async with fresh_database() as url, open_postgres_facts(url) as there:
-            yield there  # type: ignore[misc]
+    if request.param.startswith("PostgreSQL"):
+        pgvector = "pgvector" in request.param
+        async with fresh_database(pgvector=pgvector) as url, open_postgres_facts(url) as kept_there:
+            yield kept_there  # type: ignore[misc]
         return
     async with open_fact_store(f"sqlite:{tmp_path}/memory.sqlite") as opened:
         yield opened  # type: ignore[misc]

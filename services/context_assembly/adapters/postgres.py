@@ -208,10 +208,10 @@ class PostgresTurns:
         erased = {"facts": [*erasure.fact_ids], "number": erasure.number}
         values = columns.place(erasure.scope) | erased
         async with self._database.transaction(erasure.scope.organisation) as writing:
-            for each in (sql.LOCK_PROJECT, sql.REMEMBER_ERASED, sql.FORGET, sql.HANDLED):
+            for each in (sql.LOCK_PROJECT, sql.REMEMBER_ERASED, sql.FORGET):
                 await writing.queue(each, values)
-        if self._handled is not None:
-            self._handled = max(self._handled, erasure.number)
+            (row,) = await writing.rows(sql.HANDLED, values)
+        self._handled = max(self._handled or 0, row["number"])
 
     async def erasures_handled(self) -> int:
         if self._handled is None:

@@ -89,7 +89,4 @@ _OF_AN_ORGANISATION = (
     "erased_fact",
     "conversation",
 )
-# A copy of the whole store reads and writes those of all.
-MIGRATIONS = (
-    "".join([_TABLES, *(own_rows(table, or_every=True) for table in _OF_AN_ORGANISATION)]),
-)
+MIGRATIONS = ("".join([_TABLES, *map(own_rows, _OF_AN_ORGANISATION)]),)

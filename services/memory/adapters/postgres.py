@@ -27,11 +27,9 @@ from services.memory.ports import (
     RevisionsRecord,
     ScopeFacts,
     ScopeRecord,
-    Vectors,
     from_half_precision,
     half_precision,
 )
-from services.shared.keyed_tables import KeyedTable
 from services.shared.moving import Page, Record
 from services.shared.postgres import (
     EVERY_ORGANISATION,
@@ -39,9 +37,11 @@ from services.shared.postgres import (
     Transaction,
     open_postgres,
 )
+from services.shared.postgres_moving import page_of, put
 from services.shared.postgres_schema import migrate_postgres
 from services.shared.scope import Scope
 from services.shared.store_url import StoreUrl
+from services.shared.table_pages import KeyedTable
 
 _SCOPE = ("organisation", "project", "person")
 _IN_SCOPE = "(organisation, project, person) = (%(organisation)s, %(project)s, %(person)s)"
@@ -89,22 +89,14 @@ _LOG = """
     SELECT number, %(organisation)s, %(project)s, %(person)s, %(fact_ids)s FROM next
 """
 _LOGGED = "SELECT * FROM erasure_log WHERE number > %s ORDER BY number LIMIT %s"
-_PUT_SCOPE = """
-    INSERT INTO scope (organisation, project, person, revision)
-    VALUES (%(organisation)s, %(project)s, %(person)s, %(revision)s)
-    ON CONFLICT (organisation, project, person) DO UPDATE SET revision = excluded.revision
-"""
-_PUT_ERASURE = """
-    INSERT INTO erasure_log (number, organisation, project, person, fact_ids)
-    VALUES (%(number)s, %(organisation)s, %(project)s, %(person)s, %(fact_ids)s)
-    ON CONFLICT (number) DO UPDATE SET organisation = excluded.organisation,
-        project = excluded.project, person = excluded.person, fact_ids = excluded.fact_ids
-"""
-_COUNT_ERASURES = "UPDATE erasures SET number = greatest(number, %(number)s)"
 _VECTOR_TYPE = """
     SELECT format_type(atttypid, atttypmod) AS name FROM pg_attribute
     WHERE attrelid = 'fact'::regclass AND attname = 'vector'
 """
+_PUT_SCOPE = put("scope", _SCOPE, ["revision"])
+_PUT_ERASURE = put("erasure_log", ["number"], [*_SCOPE, "fact_ids"])
+# The next number is above all that were put.
+_COUNT_ERASURE = "UPDATE erasures SET number = greatest(number, %(number)s)"
 
 
 class PostgresFactStore:
@@ -113,27 +105,12 @@ class PostgresFactStore:
     def __init__(self, database: PostgresDatabase, vectors: "_VectorColumn") -> None:
         self._database = database
         self._vectors = vectors
-        self._tables = {
-            ScopeRecord: KeyedTable(
-                "SELECT * FROM scope",
-                _SCOPE,
-                lambda row: ScopeRecord(_scope(row), row["revision"]),
-                mark="%s",
-            ),
-            FactRecord: KeyedTable(
-                "SELECT * FROM fact",
-                (*_SCOPE, "id"),
-                lambda row: FactRecord(_scope(row), _fact(row), half_precision(self._vector(row))),
-                mark="%s",
-            ),
-            Erasure: KeyedTable("SELECT * FROM erasure_log", ("number",), _erasure, mark="%s"),
-            RevisionsRecord: KeyedTable(
-                "SELECT * FROM (SELECT last_value FROM revision WHERE is_called) AS given",
-                ("last_value",),
-                lambda row: RevisionsRecord(row["last_value"]),
-                mark="%s",
-            ),
-        }
+        self._keep = _KEEP.format(type=vectors.type)
+        self._facts = KeyedTable(
+            "SELECT * FROM fact",
+            (*_SCOPE, "id"),
+            lambda row: FactRecord(_scope(row), _fact(row), vectors.read(row["vector"])),
+        )
 
     async def revision(self, scope: Scope) -> int:
         rows = await self._database.run(scope.organisation, _REVISION, _key(scope))
@@ -162,9 +139,9 @@ class PostgresFactStore:
                 raise Outdated
             erased = await writing.rows(_ERASED, values)
             await writing.queue(_DROP, values)
-            keeping = _KEEP.format(type=self._vectors.type)
             for each in keep:
-                await writing.queue(keeping, key | self._columns(each))
+                columns = self._columns(each.fact, half_precision(each.vector))
+                await writing.queue(self._keep, key | columns)
             await _note(writing, key, erased)
             emptied = await writing.rows(_DROP_EMPTY_SCOPE, key)
         written: int = revised[0]["revision"]
@@ -184,9 +161,8 @@ class PostgresFactStore:
         return [*map(_erasure, rows)]
 
     async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
-        table = self._tables[kind]
-        rows = await self._database.run(EVERY_ORGANISATION, *table.statement(start, limit))
-        return table.page(rows, limit)
+        table = self._facts if kind is FactRecord else _TABLES[kind]
+        return await page_of(self._database, table, start, limit)
 
     async def put_records(self, records: Sequence[Any]) -> None:
         async with self._database.transaction(EVERY_ORGANISATION) as writing:
@@ -198,25 +174,22 @@ class PostgresFactStore:
             case ScopeRecord(scope, revision):
                 await writing.queue(_PUT_SCOPE, _key(scope) | {"revision": revision})
             case FactRecord(scope, fact, vector):
-                columns = self._columns(EmbeddedFact(fact, from_half_precision(vector)))
-                keeping = _KEEP.format(type=self._vectors.type)
-                await writing.queue(keeping, _key(scope) | columns)
+                await writing.queue(self._keep, _key(scope) | self._columns(fact, vector))
             case Erasure(number, scope, fact_ids):
-                erased = {"number": number, "fact_ids": json.dumps([*fact_ids])}
-                await writing.queue(_PUT_ERASURE, _key(scope) | erased)
-                await writing.queue(_COUNT_ERASURES, erased)
+                values = {"number": number, "fact_ids": json.dumps([*fact_ids]), **_key(scope)}
+                await writing.queue(_PUT_ERASURE, values)
+                await writing.queue(_COUNT_ERASURE, values)
             case RevisionsRecord(last):
                 await writing.queue("SELECT setval('revision', %s)", (last,))
 
-    def _columns(self, embedded: EmbeddedFact) -> dict[str, Any]:
-        fact = embedded.fact
+    def _columns(self, fact: Fact, vector: bytes) -> dict[str, Any]:
         return {
             "id": fact.id,
             "text": fact.text,
             "kind": fact.kind.value,
             "created_at_ms": fact.created_at_ms,
             "updated_at_ms": fact.updated_at_ms,
-            "vector": self._vectors.written(embedded.vector),
+            "vector": self._vectors.written(vector),
         }
 
     def _scope_facts(self, rows: Sequence[DictRow]) -> ScopeFacts:
@@ -225,29 +198,26 @@ class PostgresFactStore:
         return ScopeFacts(rows[0]["revision"], [*map(self._embedded, rows)])
 
     def _embedded(self, row: DictRow) -> EmbeddedFact:
-        return EmbeddedFact(_fact(row), self._vector(row))
-
-    def _vector(self, row: DictRow) -> Vectors:
-        return self._vectors.read(row["vector"])
+        vector = from_half_precision(self._vectors.read(row["vector"]))
+        return EmbeddedFact(_fact(row), vector)
 
 
 @dataclass(frozen=True, slots=True)
 class _VectorColumn:
-    """What the column of vectors holds: bytes, or pgvector's type."""
+    """A column of vectors in half precision: of bytes, or of pgvector's type."""
 
     type: str
 
-    def written(self, vector: Vectors) -> bytes | str:
-        stored = half_precision(vector)
+    def written(self, vector: bytes) -> bytes | str:
         if self.type == "bytea":
-            return stored
-        return json.dumps(from_half_precision(stored).tolist())
+            return vector
+        return json.dumps(from_half_precision(vector).tolist())
 
-    def read(self, column: bytes) -> Vectors:
+    def read(self, column: bytes) -> bytes:
         if self.type == "bytea":
-            return from_half_precision(column)
+            return bytes(column)
         # As pgvector sends it: behind four bytes, the highest byte of each number first.
-        return np.frombuffer(column, np.dtype(">f2"), offset=4).astype(np.float32)
+        return np.frombuffer(column, "<u2", offset=4).byteswap().tobytes()
 
 
 @asynccontextmanager
@@ -288,3 +258,16 @@ def _fact(row: DictRow) -> Fact:
 
 def _erasure(row: DictRow) -> Erasure:
     return Erasure(row["number"], _scope(row), tuple(json.loads(row["fact_ids"])))
+
+
+_TABLES = {
+    ScopeRecord: KeyedTable(
+        "SELECT * FROM scope", _SCOPE, lambda row: ScopeRecord(_scope(row), row["revision"])
+    ),
+    Erasure: KeyedTable("SELECT * FROM erasure_log", ("number",), _erasure),
+    RevisionsRecord: KeyedTable(
+        "SELECT * FROM (SELECT last_value FROM revision WHERE is_called) AS given",
+        ("last_value",),
+        lambda row: RevisionsRecord(row["last_value"]),
+    ),
+}

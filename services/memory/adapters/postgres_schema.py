@@ -47,14 +47,13 @@ _TABLES = """
     CREATE TABLE erasures (number bigint NOT NULL);
     INSERT INTO erasures VALUES (0);
 """
-# Who watches for erasures reads those of all, and so does a copy of the whole store.
 MIGRATIONS = (
     "".join(
         [
             _TABLES,
-            own_rows("scope", or_every=True),
-            own_rows("fact", or_every=True),
-            own_rows("erasure_log", or_every=True),
+            own_rows("scope"),
+            own_rows("fact"),
+            own_rows("erasure_log"),
         ]
     ),
 )

@@ -20,11 +20,12 @@ from services.memory.ports import (
     from_half_precision,
     half_precision,
 )
-from services.shared.keyed_tables import KeyedTable
 from services.shared.moving import Page, Record
 from services.shared.schema import Breaking
 from services.shared.scope import Scope
 from services.shared.sqlite import ERASED_WITHIN_SECONDS, Database, open_sqlite
+from services.shared.sqlite_moving import page_of
+from services.shared.table_pages import KeyedTable
 
 MIGRATIONS = (
     """
@@ -165,8 +166,7 @@ class SqliteFactStore:
         return [_erasure(row) for row in await self._database.rows(_LOGGED, (after, limit))]
 
     async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
-        table = _TABLES[kind]
-        return table.page(await self._database.rows(*table.statement(start, limit)), limit)
+        return await page_of(self._database, _TABLES[kind], start, limit)
 
     async def put_records(self, records: Sequence[Any]) -> None:
         async with self._database.transaction() as writing:
