@@ -24,12 +24,11 @@ OTHER_ANN = Scope("umbrella", "main", "ann")
 ANN_ELSEWHERE = Scope("acme", "other", "ann")
 
 
-@pytest.fixture(
-    params=[
-        *("in memory", "SQLite", "slow", "busy"),
-        *("PostgreSQL", "PostgreSQL with pgvector", "Cassandra"),
-    ]
-)
+_STORES = ["in memory", "SQLite", "slow", "busy"]
+_SERVERS = ["PostgreSQL", "PostgreSQL with pgvector", "Cassandra"]
+
+
+@pytest.fixture(params=[*_STORES, *_SERVERS])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FactStore]:
     in_memory = {"in memory": InMemoryFactStore, "slow": SlowStore, "busy": BusyStore}
     if request.param in in_memory:
