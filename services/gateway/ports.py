@@ -1,6 +1,6 @@
 """What the gateway needs from outside."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -175,6 +175,21 @@ class Journal(Protocol):
         Numbers have no gaps; appending one again changes nothing. Raises `LeaseLost`.
         """
 
+    async def note(self, response_id: str, epoch: int, step: bytes) -> None:
+        """Keeps a step by which another process could go on, no later than the next event.
+
+        Raises `LeaseLost` at once, or with the next event.
+        """
+
+    async def keep_notes(self, response_id: str, epoch: int) -> None:
+        """Keeps the steps that were noted, without an event. Raises `LeaseLost`."""
+
+    async def notes(self, response_id: str) -> Sequence[bytes]:
+        """The steps that are kept, in their order. Raises `EventsGone`."""
+
+    async def abandoned(self) -> Sequence[str]:
+        """Some of the turns whose events are not complete and whose lease has run out."""
+
     async def finish(self, response_id: str, epoch: int, *, keep_seconds: float) -> None:
         """The events are complete. They are dropped, all at once, after so long.
 
@@ -192,3 +207,31 @@ class Journal(Protocol):
 
         Raises `EventsGone`, also in the middle, when they are dropped.
         """
+
+
+class Presence(Protocol):
+    """Who reads a turn, in whichever gateway: a reader says so again and again."""
+
+    async def attend(self, response_id: str, reader: str, *, seconds: float) -> None:
+        """It reads the turn, for so long from now on."""
+
+    async def leave(self, response_id: str, reader: str) -> None: ...
+
+    async def attended(self, response_id: str) -> bool: ...
+
+
+# Answers what another gateway asks of a turn that lives here, with bytes of its own.
+AnswerMail = Callable[[bytes], Awaitable[bytes]]
+
+
+class Mail(Protocol):
+    """What gateways ask each other about the turns that live in them."""
+
+    async def ask(self, response_id: str, request: bytes, *, seconds: float) -> bytes:
+        """The answer of the gateway in which the turn lives.
+
+        Raises `Unavailable` when none comes in time; the request may have been done all the same.
+        """
+
+    async def serve(self, answer: AnswerMail) -> None:
+        """Answers what is asked of this gateway, for ever."""

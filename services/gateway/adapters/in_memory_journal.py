@@ -34,6 +34,7 @@ class _Record:
     epoch: int
     leased_until: float
     events: list[TurnEvent] = field(default_factory=list)
+    notes: list[bytes] = field(default_factory=list)
     bytes: int = 0
     complete: bool = False
     dropped: bool = False
@@ -79,6 +80,23 @@ class InMemoryJournal:
             record.bytes += size(event)
             record.changed.notify()
         return record.bytes
+
+    async def note(self, response_id: str, epoch: int, step: bytes) -> None:
+        self._leased(response_id, epoch).notes.append(step)
+
+    async def keep_notes(self, response_id: str, epoch: int) -> None:
+        self._leased(response_id, epoch)
+
+    async def notes(self, response_id: str) -> Sequence[bytes]:
+        return tuple(self._record(response_id).notes)
+
+    async def abandoned(self) -> Sequence[str]:
+        now = self._clock()
+        return [
+            response_id
+            for response_id, record in self._records.items()
+            if not record.complete and record.leased_until <= now
+        ]
 
     async def finish(self, response_id: str, epoch: int, *, keep_seconds: float) -> None:
         record = self._leased(response_id, epoch)
