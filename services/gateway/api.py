@@ -54,6 +54,12 @@ class TurnCancelled(MeshError):
     status = "CANCELLED"
 
 
+class StreamInterrupted(MeshError):
+    """The gateway that made the response has died, and nobody can go on where it stopped."""
+
+    status = "ABORTED"
+
+
 class NotCancellable(MeshError):
     """The turn has ended already, so that there is nothing to cancel."""
 

@@ -156,7 +156,7 @@ class Front:
         except EventsGone:  # it ended some time ago, and is stored
             raise over() from None
         screened = await self._screening.screen(Ask(model="", input=tuple(words)))
-        return self.live_turns.steer(response_id, screened.input)
+        return await self.live_turns.steer(response_id, screened.input)
 
     async def resolved(self, scope: Scope, ask: Ask) -> Ask:
         """The ask with the items that it names by their ids. Raises `InvalidRequest`."""
@@ -204,7 +204,7 @@ class Front:
         if stored := await self._stored(scope, response_id):
             return documents.own_input(stored)
         if await self._under_way(scope, response_id):
-            items = self.live_turns.input_of(response_id)
+            items = await self.live_turns.input_of(response_id)
             if items is not None:
                 return items
         if stored := await self._stored(scope, response_id):

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from services.context_assembly.api import ContextAssembly
 from services.gateway.api import Numbered, TurnEvent
-from services.inference.api import Generation, Piece, Report, Usage
+from services.inference.api import Calling, Generation, Parsed, Piece, Report, Usage
 from services.moderation.api import Moderation
 from services.shared.scope import Scope
 from services.tool_runner.api import ToolRunner
@@ -17,6 +17,15 @@ class Generates(Protocol):
     """Of inference, what the turn needs."""
 
     def generate(self, generation: Generation) -> AsyncGenerator[Piece, None]: ...
+
+    async def parse(
+        self,
+        model: str,
+        prompt_ids: Sequence[int],
+        output_ids: Sequence[int],
+        calling: Calling,
+        stop: tuple[str, ...] = (),
+    ) -> Parsed: ...
 
 
 class Inference(Generates, Protocol):
@@ -158,6 +167,9 @@ class Journal(Protocol):
     through the end of its lease still believes that it writes; its epoch is old by then, and all
     that it tries is refused with `LeaseLost`.
     """
+
+    # Whether other processes write and read it too.
+    shared: bool
 
     async def claim(self, response_id: str, scope: Scope, *, seconds: float) -> int:
         """Takes the lease on a turn's events, for so long, and says its epoch.

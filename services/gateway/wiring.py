@@ -47,7 +47,6 @@ from services.moderation.client import connect_moderation
 from services.shared.background import every, in_background
 from services.shared.boundary import Boundary
 from services.shared.errors import CannotStart
-from services.shared.ids import make_id
 from services.shared.metrics import RpcMetrics
 from services.shared.peers import Peer, followed
 from services.shared.process import Service
@@ -207,7 +206,6 @@ def _turn_loop(
         neighbours,
         fleet,
         guards(neighbours.moderation, config.output_moderation),
-        make_id,
         lanes,
         tool_rounds=config.tool_rounds,
     )

@@ -10,12 +10,13 @@ from services.context_assembly.adapters.in_memory import InMemoryTurns
 from services.context_assembly.api import Assembly, Compacted, Context, InputTooLong, Turn
 from services.context_assembly.conversations import Conversations
 from services.context_assembly.messages import is_by_user
-from services.gateway.adapters.in_memory import InMemoryAccounts
+from services.gateway.adapters.in_memory import InMemoryAccounts, NobodyElse
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
 from services.gateway.connections import Connections
 from services.gateway.conversations import ConversationKeeper
+from services.gateway.elsewhere import Elsewhere
 from services.gateway.fleet import Fleet, Pool
 from services.gateway.front import Front
 from services.gateway.guard import OutputModeration, guards
@@ -40,7 +41,6 @@ from services.inference.api import (
 from services.shared.background import in_background
 from services.shared.conversation import Call, CallResult, Item, Message, Picture, Text
 from services.shared.errors import Malformed
-from services.shared.ids import make_id
 from services.shared.peers import Peer, followed
 from services.shared.scope import Scope
 from services.shared.tools import Tool, ToolCall
@@ -294,6 +294,11 @@ def fleet_of(inference: Inference) -> Fleet:
     return Fleet([Pool("only", "here:1")], followed, opened)
 
 
+def alone() -> Elsewhere:
+    """There is no other gateway."""
+    return Elsewhere(NobodyElse(), NobodyElse(), turn_seconds=30)
+
+
 PERSON = Account("acct_1", "Ada", AccountKind.PERSONAL, "Be brief.")
 
 
@@ -314,7 +319,7 @@ async def surroundings(
     fleet = fleet_of(inference)
     neighbours = Neighbours(moderation, context, inference, tools)
     lanes = Lanes(context)
-    turns = TurnLoop(neighbours, fleet, guards(moderation, mode), make_id, lanes, tool_rounds=3)
+    turns = TurnLoop(neighbours, fleet, guards(moderation, mode), lanes, tool_rounds=3)
     admission = Admission(
         max_turns=max_turns,
         max_turns_per_organisation=max(1, max_turns - 1),
@@ -322,7 +327,7 @@ async def surroundings(
     )
     clock = Clock()
     journal = InMemoryJournal(clock, max_bytes=1_000_000)
-    live_turns = LiveTurns(turns, journal, admission, accounts, bounds=bounds)
+    live_turns = LiveTurns(turns, journal, admission, accounts, alone(), bounds=bounds)
     front = Front(
         authenticator,
         live_turns,

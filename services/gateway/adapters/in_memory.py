@@ -1,11 +1,13 @@
 """Accounts, keys and usage in this process alone; gone when it ends."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
-from services.gateway.ports import Account, KeyUse, LedgerEntry, StoredKey
+from services.gateway.ports import Account, AnswerMail, KeyUse, LedgerEntry, StoredKey
 from services.inference.api import Usage
+from services.shared.errors import Unavailable
 
 
 class InMemoryAccounts:
@@ -78,3 +80,20 @@ class InMemoryAccounts:
 
     async def drop_uses(self, before_ms: int) -> None:
         self._uses = {place: use for place, use in self._uses.items() if use.at_ms >= before_ms}
+
+
+class NobodyElse:
+    """`Presence` and `Mail` of a gateway that shares its turns with no other."""
+
+    async def attend(self, response_id: str, reader: str, *, seconds: float) -> None: ...
+
+    async def leave(self, response_id: str, reader: str) -> None: ...
+
+    async def attended(self, response_id: str) -> bool:  # noqa: ARG002
+        return False
+
+    async def ask(self, response_id: str, request: bytes, *, seconds: float) -> bytes:  # noqa: ARG002
+        raise Unavailable("there is no other gateway", service="gateway")
+
+    async def serve(self, answer: AnswerMail) -> None:  # noqa: ARG002
+        await asyncio.Event().wait()

@@ -47,6 +47,8 @@ class InMemoryJournal:
     `clock` is in seconds and never runs backwards.
     """
 
+    shared = False
+
     def __init__(self, clock: Callable[[], float], *, max_bytes: int) -> None:
         self._clock = clock
         self._max_bytes = max_bytes

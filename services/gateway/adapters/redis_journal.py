@@ -41,13 +41,14 @@ class TurnForgotten(LeaseLost):
 class RedisJournal:
     """A `Journal`. Notes wait here for the next event, and go with it."""
 
-    claiming, appending = lua.CLAIM, lua.APPEND
+    shared = True
+    appending = lua.APPEND
 
     def __init__(self, store: RedisStore, channels: Channels, *, gateway: str) -> None:
         self.store = store
         self._channels = channels
         self._gateway = gateway
-        self._claim = Script(store, self.claiming)
+        self._claim = Script(store, lua.CLAIM)
         self._renew = Script(store, lua.RENEW)
         self._append = Script(store, self.appending)
         self._finish = Script(store, lua.FINISH)

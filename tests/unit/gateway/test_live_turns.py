@@ -36,7 +36,7 @@ from services.shared.background import in_background
 from services.shared.conversation import Message, Role, said
 from services.shared.errors import Overloaded
 from services.shared.ids import root_of
-from tests.fakes.mesh import BOUNDS, PERSON, CountedLedger
+from tests.fakes.mesh import BOUNDS, PERSON, CountedLedger, alone
 
 SEALER = Sealer(b"secret", PERSON.id)
 ADA = Principal(PERSON, "key1", SEALER)
@@ -117,7 +117,9 @@ class Turns:
             max_background_turns_per_organisation=8,
         )
         self.ledger = CountedLedger()
-        self.live = LiveTurns(loop, self.journal, self.admission, self.ledger, bounds=bounds)
+        self.live = LiveTurns(
+            loop, self.journal, self.admission, self.ledger, alone(), bounds=bounds
+        )
 
     async def read(self, response_id: str, after: int = -1) -> list[Numbered]:
         async with asyncio.timeout(20), aclosing(self.live.read(response_id, after)) as events:
@@ -311,7 +313,9 @@ async def test_a_bill_that_cannot_be_written_fails_the_turn_and_stalls_nobody(
 ) -> None:
     turns = Turns(WordLoop(3))
     turns.ledger = FullLedger(refused)
-    turns.live = LiveTurns(turns.loop, turns.journal, turns.admission, turns.ledger, bounds=BOUNDS)
+    turns.live = LiveTurns(
+        turns.loop, turns.journal, turns.admission, turns.ledger, alone(), bounds=BOUNDS
+    )
     last = (await turns.read(await turns.live.start(ADA, HELLO)))[-1].event
     assert last == Failed("shared.InternalError", "INTERNAL", "internal error")
     assert [entry.usage.completion_tokens for entry in turns.ledger.entries] == written
@@ -373,6 +377,7 @@ async def silent(seconds: float) -> tuple[Turns, WatchedJournal, str]:
         journal,
         turns.admission,
         turns.ledger,
+        alone(),
         bounds=replace(BOUNDS, lease_seconds=seconds),
     )
     response_id = await turns.live.start(ADA, replace(HELLO, background=True))

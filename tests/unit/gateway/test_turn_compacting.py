@@ -199,7 +199,6 @@ async def chatting() -> AsyncIterator[Chat]:
         Neighbours(moderation, context, model, FewTools()),
         fleet,
         guards(moderation, OutputModeration.OFF),
-        make_id,
         Lanes(context),
         tool_rounds=0,
     )
