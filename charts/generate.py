@@ -43,8 +43,8 @@ _DECIDED = {"address", "metrics_address", "otlp_endpoint"}
 _CONFIGS: Mapping[str, tuple[type[ServiceConfig], set[str]]] = {
     "gateway": (
         GatewayConfig,
-        {"http_address", "accounts_url", "pepper_file", "inference_pools", "scaler_address"}
-        | {"deletion_costs", "context_assembly_address", "tool_runner_address"}
+        {"http_address", "accounts_url", "streams_url", "pepper_file", "inference_pools"}
+        | {"scaler_address", "deletion_costs", "context_assembly_address", "tool_runner_address"}
         | {"moderation_address", "admin_address", "admin_token_file"},
     ),
     "context-assembly": (

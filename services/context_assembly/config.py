@@ -1,11 +1,13 @@
 """What may be turned of context-assembly."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from services.shared.config import ServiceConfig
+from services.shared.store_url import StoreUrl, one_of
 
 
 class ContextAssemblyConfig(ServiceConfig):
@@ -14,9 +16,10 @@ class ContextAssemblyConfig(ServiceConfig):
     model_config = SettingsConfigDict(env_prefix="CONTEXT_ASSEMBLY_", frozen=True)
 
     address: str = "127.0.0.1:50051"
-    # Where conversations are kept: sqlite:<path>, or memory: for as long as the process lives.
-    turns_url: str = Field(
-        default="sqlite:.chatmesh/context_assembly.sqlite", pattern=r"^(sqlite:.+|memory:)$"
+    # Where conversations are kept: sqlite:<path>, or memory: for as long as the process lives;
+    # file:<path> where a file holds this URL.
+    turns_url: Annotated[StoreUrl, AfterValidator(one_of("sqlite", "memory"))] = StoreUrl(
+        "sqlite:.chatmesh/context_assembly.sqlite"
     )
     memory_address: str = "127.0.0.1:50055"
     tokenizer_address: str = "127.0.0.1:50052"

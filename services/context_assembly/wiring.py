@@ -30,7 +30,6 @@ from services.memory.client import connect_memory
 from services.shared.background import in_background
 from services.shared.process import Service
 from services.shared.server import Servable
-from services.shared.sqlite import SCHEME
 from services.tokenizer.client import connect_tokenizer
 
 _log = structlog.get_logger()
@@ -86,14 +85,15 @@ async def _by_model(config: ContextAssemblyConfig) -> AsyncIterator[InferenceByM
 
 @asynccontextmanager
 async def _open_turns(config: ContextAssemblyConfig) -> AsyncIterator[TurnStore]:
-    if config.turns_url.startswith(SCHEME):
-        async with open_sqlite_turns(
-            config.turns_url, erased_within_seconds=config.erased_within_seconds
-        ) as turns:
-            yield turns
+    url = config.turns_url
+    if url.scheme == "memory":
+        _log.warning("conversations are kept in memory and end with this process")
+        yield InMemoryTurns()
         return
-    _log.warning("conversations are kept in memory and end with this process")
-    yield InMemoryTurns()
+    async with open_sqlite_turns(
+        url.get_secret_value(), erased_within_seconds=config.erased_within_seconds
+    ) as turns:
+        yield turns
 
 
 SERVICE = Service(

@@ -1,13 +1,15 @@
 """What may be turned at the gateway."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from services.gateway.fleet import Pool
 from services.gateway.guard import OutputModeration
 from services.shared.config import ServiceConfig
+from services.shared.store_url import StoreUrl, one_of
 
 
 class GatewayConfig(ServiceConfig):
@@ -19,8 +21,13 @@ class GatewayConfig(ServiceConfig):
     address: str = "127.0.0.1:50050"
     # The public HTTP endpoint.
     http_address: str = "127.0.0.1:8000"
-    # Where accounts, keys and usage are kept: sqlite:<path>.
-    accounts_url: str = "sqlite:.chatmesh/gateway.sqlite"
+    # Where accounts, keys and usage are kept: sqlite:<path>; file:<path> where a file holds this
+    # URL.
+    accounts_url: Annotated[StoreUrl, AfterValidator(one_of("sqlite"))] = StoreUrl(
+        "sqlite:.chatmesh/gateway.sqlite"
+    )
+    # Where the events of turns are kept, for all gateways to read: memory: keeps them in each one.
+    streams_url: Annotated[StoreUrl, AfterValidator(one_of("memory"))] = StoreUrl("memory:")
     # Holds the secret under which keys are hashed; made at the first start if it is not there.
     pepper_file: Path = Path(".chatmesh/pepper")
     # Where API keys are made and revoked on HTTP by the admin token: never public. Empty: off.

@@ -73,7 +73,7 @@ async def build(
 ) -> AsyncIterator[Sequence[Served]]:
     """The public endpoints, and the turns under way, which drain beside them."""
     async with AsyncExitStack() as stack:
-        accounts = await stack.enter_async_context(open_accounts(config.accounts_url))
+        accounts = await stack.enter_async_context(_open_accounts(config))
         ledger = await stack.enter_async_context(buffered(accounts))
         fleet = Fleet(config.inference_pools, followed, partial(_replica, config))
         activity = Activity()
@@ -105,11 +105,15 @@ async def build(
         yield [*served, await stack.enter_async_context(_http(config, front, registry, tracer))]
 
 
+def _open_accounts(config: GatewayConfig) -> AbstractAsyncContextManager[SqliteAccounts]:
+    return open_accounts(config.accounts_url.get_secret_value())
+
+
 SERVICE = Service(
     "gateway",
     GatewayConfig,
     build,
-    store=lambda config: open_accounts(config.accounts_url),
+    store=_open_accounts,
     max_message_bytes=lambda config: config.max_body_bytes,
 )
 
@@ -256,14 +260,14 @@ def _front(
 @asynccontextmanager
 async def open_key_issuer(config: GatewayConfig) -> AsyncIterator[KeyIssuer]:
     """For the commands of operators: the same store, without the endpoints."""
-    async with open_accounts(config.accounts_url) as accounts:
+    async with _open_accounts(config) as accounts:
         yield KeyIssuer(accounts, Authenticator(accounts, pepper=pepper(config.pepper_file)))
 
 
 @asynccontextmanager
 async def open_authenticator(config: GatewayConfig) -> AsyncIterator[Authenticator]:
     """For `make up`, which makes its own key."""
-    async with open_accounts(config.accounts_url) as accounts:
+    async with _open_accounts(config) as accounts:
         yield Authenticator(accounts, pepper=pepper(config.pepper_file))
 
 

@@ -57,6 +57,15 @@ class OutputReader(Protocol):
         """How many of the ids read so far were reasoning."""
 
 
+@dataclass(frozen=True, slots=True)
+class HeldCalls:
+    """Calls of these functions, if they begin with one of the openings; with none, all of them."""
+
+    names: frozenset[str] = frozenset()
+    # Each holds the name of its function.
+    openings: tuple[str, ...] = ()
+
+
 class Dialect(Protocol[Request]):
     """How one model writes function calls and reasoning. Never waits; any thread may use it."""
 
@@ -66,8 +75,8 @@ class Dialect(Protocol[Request]):
     def reader(self, request: Request, prompt_ids: Sequence[int]) -> OutputReader | None:
         """A reader for one choice; None where all output is text."""
 
-    def held(self, request: Request) -> frozenset[str]:
-        """The functions whose calls the backend's grammar makes valid to the last character."""
+    def held(self, request: Request) -> HeldCalls:
+        """Which calls the backend's grammar makes valid to the last character."""
 
     def follows(self, text_input: TextInput, text: str) -> bool:
         """Whether the text is one that a tool's grammar allows."""

@@ -14,6 +14,7 @@ from services.gateway.key_issuer import KeyIssuer, KeyRefused, KeyWish
 from services.gateway.ports import AccountKind, StoredKey
 from services.gateway.wiring import open_key_issuer
 from services.shared.errors import CannotStart
+from services.shared.store_url import StoreUrl
 
 _Done = TypeVar("_Done")
 data_option = click.option(
@@ -104,7 +105,8 @@ def _in_a_sentence() -> Iterator[None]:
 def _gateway(data: Path | None) -> GatewayConfig:
     if data is None:
         return GatewayConfig()
-    return GatewayConfig(accounts_url=f"sqlite:{data}/gateway.sqlite", pepper_file=data / "pepper")
+    accounts = StoreUrl(f"sqlite:{data}/gateway.sqlite")
+    return GatewayConfig(accounts_url=accounts, pepper_file=data / "pepper")
 
 
 def _table(keys: Sequence[StoredKey]) -> str:

@@ -19,6 +19,7 @@ from services.memory.wiring import SERVICE as MEMORY
 from services.moderation.wiring import SERVICE as MODERATION
 from services.shared.config import ServiceConfig
 from services.shared.process import Endpoint, Service, running
+from services.shared.store_url import StoreUrl
 from services.tokenizer.wiring import SERVICE as TOKENIZER
 from services.tool_runner.wiring import SERVICE as TOOL_RUNNER
 
@@ -62,15 +63,15 @@ class Settings:
         own: Mapping[str, dict[str, Any]] = {
             "inference": {"model": self.model, "served_name": self.model_name},
             "tokenizer": {"models": {self.model_name: self.model}},
-            "memory": {"store_url": f"sqlite:{self.data}/memory.sqlite"},
+            "memory": {"store_url": StoreUrl(f"sqlite:{self.data}/memory.sqlite")},
             "context-assembly": {
-                "turns_url": f"sqlite:{self.data}/context-assembly.sqlite",
+                "turns_url": StoreUrl(f"sqlite:{self.data}/context-assembly.sqlite"),
                 "inference_addresses": {"": at["inference"]},
             },
             "gateway": {
                 "inference_pools": (Pool("local", at["inference"]),),
                 "http_address": f"{self.host}:{self.port}",
-                "accounts_url": f"sqlite:{self.data}/gateway.sqlite",
+                "accounts_url": StoreUrl(f"sqlite:{self.data}/gateway.sqlite"),
                 "pepper_file": self.data / "pepper",
             },
         }

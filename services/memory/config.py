@@ -1,9 +1,12 @@
 """What may be turned of memory."""
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from services.shared.config import ServiceConfig
+from services.shared.store_url import StoreUrl, one_of
 
 
 class MemoryConfig(ServiceConfig):
@@ -12,9 +15,10 @@ class MemoryConfig(ServiceConfig):
     model_config = SettingsConfigDict(env_prefix="MEMORY_", frozen=True)
 
     address: str = "127.0.0.1:50055"
-    # Where facts are kept: sqlite:<path>, or memory: for as long as the process lives.
-    store_url: str = Field(
-        default="sqlite:.chatmesh/memory.sqlite", pattern=r"^(sqlite:.+|memory:)$"
+    # Where facts are kept: sqlite:<path>, or memory: for as long as the process lives; file:<path>
+    # where a file holds this URL.
+    store_url: Annotated[StoreUrl, AfterValidator(one_of("sqlite", "memory"))] = StoreUrl(
+        "sqlite:.chatmesh/memory.sqlite"
     )
     # How many texts are embedded at the same time; each takes a core.
     embedder_threads: int = Field(default=1, gt=0)

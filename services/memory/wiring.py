@@ -50,12 +50,13 @@ async def build(
 
 @asynccontextmanager
 async def _opened(config: MemoryConfig) -> AsyncIterator[FactStore]:
-    if config.store_url == "memory:":
+    url = config.store_url
+    if url.scheme == "memory":
         _log.warning("facts are kept in this process alone and end with it")
         yield InMemoryFactStore()
         return
     async with open_fact_store(
-        config.store_url, erased_within_seconds=config.erased_within_seconds
+        url.get_secret_value(), erased_within_seconds=config.erased_within_seconds
     ) as store:
         yield store
 

@@ -9,7 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class ServiceConfig(BaseSettings):
     """Read once, at start, from the environment. Each service sets its own prefix and address."""
 
-    model_config = SettingsConfigDict(frozen=True)
+    # What was given may hold a password: an error names the knob and not the value.
+    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)
 
     # Where the service listens for gRPC, `host:port`; port 0 takes a free one.
     address: str

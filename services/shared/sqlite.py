@@ -11,7 +11,7 @@ import aiosqlite
 import structlog
 
 from services.shared.background import every, in_background
-from services.shared.errors import CannotStart
+from services.shared.schema import Version, migrate
 
 _log = structlog.get_logger()
 # A service may set another; who erases nothing, such as the gateway, has no need to.
@@ -34,28 +34,11 @@ _ERASURES = """
     CREATE TABLE IF NOT EXISTS erasures (noted INTEGER NOT NULL, scrubbed INTEGER NOT NULL);
     INSERT INTO erasures SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM erasures);
 """
-# `know` is how many of the migrations a release has to know to use the file: all up to the last one
-# that is `Breaking`. A release that knows fewer is refused.
+# `know` is `Version.needed`.
 _READERS = """
     CREATE TABLE IF NOT EXISTS readers (know INTEGER NOT NULL);
     INSERT INTO readers SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM readers);
 """
-
-
-class NewerSchema(CannotStart):
-    """A newer release has written the file, and this one cannot use it."""
-
-
-class Breaking(str):
-    """A migration after which releases that do not know it can no longer use the file.
-
-    An older release may meet a migrated file: while an upgrade is going on, and after
-    `helm rollback`. If the migration only adds what the older release does not look at, that works.
-    Any other migration has to be marked with this class, and the older release then refuses to
-    start.
-    """
-
-    __slots__ = ()
 
 
 class Database:
@@ -141,8 +124,7 @@ async def open_sqlite(
 ) -> AsyncIterator[Database]:
     """Opens `sqlite:<path>`, which is made if it is not there, and brings it to the newest schema.
 
-    A migration is an SQL script. The first one makes version 1 of an empty file, and each of the
-    others the next version, each in a transaction of its own. See `Breaking`. Raises NewerSchema.
+    Each migration is an SQL script and has a transaction of its own. Raises NewerSchema.
 
     What is erased is gone from the file's bytes when it has been rewritten, which begins within
     `erased_within_seconds`, and when the file is closed.
@@ -158,7 +140,7 @@ async def open_sqlite(
             connection.row_factory = sqlite3.Row
             for pragma in _PRAGMAS:
                 await connection.execute(f"PRAGMA {pragma}")
-        await _migrate(writer, migrations, path)
+        await migrate(_Schema(writer, path), migrations)
         await writer.executescript(_ERASURES)
         scrubber = _Scrubber(scrubbing)
         # The last process may have ended between an erasure and its scrub.
@@ -170,16 +152,21 @@ async def open_sqlite(
         yield Database(writer, reader, scrubber)
 
 
-async def _migrate(connection: aiosqlite.Connection, migrations: Sequence[str], path: Path) -> None:
-    await connection.executescript(_READERS)
-    ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
-    ((needed,),) = await connection.execute_fetchall("SELECT know FROM readers")
-    known = len(migrations)
-    if needed > known:
-        raise NewerSchema(f"{path} has schema {version}, known are {known}: use a newer release")
-    for number, script in enumerate(migrations[version:], version + 1):
-        know = f"UPDATE readers SET know={number};"  # noqa: S608
-        breaks = know if isinstance(script, Breaking) else ""
-        await connection.executescript(
-            f"BEGIN IMMEDIATE;\n{script};\n{breaks}\nPRAGMA user_version={number};\nCOMMIT;"
+class _Schema:
+    """The version of an SQLite file: a `VersionedStore`."""
+
+    def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
+        self._connection = connection
+        self.name = str(path)
+
+    async def version(self) -> Version:
+        await self._connection.executescript(_READERS)
+        ((number,),) = await self._connection.execute_fetchall("PRAGMA user_version")
+        ((needed,),) = await self._connection.execute_fetchall("SELECT know FROM readers")
+        return Version(number, needed)
+
+    async def apply(self, script: str, version: Version) -> None:
+        await self._connection.executescript(
+            f"BEGIN IMMEDIATE;\n{script};\nUPDATE readers SET know={version.needed};\n"
+            f"PRAGMA user_version={version.number};\nCOMMIT;"
         )

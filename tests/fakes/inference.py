@@ -32,7 +32,7 @@ from services.inference.api import (
 )
 from services.inference.engine import Engine, EngineLimits
 from services.inference.generation_queue import QueueLimits
-from services.inference.ports import Occupancy, Output, OutputReader, ReadOutput
+from services.inference.ports import HeldCalls, Occupancy, Output, OutputReader, ReadOutput
 from services.shared.tools import TextInput, TextSyntax, ToolMode
 from tests.fakes.tiny_model import END
 
@@ -302,8 +302,8 @@ class ScriptedDialect:
         reads = calling.tools and calling.choice.mode is not ToolMode.NONE
         return _HermesReader() if reads else None
 
-    def held(self, request: Generation) -> frozenset[str]:
-        return frozenset()
+    def held(self, request: Generation) -> HeldCalls:
+        return HeldCalls()
 
     def follows(self, text_input: TextInput, text: str) -> bool:
         """Of grammars it knows regular expressions only."""

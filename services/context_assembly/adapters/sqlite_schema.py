@@ -1,6 +1,6 @@
 """The tables of conversations in SQLite, and how those of older releases become them."""
 
-from services.shared.sqlite import Breaking
+from services.shared.schema import Breaking
 
 _RELEASE_0_1_0 = """
     CREATE TABLE turn (

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 from services.gateway.ports import Account, AccountKind, KeyUse, LedgerEntry, StoredKey
 from services.inference.api import Usage
-from services.shared.sqlite import Breaking, Database, open_sqlite
+from services.shared.schema import Breaking
+from services.shared.sqlite import Database, open_sqlite
 
 MIGRATIONS = (
     """

@@ -1,7 +1,10 @@
 """Calls that the engine's grammar holds: which they are, and what vLLM's structural tags lack.
 
 vLLM makes a structural tag of the tools on offer, in the markup of the model's parser: text is
-free, and once a call opens, its arguments follow the schema.
+free, and once a call of a tool on offer opens, its arguments follow the schema.
+
+The name that a model writes stays free too, where it need not call. A model that wants a tool which
+is not on offer would else be made to call another one, which is on offer.
 """
 
 import json
@@ -15,6 +18,7 @@ from xgrammar import Grammar
 
 from services.inference.adapters.grammar_limits import free_names, unkept
 from services.inference.adapters.written_grammars import ebnf_of_input, in_json
+from services.inference.ports import HeldCalls
 from services.shared.tools import TEXT_PARAMETERS, TextInput, Tool
 
 # Of blanks in a row a grammar takes so many. A small model may write blanks until its window ends.
@@ -85,21 +89,33 @@ def _kept_schema(parameters: str) -> tuple[str | None, bool]:
     return json.dumps(schema), not free_names(schema)
 
 
-def completed(request: ChatCompletionRequest, tools: Sequence[HeldTool]) -> frozenset[str]:
+def completed(request: ChatCompletionRequest, tools: Sequence[HeldTool]) -> HeldCalls:
     """Puts the texts' grammars into the structural tag that vLLM made, and bounds its blanks.
 
-    The names of the tools whose calls the tag holds to the last character; without a tag, none.
+    The calls which the tag holds to the last character; without a tag, none.
     """
     outputs = request.structured_outputs
     if outputs is None or outputs.structural_tag is None:
-        return frozenset()
+        return HeldCalls()
     marked = {tool.schema[_MARK]: tool for tool in tools if tool.grammar}
     tag = json.loads(outputs.structural_tag)
-    placed = {_complete(schema_format, marked) for schema_format in list(_json_formats(tag))}
+    openings = [opening for each in _of_type(tag, "triggered_tags") for opening in _freed(each)]
+    schema_formats = list(_of_type(tag, "json_schema"))
+    placed = {_complete(schema_format, marked) for schema_format in schema_formats}
     outputs.structural_tag = json.dumps(tag)
-    return frozenset(
+    names = (
         tool.name for tool in tools if tool.whole and (tool.grammar is None or tool.name in placed)
     )
+    return HeldCalls(frozenset(names), tuple(openings))
+
+
+def _freed(triggered: dict[str, Any]) -> Sequence[str]:
+    """Lets the grammar hold a call from where its whole opening is written, name and all."""
+    openings = [tag["begin"] for tag in triggered["tags"]]
+    if triggered["at_least_one"] or not all(isinstance(each, str) for each in openings):
+        return ()
+    triggered["triggers"] = openings
+    return openings
 
 
 def _complete(schema_format: dict[str, Any], marked: dict[str, HeldTool]) -> str | None:
@@ -117,10 +133,14 @@ def _complete(schema_format: dict[str, Any], marked: dict[str, HeldTool]) -> str
     return tool.name
 
 
-def _json_formats(tag: Any) -> Iterator[dict[str, Any]]:
-    """The parts of a structural tag that follow schemas. What stands in these is the caller's."""
-    if isinstance(tag, dict) and tag.get("type") == "json_schema":
+def _of_type(tag: Any, kind: str) -> Iterator[dict[str, Any]]:
+    """The parts of a structural tag of one type. What stands in schemas is the caller's."""
+    if isinstance(tag, dict) and tag.get("type") == kind:
         yield tag
-    elif isinstance(tag, dict | list):
+    elif isinstance(tag, dict | list) and not _is_schema(tag):
         for inner in tag.values() if isinstance(tag, dict) else tag:
-            yield from _json_formats(inner)
+            yield from _of_type(inner, kind)
+
+
+def _is_schema(tag: dict[str, Any] | list[Any]) -> bool:
+    return isinstance(tag, dict) and tag.get("type") == "json_schema"

@@ -24,7 +24,7 @@ from services.inference.adapters.vllm_requests import HeldRequest, chat_request,
 from services.inference.adapters.written_grammars import ebnf_of_input, follows
 from services.inference.api import CallDelta, Generation
 from services.inference.models import CALL_OPENINGS
-from services.inference.ports import OutputReader, ReadOutput
+from services.inference.ports import HeldCalls, OutputReader, ReadOutput
 from services.shared.tools import TextInput
 
 
@@ -84,7 +84,7 @@ class VllmParsers:
         adjusted.held = completed(adjusted, tools)
         return adjusted
 
-    def held(self, request: HeldRequest) -> frozenset[str]:
+    def held(self, request: HeldRequest) -> HeldCalls:
         return request.held
 
     def follows(self, text_input: TextInput, text: str) -> bool:

@@ -26,6 +26,7 @@ from services.inference.api import (
     Sampling,
     UnsupportedParameter,
 )
+from services.inference.ports import HeldCalls
 from services.shared.nesting import too_deep
 from services.shared.tools import Tool, ToolChoice, ToolMode
 
@@ -72,9 +73,9 @@ _OURS = {
 
 
 class HeldRequest(ChatCompletionRequest):
-    """A request that knows of which functions the engine's grammar holds every call."""
+    """A request that knows which calls the engine's grammar holds."""
 
-    held: frozenset[str] = frozenset()
+    held: HeldCalls = HeldCalls()
 
 
 def chat_request(generation: Generation) -> HeldRequest:

@@ -12,8 +12,9 @@ import numpy as np
 
 from services.memory.api import Erasure, Fact, Kind
 from services.memory.ports import EmbeddedFact, Outdated, ScopeFacts, Vectors
+from services.shared.schema import Breaking
 from services.shared.scope import Scope
-from services.shared.sqlite import ERASED_WITHIN_SECONDS, Breaking, Database, open_sqlite
+from services.shared.sqlite import ERASED_WITHIN_SECONDS, Database, open_sqlite
 
 # Two bytes a number instead of four: vectors take half the room, and scores differ by less than a
 # thousandth.

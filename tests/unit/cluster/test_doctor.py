@@ -24,7 +24,8 @@ from services.inference.config import InferenceConfig
 from services.inference.wiring import SERVICE
 from services.shared.config import ServiceConfig
 from services.shared.process import Service, read, run
-from services.shared.sqlite import Breaking, NewerSchema, open_sqlite
+from services.shared.schema import Breaking, NewerSchema
+from services.shared.sqlite import open_sqlite
 from tests.fakes.kubernetes import ApiServer, Json
 from tests.fakes.logs import logged_to
 from tests.fakes.release import (

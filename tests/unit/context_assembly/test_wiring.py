@@ -13,11 +13,12 @@ from services.context_assembly.wiring import SERVICE, build
 from services.memory.api import Erasure
 from services.memory.server import MemoryServer
 from services.shared.server import serving
+from services.shared.store_url import StoreUrl
 from tests.fakes.context_assembly import SCOPE, FactMemory, recorded
 
 
 async def test_turns_outlive_the_process_in_a_file(tmp_path: Path) -> None:
-    config = ContextAssemblyConfig(turns_url=f"sqlite:{tmp_path}/turns.sqlite")
+    config = ContextAssemblyConfig(turns_url=StoreUrl(f"sqlite:{tmp_path}/turns.sqlite"))
     async with build(config, CollectorRegistry()) as servers:
         assert [server.name for server in servers] == [ContextAssemblyServer.name]
         async with (
@@ -39,7 +40,7 @@ async def test_what_memory_erases_is_forgotten() -> None:
     turn = recorded("a", kept_ids=KeptIds("plain", 0, [1, 2], ["m1"]))
     async with serving([MemoryServer(memory)], "localhost:0", grace=0) as remembering:  # type: ignore[arg-type]
         config = ContextAssemblyConfig(
-            turns_url="memory:", memory_address=f"localhost:{remembering}"
+            turns_url=StoreUrl("memory:"), memory_address=f"localhost:{remembering}"
         )
         async with (
             build(config, CollectorRegistry()) as servers,
@@ -53,7 +54,7 @@ async def test_what_memory_erases_is_forgotten() -> None:
 
 async def test_conversations_in_memory_are_warned_of() -> None:
     with capture_logs() as logs:
-        async with build(ContextAssemblyConfig(turns_url="memory:"), CollectorRegistry()):
+        async with build(ContextAssemblyConfig(turns_url=StoreUrl("memory:")), CollectorRegistry()):
             pass
     assert [entry["log_level"] for entry in logs] == ["warning"]
 

@@ -13,6 +13,7 @@ from services.gateway.http.admin import TOKEN_HEADER
 from services.gateway.http.server import HttpServer
 from services.gateway.wiring import build, pepper
 from services.shared.errors import CannotStart
+from services.shared.store_url import StoreUrl
 
 AT_ONCE = 8
 
@@ -59,7 +60,7 @@ def configured(folder: Path, token: bytes | None) -> GatewayConfig:
     return GatewayConfig(
         http_address="127.0.0.1:0",
         admin_address="127.0.0.1:0",
-        accounts_url=f"sqlite:{folder}/gateway.sqlite",
+        accounts_url=StoreUrl(f"sqlite:{folder}/gateway.sqlite"),
         pepper_file=folder / "pepper",
         admin_token_file=folder / "token",
     )

@@ -8,7 +8,7 @@ import pytest
 from services.inference.api import CallDelta, Calling
 from services.inference.call_check import CallCheck
 from services.inference.checked_calls import CheckedCalls
-from services.inference.ports import ReadOutput
+from services.inference.ports import HeldCalls, ReadOutput
 from services.shared.tools import TEXT_PARAMETERS, TextInput, TextSyntax, Tool
 
 NUMBER = '{"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}'
@@ -37,7 +37,7 @@ def read(*calls: CallDelta, held: Sequence[str] = (), broken: bool = False) -> l
     reader = CheckedCalls(
         Reading([*outputs, ReadOutput("", broken=broken)]),
         CallCheck(Calling((DOUBLE, CLOCK, RUN)), lambda: 0.0),
-        frozenset(held),
+        HeldCalls(frozenset(held)),
         lambda wanted, text: text == wanted.grammar,
     )
     assert reader.reasoning_tokens() == 3
@@ -120,3 +120,49 @@ def test_of_a_tool_that_takes_a_text_the_text_leaves(held: Sequence[str]) -> Non
 
 def test_a_call_of_which_nothing_can_be_read_is_none() -> None:
     assert read(broken=True)[-1].broken
+
+
+def opened(text: str, *calls: CallDelta, held: str = "double") -> list[tuple[CallDelta, ...]]:
+    """What leaves of calls after the text, where a call that is held has an opening of its own."""
+    openings = tuple(f'<call {name} "' for name in ("double", "doubled"))
+    reader = CheckedCalls(
+        Reading([ReadOutput(calls=(call,)) for call in calls] + [ReadOutput()]),
+        CallCheck(Calling((DOUBLE,)), lambda: 0.0),
+        HeldCalls(frozenset([held]), openings),
+        lambda *_: False,
+    )
+    ends = [*[False] * len(calls), True]
+    texts = [text, *[""] * len(calls)]
+    pieces = zip(texts, ends, strict=True)
+    return [reader.read(each, [], finished=end).calls for each, end in pieces]
+
+
+@pytest.mark.parametrize(
+    "text", ['x <call double "', '<call double "', '<call doubled "<call double "']
+)
+def test_a_call_leaves_as_it_comes_once_it_began_as_the_grammar_wants_it(text: str) -> None:
+    arguments = CallDelta(0, arguments='{"n": 1}')
+    assert opened(text, CallDelta(0, "double", '{"n": 1}'))[0] == (NAME, arguments)
+
+
+@pytest.mark.parametrize("text", ["<call double", '<call  double "', '<call trouble "', " "])
+def test_a_call_that_began_otherwise_leaves_whole(text: str) -> None:
+    whole = CallDelta(0, "double", '{"n": 1}')
+    assert opened(text, whole) == [(), (whole,)]
+
+
+def test_an_opening_is_of_one_call() -> None:
+    first, second = CallDelta(0, "double", '{"n": 1}'), CallDelta(1, "double", '{"n": 2}')
+    left = opened('<call double "', first, second)
+    assert left == [(NAME, CallDelta(0, arguments='{"n": 1}')), (), (second,)]
+
+
+def test_the_name_of_a_call_may_come_before_its_opening_is_whole() -> None:
+    reader = CheckedCalls(
+        Reading([ReadOutput(calls=(NAME,)), ReadOutput(calls=(CallDelta(0, arguments="{"),))]),
+        CallCheck(Calling((DOUBLE,)), lambda: 0.0),
+        HeldCalls(frozenset(["double"]), ('<call double "',)),
+        lambda *_: False,
+    )
+    assert reader.read("text <call double", [], finished=False).calls == ()
+    assert reader.read(' "{', [], finished=False).calls == (NAME, CallDelta(0, arguments="{"))

@@ -4,12 +4,13 @@ from pydantic import ValidationError
 from services.memory.config import MemoryConfig
 from services.memory.wiring import limits
 from services.shared.process import read
+from services.shared.store_url import StoreUrl
 
 
 @pytest.mark.parametrize("url", ["redis://localhost", "sqlite:", "memory"])
 def test_an_unknown_store_is_refused(url: str) -> None:
     with pytest.raises(ValidationError):
-        MemoryConfig(store_url=url)
+        MemoryConfig(store_url=StoreUrl(url))
 
 
 @pytest.mark.parametrize(

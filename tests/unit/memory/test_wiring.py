@@ -17,6 +17,7 @@ from services.memory.wiring import SERVICE
 from services.shared.errors import Unavailable
 from services.shared.process import running
 from services.shared.scope import Scope
+from services.shared.store_url import StoreUrl
 
 ANN = Scope("acme", "main", "ann")
 ROOT = Path(__file__).parents[3]
@@ -24,7 +25,9 @@ ROOT = Path(__file__).parents[3]
 
 async def test_serves_what_it_is_configured_to(tmp_path: Path) -> None:
     config = MemoryConfig(
-        address="127.0.0.1:0", store_url=f"sqlite:{tmp_path}/memory.sqlite", max_fact_chars=50
+        address="127.0.0.1:0",
+        store_url=StoreUrl(f"sqlite:{tmp_path}/memory.sqlite"),
+        max_fact_chars=50,
     )
     async with (
         running(SERVICE, config) as endpoint,
@@ -40,7 +43,9 @@ async def test_serves_what_it_is_configured_to(tmp_path: Path) -> None:
 
 async def test_who_watches_for_erasures_does_not_hold_it_up_when_it_stops(tmp_path: Path) -> None:
     config = MemoryConfig(
-        address="127.0.0.1:0", store_url=f"sqlite:{tmp_path}/memory.sqlite", grace_seconds=60
+        address="127.0.0.1:0",
+        store_url=StoreUrl(f"sqlite:{tmp_path}/memory.sqlite"),
+        grace_seconds=60,
     )
     async with AsyncExitStack() as service:
         endpoint = await service.enter_async_context(running(SERVICE, config))

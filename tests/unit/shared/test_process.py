@@ -19,8 +19,9 @@ from services.gateway.adapters.sqlite import open_accounts
 from services.memory.adapters.sqlite import open_fact_store
 from services.shared.config import ServiceConfig
 from services.shared.process import Service, running
+from services.shared.schema import Breaking
 from services.shared.server import Served
-from services.shared.sqlite import Breaking, open_sqlite
+from services.shared.sqlite import open_sqlite
 
 STORES: dict[str, tuple[str, Callable[[str], AbstractAsyncContextManager[object]]]] = {
     "gateway": ("GATEWAY_ACCOUNTS_URL", open_accounts),

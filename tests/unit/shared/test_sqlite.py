@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from services.shared.sqlite import Breaking, Database, NewerSchema, open_sqlite
+from services.shared.schema import Breaking, NewerSchema
+from services.shared.sqlite import Database, open_sqlite
 
 FIRST = "CREATE TABLE note (text TEXT NOT NULL)"
 SECOND = "ALTER TABLE note ADD COLUMN stars INTEGER NOT NULL DEFAULT 0"

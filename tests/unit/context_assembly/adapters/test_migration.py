@@ -26,8 +26,9 @@ from services.shared.conversation import (
     Text,
     said,
 )
+from services.shared.schema import NewerSchema
 from services.shared.scope import Scope
-from services.shared.sqlite import NewerSchema, open_sqlite
+from services.shared.sqlite import open_sqlite
 
 WRITTEN = Path(__file__).parent / "release_0_1_0"
 ACME, GLOBEX = Scope("acme", "default", "ann"), Scope("globex", "default", "")

@@ -13,7 +13,8 @@ import pytest
 from services.gateway.adapters.sqlite import MIGRATIONS, open_accounts
 from services.gateway.ports import Account, AccountKind
 from services.inference.api import Usage
-from services.shared.sqlite import NewerSchema, open_sqlite
+from services.shared.schema import NewerSchema
+from services.shared.sqlite import open_sqlite
 
 OLD = Path(__file__).parent / "store_of_0_1_0.sqlite"
 

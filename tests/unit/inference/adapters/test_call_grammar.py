@@ -88,12 +88,12 @@ WRONG = [
     call("weather", ""),
     call("clock", '{"a": 1}'),
     call("anything", "7"),
-    call("other", "{}"),
     call("run", '{"input": 1}'),
     call("count", '{"input": "\\"x\\""}'),
     call("count", '{"input": ""1""}'),
-    "<tool_call>weather",
 ]
+# No call of a tool on offer opens here; what is read of it is looked at when it ends.
+FREE = [call("other", "{}"), "<tool_call>weather", call("weather_of", "7"), "<tool_call>{7"]
 
 
 def test_text_is_free_and_once_a_call_opens_its_arguments_follow_the_schema(made: Made) -> None:
@@ -102,9 +102,27 @@ def test_text_is_free_and_once_a_call_opens_its_arguments_follow_the_schema(made
     assert [text for text in WRONG if accepted(made(), asked, text)] == []
 
 
+def test_nobody_who_wants_another_tool_has_to_call_one_on_offer(made: Made) -> None:
+    asked, must = asks(*ALL), asks(*ALL, choice=ToolChoice(ToolMode.REQUIRED))
+    assert [text for text in FREE if not accepted(made(), asked, text)] == []
+    assert [text for text in FREE if accepted(made(), must, text)] == []
+
+
+def test_held_calls_are_known_by_how_they_begin(made: Made) -> None:
+    dialect = made()
+    held = dialect.held(dialect.request(asks(WEATHER, CLOCK)))
+    assert [call(name, "{}").startswith(held.openings) for name in ("clock", "other")] == [
+        *(True, False),
+    ]
+    must = asks(WEATHER, CLOCK, choice=ToolChoice(ToolMode.REQUIRED))
+    assert dialect.held(dialect.request(must)).openings == ()
+
+
 def test_what_else_has_to_be_looked_at_is_not_among_those_that_are_held(made: Made) -> None:
     dialect = made()
-    assert dialect.held(dialect.request(asks(*ALL))) == {"weather", "clock", "run", "count"}
+    assert dialect.held(dialect.request(asks(*ALL))).names == {
+        *("weather", "clock", "run", "count"),
+    }
 
 
 @pytest.mark.parametrize(("level", "held"), [("auto", {"a"}), ("function", {"a"})])
@@ -114,12 +132,12 @@ def test_of_functions_that_are_not_strict_the_arguments_are_free_where_one_wants
     dialect = made(level=level)
     strict = replace(WEATHER, name="a", strict=True)
     asked = asks(strict, WEATHER)
-    assert dialect.held(dialect.request(asked)) == held
+    assert dialect.held(dialect.request(asked)).names == held
     assert accepted(dialect, asked, call("weather", '{"city": 7}'))
     assert not accepted(dialect, asked, call("a", '{"city": 7}'))
     alone = dialect.request(asks(WEATHER))
     assert (alone.structured_outputs is None) is (level == "auto")
-    assert not dialect.held(alone)
+    assert not dialect.held(alone).names
 
 
 def test_the_functions_that_the_parser_reads_by_stay_as_they_were(made: Made) -> None:
@@ -153,7 +171,7 @@ def test_a_texts_grammar_that_cannot_be_read_is_refused(made: Made, written: Tex
 def test_a_text_is_looked_at_where_its_grammar_has_no_place(made: Made) -> None:
     """Calls of this dialect are no JSON."""
     dialect = made("qwen3_coder")
-    assert dialect.held(dialect.request(asks(WEATHER, COUNT))) == {"weather"}
+    assert dialect.held(dialect.request(asks(WEATHER, COUNT))).names == {"weather"}
     assert dialect.follows(TextInput(TextSyntax.REGEX, "a+"), "aa")
     assert not dialect.follows(TextInput(TextSyntax.REGEX, "a+"), "ab")
     assert dialect.follows(TextInput(), "ab")
@@ -161,14 +179,14 @@ def test_a_text_is_looked_at_where_its_grammar_has_no_place(made: Made) -> None:
 
 def test_nothing_is_held_where_the_parser_has_no_tags(made: Made) -> None:
     dialect = made("pythonic")
-    assert not dialect.held(dialect.request(asks(WEATHER)))
+    assert not dialect.held(dialect.request(asks(WEATHER))).names
 
 
 def test_a_schema_without_end_is_too_long_to_be_held(made: Made) -> None:
     names = {f"n{n}": {"type": "string"} for n in range(1000)}
     long = Tool("long", "", json.dumps({"type": "object", "properties": names}))
     dialect = made()
-    assert dialect.held(dialect.request(asks(long, WEATHER))) == {"weather"}
+    assert dialect.held(dialect.request(asks(long, WEATHER))).names == {"weather"}
 
 
 @pytest.mark.parametrize("parameters", ['{"type": "string"}', '{"type": ["array", "null"]}'])

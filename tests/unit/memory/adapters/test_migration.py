@@ -20,8 +20,9 @@ import pytest
 from services.memory.adapters.sqlite import MIGRATIONS, open_fact_store
 from services.memory.api import Fact
 from services.shared.embedder import Embedder, open_embedder
+from services.shared.schema import NewerSchema
 from services.shared.scope import Scope
-from services.shared.sqlite import NewerSchema, open_sqlite
+from services.shared.sqlite import open_sqlite
 from tests.fakes.memory import keeper
 
 FOLDER = Path(__file__).parent / "release_0_1_0"
