@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 from services.gateway.fleet import Pool
 from services.gateway.guard import OutputModeration
 from services.shared.config import ServiceConfig
+from services.shared.redis import SCHEMES
 from services.shared.store_url import StoreUrl, one_of
 
 
@@ -26,8 +27,17 @@ class GatewayConfig(ServiceConfig):
     accounts_url: Annotated[StoreUrl, AfterValidator(one_of("sqlite"))] = StoreUrl(
         "sqlite:.chatmesh/gateway.sqlite"
     )
-    # Where the events of turns are kept, for all gateways to read: memory: keeps them in each one.
-    streams_url: Annotated[StoreUrl, AfterValidator(one_of("memory"))] = StoreUrl("memory:")
+    # Where the events of turns, limits and counts are kept that gateways share: Redis, of which
+    # services/shared/redis.py knows several forms. memory: is for one gateway alone.
+    streams_url: Annotated[StoreUrl, AfterValidator(one_of("memory", *SCHEMES))] = StoreUrl(
+        "memory:"
+    )
+    # With Redis: after how many seconds without a sign of life another gateway goes on with its
+    # turns. A gateway that is busy for longer loses them.
+    streams_lease_seconds: float = Field(default=2, gt=0)
+    # With Redis: how long a turn that its caller waits for may be without a reader when its gateway
+    # has died, in seconds.
+    reader_seconds: float = Field(default=10, gt=0)
     # Holds the secret under which keys are hashed; made at the first start if it is not there.
     pepper_file: Path = Path(".chatmesh/pepper")
     # Where API keys are made and revoked on HTTP by the admin token: never public. Empty: off.

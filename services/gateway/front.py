@@ -32,7 +32,7 @@ from services.gateway.fleet import Fleet
 from services.gateway.intake import seal
 from services.gateway.live_turns import LiveTurns
 from services.gateway.paging import page_of
-from services.gateway.ports import Neighbours
+from services.gateway.ports import Account, Neighbours
 from services.gateway.references import with_referenced
 from services.gateway.repeats import Repeats
 from services.gateway.retelling import retold, so_far
@@ -76,6 +76,10 @@ class Front:
         """Raises `InvalidKey`."""
         principal = await self._authenticator.authenticate(api_key)
         return KeySession(self, principal)
+
+    def principal_of(self, account: Account, key_id: str) -> Principal:
+        """Of a key that another gateway has recognised."""
+        return self._authenticator.principal_of(account, key_id)
 
     def leave(self) -> None:
         """Turns still come for a while, but whoever asks is sent elsewhere."""

@@ -16,16 +16,17 @@ from services import __version__
 from services.context_assembly.client import connect_context_assembly
 from services.gateway.activity import Activity
 from services.gateway.adapters.counted import CountedContext, CountedModeration, CountedTools
-from services.gateway.adapters.in_memory_journal import InMemoryJournal
 from services.gateway.adapters.metered import GatewayGauges, MeteredTurns
 from services.gateway.adapters.remembering import CachedKeys, CachedTools, buffered
 from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
+from services.gateway.adapters.streams import open_streams
 from services.gateway.admin_token import AdminToken
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
 from services.gateway.config import GatewayConfig
 from services.gateway.connections import Connections
 from services.gateway.conversations import ConversationKeeper
+from services.gateway.elsewhere import Elsewhere
 from services.gateway.fleet import Fleet
 from services.gateway.front import Front
 from services.gateway.guard import guards
@@ -35,12 +36,14 @@ from services.gateway.http.server import HttpServer, serving_http
 from services.gateway.key_issuer import KeyIssuer
 from services.gateway.lanes import Lanes
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
-from services.gateway.ports import Ledger, Neighbours
+from services.gateway.ports import Journal, Ledger, Neighbours
 from services.gateway.repeats import Repeats
+from services.gateway.resuming import ResumableTurns
 from services.gateway.router import Router
 from services.gateway.scaling.scaler import Scaler
 from services.gateway.scaling.server import ExternalScalerServer
 from services.gateway.server import GatewayServer
+from services.gateway.takeover import Takeover
 from services.gateway.turn import TurnLoop
 from services.inference.client import InferenceClient, connect_inference
 from services.moderation.client import connect_moderation
@@ -63,8 +66,10 @@ _JOINING_SECONDS = 10
 _REVOKED_SECONDS = 3
 # How often idempotency keys that are old enough are dropped.
 _FORGET_SECONDS = 3600
-# Long enough for a process that is busy, short enough that another can go on with its turns.
+# Of turns that no other gateway knows, so that nobody takes them over.
 _LEASE_SECONDS = 15
+# How often it is looked for turns whose gateway has died.
+_LOOK_SECONDS = 0.5
 
 
 @asynccontextmanager
@@ -80,8 +85,17 @@ async def build(
         neighbours = await stack.enter_async_context(_neighbours(config, fleet, activity))
         await stack.enter_async_context(in_background(fleet.follow))
         lanes = Lanes(neighbours.context)
-        turns = MeteredTurns(_turn_loop(config, neighbours, fleet, lanes), registry)
-        live_turns = _live_turns(config, turns, ledger)
+        streams = await stack.enter_async_context(
+            open_streams(config.streams_url, max_bytes=config.events_kept_bytes)
+        )
+        elsewhere = Elsewhere(streams.presence, streams.mail, turn_seconds=config.turn_seconds)
+        loop_over = partial(_turn_loop, config, fleet=fleet, lanes=lanes)
+        loop: Turns = loop_over(neighbours)
+        if streams.journal.shared:
+            loop = ResumableTurns(neighbours, loop_over)
+        live_turns = _live_turns(
+            config, MeteredTurns(loop, registry), ledger, streams.journal, elsewhere
+        )
         await stack.enter_async_context(in_background(live_turns.keep_leases))
         # Asks the store itself: a key that is cached as valid would last longer.
         front = _front(config, accounts, neighbours, fleet, live_turns, lanes=lanes)
@@ -91,6 +105,12 @@ async def build(
         await stack.enter_async_context(
             in_background(lambda: every(_FORGET_SECONDS, front.repeats.forget_old))
         )
+        if streams.journal.shared:
+            takeover = _takeover(config, front, streams.journal, elsewhere, registry)
+            serve = partial(elsewhere.serve, live_turns.answer)
+            await stack.enter_async_context(in_background(serve))
+            look = partial(every, _LOOK_SECONDS, takeover.look)
+            await stack.enter_async_context(in_background(look))
         registry.register(GatewayGauges(front.admission, fleet))
         tracer = _tracer(config)
         stack.callback(tracer.close)
@@ -204,7 +224,7 @@ def _replica(config: GatewayConfig, peer: Peer) -> AbstractAsyncContextManager[I
 
 
 def _turn_loop(
-    config: GatewayConfig, neighbours: Neighbours, fleet: Fleet, lanes: Lanes
+    config: GatewayConfig, neighbours: Neighbours, *, fleet: Fleet, lanes: Lanes
 ) -> TurnLoop:
     return TurnLoop(
         neighbours,
@@ -215,20 +235,42 @@ def _turn_loop(
     )
 
 
-def _live_turns(config: GatewayConfig, turns: Turns, ledger: Ledger) -> LiveTurns:
+def _takeover(
+    config: GatewayConfig,
+    front: Front,
+    journal: Journal,
+    elsewhere: Elsewhere,
+    registry: CollectorRegistry,
+) -> Takeover:
+    return Takeover(
+        front.live_turns,
+        journal,
+        elsewhere,
+        lambda origin: front.principal_of(origin.account, origin.key_id),
+        registry,
+        clock=time.monotonic,
+        reader_seconds=config.reader_seconds,
+    )
+
+
+def _live_turns(
+    config: GatewayConfig, turns: Turns, ledger: Ledger, journal: Journal, elsewhere: Elsewhere
+) -> LiveTurns:
+    lease_seconds = config.streams_lease_seconds if journal.shared else _LEASE_SECONDS
     return LiveTurns(
         turns,
-        InMemoryJournal(time.monotonic, max_bytes=config.events_kept_bytes),
+        journal,
         Admission(
             max_turns=config.max_turns,
             max_turns_per_organisation=config.max_turns_per_organisation,
             max_background_turns_per_organisation=config.max_background_turns_per_organisation,
         ),
         ledger,
+        elsewhere,
         bounds=TurnBounds(
             turn_seconds=config.turn_seconds,
             joining_seconds=_JOINING_SECONDS,
-            lease_seconds=_LEASE_SECONDS,
+            lease_seconds=lease_seconds,
             kept_seconds=config.events_kept_seconds,
             event_bytes=config.turn_event_bytes,
         ),

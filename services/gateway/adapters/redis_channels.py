@@ -6,10 +6,9 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
 
-from services.shared.background import in_background
-from services.shared.redis import RedisStore
+from services.shared.background import failure_of, in_background
+from services.shared.redis import RedisStore, redis_errors
 from services.shared.signal import Signal
 
 _log = structlog.get_logger()
@@ -65,15 +64,18 @@ class Channels:
             if not self._takers:
                 await self._wanted.wait()
                 continue
-            try:
-                await self._listen()
-            except (RedisError, OSError, TimeoutError):
+            if await failure_of(self._listen()):
                 _log.warning("the connection on which redis tells of news is lost")
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _listen(self) -> None:
         """Only in here anything is done with the connection, until nobody listens."""
         client: Any = self._store.client
+        with redis_errors():
+            await client.initialize()  # a cluster's client has to know its nodes before
+            await self._hear(client)
+
+    async def _hear(self, client: Any) -> None:
         async with client.pubsub(ignore_subscribe_messages=True) as pubsub:
             subscribed: set[str] = set()
             while self._takers and not self._closed:
