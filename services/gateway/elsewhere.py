@@ -57,13 +57,17 @@ class Elsewhere:
         await self._mail.serve(answered)
 
     @asynccontextmanager
-    async def attending(self, response_id: str) -> AsyncIterator[None]:
-        """While within, the turn has a reader here; every gateway may know."""
+    async def attending(
+        self, response_id: str, *, unless: Callable[[], bool]
+    ) -> AsyncIterator[None]:
+        """While within, the turn has a reader here, which every gateway may know."""
         reader = secrets.token_hex(8)
 
         async def attend() -> None:
             while True:
-                await failure_of(self._presence.attend(response_id, reader, seconds=_BELIEVED))
+                if not unless():
+                    attending = self._presence.attend(response_id, reader, seconds=_BELIEVED)
+                    await failure_of(attending)
                 await asyncio.sleep(_SAID_EVERY)
 
         try:

@@ -188,7 +188,13 @@ class LiveTurns:
         """Lets a turn run that has its place already; the place is in `held`, and goes to it."""
         response_id = progress.response_id
         scope = principal.account.scope(ask.safety_identifier)
-        epoch = await self._journal.claim(response_id, scope, seconds=self._bounds.lease_seconds)
+        epoch = await self._journal.claim(
+            response_id,
+            scope,
+            seconds=self._bounds.lease_seconds,
+            # Sent again, it has to be found by any gateway.
+            waited_for=not ask.background and ask.once is None,
+        )
         turn = _LiveTurn(principal, ask, scope, progress, epoch, answers=answers)
         if self._journal.shared:
             progress.steps = self._steps(response_id, epoch, Past())
@@ -220,7 +226,7 @@ class LiveTurns:
         owner = await self._journal.owner(response_id)
         try:
             epoch = await self._journal.claim(
-                response_id, owner, seconds=self._bounds.lease_seconds
+                response_id, owner, seconds=self._bounds.lease_seconds, waited_for=False
             )
         except LeaseLost:
             return False
@@ -290,7 +296,9 @@ class LiveTurns:
         try:
             async with AsyncExitStack() as reading:
                 if self._journal.shared:
-                    await reading.enter_async_context(self._elsewhere.attending(response_id))
+                    alone = partial(self._journal.is_alone, response_id)
+                    attending = self._elsewhere.attending(response_id, unless=alone)
+                    await reading.enter_async_context(attending)
                 events = self._journal.read(response_id, after)
                 await reading.enter_async_context(aclosing(events))
                 async for numbered in events:
@@ -576,7 +584,7 @@ class LiveTurns:
             await self._stop_unless_attended(turn)
 
     async def _stop_unless_attended(self, turn: _LiveTurn) -> None:
-        if self._journal.shared and await self._elsewhere.attended(turn.id):
+        if not self._journal.is_alone(turn.id) and await self._elsewhere.attended(turn.id):
             return
         if not turn.readers:
             await _stopped(turn, TurnStopped(_LEFT))

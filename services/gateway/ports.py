@@ -171,8 +171,16 @@ class Journal(Protocol):
     # Whether other processes write and read it too.
     shared: bool
 
-    async def claim(self, response_id: str, scope: Scope, *, seconds: float) -> int:
+    def is_alone(self, response_id: str) -> bool:
+        """Whether no other process can read the turn, or go on with it."""
+
+    async def claim(
+        self, response_id: str, scope: Scope, *, seconds: float, waited_for: bool
+    ) -> int:
         """Takes the lease on a turn's events, for so long, and says its epoch.
+
+        A turn that somebody waits for is kept here alone where it cannot be shared now; of any
+        other, that is an error.
 
         A turn that nobody has written yet begins with no events. Raises `LeaseLost` while the lease
         is another's, or when the events are complete.

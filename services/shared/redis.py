@@ -10,7 +10,8 @@ server.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ConstantBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from services.shared.errors import CannotStart, Unavailable
 
@@ -33,6 +34,10 @@ _CONNECT_SECONDS = 1.0
 # Once more at once: the server may have closed a connection that was idle, or have another master.
 _RETRIES = 1
 _MOST_CONNECTIONS = 200
+# How long nobody tries after a failure.
+_LOST_SECONDS = 1.0
+# What the server says of commands that are wrong; all else is its own trouble.
+_OUR_BUGS = ("ERR", "WRONGTYPE")
 _OPTIONS = {"tls", "sslrootcert", "sentinel_password", "prefix"}
 
 Client = Redis | RedisCluster
@@ -42,12 +47,21 @@ class RedisUnavailable(Unavailable):
     """Redis does not answer, or refuses to write. What was sent may have been done all the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RedisStore:
-    """A connected client, and what its keys begin with."""
+    """A client, and what its keys begin with.
+
+    After a failure nobody tries for a second: whoever asks is told at once.
+    """
 
     client: Client
     prefix: str
+    _lost_until: float = 0
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was found of late that Redis cannot be used."""
+        return time.monotonic() < self._lost_until
 
     def key(self, *parts: str) -> str:
         """`parts` of one Lua script's keys hold the same text in braces: its hash tag."""
@@ -59,8 +73,21 @@ class RedisStore:
         It is a task of its own: Python 3.11's `wait_for`, which redis-py calls, may lose a
         cancellation, and a turn that is stopped must stop. The command itself goes on.
         """
-        with redis_errors():
-            return await asyncio.shield(_apart(command))
+        apart = _apart(command) if not self.lost else None
+        if apart is None:
+            _unsent(command)
+            raise _unavailable("not tried again yet")
+        try:
+            with redis_errors():
+                return await asyncio.shield(apart)
+        except RedisUnavailable:
+            self._lost_until = time.monotonic() + _LOST_SECONDS
+            raise
+
+
+def _unsent(command: Awaitable[Any]) -> None:
+    if isinstance(command, Coroutine):
+        command.close()
 
 
 class Script:
@@ -88,11 +115,15 @@ def redis_errors() -> Iterator[None]:
     """Failures of the server as `RedisUnavailable`, whose words hold neither URL nor keys."""
     try:
         yield
-    except NoScriptError:  # a bug of ours: the client loads what is missing
-        raise
     except (RedisError, OSError, TimeoutError) as error:
-        said = f"redis cannot be used now ({type(error).__name__})"
-        raise RedisUnavailable(said, service="redis", retry_after="1") from None
+        if isinstance(error, ResponseError) and str(error).startswith(_OUR_BUGS):
+            raise
+        raise _unavailable(type(error).__name__) from None
+
+
+def _unavailable(why: str) -> RedisUnavailable:
+    said = f"redis cannot be used now ({why})"
+    return RedisUnavailable(said, service="redis", retry_after="1")
 
 
 @asynccontextmanager

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 
 from services.gateway.api import Ask, Completed, Failed, Numbered, OwnTools, TextDelta
 from services.shared.conversation import Call, Role, said
-from tests.fakes.gateways import ADA, Around, Gateway, gateway
+from tests.fakes.gateways import ADA, Around, Gateway, eventually, gateway
 from tests.fakes.word_engine import FIRST_ID, WordEngine, word
 from tests.servers.redis import RedisServers, redis_servers
 
@@ -106,8 +107,11 @@ async def test_words_for_a_turn_come_through_another_gateway(opened: Opened) -> 
     two = await opened.two(40, pause_before=20)
     response_id = await begun(two, ALONE)
     steer = await two.second.live.steer(response_id, (said("msg_1", Role.USER, "and now?"),))
-    while not two.first.live.words_wait_for(response_id):
-        await asyncio.sleep(0.01)
+
+    async def arrived() -> bool:
+        return two.first.live.words_wait_for(response_id)
+
+    await eventually(arrived)
     two.first.engine.go_on.set()
     answer_id = await asyncio.wait_for(steer.told(), 10)
     assert answer_id != response_id
@@ -122,8 +126,7 @@ async def test_a_reader_in_another_gateway_keeps_a_turn_running(opened: Opened) 
         await asyncio.wait_for(two.first.engine.paused.wait(), 10)
         elsewhere = two.second.live.read(response_id)
         await anext(elsewhere)
-        while not await two.first.live._elsewhere.attended(response_id):
-            await asyncio.sleep(0.01)
+        await eventually(partial(two.first.elsewhere.attended, response_id))
     two.first.engine.go_on.set()
     async with asyncio.timeout(10), aclosing(elsewhere):
         rest = [numbered async for numbered in elsewhere]
@@ -162,8 +165,7 @@ async def test_a_gateway_that_wakes_up_again_changes_nothing(opened: Opened) -> 
     two.first.mortal.stopped = False
     two.first.mortal.resumed.set()
     two.first.engine.go_on.set()
-    while two.first.admission.under_way:
-        await asyncio.sleep(0.01)
+    await eventually(two.first.is_idle)
     assert two.first.engine.written > 25  # it did try
     assert await two.second.read(response_id) == events
     check_unbroken(events, 60)
@@ -204,8 +206,7 @@ async def test_a_turn_that_is_waited_for_goes_on_when_its_reader_comes(opened: O
     await two.second.takeover.look()
     assert two.second.admission.under_way == 0
     reading = asyncio.create_task(two.second.read(response_id, after=3))
-    while not await two.second.live._elsewhere.attended(response_id):
-        await asyncio.sleep(0.01)
+    await eventually(partial(two.second.elsewhere.attended, response_id))
     await two.second.takeover.look()
     events = await reading
     assert [each.number for each in events] == list(range(4, 4 + len(events)))

@@ -1,6 +1,7 @@
 """One suite for every journal of turns' events."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import pytest
 
 from services.gateway.adapters import redis_scripts
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
+from services.gateway.adapters.mirrored_journal import MirroredJournal
 from services.gateway.adapters.redis_channels import Channels
 from services.gateway.adapters.redis_journal import RedisJournal
 from services.gateway.api import EventsGone, LeaseLost, TextDelta
@@ -62,7 +64,20 @@ async def in_redis(
         )
 
 
-@pytest.fixture(params=["in memory", "redis", "redis cluster"])
+@asynccontextmanager
+async def mirrored(server: RedisServer) -> AsyncIterator[Opened]:
+    async with in_redis(server) as inner, in_memory(max_bytes=100_000) as memory:
+        assert isinstance(inner.journal, RedisJournal)
+        assert isinstance(memory.journal, InMemoryJournal)
+
+        def wait(seconds: float) -> None:
+            inner.wait(seconds)
+            memory.wait(seconds)
+
+        yield Opened(MirroredJournal(inner.journal, memory.journal, time.monotonic), wait)
+
+
+@pytest.fixture(params=["in memory", "redis", "redis cluster", "mirrored"])
 async def opened(
     request: pytest.FixtureRequest, redis_servers: RedisServers
 ) -> AsyncIterator[Opened]:
@@ -70,7 +85,8 @@ async def opened(
         async with in_memory(max_bytes=100_000) as here:
             yield here
         return
-    async with in_redis(redis_servers(clustered="cluster" in request.param)) as here:
+    opening = mirrored if request.param == "mirrored" else in_redis
+    async with opening(redis_servers(clustered="cluster" in request.param)) as here:
         yield here
 
 
@@ -80,7 +96,7 @@ def said(number: int) -> TextDelta:
 
 async def written(journal: Journal, count: int, turn: str = TURN) -> int:
     """Claims a turn and appends so many events; the epoch."""
-    epoch = await journal.claim(turn, ADA, seconds=10)
+    epoch = await journal.claim(turn, ADA, seconds=10, waited_for=False)
     for number in range(count):
         await journal.append(turn, epoch, number, said(number))
     return epoch
@@ -98,7 +114,7 @@ async def heard(journal: Journal, after: int = -1, turn: str = TURN) -> list[int
 
 async def test_every_reader_gets_every_event_in_order(opened: Opened) -> None:
     journal = opened.journal
-    epoch = await journal.claim(TURN, ADA, seconds=10)
+    epoch = await journal.claim(TURN, ADA, seconds=10, waited_for=False)
     readers = [asyncio.create_task(heard(journal)) for _ in range(3)]
     for number in range(50):
         await journal.append(TURN, epoch, number, said(number))
@@ -150,9 +166,9 @@ async def test_a_lease_belongs_to_one_until_it_runs_out(opened: Opened) -> None:
     await written(opened.journal, 1)
     opened.wait(9)
     with pytest.raises(LeaseLost):
-        await opened.journal.claim(TURN, ADA, seconds=10)
+        await opened.journal.claim(TURN, ADA, seconds=10, waited_for=False)
     opened.wait(2)
-    assert await opened.journal.claim(TURN, ADA, seconds=10) > 1
+    assert await opened.journal.claim(TURN, ADA, seconds=10, waited_for=False) > 1
 
 
 async def test_a_renewed_lease_lasts(opened: Opened) -> None:
@@ -161,7 +177,7 @@ async def test_a_renewed_lease_lasts(opened: Opened) -> None:
     await opened.journal.renew(TURN, epoch, seconds=10)
     opened.wait(9)
     with pytest.raises(LeaseLost):
-        await opened.journal.claim(TURN, ADA, seconds=10)
+        await opened.journal.claim(TURN, ADA, seconds=10, waited_for=False)
 
 
 async def test_a_writer_that_slept_through_its_lease_can_do_nothing_more(opened: Opened) -> None:
@@ -169,7 +185,7 @@ async def test_a_writer_that_slept_through_its_lease_can_do_nothing_more(opened:
     journal = opened.journal
     asleep = await written(journal, 3)
     opened.wait(11)
-    awake = await journal.claim(TURN, ADA, seconds=10)
+    awake = await journal.claim(TURN, ADA, seconds=10, waited_for=False)
     refused = 0
     for number in range(3, 9):
         try:
@@ -193,7 +209,7 @@ async def test_nothing_follows_the_end(opened: Opened) -> None:
     await opened.journal.finish(TURN, epoch, keep_seconds=60)
     for attempt in (
         opened.journal.append(TURN, epoch, 1, said(1)),
-        opened.journal.claim(TURN, ADA, seconds=10),
+        opened.journal.claim(TURN, ADA, seconds=10, waited_for=False),
     ):
         with pytest.raises(LeaseLost):
             await attempt
@@ -238,7 +254,7 @@ async def test_whose_turn_it_is_is_known(opened: Opened) -> None:
 async def test_the_oldest_ended_turns_make_room() -> None:
     async with in_memory(max_bytes=3000) as opened:
         for turn in ("resp_1", "resp_2", "resp_3"):
-            epoch = await opened.journal.claim(turn, ADA, seconds=10)
+            epoch = await opened.journal.claim(turn, ADA, seconds=10, waited_for=False)
             await opened.journal.append(turn, epoch, 0, TextDelta(0, "msg_1", "x" * 1000))
             await opened.journal.finish(turn, epoch, keep_seconds=60)
         with pytest.raises(EventsGone):
@@ -277,7 +293,7 @@ async def test_who_goes_on_with_a_turn_adds_to_its_steps(opened: Opened) -> None
     await journal.note(TURN, asleep, b"first")
     await journal.append(TURN, asleep, 1, said(1))
     opened.wait(11)
-    awake = await journal.claim(TURN, ADA, seconds=10)
+    awake = await journal.claim(TURN, ADA, seconds=10, waited_for=False)
     await journal.note(TURN, awake, b"second")
     await journal.append(TURN, awake, 2, said(2))
     assert list(await journal.notes(TURN)) == [b"first", b"second"]
@@ -294,7 +310,7 @@ async def test_turns_without_a_writer_are_told(opened: Opened) -> None:
     opened.wait(11)
     await written(journal, 1, turn="resp_new")
     assert list(await journal.abandoned()) == ["resp_left"]
-    await journal.claim("resp_left", ADA, seconds=10)
+    await journal.claim("resp_left", ADA, seconds=10, waited_for=False)
     assert list(await journal.abandoned()) == []
 
 
@@ -317,7 +333,7 @@ async def test_two_gateways_that_both_believe_to_write(
         async with Channels.following(journal.store) as channels:
             other = kind(journal.store, channels, gateway="two")
             opened.wait(11)
-            awake = await other.claim(TURN, ADA, seconds=10)
+            awake = await other.claim(TURN, ADA, seconds=10, waited_for=False)
             refused = 0
             for number in range(3, 9):
                 await other.append(TURN, awake, number, said(number))

@@ -1,7 +1,8 @@
 """Several gateways in one process, which share a Redis and the services around them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -9,6 +10,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from services.gateway.adapters.in_memory_journal import InMemoryJournal
+from services.gateway.adapters.mirrored_journal import MirroredJournal
 from services.gateway.adapters.redis_channels import Channels
 from services.gateway.adapters.redis_gateways import RedisMail, RedisPresence
 from services.gateway.adapters.redis_journal import RedisJournal
@@ -25,7 +28,7 @@ from services.gateway.sealing import Sealer
 from services.gateway.takeover import Takeover
 from services.gateway.turn import TurnLoop
 from services.shared.background import in_background
-from services.shared.redis import open_redis
+from services.shared.redis import RedisStore, open_redis
 from tests.fakes.mesh import (
     BOUNDS,
     PERSON,
@@ -39,7 +42,6 @@ from tests.fakes.word_engine import WordEngine
 from tests.servers.redis import RedisServer
 
 ADA = Principal(PERSON, "key1", Sealer(b"secret", PERSON.id))
-LEASE_SECONDS = 30
 
 
 class Mortal:
@@ -47,10 +49,15 @@ class Mortal:
 
     shared = True
 
-    def __init__(self, journal: RedisJournal) -> None:
+    def __init__(self, journal: MirroredJournal) -> None:
         self._journal = journal
         self.stopped = False
+        # The turns that went on without Redis.
+        self.went_alone: set[str] = set()
         self.resumed = asyncio.Event()
+
+    def is_alone(self, response_id: str) -> bool:
+        return self._journal.is_alone(response_id)
 
     def read(self, *asked: Any, **named: Any) -> Any:
         return self._journal.read(*asked, **named)
@@ -61,9 +68,20 @@ class Mortal:
         async def act(*asked: Any, **named: Any) -> Any:
             if self.stopped:
                 await self.resumed.wait()
-            return await wanted(*asked, **named)
+            try:
+                return await wanted(*asked, **named)
+            finally:
+                if name == "append" and self._journal.is_alone(asked[0]):
+                    self.went_alone.add(asked[0])
 
         return act
+
+
+async def eventually(happened: Callable[[], Awaitable[bool]]) -> None:
+    """Waits for what another gateway does and tells nobody."""
+    async with asyncio.timeout(10):
+        while not await happened():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 @dataclass(slots=True)
@@ -75,9 +93,10 @@ class Around:
     context: WordContext = field(default_factory=WordContext)
     tools: FewTools = field(default_factory=FewTools)
     ledger: CountedLedger = field(default_factory=CountedLedger)
+    lease_seconds: float = 30
 
     def pass_lease(self) -> None:
-        self.server.pass_time(self.url.partition("prefix=")[2], LEASE_SECONDS + 1)
+        self.server.pass_time(self.url.partition("prefix=")[2], self.lease_seconds + 1)
 
 
 @dataclass(slots=True)
@@ -88,6 +107,15 @@ class Gateway:
     mortal: Mortal
     admission: Admission
     now: list[float]
+    elsewhere: Elsewhere
+    around: Around
+    store: RedisStore
+
+    async def lost_redis(self) -> bool:
+        return self.store.lost
+
+    async def is_idle(self) -> bool:
+        return not self.admission.under_way
 
     async def read(self, response_id: str, after: int = -1) -> list[Numbered]:
         async with asyncio.timeout(20), aclosing(self.live.read(response_id, after)) as events:
@@ -103,7 +131,10 @@ async def gateway(around: Around, engine: WordEngine, name: str) -> AsyncIterato
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_redis(around.url))
         channels = await stack.enter_async_context(Channels.following(store))
-        journal: Any = Mortal(RedisJournal(store, channels, gateway=name))
+        memory = InMemoryJournal(time.monotonic, max_bytes=10_000_000)
+        shared = RedisJournal(store, channels, gateway=name)
+        mirrored = MirroredJournal(shared, memory, time.monotonic)
+        journal: Any = Mortal(mirrored)
         mail = RedisMail(store, channels, gateway=name)
         elsewhere = Elsewhere(RedisPresence(store), mail, turn_seconds=30)
         moderation = WordModeration()
@@ -127,7 +158,7 @@ async def gateway(around: Around, engine: WordEngine, name: str) -> AsyncIterato
             admission,
             around.ledger,
             elsewhere,
-            bounds=replace(BOUNDS, lease_seconds=LEASE_SECONDS),
+            bounds=replace(BOUNDS, lease_seconds=around.lease_seconds),
         )
         now = [1000.0]
         takeover = Takeover(
@@ -140,6 +171,7 @@ async def gateway(around: Around, engine: WordEngine, name: str) -> AsyncIterato
             reader_seconds=10,
         )
         await stack.enter_async_context(in_background(partial(elsewhere.serve, live.answer)))
-        yield Gateway(live, engine, takeover, journal, admission, now)
+        await stack.enter_async_context(in_background(live.keep_leases))
+        yield Gateway(live, engine, takeover, journal, admission, now, elsewhere, around, store)
         journal.resumed.set()
         await live.stop(grace=0)

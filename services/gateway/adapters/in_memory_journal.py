@@ -57,7 +57,17 @@ class InMemoryJournal:
         self._ended: OrderedDict[str, float] = OrderedDict()
         self._ended_bytes = 0
 
-    async def claim(self, response_id: str, scope: Scope, *, seconds: float) -> int:
+    def is_alone(self, response_id: str) -> bool:  # noqa: ARG002
+        return True
+
+    async def claim(
+        self,
+        response_id: str,
+        scope: Scope,
+        *,
+        seconds: float,
+        waited_for: bool,  # noqa: ARG002
+    ) -> int:
         self._drop_old()
         record = self._records.get(response_id)
         until = self._clock() + seconds
@@ -127,6 +137,14 @@ class InMemoryJournal:
                 return
             else:
                 await record.changed.wait()
+
+    def drop(self, response_id: str) -> None:
+        """Keeps nothing any more of a turn that has not ended."""
+        record = self._records.get(response_id)
+        if record and not record.complete:
+            del self._records[response_id]
+            record.dropped = True
+            record.changed.notify()
 
     def _record(self, response_id: str) -> _Record:
         self._drop_old()

@@ -59,7 +59,17 @@ class RedisJournal:
         self._kept_notes: dict[str, int] = {}
         self._waiting: dict[str, list[bytes]] = {}
 
-    async def claim(self, response_id: str, scope: Scope, *, seconds: float) -> int:
+    def is_alone(self, response_id: str) -> bool:  # noqa: ARG002
+        return False
+
+    async def claim(
+        self,
+        response_id: str,
+        scope: Scope,
+        *,
+        seconds: float,
+        waited_for: bool,  # noqa: ARG002
+    ) -> int:
         epoch, until, notes = await self._claim(
             self._keys(response_id),
             scope.organisation,

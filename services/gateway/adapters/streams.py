@@ -2,12 +2,13 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from services.gateway.adapters.in_memory import NobodyElse
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
+from services.gateway.adapters.mirrored_journal import MirroredJournal
 from services.gateway.adapters.redis_channels import Channels
 from services.gateway.adapters.redis_gateways import RedisMail, RedisPresence
 from services.gateway.adapters.redis_journal import RedisJournal
@@ -21,6 +22,8 @@ class Streams:
     journal: Journal
     presence: Presence
     mail: Mail
+    # Whether what gateways share cannot be used now.
+    lost: Callable[[], bool]
 
 
 @asynccontextmanager
@@ -28,15 +31,19 @@ async def open_streams(url: StoreUrl, *, max_bytes: int) -> AsyncIterator[Stream
     """`max_bytes` bounds what is kept in memory of turns that have ended."""
     if url.scheme == "memory":
         alone = NobodyElse()
-        yield Streams(InMemoryJournal(time.monotonic, max_bytes=max_bytes), alone, alone)
+        memory = InMemoryJournal(time.monotonic, max_bytes=max_bytes)
+        yield Streams(memory, alone, alone, lost=lambda: False)
         return
     gateway = secrets.token_hex(8)
     async with (
         open_redis(url.get_secret_value()) as store,
         Channels.following(store) as channels,
     ):
+        memory = InMemoryJournal(time.monotonic, max_bytes=max_bytes)
+        shared = RedisJournal(store, channels, gateway=gateway)
         yield Streams(
-            RedisJournal(store, channels, gateway=gateway),
+            MirroredJournal(shared, memory, time.monotonic),
             RedisPresence(store),
             RedisMail(store, channels, gateway=gateway),
+            lost=lambda: store.lost,
         )

@@ -344,7 +344,7 @@ async def test_whoever_has_lost_the_lease_stops_and_says_nothing_more() -> None:
     response_id = await turns.live.start(ADA, replace(HELLO, background=True))
     await asyncio.wait_for(turns.loop.paused.wait(), 5)
     turns.now += BOUNDS.lease_seconds + 1
-    other = await turns.journal.claim(response_id, PERSON.scope(""), seconds=10)
+    other = await turns.journal.claim(response_id, PERSON.scope(""), seconds=10, waited_for=False)
     turns.loop.go_on.set()
     await turns.live.stop(grace=5)
     await turns.journal.append(response_id, other, 5, TextDelta(0, "msg_1", "theirs"))
@@ -392,14 +392,14 @@ async def test_leases_are_kept_while_a_turn_is_silent() -> None:
         await asyncio.wait_for(journal.renewed.wait(), 5)
     turns.now += 0.02  # more than the first lease lasted
     with pytest.raises(LeaseLost):
-        await journal.claim(response_id, PERSON.scope(""), seconds=10)
+        await journal.claim(response_id, PERSON.scope(""), seconds=10, waited_for=False)
     await turns.live.stop(grace=0)
 
 
 async def test_a_turn_whose_lease_was_taken_is_stopped_while_it_is_silent() -> None:
     turns, journal, response_id = await silent(0.03)
     turns.now += 1
-    await journal.claim(response_id, PERSON.scope(""), seconds=10)
+    await journal.claim(response_id, PERSON.scope(""), seconds=10, waited_for=False)
     async with in_background(turns.live.keep_leases):
         await asyncio.wait_for(journal.renewed.wait(), 5)
         await turns.live.stop(grace=5)
