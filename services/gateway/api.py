@@ -125,6 +125,14 @@ class TooManyTurns(Overloaded):
     """The organisation's limit is reached; `retry_after` says in how many seconds to come again."""
 
 
+class RateLimited(Overloaded):
+    """A limit by time is reached; `retry_after` says in how many seconds to come again."""
+
+
+class BudgetSpent(Overloaded):
+    """All tokens of a day or month are used; `retry_after` as above."""
+
+
 class MeshFull(Overloaded):
     """Nobody's turn fits in now; `retry_after` as above."""
 

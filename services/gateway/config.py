@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from services.gateway.fleet import Pool
 from services.gateway.guard import OutputModeration
+from services.gateway.limits import Limit
 from services.shared.config import ServiceConfig
 from services.shared.redis import SCHEMES
 from services.shared.store_url import StoreUrl, one_of
@@ -74,6 +75,9 @@ class GatewayConfig(ServiceConfig):
     max_turns_per_organisation: int = Field(default=256, gt=0)
     # Of these, how many may be in the background, where nobody waits for them; 0: none.
     max_background_turns_per_organisation: int = Field(default=64, ge=0)
+    # What each organisation, person or key may use, counted by all gateways together: a JSON list
+    # of objects with the fields of `Limit`. The counts are where `streams_url` says.
+    limits: tuple[Limit, ...] = ()
     # How many WebSockets one key may have open.
     max_sockets_per_key: int = Field(default=64, gt=0)
     # How long a WebSocket may stay open, in seconds.

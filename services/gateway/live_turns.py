@@ -34,6 +34,7 @@ from services.gateway.authenticator import Principal
 from services.gateway.elsewhere import Elsewhere
 from services.gateway.intake import with_ids
 from services.gateway.letters import Letter, Reply, Wanted
+from services.gateway.limits import Limits
 from services.gateway.plain import dumped, past_from
 from services.gateway.ports import Accounts, Journal, Ledger, LedgerEntry
 from services.gateway.reply import TurnProgress
@@ -152,9 +153,11 @@ class LiveTurns:
         ledger: Ledger,
         elsewhere: Elsewhere,
         *,
+        limits: Limits,
         bounds: TurnBounds,
     ) -> None:
         self._elsewhere = elsewhere
+        self._limits = limits
         self._turns = turns
         self._journal = journal
         self.admission = admission
@@ -166,14 +169,21 @@ class LiveTurns:
         """Admits a turn and lets it run; the id of its response, which the caller may have made.
 
         It stops when its last reader has left, unless `ask.background`; and when no reader comes
-        within `joining_seconds`. Raises `TooManyTurns`, `MeshFull` or `Draining`.
+        within `joining_seconds`. Raises `TooManyTurns`, `MeshFull`, `Draining`, `RateLimited` or
+        `BudgetSpent`.
         """
         response_id = response_id or make_response_id(ask.tree_id)
         organisation = principal.account.scope(ask.safety_identifier).organisation
         with ExitStack() as held:
             place = self.admission.admitted(organisation, background=ask.background)
             held.enter_context(place)
-            await self._begin(principal, ask, TurnProgress(response_id), held)
+            await self._limits.reserve(principal, ask, response_id)
+            try:
+                await self._begin(principal, ask, TurnProgress(response_id), held)
+            except BaseException:
+                scope = principal.account.scope(ask.safety_identifier)
+                await self._limits.settle(response_id, scope, principal.key_id, 0)
+                raise
         return response_id
 
     async def _begin(
@@ -262,6 +272,7 @@ class LiveTurns:
             used = last.response.usage if isinstance(last, Completed) else past.used
             scope = await self._journal.owner(response_id)
             model = past.origin.ask.model
+            await self._limits.settle(response_id, scope, past.origin.key_id, _tokens(used))
             await self._ledger.add([_entry(response_id, scope, past.origin.key_id, model, used)])
         if last is None or not _is_last(last):
             failed = Failed.with_error(interrupted())
@@ -466,6 +477,8 @@ class LiveTurns:
                 # From here on no words come in, and what came is looked at once.
                 steers = turn.progress.inbox.take()
                 unsettled = await failure_of(self._settle(turn))
+                used, key_id = _tokens(turn.progress.used), turn.principal.key_id
+                await failure_of(self._limits.settle(turn.id, turn.scope, key_id, used))
                 failure = failure or unsettled
                 await failure_of(self._record_failed(turn, failure))
                 continued = await self._go_on(turn, failure, steers, held)
@@ -628,6 +641,10 @@ def _is_last(event: TurnEvent) -> bool:
 def _entry(response_id: str, scope: Scope, key_id: str, model: str, used: Usage) -> LedgerEntry:
     at_ms = time.time_ns() // 1_000_000
     return LedgerEntry(response_id, scope, key_id, model, at_ms, used)
+
+
+def _tokens(used: Usage) -> int:
+    return used.prompt_tokens + used.completion_tokens
 
 
 def _check_same(event: TurnEvent, shown: TurnEvent) -> None:

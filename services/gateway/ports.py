@@ -255,3 +255,64 @@ class Mail(Protocol):
 
     async def serve(self, answer: AnswerMail) -> None:
         """Answers what is asked of this gateway, for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """What one of those who are limited may use; 0: as much as they like."""
+
+    name: str
+    requests_per_minute: int
+    tokens_per_minute: int
+    turns: int
+    tokens_per_day: int
+    tokens_per_month: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """One turn's part of each of its buckets, all of one organisation."""
+
+    id: str
+    organisation: str
+    buckets: Sequence[Bucket]
+    tokens: int
+    # How long the turn counts as under way when nobody settles it.
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Of one kind of a bucket's limits, the tightest: how much may be used, and is left.
+
+    `reset` is in how many seconds all of it is there again.
+    """
+
+    limit: int
+    left: int
+    reset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    allowed: bool
+    requests: Left | None = None
+    tokens: Left | None = None
+    # Of a refusal: in how many seconds to come again, and what was reached by whom.
+    retry_after: float = 0
+    what: str = ""
+    refused_by: str = ""
+    # Where it is a budget: of a day or a month.
+    budget: str = ""
+
+
+class Limiter(Protocol):
+    """Counts what is used in windows that slide, all buckets of a turn at once or none.
+
+    Times are in seconds since the epoch. Nothing here assumes one process.
+    """
+
+    async def reserve(self, wanted: Reservation, now: float) -> Verdict: ...
+
+    async def settle(self, used: Reservation, now: float) -> None:
+        """The turn has ended, with `used.tokens`. Of one that is not known, nothing is counted."""

@@ -19,7 +19,7 @@ from services.gateway.adapters.counted import CountedContext, CountedModeration,
 from services.gateway.adapters.metered import GatewayGauges, MeteredTurns
 from services.gateway.adapters.remembering import CachedKeys, CachedTools, buffered
 from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
-from services.gateway.adapters.streams import open_streams
+from services.gateway.adapters.streams import Streams, open_streams
 from services.gateway.admin_token import AdminToken
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
@@ -35,6 +35,7 @@ from services.gateway.http.app import application
 from services.gateway.http.server import HttpServer, serving_http
 from services.gateway.key_issuer import KeyIssuer
 from services.gateway.lanes import Lanes
+from services.gateway.limits import Limits
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
 from services.gateway.ports import Journal, Ledger, Neighbours
 from services.gateway.repeats import Repeats
@@ -93,9 +94,7 @@ async def build(
         loop: Turns = loop_over(neighbours)
         if streams.journal.shared:
             loop = ResumableTurns(neighbours, loop_over)
-        live_turns = _live_turns(
-            config, MeteredTurns(loop, registry), ledger, streams.journal, elsewhere
-        )
+        live_turns = _live_turns(config, MeteredTurns(loop, registry), ledger, streams, elsewhere)
         await stack.enter_async_context(in_background(live_turns.keep_leases))
         # Asks the store itself: a key that is cached as valid would last longer.
         front = _front(config, accounts, neighbours, fleet, live_turns, lanes=lanes)
@@ -254,8 +253,9 @@ def _takeover(
 
 
 def _live_turns(
-    config: GatewayConfig, turns: Turns, ledger: Ledger, journal: Journal, elsewhere: Elsewhere
+    config: GatewayConfig, turns: Turns, ledger: Ledger, streams: Streams, elsewhere: Elsewhere
 ) -> LiveTurns:
+    journal = streams.journal
     lease_seconds = config.streams_lease_seconds if journal.shared else _LEASE_SECONDS
     return LiveTurns(
         turns,
@@ -267,6 +267,7 @@ def _live_turns(
         ),
         ledger,
         elsewhere,
+        limits=Limits(streams.limiter, config.limits, time.time, turn_seconds=config.turn_seconds),
         bounds=TurnBounds(
             turn_seconds=config.turn_seconds,
             joining_seconds=_JOINING_SECONDS,

@@ -32,6 +32,7 @@ from services.shared.redis import RedisStore, open_redis
 from tests.fakes.mesh import (
     BOUNDS,
     PERSON,
+    UNLIMITED,
     CountedLedger,
     FewTools,
     WordContext,
@@ -158,6 +159,7 @@ async def gateway(around: Around, engine: WordEngine, name: str) -> AsyncIterato
             admission,
             around.ledger,
             elsewhere,
+            limits=UNLIMITED,
             bounds=replace(BOUNDS, lease_seconds=around.lease_seconds),
         )
         now = [1000.0]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from services.context_assembly.conversations import Conversations
 from services.context_assembly.messages import is_by_user
 from services.gateway.adapters.in_memory import InMemoryAccounts, NobodyElse
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
+from services.gateway.adapters.in_memory_limiter import InMemoryLimiter
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
 from services.gateway.connections import Connections
@@ -21,6 +23,7 @@ from services.gateway.fleet import Fleet, Pool
 from services.gateway.front import Front
 from services.gateway.guard import OutputModeration, guards
 from services.gateway.lanes import Lanes
+from services.gateway.limits import Limits
 from services.gateway.live_turns import LiveTurns, TurnBounds
 from services.gateway.ports import Account, AccountKind, Inference, LedgerEntry, Neighbours
 from services.gateway.repeats import Repeats
@@ -294,6 +297,10 @@ def fleet_of(inference: Inference) -> Fleet:
     return Fleet([Pool("only", "here:1")], followed, opened)
 
 
+# Nobody is limited.
+UNLIMITED = Limits(InMemoryLimiter(), (), time.time, turn_seconds=30)
+
+
 def alone() -> Elsewhere:
     """There is no other gateway."""
     return Elsewhere(NobodyElse(), NobodyElse(), turn_seconds=30)
@@ -310,6 +317,7 @@ async def surroundings(
     max_background_turns: int = 8,
     bounds: TurnBounds = BOUNDS,
     account: Account = PERSON,
+    limits: Limits = UNLIMITED,
 ) -> AsyncIterator[Surroundings]:
     moderation, context, tools = WordModeration(), WordContext(), FewTools()
     inference = ScriptedInference(*scripts)
@@ -327,7 +335,9 @@ async def surroundings(
     )
     clock = Clock()
     journal = InMemoryJournal(clock, max_bytes=1_000_000)
-    live_turns = LiveTurns(turns, journal, admission, accounts, alone(), bounds=bounds)
+    live_turns = LiveTurns(
+        turns, journal, admission, accounts, alone(), limits=limits, bounds=bounds
+    )
     front = Front(
         authenticator,
         live_turns,

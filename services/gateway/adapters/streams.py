@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from services.gateway.adapters.fallback_limiter import FallbackLimiter
 from services.gateway.adapters.in_memory import NobodyElse
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
+from services.gateway.adapters.in_memory_limiter import InMemoryLimiter
 from services.gateway.adapters.mirrored_journal import MirroredJournal
 from services.gateway.adapters.redis_channels import Channels
 from services.gateway.adapters.redis_gateways import RedisMail, RedisPresence
 from services.gateway.adapters.redis_journal import RedisJournal
-from services.gateway.ports import Journal, Mail, Presence
+from services.gateway.adapters.redis_limiter import RedisLimiter
+from services.gateway.ports import Journal, Limiter, Mail, Presence
 from services.shared.redis import open_redis
 from services.shared.store_url import StoreUrl
 
@@ -22,6 +25,7 @@ class Streams:
     journal: Journal
     presence: Presence
     mail: Mail
+    limiter: Limiter
     # Whether what gateways share cannot be used now.
     lost: Callable[[], bool]
 
@@ -32,7 +36,7 @@ async def open_streams(url: StoreUrl, *, max_bytes: int) -> AsyncIterator[Stream
     if url.scheme == "memory":
         alone = NobodyElse()
         memory = InMemoryJournal(time.monotonic, max_bytes=max_bytes)
-        yield Streams(memory, alone, alone, lost=lambda: False)
+        yield Streams(memory, alone, alone, InMemoryLimiter(), lost=lambda: False)
         return
     gateway = secrets.token_hex(8)
     async with (
@@ -45,5 +49,6 @@ async def open_streams(url: StoreUrl, *, max_bytes: int) -> AsyncIterator[Stream
             MirroredJournal(shared, memory, time.monotonic),
             RedisPresence(store),
             RedisMail(store, channels, gateway=gateway),
+            FallbackLimiter(RedisLimiter(store), lambda: 1),
             lost=lambda: store.lost,
         )

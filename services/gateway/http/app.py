@@ -21,6 +21,7 @@ from services.gateway.http.conversations.routes import router as conversations
 from services.gateway.http.errors import on_http_error, on_invalid_body, on_mesh_error
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.openapi import document
+from services.gateway.http.rates import RATE_HEADERS
 from services.gateway.http.responses.compact import CompactionPresenter, CompactRequest
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import ResponseRequest
@@ -122,7 +123,7 @@ def _let_browsers_in(app: FastAPI, origins: Sequence[str]) -> None:
         allow_origins=origins,
         allow_methods=("GET", "POST", "DELETE", "HEAD", "OPTIONS"),
         allow_headers=("*",),
-        expose_headers=("x-request-id", "retry-after"),
+        expose_headers=("x-request-id", "retry-after", *RATE_HEADERS),
     )
 
 

@@ -36,7 +36,7 @@ from services.shared.background import in_background
 from services.shared.conversation import Message, Role, said
 from services.shared.errors import Overloaded
 from services.shared.ids import root_of
-from tests.fakes.mesh import BOUNDS, PERSON, CountedLedger, alone
+from tests.fakes.mesh import BOUNDS, PERSON, UNLIMITED, CountedLedger, alone
 
 SEALER = Sealer(b"secret", PERSON.id)
 ADA = Principal(PERSON, "key1", SEALER)
@@ -118,7 +118,13 @@ class Turns:
         )
         self.ledger = CountedLedger()
         self.live = LiveTurns(
-            loop, self.journal, self.admission, self.ledger, alone(), bounds=bounds
+            loop,
+            self.journal,
+            self.admission,
+            self.ledger,
+            alone(),
+            limits=UNLIMITED,
+            bounds=bounds,
         )
 
     async def read(self, response_id: str, after: int = -1) -> list[Numbered]:
@@ -314,7 +320,13 @@ async def test_a_bill_that_cannot_be_written_fails_the_turn_and_stalls_nobody(
     turns = Turns(WordLoop(3))
     turns.ledger = FullLedger(refused)
     turns.live = LiveTurns(
-        turns.loop, turns.journal, turns.admission, turns.ledger, alone(), bounds=BOUNDS
+        turns.loop,
+        turns.journal,
+        turns.admission,
+        turns.ledger,
+        alone(),
+        limits=UNLIMITED,
+        bounds=BOUNDS,
     )
     last = (await turns.read(await turns.live.start(ADA, HELLO)))[-1].event
     assert last == Failed("shared.InternalError", "INTERNAL", "internal error")
@@ -378,6 +390,7 @@ async def silent(seconds: float) -> tuple[Turns, WatchedJournal, str]:
         turns.admission,
         turns.ledger,
         alone(),
+        limits=UNLIMITED,
         bounds=replace(BOUNDS, lease_seconds=seconds),
     )
     response_id = await turns.live.start(ADA, replace(HELLO, background=True))
