@@ -80,9 +80,16 @@ check-protos:
 
 unit: SUITES = tests/unit tests/test_house_rules.py
 contract mesh live: SUITES = tests/$@
+contract live: redis-server
 contract: $(S3_SERVER) $(GOOGLE_SERVER) $(AZURE_SERVER)
 unit contract mesh live: $(INSTALLED)
 	.venv/bin/pytest -q $(SUITES)
+
+# Debian's own; where there is no apt, its tests are skipped by name.
+.PHONY: redis-server
+redis-server:
+	@command -v redis-server >/dev/null || ! command -v apt-get >/dev/null || { \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server; } >/dev/null
 
 .PHONY: clients
 clients: $(INSTALLED) $(CLIENTS) $(NODE_CLIENTS) ## the mesh as real clients see it: OpenAI's SDKs, LangChain, AI SDK, ...

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from services.gateway.letters import Letter, Reply, Wanted
+from services.gateway.letters import Letter, LetterReply, Wanted
 from services.gateway.plain import NotPlain, dumped, loaded
 from services.gateway.ports import Mail, Presence
 from services.gateway.steering import Steer
@@ -45,7 +45,7 @@ class Elsewhere:
         task.add_done_callback(self._steering.discard)
         return steer
 
-    async def serve(self, answer: Callable[[Letter], Awaitable[Reply]]) -> None:
+    async def serve(self, answer: Callable[[Letter], Awaitable[LetterReply]]) -> None:
         """Answers the letters to this gateway, for ever."""
 
         async def answered(request: bytes) -> bytes:
@@ -90,10 +90,10 @@ class Elsewhere:
         except MeshError as error:
             steer.refuse(error)
 
-    async def _asked(self, letter: Letter, seconds: float) -> Reply:
+    async def _asked(self, letter: Letter, seconds: float) -> LetterReply:
         said = await self._mail.ask(letter.response_id, dumped(letter), seconds=seconds)
         try:
-            reply: Reply = loaded(said)
+            reply: LetterReply = loaded(said)
         except NotPlain:
             raise Unavailable(
                 "the response is made by a gateway of another release", service="gateway"

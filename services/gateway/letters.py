@@ -23,7 +23,7 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class LetterReply:
     """`items` are what the turn's request brought; None: that is not known."""
 
     failure: Failed | None = None
@@ -32,4 +32,4 @@ class Reply:
     response_id: str = ""
 
 
-LETTERS = (Wanted, Letter, Reply)
+LETTERS = (Wanted, Letter, LetterReply)

@@ -33,7 +33,7 @@ from services.gateway.api import (
 from services.gateway.authenticator import Principal
 from services.gateway.elsewhere import Elsewhere
 from services.gateway.intake import with_ids
-from services.gateway.letters import Letter, Reply, Wanted
+from services.gateway.letters import Letter, LetterReply, Wanted
 from services.gateway.limits import Limits
 from services.gateway.plain import dumped, past_from
 from services.gateway.ports import Accounts, Journal, Ledger, LedgerEntry
@@ -386,22 +386,22 @@ class LiveTurns:
             return False
         return not (events and _is_last(events[-1]))
 
-    async def answer(self, letter: Letter) -> Reply:
+    async def answer(self, letter: Letter) -> LetterReply:
         """What another gateway asks of a turn that lives here."""
-        reply = Reply()
+        reply = LetterReply()
 
         async def act() -> None:
             nonlocal reply
             reply = await self._done(letter)
 
         failure = await failure_of(act())
-        return Reply(Failed.with_error(failure)) if failure else reply
+        return LetterReply(Failed.with_error(failure)) if failure else reply
 
-    async def _done(self, letter: Letter) -> Reply:
+    async def _done(self, letter: Letter) -> LetterReply:
         if letter.response_id not in self._live:
             if letter.wanted is Wanted.STEER:
                 raise over()
-            return Reply()
+            return LetterReply()
         match letter.wanted:
             case Wanted.CANCEL:
                 await self.cancel(letter.response_id)
@@ -409,11 +409,11 @@ class LiveTurns:
                 await self.erase(letter.response_id)
             case Wanted.INPUT:
                 items = await self.input_of(letter.response_id)
-                return Reply(items=None if items is None else tuple(items))
+                return LetterReply(items=None if items is None else tuple(items))
             case Wanted.STEER:
                 steer = await self.steer(letter.response_id, letter.words)
-                return Reply(response_id=await steer.told())
-        return Reply()
+                return LetterReply(response_id=await steer.told())
+        return LetterReply()
 
     async def owner(self, response_id: str) -> Scope:
         """Whose turn it is. Raises `EventsGone`."""

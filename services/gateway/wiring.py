@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from services.gateway.key_issuer import KeyIssuer
 from services.gateway.lanes import Lanes
 from services.gateway.limits import Limits
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
-from services.gateway.ports import Journal, Ledger, Neighbours
+from services.gateway.ports import Ledger, Neighbours
 from services.gateway.repeats import Repeats
 from services.gateway.resuming import ResumableTurns
 from services.gateway.router import Router
@@ -80,22 +81,15 @@ async def build(
     """The public endpoints, and the turns under way, which drain beside them."""
     async with AsyncExitStack() as stack:
         accounts = await stack.enter_async_context(_open_accounts(config))
-        ledger = await stack.enter_async_context(buffered(accounts))
         fleet = Fleet(config.inference_pools, followed, partial(_replica, config))
         activity = Activity()
         neighbours = await stack.enter_async_context(_neighbours(config, fleet, activity))
         await stack.enter_async_context(in_background(fleet.follow))
         lanes = Lanes(neighbours.context)
-        streams = await stack.enter_async_context(
-            open_streams(config.streams_url, max_bytes=config.events_kept_bytes)
+        running = await stack.enter_async_context(
+            _running_turns(config, neighbours, accounts, registry, fleet=fleet, lanes=lanes)
         )
-        elsewhere = Elsewhere(streams.presence, streams.mail, turn_seconds=config.turn_seconds)
-        loop_over = partial(_turn_loop, config, fleet=fleet, lanes=lanes)
-        loop: Turns = loop_over(neighbours)
-        if streams.journal.shared:
-            loop = ResumableTurns(neighbours, loop_over)
-        live_turns = _live_turns(config, MeteredTurns(loop, registry), ledger, streams, elsewhere)
-        await stack.enter_async_context(in_background(live_turns.keep_leases))
+        live_turns = running.live_turns
         # Asks the store itself: a key that is cached as valid would last longer.
         front = _front(config, accounts, neighbours, fleet, live_turns, lanes=lanes)
         for stop_revoked in (live_turns.stop_revoked, front.connections.stop_revoked):
@@ -104,12 +98,8 @@ async def build(
         await stack.enter_async_context(
             in_background(lambda: every(_FORGET_SECONDS, front.repeats.forget_old))
         )
-        if streams.journal.shared:
-            takeover = _takeover(config, front, streams.journal, elsewhere, registry)
-            serve = partial(elsewhere.serve, live_turns.answer)
-            await stack.enter_async_context(in_background(serve))
-            look = partial(every, _LOOK_SECONDS, takeover.look)
-            await stack.enter_async_context(in_background(look))
+        if running.streams.journal.shared:
+            await stack.enter_async_context(_together(config, front, running, registry))
         registry.register(GatewayGauges(front.admission, fleet))
         tracer = _tracer(config)
         stack.callback(tracer.close)
@@ -234,22 +224,62 @@ def _turn_loop(
     )
 
 
-def _takeover(
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """Turns under way, and what gateways share of them."""
+
+    live_turns: LiveTurns
+    streams: Streams
+    elsewhere: Elsewhere
+
+
+@asynccontextmanager
+async def _running_turns(
     config: GatewayConfig,
-    front: Front,
-    journal: Journal,
-    elsewhere: Elsewhere,
+    neighbours: Neighbours,
+    accounts: SqliteAccounts,
     registry: CollectorRegistry,
-) -> Takeover:
-    return Takeover(
-        front.live_turns,
-        journal,
-        elsewhere,
+    *,
+    fleet: Fleet,
+    lanes: Lanes,
+) -> AsyncIterator[_Running]:
+    async with AsyncExitStack() as stack:
+        opening = open_streams(config.streams_url, max_bytes=config.events_kept_bytes)
+        streams = await stack.enter_async_context(opening)
+        elsewhere = Elsewhere(streams.presence, streams.mail, turn_seconds=config.turn_seconds)
+        loop_over = partial(_turn_loop, config, fleet=fleet, lanes=lanes)
+        turns: Turns = loop_over(neighbours)
+        # A gateway that dies takes what is buffered with it, but others go on with its turns.
+        ledger: Ledger = accounts
+        if streams.journal.shared:
+            turns = ResumableTurns(neighbours, loop_over)
+        else:
+            ledger = await stack.enter_async_context(buffered(accounts))
+        turns = MeteredTurns(turns, registry)
+        live_turns = _live_turns(config, turns, ledger, streams, elsewhere)
+        await stack.enter_async_context(in_background(live_turns.keep_leases))
+        yield _Running(live_turns, streams, elsewhere)
+
+
+@asynccontextmanager
+async def _together(
+    config: GatewayConfig, front: Front, running: _Running, registry: CollectorRegistry
+) -> AsyncIterator[None]:
+    """Answers other gateways, and goes on with the turns of those that have died."""
+    takeover = Takeover(
+        running.live_turns,
+        running.streams.journal,
+        running.elsewhere,
         lambda origin: front.principal_of(origin.account, origin.key_id),
         registry,
         clock=time.monotonic,
         reader_seconds=config.reader_seconds,
     )
+    async with (
+        in_background(partial(running.elsewhere.serve, running.live_turns.answer)),
+        in_background(partial(every, _LOOK_SECONDS, takeover.look)),
+    ):
+        yield
 
 
 def _live_turns(

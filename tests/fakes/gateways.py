@@ -82,7 +82,7 @@ async def eventually(happened: Callable[[], Awaitable[bool]]) -> None:
     """Waits for what another gateway does and tells nobody."""
     async with asyncio.timeout(10):
         while not await happened():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
 
 
 @dataclass(slots=True)
