@@ -6,6 +6,7 @@ from services.gateway.steps import (
     Dropped,
     Heard,
     Shortened,
+    Step,
     ToolBegun,
     ToolDone,
     past_of,
@@ -58,8 +59,8 @@ def test_tokens_that_had_no_text_yet_are_not_counted() -> None:
 
 def test_what_was_used_is_what_rounds_said_or_what_was_heard_of_them() -> None:
     ended = Piece((Delta(0),), Usage(10, 4, 2))
-    steps = [Assembled(Context((1,) * 10)), Heard(0, piece(1, 2)), Heard(0, ended)]
+    steps: list[Step] = [Assembled(Context((1,) * 10)), Heard(0, piece(1, 2)), Heard(0, ended)]
     assert past_of(steps).used == Usage(10, 4, 2)
-    more = [Assembled(Context((1,) * 15)), Heard(1, piece(3)), Heard(1, piece(4))]
+    more: list[Step] = [Assembled(Context((1,) * 15)), Heard(1, piece(3)), Heard(1, piece(4))]
     assert past_of([*steps, *more]).used == Usage(25, 4, 4)
     assert past_of([Assembled(Context((1,) * 10))]).used == Usage()

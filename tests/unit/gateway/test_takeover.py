@@ -65,7 +65,10 @@ class Left:
         epoch = await self.journal.claim(response_id, scope, seconds=2, waited_for=True)
         if ask:
             await self.journal.note(response_id, epoch, dumped(Origin(PERSON, "key1", ask)))
-        shown = (Started(response_id, 1, "demo"), TextDelta(0, "msg_1", "0 "))
+        shown: tuple[TurnEvent, ...] = (
+            Started(response_id, 1, "demo"),
+            TextDelta(0, "msg_1", "0 "),
+        )
         for number, event in enumerate(shown):
             await self.journal.append(response_id, epoch, number, event)
 
