@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
+import structlog
+
 from services.gateway.admission import Admission
 from services.gateway.api import (
     Ask,
@@ -60,6 +62,7 @@ from services.shared.signal import Signal
 # How far a turn may run ahead of its foremost reader, in events. Beyond that it waits, and
 # inference merges what the engine writes meanwhile.
 _MOST_AHEAD = 256
+_log = structlog.get_logger()
 _LEFT = "nobody reads this response any more"
 
 
@@ -488,6 +491,7 @@ class LiveTurns:
 
     async def _give_up(self, turn: _LiveTurn) -> None:
         """Whoever goes on with it writes the bill, and need not wait for the lease's end."""
+        _log.info("another gateway goes on with a turn", response_id=turn.id)
         for steer in (*turn.progress.inbox.take(), *turn.answers):
             steer.refuse(over())
         await failure_of(self._journal.renew(turn.id, turn.epoch, seconds=0))

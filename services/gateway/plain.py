@@ -5,7 +5,7 @@ of another release that lacks a class or a field says so with `NotPlain`.
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from inspect import getmembers, isclass
@@ -63,7 +63,7 @@ def _out(value: object) -> object:  # noqa: PLR0911 - one for each kind
     if is_dataclass(value):
         named = {each.name: _out(getattr(value, each.name)) for each in fields(value)}
         return {_KIND: type(value).__name__, **named}
-    if isinstance(value, list | tuple):
+    if isinstance(value, Sequence):  # also one of protobuf's
         return [_out(each) for each in value]
     raise TypeError(f"{type(value).__name__} is no plain value")
 

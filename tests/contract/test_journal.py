@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from services.gateway.adapters import redis_scripts
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
 from services.gateway.adapters.mirrored_journal import MirroredJournal
 from services.gateway.adapters.redis_channels import Channels
@@ -17,6 +16,7 @@ from services.gateway.api import EventsGone, LeaseLost, TextDelta
 from services.gateway.ports import Journal
 from services.shared.redis import open_redis
 from services.shared.scope import Scope
+from tests.fakes.unfenced import Unfenced
 from tests.servers.redis import RedisServer, RedisServers, redis_servers
 
 __all__ = ["redis_servers"]
@@ -312,12 +312,6 @@ async def test_turns_without_a_writer_are_told(opened: Opened) -> None:
     assert list(await journal.abandoned()) == ["resp_left"]
     await journal.claim("resp_left", ADA, seconds=10, waited_for=False)
     assert list(await journal.abandoned()) == []
-
-
-class Unfenced(RedisJournal):
-    """Writes whatever its epoch is: what the fence is for."""
-
-    appending = redis_scripts.UNFENCED_APPEND
 
 
 @pytest.mark.parametrize(("kind", "doubled"), [(RedisJournal, 0), (Unfenced, 6)])

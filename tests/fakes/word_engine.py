@@ -11,6 +11,7 @@ from services.inference.api import (
     FinishReason,
     Generation,
     Load,
+    ModelCard,
     Parsed,
     Piece,
     Report,
@@ -34,6 +35,8 @@ class WordEngine:
     calls: int = 0
     # Before which word it waits, and for what.
     pause_before: int = -1
+    seconds_per_word: float = 0
+    card: ModelCard = CARD
     paused: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     generations: list[Generation] = field(default_factory=list)
@@ -58,9 +61,16 @@ class WordEngine:
                 await self.go_on.wait()
             self.written += 1
             yield Piece((Delta(0, (FIRST_ID + number,), word(number)),))
-            await asyncio.sleep(0)
+            await self._pace()
         usage = Usage(prompt, 0, self.words - begun)
         yield Piece((Delta(0, finish_reason=FinishReason.STOP),), usage)
+
+    async def _pace(self) -> None:
+        waited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(
+            self.seconds_per_word, lambda: waited.done() or waited.set_result(None)
+        )
+        await waited
 
     async def parse(
         self,
@@ -73,5 +83,5 @@ class WordEngine:
         return Parsed("".join(word(token - FIRST_ID) for token in output_ids), "", ())
 
     async def watch_load(self) -> AsyncGenerator[Report, None]:
-        yield Report((CARD,), Load(0, 0, 0, slots=64, kv_cache_use=0.0, draining=False))
+        yield Report((self.card,), Load(0, 0, 0, slots=1000, kv_cache_use=0.0, draining=False))
         await asyncio.Event().wait()

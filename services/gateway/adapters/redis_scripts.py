@@ -14,7 +14,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
 # ARGV[1] is the writer's epoch.
-_FENCE = f"""
+FENCE = f"""
 local turn = redis.call('HMGET', KEYS[1], 'epoch', 'complete')
 if not turn[1] then return {FORGOTTEN} end
 if turn[2] or turn[1] ~= ARGV[1] then return {LOST} end
@@ -43,7 +43,7 @@ return {{epoch, leased, redis.call('LLEN', KEYS[3])}}
 
 # ARGV: epoch, lease and time to keep in milliseconds.
 RENEW = f"""
-{_FENCE} {_NOW} {_KEEP}
+{FENCE} {_NOW} {_KEEP}
 redis.call('HSET', KEYS[1], 'until', now + ARGV[2])
 keep(ARGV[3])
 return now + ARGV[2]
@@ -51,7 +51,8 @@ return now + ARGV[2]
 
 # ARGV: epoch, number (-1: notes alone), event, channel, time to keep in milliseconds, how many
 # notes there are, notes.
-_APPEND = f"""
+APPEND = f"""
+{FENCE}
 local length = redis.call('LLEN', KEYS[2])
 local number = tonumber(ARGV[2])
 if number > length then return {GAP} - length end
@@ -64,15 +65,10 @@ if number == 0 then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
 redis.call('PUBLISH', ARGV[4], '')
 return redis.call('HINCRBY', KEYS[1], 'bytes', string.len(ARGV[3]))
 """
-APPEND = _FENCE + _APPEND
-# For the tests that show what the fence is for.
-UNFENCED_APPEND = _APPEND.replace(
-    f"if number > length then return {GAP} - length end", "number = length"
-)
 
 # ARGV: epoch, time to keep in milliseconds, channel.
 FINISH = f"""
-{_FENCE} {_KEEP}
+{FENCE} {_KEEP}
 redis.call('HSET', KEYS[1], 'complete', 1)
 keep(ARGV[2])
 redis.call('PUBLISH', ARGV[3], '')

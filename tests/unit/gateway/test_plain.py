@@ -1,8 +1,10 @@
 """Our values as JSON, for another gateway to read."""
 
+from array import array
 from dataclasses import fields, is_dataclass
 
 import pytest
+from chatmesh.inference.v1 import inference_pb2
 
 from services.context_assembly.api import Context
 from services.gateway.api import Ask, OwnTools
@@ -103,6 +105,11 @@ def test_every_field_of_an_ask_is_kept() -> None:
 def test_what_was_written_elsewhere_is_refused(text: bytes) -> None:
     with pytest.raises(NotPlain):
         loaded(text)
+
+
+def test_numbers_that_came_over_grpc_are_kept_as_numbers() -> None:
+    for ids in (inference_pb2.Delta(ids=[1, 2]).ids, array("q", [1, 2])):
+        assert loaded(dumped(Assembled(Context(ids)))).context.prompt_ids == (1, 2)
 
 
 def test_what_cannot_be_kept_is_no_silent_loss() -> None:
