@@ -43,6 +43,10 @@ def _of_replicas(metric: str, how: str = "sum") -> str:
     return f"{how} by (pool) ({told})"
 
 
+def _most(metric: str, matchers: str = "") -> str:
+    return f"topk(10, {_rate(metric, 'organisation', matchers)})"
+
+
 BOARDS: Mapping[str, Sequence[Panel]] = {
     "turns": (
         Panel("Turns under way", "short", {"turns": f"sum(chatmesh_turns{{{_HERE}}})"}),
@@ -232,6 +236,28 @@ BOARDS: Mapping[str, Sequence[Panel]] = {
                     "chatmesh_context_assembly_summaries_reused_total", "namespace"
                 ),
             },
+        ),
+    ),
+    "tenants": (
+        Panel(
+            "Turns by organisation: the ten that use most",
+            "ops",
+            {"{{organisation}}": _most("chatmesh_organisation_turns_total")},
+        ),
+        Panel(
+            "Tokens of prompts",
+            "short",
+            {"{{organisation}}": _most("chatmesh_organisation_tokens_total", 'kind="prompt"')},
+        ),
+        Panel(
+            "Tokens of replies",
+            "short",
+            {"{{organisation}}": _most("chatmesh_organisation_tokens_total", 'kind="completion"')},
+        ),
+        Panel(
+            "Prompt tokens that the cache had",
+            "short",
+            {"{{organisation}}": _most("chatmesh_organisation_tokens_total", 'kind="cached"')},
         ),
     ),
     "tools": (

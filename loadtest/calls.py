@@ -72,7 +72,8 @@ def measured(words: Path, *, requests: int, folder: Path) -> str:
         f"{requests} requests for invented tools, greedy, {_STREAMS} at a time;"
         " CPU is of the inference service and its engine",
         (
-            *("grammar", "calls left", "malformed among them", "written but none"),
+            *("grammar", "calls left", "malformed among them", "cut off by max_tokens"),
+            "written but none",
             *(
                 "exact",
                 "exact %",
@@ -179,14 +180,16 @@ def _counted(
 ) -> tuple[object, ...]:
     counts = Counter[str]()
     for call, reply in zip(asked, heard, strict=True):
+        unsound = sum(not _sound(call, each) for each in reply.calls)
         counts["left"] += len(reply.calls)
-        counts["malformed"] += sum(not _sound(call, each) for each in reply.calls)
+        # Its caller is told that the reply, and the call with it, is not whole.
+        counts["cut" if reply.finish is FinishReason.LENGTH else "malformed"] += unsound
         counts["none"] += reply.finish is FinishReason.INVALID_CALL
         counts["exact"] += [_read(each) for each in reply.calls] == [call.right]
     first = sorted(reply.first_token_seconds * 1000 for reply in heard)
     tokens = sum(reply.tokens for reply in heard)
     return (
-        *(counts["left"], counts["malformed"], counts["none"], counts["exact"]),
+        *(counts[each] for each in ("left", "malformed", "cut", "none", "exact")),
         *(
             100 * counts["exact"] / len(heard),
             first[len(first) // 2],

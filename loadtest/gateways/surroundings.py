@@ -13,7 +13,7 @@ from services.inference.server import InferenceServer
 from services.moderation.server import ModerationServer
 from services.shared import logs
 from services.shared.process import told_to_stop
-from services.shared.server import serving
+from services.shared.server import Served, serving
 from services.tool_runner.server import ToolRunnerServer
 from tests.fakes.mesh import CARD, FewTools, WordContext
 from tests.fakes.moderation import WordModeration
@@ -24,7 +24,7 @@ MODEL = replace(CARD, context_tokens=1_000_000, reasons=False)
 
 async def serve(address: str, words: int, pace: float) -> None:
     engine = WordEngine(words, seconds_per_word=1 / pace, card=MODEL)
-    served = [
+    served: list[Served] = [
         ContextAssemblyServer(WordContext()),
         ModerationServer(WordModeration()),
         InferenceServer(engine),

@@ -16,6 +16,10 @@ from services.context_assembly.adapters.metered import (
     MeteredTurns,
     StepTimer,
 )
+from services.context_assembly.adapters.postgres import (
+    migrate_postgres_turns,
+    open_postgres_turns,
+)
 from services.context_assembly.adapters.sqlite import open_sqlite_turns
 from services.context_assembly.assembler import Assembler
 from services.context_assembly.config import ContextAssemblyConfig
@@ -30,6 +34,7 @@ from services.memory.client import connect_memory
 from services.shared.background import in_background
 from services.shared.process import Service
 from services.shared.server import Servable
+from services.shared.store_url import StoreUrl
 from services.tokenizer.client import connect_tokenizer
 
 _log = structlog.get_logger()
@@ -85,20 +90,40 @@ async def _by_model(config: ContextAssemblyConfig) -> AsyncIterator[InferenceByM
 
 @asynccontextmanager
 async def _open_turns(config: ContextAssemblyConfig) -> AsyncIterator[TurnStore]:
-    url = config.turns_url
-    if url.scheme == "memory":
+    if config.turns_url.scheme == "memory":
         _log.warning("conversations are kept in memory and end with this process")
-        yield InMemoryTurns()
-        return
-    async with open_sqlite_turns(
-        url.get_secret_value(), erased_within_seconds=config.erased_within_seconds
-    ) as turns:
+    opened = open_turns(config.turns_url, erased_within_seconds=config.erased_within_seconds)
+    async with opened as turns:
         yield turns
+
+
+@asynccontextmanager
+async def open_turns(url: StoreUrl, *, erased_within_seconds: float) -> AsyncIterator[TurnStore]:
+    """The store that the URL's scheme names. A file of SQLite is migrated, a server is not."""
+    match url.scheme:
+        case "memory":
+            yield InMemoryTurns()
+        case "postgresql":
+            async with open_postgres_turns(url) as turns:
+                yield turns
+        case _:
+            async with open_sqlite_turns(
+                url.get_secret_value(), erased_within_seconds=erased_within_seconds
+            ) as in_file:
+                yield in_file
+
+
+async def _migrate(config: ContextAssemblyConfig) -> None:
+    if config.turns_url.scheme == "postgresql":
+        await migrate_postgres_turns(config.turns_url)
+        return
+    async with _open_turns(config):
+        pass
 
 
 SERVICE = Service(
     "context-assembly",
     ContextAssemblyConfig,
     build,
-    store=_open_turns,
+    migrate=_migrate,
 )

@@ -443,12 +443,6 @@ class ConversationCards:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemPage:
-    items: tuple[Item, ...]
-    has_more: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Numbered:
     """An event and its place in the turn, from 0 without gaps."""
 
@@ -506,7 +500,7 @@ class Session(Protocol):
     async def delete_response(self, response_id: str) -> None:
         """Erases a response; one that is under way is stopped."""
 
-    async def list_input_items(self, response_id: str, page: Paging) -> ItemPage:
+    async def list_input_items(self, response_id: str, page: Paging) -> ConversationItems:
         """What the request of a response brought. Raises `InvalidRequest` for a wrong page."""
 
     async def count_input(self, ask: Ask) -> int:

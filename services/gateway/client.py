@@ -14,7 +14,6 @@ from services.gateway.api import (
     ConversationCard,
     ConversationCards,
     Failed,
-    ItemPage,
     Numbered,
     Response,
     Steered,
@@ -77,13 +76,13 @@ class GatewayClient:
             )
         return codec.response_in(answer.response)
 
-    async def list_input_items(self, response_id: str, page: Paging) -> ItemPage:
+    async def list_input_items(self, response_id: str, page: Paging) -> ConversationItems:
         request = codec.page_out(response_id, page)
         with mesh_errors("gateway"):
             answer = await self._stub.ListInputItems(
                 request, timeout=self._timeout, metadata=self._metadata
             )
-        return ItemPage(items_in(answer.items), answer.has_more)
+        return ConversationItems(items_in(answer.items), answer.has_more)
 
     async def count_input(self, ask: Ask) -> int:
         request = pb.CountInputRequest(request=codec.ask_out(ask))

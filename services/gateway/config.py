@@ -13,6 +13,9 @@ from services.shared.config import ServiceConfig
 from services.shared.redis import SCHEMES
 from services.shared.store_url import StoreUrl, one_of
 
+_AccountsUrl = Annotated[StoreUrl, AfterValidator(one_of("sqlite", "postgresql"))]
+_StreamsUrl = Annotated[StoreUrl, AfterValidator(one_of("memory", *SCHEMES))]
+
 
 class GatewayConfig(ServiceConfig):
     """The defaults run the service on a laptop."""
@@ -23,16 +26,12 @@ class GatewayConfig(ServiceConfig):
     address: str = "127.0.0.1:50050"
     # The public HTTP endpoint.
     http_address: str = "127.0.0.1:8000"
-    # Where accounts, keys and usage are kept: sqlite:<path>; file:<path> where a file holds this
-    # URL.
-    accounts_url: Annotated[StoreUrl, AfterValidator(one_of("sqlite"))] = StoreUrl(
-        "sqlite:.chatmesh/gateway.sqlite"
-    )
+    # Where accounts, keys and usage are kept: sqlite:<path> or postgresql://...; file:<path> where
+    # a file holds this URL.
+    accounts_url: _AccountsUrl = StoreUrl("sqlite:.chatmesh/gateway.sqlite")
     # Where the events of turns, limits and counts are kept that gateways share: Redis, of which
     # services/shared/redis.py knows several forms. memory: is for one gateway alone.
-    streams_url: Annotated[StoreUrl, AfterValidator(one_of("memory", *SCHEMES))] = StoreUrl(
-        "memory:"
-    )
+    streams_url: _StreamsUrl = StoreUrl("memory:")
     # With Redis: after how many seconds without a sign of life another gateway goes on with its
     # turns. A gateway that is busy for longer loses them.
     streams_lease_seconds: float = Field(default=2, gt=0)

@@ -1,18 +1,18 @@
-"""Sockets that are open: how many a key has, and when they must close."""
+"""Who is connected for long, on sockets or as a reader, and when each must go."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 
-from services.gateway.api import Draining, InvalidKey, TooManyConnections
+from services.gateway.api import Draining, InvalidKey, Numbered, TooManyConnections
 from services.gateway.ports import Accounts
 from services.shared.errors import MeshError
 from services.shared.signal import Signal
 
 
 class Connection:
-    """One open socket."""
+    """One open socket, or one reader of a turn."""
 
     def __init__(self, key_id: str) -> None:
         self.key_id = key_id
@@ -25,12 +25,13 @@ class Connection:
 
 
 class Connections:
-    """Knows all open sockets of this process."""
+    """Knows all open sockets of this process, and who reads turns of somebody else's key."""
 
     def __init__(self, *, max_per_key: int) -> None:
         self._max_per_key = max_per_key
         self._by_key: Counter[str] = Counter()
         self._open: set[Connection] = set()
+        self._readers: set[Connection] = set()
         self._closed = Signal()
         self._leaving = False
 
@@ -60,9 +61,22 @@ class Connections:
                 del self._by_key[key_id]
             self._closed.notify()
 
+    async def reading(
+        self, key_id: str, events: AsyncGenerator[Numbered, None]
+    ) -> AsyncGenerator[Numbered, None]:
+        """The events as long as the key is valid. Raises `InvalidKey`."""
+        reader = Connection(key_id)
+        self._readers.add(reader)
+        try:
+            async with aclosing(events), aclosing(_until(reader.ending, events)) as read:
+                async for numbered in read:
+                    yield numbered
+        finally:
+            self._readers.discard(reader)
+
     async def stop_revoked(self, accounts: Accounts) -> None:
-        """Ends the sockets whose keys are no longer valid."""
-        for key_id in [*self._by_key]:
+        """Ends the sockets and readers whose keys are no longer valid."""
+        for key_id in {each.key_id for each in (*self._open, *self._readers)}:
             stored = await accounts.find_key(key_id)
             if stored is None or stored.revoked:
                 self._end(InvalidKey("this API key was revoked"), key_id)
@@ -82,9 +96,29 @@ class Connections:
             return  # whoever serves them cuts them off
 
     def _end(self, why: MeshError, key_id: str | None = None) -> None:
-        for connection in [*self._open]:
+        """All sockets; with a key, all that is open with it."""
+        for connection in [*self._open, *(self._readers if key_id else ())]:
             if key_id in (None, connection.key_id):
                 connection.end(why)
+
+
+async def _until(
+    ending: "asyncio.Future[MeshError]", events: AsyncGenerator[Numbered, None]
+) -> AsyncGenerator[Numbered, None]:
+    while True:
+        following = asyncio.ensure_future(anext(events, None))
+        try:
+            await asyncio.wait((following, ending), return_when=asyncio.FIRST_COMPLETED)
+            if ending.done():
+                raise ending.result()
+            numbered = following.result()
+        finally:
+            if not following.done():
+                following.cancel()
+                await asyncio.wait([following])
+        if numbered is None:
+            return
+        yield numbered
 
 
 def _draining() -> Draining:

@@ -17,7 +17,6 @@ from services.gateway.api import (
     EventsGone,
     Failed,
     InvalidRequest,
-    ItemPage,
     NotCancellable,
     Numbered,
     Response,
@@ -286,7 +285,9 @@ class KeySession:
         return await self._front.resolved(scope, ask)
 
     def follow(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
-        return self._front.follow(self._scope, response_id, after)
+        """Until the turn ends, or this key is revoked: the turn may be another key's."""
+        events = self._front.follow(self._scope, response_id, after)
+        return self._front.connections.reading(self.key_id, events)
 
     def under_way(self, response_id: str) -> bool:
         """Whether it is a turn that has not ended, whoever's it is."""
@@ -312,7 +313,7 @@ class KeySession:
     async def delete_response(self, response_id: str) -> None:
         await self._front.delete(self._scope, response_id)
 
-    async def list_input_items(self, response_id: str, page: Paging) -> ItemPage:
+    async def list_input_items(self, response_id: str, page: Paging) -> ConversationItems:
         return page_of(await self._front.input_items(self._scope, response_id), page)
 
     async def count_input(self, ask: Ask) -> int:

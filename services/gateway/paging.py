@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from services.context_assembly.api import Paging
-from services.gateway.api import InvalidRequest, ItemPage
+from services.context_assembly.api import ConversationItems, Paging
+from services.gateway.api import InvalidRequest
 from services.shared.conversation import Item
 
 
-def page_of(items: Sequence[Item], page: Paging) -> ItemPage:
+def page_of(items: Sequence[Item], page: Paging) -> ConversationItems:
     """`items` are in the order in which they came. Raises `InvalidRequest` for an unknown item."""
     ordered = list(reversed(items)) if page.newest_first else list(items)
     begin = 0
@@ -17,4 +17,4 @@ def page_of(items: Sequence[Item], page: Paging) -> ItemPage:
             raise InvalidRequest("names an item that is not in this list", param="after")
         begin = places[0] + 1
     chosen = ordered[begin : begin + page.limit]
-    return ItemPage(tuple(chosen), begin + len(chosen) < len(ordered))
+    return ConversationItems(tuple(chosen), begin + len(chosen) < len(ordered))

@@ -3,12 +3,13 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from services.context_assembly.api import ContextAssembly
 from services.gateway.api import Numbered, TurnEvent
 from services.inference.api import Calling, Generation, Parsed, Piece, Report, Usage
 from services.moderation.api import Moderation
+from services.shared.moving import RecordKind
 from services.shared.scope import Scope
 from services.tool_runner.api import ToolRunner
 
@@ -157,6 +158,44 @@ class Ledger(Protocol):
         """Adding an entry again changes nothing."""
 
     async def total(self, organisation: str) -> Usage: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """An API key as it is kept."""
+
+    id: str
+    account_id: str
+    fingerprint: bytes
+    # Milliseconds since the epoch.
+    created_at_ms: int
+    # None: it is valid.
+    revoked_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUseRecord:
+    organisation: str
+    idempotency_key: str
+    use: KeyUse
+
+
+# What a store of `Accounts`, `Ledger` and `IdempotencyKeys` keeps, for `Movable`. Accounts come
+# first: a key cannot be kept without its account.
+RECORD_KINDS: Sequence[RecordKind[Any]] = (
+    RecordKind("accounts", Account, lambda account: (account.id,)),
+    RecordKind("API keys", KeyRecord, lambda key: (key.id,)),
+    RecordKind(
+        "ledger entries", LedgerEntry, lambda entry: (entry.scope.organisation, entry.response_id)
+    ),
+    RecordKind(
+        "idempotency keys", KeyUseRecord, lambda used: (used.organisation, used.idempotency_key)
+    ),
+)
+
+
+class AccountStore(Accounts, Ledger, IdempotencyKeys, Protocol):
+    """One store for all three."""
 
 
 class Journal(Protocol):

@@ -49,7 +49,8 @@ def retold(response: Response) -> Iterator[TurnEvent]:
     )
     for item in response.output:
         yield from _growth(item)
-        yield ItemDone(0, item)
+        if item.id not in response.unfinished:
+            yield ItemDone(0, item)
     if response.error:
         yield response.error
         return

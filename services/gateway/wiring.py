@@ -17,9 +17,13 @@ from services import __version__
 from services.context_assembly.client import connect_context_assembly
 from services.gateway.activity import Activity
 from services.gateway.adapters.counted import CountedContext, CountedModeration, CountedTools
-from services.gateway.adapters.metered import GatewayGauges, MeteredTurns
+from services.gateway.adapters.metered import GatewayGauges, MeteredLedger, MeteredTurns
+from services.gateway.adapters.postgres import (
+    migrate_postgres_accounts,
+    open_postgres_accounts,
+)
 from services.gateway.adapters.remembering import CachedKeys, CachedTools, buffered
-from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
+from services.gateway.adapters.sqlite import open_sqlite_accounts
 from services.gateway.adapters.streams import Streams, open_streams
 from services.gateway.admin_token import AdminToken
 from services.gateway.admission import Admission
@@ -38,7 +42,7 @@ from services.gateway.key_issuer import KeyIssuer
 from services.gateway.lanes import Lanes
 from services.gateway.limits import Limits
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
-from services.gateway.ports import Ledger, Neighbours
+from services.gateway.ports import AccountStore, Ledger, Neighbours
 from services.gateway.repeats import Repeats
 from services.gateway.resuming import ResumableTurns
 from services.gateway.router import Router
@@ -56,6 +60,7 @@ from services.shared.metrics import RpcMetrics
 from services.shared.peers import Peer, followed
 from services.shared.process import Service
 from services.shared.server import Served, serving
+from services.shared.store_url import StoreUrl
 from services.shared.tracing import Tracer
 from services.tool_runner.client import connect_tool_runner
 
@@ -80,7 +85,7 @@ async def build(
 ) -> AsyncIterator[Sequence[Served]]:
     """The public endpoints, and the turns under way, which drain beside them."""
     async with AsyncExitStack() as stack:
-        accounts = await stack.enter_async_context(_open_accounts(config))
+        accounts = await stack.enter_async_context(open_accounts(config.accounts_url))
         fleet = Fleet(config.inference_pools, followed, partial(_replica, config))
         activity = Activity()
         neighbours = await stack.enter_async_context(_neighbours(config, fleet, activity))
@@ -114,15 +119,30 @@ async def build(
         yield [*served, await stack.enter_async_context(_http(config, front, registry, tracer))]
 
 
-def _open_accounts(config: GatewayConfig) -> AbstractAsyncContextManager[SqliteAccounts]:
-    return open_accounts(config.accounts_url.get_secret_value())
+@asynccontextmanager
+async def open_accounts(url: StoreUrl) -> AsyncIterator[AccountStore]:
+    """The store that the URL's scheme names. A file of SQLite is migrated, a server is not."""
+    if url.scheme == "postgresql":
+        async with open_postgres_accounts(url) as accounts:
+            yield accounts
+        return
+    async with open_sqlite_accounts(url.get_secret_value()) as in_file:
+        yield in_file
+
+
+async def _migrate(config: GatewayConfig) -> None:
+    if config.accounts_url.scheme == "postgresql":
+        await migrate_postgres_accounts(config.accounts_url)
+        return
+    async with open_accounts(config.accounts_url):
+        pass
 
 
 SERVICE = Service(
     "gateway",
     GatewayConfig,
     build,
-    store=_open_accounts,
+    migrate=_migrate,
     max_message_bytes=lambda config: config.max_body_bytes,
 )
 
@@ -157,7 +177,7 @@ async def _http(
 
 @asynccontextmanager
 async def _admin(
-    config: GatewayConfig, accounts: SqliteAccounts, tracer: Tracer
+    config: GatewayConfig, accounts: AccountStore, tracer: Tracer
 ) -> AsyncIterator[HttpServer]:
     issuer = KeyIssuer(accounts, Authenticator(accounts, pepper=pepper(config.pepper_file)))
     try:
@@ -237,7 +257,7 @@ class _Running:
 async def _running_turns(
     config: GatewayConfig,
     neighbours: Neighbours,
-    accounts: SqliteAccounts,
+    accounts: AccountStore,
     registry: CollectorRegistry,
     *,
     fleet: Fleet,
@@ -256,6 +276,7 @@ async def _running_turns(
         else:
             ledger = await stack.enter_async_context(buffered(accounts))
         turns = MeteredTurns(turns, registry)
+        ledger = MeteredLedger(ledger, registry)
         live_turns = _live_turns(config, turns, ledger, streams, elsewhere)
         await stack.enter_async_context(in_background(live_turns.keep_leases))
         yield _Running(live_turns, streams, elsewhere)
@@ -310,7 +331,7 @@ def _live_turns(
 
 def _front(
     config: GatewayConfig,
-    accounts: SqliteAccounts,
+    accounts: AccountStore,
     neighbours: Neighbours,
     fleet: Fleet,
     live_turns: LiveTurns,
@@ -333,14 +354,14 @@ def _front(
 @asynccontextmanager
 async def open_key_issuer(config: GatewayConfig) -> AsyncIterator[KeyIssuer]:
     """For the commands of operators: the same store, without the endpoints."""
-    async with _open_accounts(config) as accounts:
+    async with open_accounts(config.accounts_url) as accounts:
         yield KeyIssuer(accounts, Authenticator(accounts, pepper=pepper(config.pepper_file)))
 
 
 @asynccontextmanager
 async def open_authenticator(config: GatewayConfig) -> AsyncIterator[Authenticator]:
     """For `make up`, which makes its own key."""
-    async with _open_accounts(config) as accounts:
+    async with open_accounts(config.accounts_url) as accounts:
         yield Authenticator(accounts, pepper=pepper(config.pepper_file))
 
 

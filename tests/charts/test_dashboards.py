@@ -10,7 +10,7 @@ import pytest
 from tests.charts.conftest import CHART, generate, named, rendered
 from tests.charts.test_k8s import TARGET, exported
 
-BOARDS = ("turns", "engines", "routing", "moderation", "memory", "tools")
+BOARDS = ("turns", "engines", "routing", "moderation", "memory", "tenants", "tools")
 # Grafana's own words, and what is chosen on the dashboard.
 VARIABLES = {"namespace", "__rate_interval", "source"}
 

@@ -34,6 +34,15 @@ def notes(**values: Any) -> str:
     return done.stdout.partition("NOTES:")[2]
 
 
+@pytest.mark.parametrize("which", ["pepper", "adminToken"])
+def test_the_notes_name_the_secrets_that_an_uninstall_leaves_unless_they_are_ones_own(
+    which: str,
+) -> None:
+    name = {"pepper": "chatmesh-pepper", "adminToken": "chatmesh-admin-token"}[which]
+    assert f"delete secret {name}" in notes()
+    assert f"delete secret {name}" not in notes(gateway={which: {"existingSecret": "ours"}})
+
+
 @pytest.mark.parametrize("kind", ["LoadBalancer", "NodePort"])
 def test_what_is_open_to_the_outside_lets_the_outside_in(kind: str) -> None:
     """A load balancer's traffic comes from no pod: from a node, or from the caller itself."""

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from services.memory.adapters.in_memory import InMemoryFactStore
+from services.memory.adapters.postgres import open_postgres_facts
 from services.memory.adapters.sqlite import open_fact_store
 from services.memory.api import Erasure, Fact, Kind
 from services.memory.ports import EmbeddedFact, FactStore, Outdated, ScopeFacts
 from services.shared.scope import Scope
 from tests.fakes.memory import BusyStore, SlowStore, WordEmbedder
+from tests.servers.postgres import fresh_database
 
 ANN = Scope("acme", "main", "ann")
 BOB = Scope("acme", "main", "bob")
@@ -20,11 +22,15 @@ OTHER_ANN = Scope("umbrella", "main", "ann")
 ANN_ELSEWHERE = Scope("acme", "other", "ann")
 
 
-@pytest.fixture(params=["in memory", "SQLite", "slow", "busy"])
+@pytest.fixture(params=["in memory", "SQLite", "slow", "busy", "PostgreSQL"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FactStore]:
     in_memory = {"in memory": InMemoryFactStore, "slow": SlowStore, "busy": BusyStore}
     if request.param in in_memory:
         yield in_memory[request.param]()
+        return
+    if request.param == "PostgreSQL":
+        async with fresh_database() as url, open_postgres_facts(url) as kept_there:
+            yield kept_there
         return
     async with open_fact_store(f"sqlite:{tmp_path}/memory.sqlite") as opened:
         yield opened

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.context_assembly.api import Paging
+from services.context_assembly.api import ConversationItems, Paging
 from services.gateway.api import (
     Ask,
     ChoiceEnded,
@@ -21,7 +21,6 @@ from services.gateway.api import (
     InputBlocked,
     InvalidKey,
     InvalidRequest,
-    ItemPage,
     KeyReused,
     ModelNotFound,
     NotCancellable,
@@ -405,9 +404,9 @@ async def test_input_items_are_listed_page_by_page(transport: Transport) -> None
         start, *_ = await read(here.session, replace(HELLO, input=items))
         assert isinstance(start, Started)
         page = await here.session.list_input_items(start.response_id, Paging(limit=2))
-        assert page == ItemPage((items[2], items[1]), has_more=True)
+        assert page == ConversationItems((items[2], items[1]), has_more=True)
         rest = await here.session.list_input_items(start.response_id, Paging(after="msg_1"))
-        assert rest == ItemPage((items[0],), has_more=False)
+        assert rest == ConversationItems((items[0],), has_more=False)
         oldest = Paging(limit=1, newest_first=False)
         assert (await here.session.list_input_items(start.response_id, oldest)).items == items[:1]
         with pytest.raises(InvalidRequest) as caught:

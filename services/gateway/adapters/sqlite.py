@@ -4,11 +4,25 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
-from services.gateway.ports import Account, AccountKind, KeyUse, LedgerEntry, StoredKey
+import aiosqlite
+
+from services.gateway.ports import (
+    Account,
+    AccountKind,
+    KeyRecord,
+    KeyUse,
+    KeyUseRecord,
+    LedgerEntry,
+    StoredKey,
+)
 from services.inference.api import Usage
+from services.shared.moving import Page, Record
 from services.shared.schema import Breaking
+from services.shared.scope import Scope
 from services.shared.sqlite import Database, open_sqlite
+from services.shared.sqlite_moving import KeyedTable, page_of
 
 MIGRATIONS = (
     """
@@ -79,7 +93,7 @@ MIGRATIONS = (
 
 
 @asynccontextmanager
-async def open_accounts(url: str) -> AsyncIterator["SqliteAccounts"]:
+async def open_sqlite_accounts(url: str) -> AsyncIterator["SqliteAccounts"]:
     async with open_sqlite(url, MIGRATIONS) as database:
         yield SqliteAccounts(database)
 
@@ -87,6 +101,23 @@ async def open_accounts(url: str) -> AsyncIterator["SqliteAccounts"]:
 _ADD_ACCOUNT = (
     "INSERT INTO account (id, name, kind, instructions, memory_write) VALUES (?, ?, ?, ?, ?)"
 )
+_SET_ACCOUNT = f"""
+    {_ADD_ACCOUNT} ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind,
+        instructions = excluded.instructions, memory_write = excluded.memory_write
+"""
+_ENTRY = """
+    (organisation, project, person, response_id, key_id, model, at_ms, prompt_tokens,
+        cached_tokens, completion_tokens, reasoning_tokens)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_PUT_KEY = """
+    INSERT OR REPLACE INTO api_key (id, account_id, fingerprint, created_at_ms, revoked_at_ms)
+    VALUES (?, ?, ?, ?, ?)
+"""
+_PUT_USE = """
+    INSERT OR REPLACE INTO idempotency_key (organisation, key, fingerprint, response_id, at_ms)
+    VALUES (?, ?, ?, ?, ?)
+"""
 _KEYS = """
     SELECT api_key.id AS key_id, fingerprint, created_at_ms, revoked_at_ms, account.*
     FROM api_key JOIN account ON account.id = account_id
@@ -94,19 +125,14 @@ _KEYS = """
 
 
 class SqliteAccounts:
-    """`Accounts`, `Ledger` and `IdempotencyKeys`."""
+    """`Accounts`, `Ledger` and `IdempotencyKeys`, and `Movable`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add_account(self, account: Account) -> None:
         async with self._database.transaction() as writing:
-            await writing.execute(
-                f"{_ADD_ACCOUNT} ON CONFLICT (id) DO UPDATE SET name = excluded.name,"
-                " kind = excluded.kind, instructions = excluded.instructions,"
-                " memory_write = excluded.memory_write",
-                _account_row(account),
-            )
+            await writing.execute(_SET_ACCOUNT, _account_row(account))
 
     async def claim_account(self, account: Account) -> Account:
         async with self._database.transaction() as writing:
@@ -153,12 +179,8 @@ class SqliteAccounts:
 
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
         async with self._database.transaction() as writing:
-            await writing.executemany(
-                "INSERT OR IGNORE INTO ledger (organisation, project, person, response_id, key_id,"
-                " model, at_ms, prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [_row(entry) for entry in entries],
-            )
+            rows = [_row(entry) for entry in entries]
+            await writing.executemany(f"INSERT OR IGNORE INTO ledger {_ENTRY}", rows)
 
     async def total(self, organisation: str) -> Usage:
         (row,) = await self._database.rows(
@@ -200,6 +222,14 @@ class SqliteAccounts:
         async with self._database.transaction() as writing:
             await writing.execute("DELETE FROM idempotency_key WHERE at_ms < ?", (before_ms,))
 
+    async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
+        return await page_of(self._database, _TABLES[kind], start, limit)
+
+    async def put_records(self, records: Sequence[Any]) -> None:
+        async with self._database.transaction() as writing:
+            for record in records:
+                await _put(writing, record)
+
 
 def _account_row(account: Account) -> tuple[str | bool, ...]:
     return (
@@ -236,6 +266,47 @@ def _row(entry: LedgerEntry) -> tuple[str | int, ...]:
         *(usage.prompt_tokens, usage.cached_tokens),
         *(usage.completion_tokens, usage.reasoning_tokens),
     )
+
+
+def _entry(row: sqlite3.Row) -> LedgerEntry:
+    return LedgerEntry(
+        row["response_id"],
+        Scope(row["organisation"], row["project"], row["person"]),
+        row["key_id"],
+        row["model"],
+        row["at_ms"],
+        Usage(
+            *(row["prompt_tokens"], row["cached_tokens"]),
+            *(row["completion_tokens"], row["reasoning_tokens"]),
+        ),
+    )
+
+
+def _key_use(row: sqlite3.Row) -> KeyUseRecord:
+    use = KeyUse(row["fingerprint"], row["response_id"], row["at_ms"])
+    return KeyUseRecord(row["organisation"], row["key"], use)
+
+
+async def _put(writing: aiosqlite.Connection, record: object) -> None:
+    match record:
+        case Account():
+            await writing.execute(_SET_ACCOUNT, _account_row(record))
+        case KeyRecord(key_id, account_id, fingerprint, created_at_ms, revoked_at_ms):
+            values = (key_id, account_id, fingerprint, created_at_ms, revoked_at_ms)
+            await writing.execute(_PUT_KEY, values)
+        case LedgerEntry():
+            await writing.execute(f"INSERT OR REPLACE INTO ledger {_ENTRY}", _row(record))
+        case KeyUseRecord(organisation, key, use):
+            used = (organisation, key, use.fingerprint, use.response_id, use.at_ms)
+            await writing.execute(_PUT_USE, used)
+
+
+_TABLES = {
+    Account: KeyedTable("SELECT * FROM account", ("id",), _account),
+    KeyRecord: KeyedTable("SELECT * FROM api_key", ("id",), lambda row: KeyRecord(*row)),
+    LedgerEntry: KeyedTable("SELECT * FROM ledger", ("organisation", "response_id"), _entry),
+    KeyUseRecord: KeyedTable("SELECT * FROM idempotency_key", ("organisation", "key"), _key_use),
+}
 
 
 def _now_ms() -> int:

@@ -6,11 +6,9 @@ them. They have what callers may rely on; an answer may have more.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class Answer(BaseModel):
-    model_config = ConfigDict(extra="allow")
+from services.gateway.http.answered_items import Answer, ItemAnswer
 
 
 class ErrorWords(Answer):
@@ -44,7 +42,7 @@ class ModelListAnswer(Answer):
 
 class ErasedAnswer(Answer):
     id: str
-    object: str
+    object: Literal["response", "conversation.deleted"]
     deleted: Literal[True]
 
 
@@ -90,21 +88,42 @@ class ChatCompletionAnswer(Answer):
     usage: ChatUsageAnswer
 
 
-class ItemAnswer(Answer):
-    """A message, a call, reasoning or another item of a response, by its `type`."""
-
-    id: str
-    type: str
-
-
 class ItemListAnswer(Answer):
     """A page of items; `after=last_id` asks for the next one."""
 
     object: Literal["list"]
     data: list[ItemAnswer]
-    first_id: str | None
-    last_id: str | None
+    first_id: str
+    last_id: str
     has_more: bool
+
+
+class ConversationAnswer(Answer):
+    """A conversation, beside its items."""
+
+    id: str
+    object: Literal["conversation"]
+    created_at: int = Field(description="seconds since 1970")
+    metadata: dict[str, str]
+
+
+class ConversationListAnswer(Answer):
+    """A page of conversations, as of items."""
+
+    object: Literal["list"]
+    data: list[ConversationAnswer]
+    first_id: str
+    last_id: str
+    has_more: bool
+
+
+class SteeredAnswer(Answer):
+    """Words that were taken in; `response_id` is of the response that answers them."""
+
+    id: str
+    object: Literal["response.steer"]
+    previous_response_id: str
+    response_id: str
 
 
 class InputTokensAnswer(Answer):
@@ -125,6 +144,16 @@ class ResponseUsageAnswer(Answer):
     input_tokens: int
     output_tokens: int
     total_tokens: int
+
+
+class CompactedAnswer(Answer):
+    """A conversation made short: `output` is the input of the request that goes on."""
+
+    id: str
+    object: Literal["response.compaction"]
+    created_at: int = Field(description="seconds since 1970")
+    output: list[ItemAnswer]
+    usage: ResponseUsageAnswer
 
 
 class ResponseAnswer(Answer):

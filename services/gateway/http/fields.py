@@ -49,6 +49,12 @@ def member(name: str) -> Callable[[Any], Any]:
     return lambda value: value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
+def one_given(*names: str) -> dict[str, Any]:
+    """For the document: at least one of the fields is given."""
+    given = {"not": {"enum": [None, ""]}}
+    return {"anyOf": [{"properties": {name: given}, "required": [name]} for name in names]}
+
+
 def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -58,9 +64,12 @@ JsonSchema = Annotated[dict[str, Any], AfterValidator(CallerSchema)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
 # More than any model's window or vocabulary, and what the services between here and there carry.
 MOST_TOKENS = 2**31 - 1
-# 5.0 is a whole number too, as JSON Schema has it.
-Whole = Annotated[int, BeforeValidator(_whole)]
-TokenCount = Annotated[Whole, Field(ge=1, le=MOST_TOKENS)]
+# 5.0 is a whole number too, as JSON Schema has it. This stands behind the bounds: before them the
+# document would not show them.
+AsWhole = BeforeValidator(_whole)
+TokenCount = Annotated[int, Field(ge=1, le=MOST_TOKENS), AsWhole]
+CallCount = Annotated[int, Field(ge=0, le=MOST_TOKENS), AsWhole]
+LikeliestTokens = Annotated[int, Field(ge=0, le=20), AsWhole]
 # What inference takes, in characters.
 MOST_GRAMMAR = 65_536
 Effort = Annotated[str, Field(max_length=32)]
@@ -68,15 +77,28 @@ Effort = Annotated[str, Field(max_length=32)]
 SafetyIdentifier = Annotated[str, Field(max_length=256)]
 
 
+_LONGEST_KEY, _LONGEST_VALUE = 64, 512
+
+
 def _few(metadata: dict[str, str]) -> dict[str, str]:
     for key, value in metadata.items():
-        if len(key) > 64 or len(value) > 512:
+        if len(key) > _LONGEST_KEY or len(value) > _LONGEST_VALUE:
             raise ValueError("has a key over 64 or a value over 512 characters")
     return metadata
 
 
 # What an application keeps with one of its objects.
-Metadata = Annotated[dict[str, str], Field(max_length=16), AfterValidator(_few)]
+Metadata = Annotated[
+    dict[str, str],
+    Field(
+        max_length=16,
+        json_schema_extra={
+            "propertyNames": {"maxLength": _LONGEST_KEY},
+            "additionalProperties": {"type": "string", "maxLength": _LONGEST_VALUE},
+        },
+    ),
+    AfterValidator(_few),
+]
 
 
 class Function(Body):

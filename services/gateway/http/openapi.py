@@ -14,18 +14,21 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from services.gateway.http.answered_items import OneItemAnswer
 from services.gateway.http.answers import (
-    Answer,
     ChatCompletionAnswer,
+    CompactedAnswer,
+    ConversationAnswer,
+    ConversationListAnswer,
     ErasedAnswer,
     ErrorEnvelope,
     HealthAnswer,
     InputTokensAnswer,
-    ItemAnswer,
     ItemListAnswer,
     ModelAnswer,
     ModelListAnswer,
     ResponseAnswer,
+    SteeredAnswer,
 )
 from services.gateway.http.guarded import GuardedRoute
 from services.gateway.http.presenting import JsonObject
@@ -83,6 +86,11 @@ _RESPONSE: JsonObject = {
     "tools": [{"type": "mcp", "server_label": "chatmesh"}],
 }
 _COUNTED: JsonObject = {"model": "chatmesh-demo", "input": "How long is this?"}
+_METADATA: JsonObject = {"metadata": {"topic": "dogs"}}
+_ITEMS: JsonObject = {
+    "items": [{"type": "message", "role": "user", "content": "My dog is called Rex."}]
+}
+_CONVERSATION: JsonObject = {**_METADATA, **_ITEMS}
 _CHUNKS = 'data: {"object":"chat.completion.chunk","choices":[...],...}\n\ndata: [DONE]\n\n'
 _RESPONSE_EVENTS = (
     'event: response.created\ndata: {"type":"response.created","sequence_number":0,...}\n\n'
@@ -94,21 +102,20 @@ ANSWERS: Mapping[str, Answers] = {
     "ResponseRequest": Answers(ResponseAnswer, _OF_TURNS, _RESPONSE_EVENTS, _RESPONSE),
     "count_input_tokens": Answers(InputTokensAnswer, (404,), request=_COUNTED),
     "list_input_items": Answers(ItemListAnswer, (400, 404)),
-    "cancel_response": Answers(ResponseAnswer, (404, 409)),
+    "cancel_response": Answers(ResponseAnswer, (400, 404, 409)),
     "get_response": Answers(ResponseAnswer, (400, 404, 410), _RESPONSE_EVENTS),
     "delete_response": Answers(ErasedAnswer, (404,)),
-    # What these answer is described loosely: as an object.
-    "steer_response": Answers(Answer, (404, 409)),
-    "CompactRequest": Answers(Answer, (404, 429)),
-    "create_conversation": Answers(Answer, (404,)),
-    "list_conversations": Answers(Answer, (400,)),
-    "get_conversation": Answers(Answer, (404,)),
-    "update_conversation": Answers(Answer, (404,)),
+    "steer_response": Answers(SteeredAnswer, (*_OF_TURNS, 410)),
+    "CompactRequest": Answers(CompactedAnswer, _OF_TURNS, request=_COUNTED),
+    "create_conversation": Answers(ConversationAnswer, request=_CONVERSATION),
+    "list_conversations": Answers(ConversationListAnswer, (400,)),
+    "get_conversation": Answers(ConversationAnswer, (404,)),
+    "update_conversation": Answers(ConversationAnswer, (404,), request=_METADATA),
     "delete_conversation": Answers(ErasedAnswer, (404,)),
-    "add_items": Answers(ItemListAnswer, (404, 409)),
+    "add_items": Answers(ItemListAnswer, (404, 409), request=_ITEMS),
     "list_items": Answers(ItemListAnswer, (400, 404)),
-    "get_item": Answers(ItemAnswer, (404,)),
-    "delete_item": Answers(Answer, (404, 409)),
+    "get_item": Answers(OneItemAnswer, (404,)),
+    "delete_item": Answers(ConversationAnswer, (404, 409)),
     "list_models": Answers(ModelListAnswer),
     "get_model": Answers(ModelAnswer, (404,)),
     "healthz": Answers(HealthAnswer),

@@ -9,9 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, Tag, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
-from services.gateway.http.fields import Body, member, tagged
+from services.gateway.http.fields import Body, member, one_given, tagged
 from services.shared.conversation import Audio, File, Parts, Picture, Refusal, Text
 
 # The media types of sounds whose format has another name in a request.
@@ -66,18 +74,50 @@ def _file(value: Any) -> Source:
     return Source(content=_decoded(value))
 
 
-_TEXT = WithJsonSchema({"type": "string"})
-Base64 = Annotated[bytes, PlainValidator(_decoded), _TEXT]
-Address = Annotated[Source, PlainValidator(_address), _TEXT]
-PictureSource = Annotated[Source, PlainValidator(_picture), _TEXT]
-FileSource = Annotated[Source, PlainValidator(_file), _TEXT]
+def _text(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^({pattern})$"})
+
+
+_BASE64 = "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)"
+_HTTP = "https?://.*"
+Base64 = Annotated[bytes, PlainValidator(_decoded), _text(_BASE64)]
+Address = Annotated[Source, PlainValidator(_address), _text(_HTTP)]
+PictureSource = Annotated[
+    Source, PlainValidator(_picture), _text(f"{_HTTP}|data:image/[a-z.+-]+;base64,{_BASE64}")
+]
+FileSource = Annotated[
+    Source, PlainValidator(_file), _text(f"(data:[a-z]+/[a-z.+-]+;base64,)?{_BASE64}")
+]
 Detail = Annotated[str, Field(max_length=32)]
+# The types of parts that hold something else than words.
+_ATTACHED = ("image_url", "input_image", "file", "input_file", "input_audio")
+_TEXTS = ("text", "input_text", "output_text")
+_REFUSAL = "refusal"
+_ABSENT = {"type": "null"}
+# A kind of part that is not known here, as the document has it.
+_OTHER: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "type": {"type": "string", "not": {"enum": [*_ATTACHED, *_TEXTS, _REFUSAL]}},
+        "text": _ABSENT,
+        "refusal": _ABSENT,
+    },
+    "required": ["type"],
+}
+
+
+def _without_text(schema: dict[str, Any]) -> None:
+    schema["properties"]["text"] = _ABSENT
+
+
+def _named_otherwise(*kinds: str) -> Any:
+    return Field(json_schema_extra={"not": {"enum": [*kinds]}})
 
 
 class TextPart(Body):
     """A text; also what has a `text` under a type that is not known here."""
 
-    type: str
+    type: Annotated[str, _named_otherwise(*_ATTACHED)]
     text: str
 
     def parts(self) -> Parts:
@@ -85,7 +125,9 @@ class TextPart(Body):
 
 
 class RefusalPart(Body):
-    type: str
+    model_config = ConfigDict(json_schema_extra=_without_text)
+
+    type: Annotated[str, _named_otherwise(*_ATTACHED, *_TEXTS)]
     refusal: str
 
     def parts(self) -> Parts:
@@ -106,6 +148,8 @@ class ChatPicturePart(Body):
 
 
 class ResponsesPicturePart(Body):
+    model_config = ConfigDict(json_schema_extra=one_given("image_url", "file_id"))
+
     type: Literal["input_image"]
     image_url: PictureSource | None = None
     file_id: str | None = None
@@ -123,6 +167,8 @@ class ResponsesPicturePart(Body):
 
 
 class AttachedFile(Body):
+    model_config = ConfigDict(json_schema_extra=one_given("file_data", "file_url", "file_id"))
+
     file_data: FileSource | None = None
     file_url: Address | None = None
     file_id: str | None = None
@@ -180,11 +226,11 @@ class OtherPart(Body):
 
 def _kind(value: Any) -> str:
     kind = str(member("type")(value))
-    if kind in {"image_url", "input_image", "file", "input_file", "input_audio"}:
+    if kind in _ATTACHED:
         return kind
-    if kind in {"text", "input_text", "output_text"} or member("text")(value) is not None:
+    if kind in _TEXTS or member("text")(value) is not None:
         return "text"
-    if kind == "refusal" or member("refusal")(value) is not None:
+    if kind == _REFUSAL or member("refusal")(value) is not None:
         return "refusal"
     return "other"
 
@@ -197,7 +243,7 @@ PartField = Annotated[
     | Annotated[ChatFilePart, Tag("@file")]
     | Annotated[ResponsesFilePart, Tag("@input_file")]
     | Annotated[AudioPart, Tag("@input_audio")]
-    | Annotated[OtherPart, Tag("@other")],
+    | Annotated[OtherPart, Tag("@other"), WithJsonSchema(_OTHER)],
     tagged(_kind, "a part"),
 ]
 
@@ -214,16 +260,25 @@ def filled(content: str | list[PartField]) -> str | list[PartField]:
     return content
 
 
-# What somebody says or a tool returns. The list may be empty: assistants and tools give such back.
-Content = Annotated[
-    Annotated[str, Tag("@text")]
-    | Annotated[list[PartField], AfterValidator(_some_known), Tag("@parts")],
-    tagged(
-        lambda value: {str: "text", list: "parts"}.get(type(value)), "a string or a list of parts"
-    ),
+# Not all of the list is of kinds that are not known here.
+_NOT_ALL_OTHER: dict[str, Any] = {"not": {"minItems": 1, "items": _OTHER}}
+PartFields = Annotated[
+    list[PartField], Field(json_schema_extra=_NOT_ALL_OTHER), AfterValidator(_some_known)
 ]
+_CONTENT = tagged(
+    lambda value: {str: "text", list: "parts"}.get(type(value)),  # type: ignore[call-overload]
+    "a string or a list of parts",
+)
+# What somebody says or a tool returns. The list may be empty: assistants and tools give such back.
+Content = Annotated[Annotated[str, Tag("@text")] | Annotated[PartFields, Tag("@parts")], _CONTENT]
 # What a person or an application says: it has a part.
-FilledContent = Annotated[Content, AfterValidator(filled)]
+FilledContent = Annotated[
+    Annotated[str, Tag("@text")]
+    | Annotated[
+        PartFields, Field(json_schema_extra={"minItems": 1}), AfterValidator(filled), Tag("@parts")
+    ],
+    _CONTENT,
+]
 
 
 def parts_of(content: str | Sequence[PartField] | None) -> Parts:

@@ -38,7 +38,9 @@ class ToolFilter(Body):
     """The longer form of `allowed_tools`."""
 
     tool_names: list[str] | None = Field(default=None, max_length=256)
-    read_only: Annotated[bool | None, AfterValidator(not_yet)] = None
+    read_only: Annotated[
+        bool | None, AfterValidator(not_yet), WithJsonSchema({"enum": [None, False]})
+    ] = None
 
 
 AllowedTools = Annotated[
@@ -57,7 +59,9 @@ class OwnServerTool(Body):
     type: Literal["mcp"]
     server_label: Literal["chatmesh"]
     allowed_tools: AllowedTools | None = None
-    require_approval: Annotated[Any, AfterValidator(_never)] = None
+    require_approval: Annotated[
+        Any, AfterValidator(_never), WithJsonSchema({"enum": [None, "never"]})
+    ] = None
 
     @property
     def names(self) -> Sequence[str] | None:
@@ -73,6 +77,12 @@ class OtherTool(Body):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     type: str
+
+
+def other_than(*kinds: str) -> WithJsonSchema:
+    """How the document has `OtherTool`, where tools of these kinds are known."""
+    kind = {"type": "string", "not": {"enum": [*kinds]}}
+    return WithJsonSchema({"type": "object", "properties": {"type": kind}, "required": ["type"]})
 
 
 class NamedFunction(Body):

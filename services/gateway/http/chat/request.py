@@ -9,14 +9,15 @@ from pydantic import AfterValidator, Field, Tag, WithJsonSchema
 from services.gateway.api import Ask
 from services.gateway.http.fields import (
     MOST_TOKENS,
+    AsWhole,
     Body,
     Effort,
     FormatField,
     Function,
+    LikeliestTokens,
     SafetyIdentifier,
     SchemaFormat,
     TokenCount,
-    Whole,
     member,
     tagged,
     template_options,
@@ -32,6 +33,7 @@ from services.gateway.http.tools import (
     OwnServerTool,
     ToolChoiceField,
     asked_tools,
+    other_than,
 )
 from services.gateway.http.turns import TurnRequest
 from services.inference.api import OutputFormat, Sampling
@@ -135,16 +137,12 @@ class ChatFunctionTool(Body):
     function: Function
 
 
+_TOOLS = {"function": "function", "mcp": "own_server"}
 ChatToolField = Annotated[
     Annotated[ChatFunctionTool, Tag("@function")]
     | Annotated[OwnServerTool, Tag("@own_server")]
-    | Annotated[OtherTool, Tag("@other")],
-    tagged(
-        lambda value: {"function": "function", "mcp": "own_server"}.get(
-            str(member("type")(value)), "other"
-        ),
-        "a tool",
-    ),
+    | Annotated[OtherTool, Tag("@other"), other_than(*_TOOLS)],
+    tagged(lambda value: _TOOLS.get(str(member("type")(value)), "other"), "a tool"),
 ]
 
 
@@ -180,12 +178,30 @@ Stop = Annotated[
 ]
 
 
-def _biases(biases: dict[str, float] | None) -> dict[str, float] | None:
-    for token, bias in (biases or {}).items():
+def _biases(biases: dict[str, float]) -> dict[str, float]:
+    for token, bias in biases.items():
         known = re.fullmatch(r"[0-9]{1,10}", token) and int(token) <= MOST_TOKENS
-        if not known or not -100 <= bias <= 100:
+        if not known or not -_MOST_BIAS <= bias <= _MOST_BIAS:
             raise ValueError("must map token ids to numbers from -100 to 100")
     return biases
+
+
+_MOST_BIAS = 100
+Biases = Annotated[
+    dict[str, float],
+    Field(
+        max_length=1024,
+        json_schema_extra={
+            "propertyNames": {"pattern": "^[0-9]{1,9}$"},  # of ten digits not all are token ids
+            "additionalProperties": {
+                "type": "number",
+                "minimum": -_MOST_BIAS,
+                "maximum": _MOST_BIAS,
+            },
+        },
+    ),
+    AfterValidator(_biases),
+]
 
 
 # What callers call otherwise than the turn does.
@@ -226,19 +242,17 @@ class ChatCompletionRequest(TurnRequest):
     max_completion_tokens: TokenCount | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: Whole | None = Field(default=None, ge=-1, le=MOST_TOKENS)
+    top_k: Annotated[int, Field(ge=-1, le=MOST_TOKENS), AsWhole] | None = None
     min_p: float | None = Field(default=None, ge=0, le=1)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     repetition_penalty: float | None = Field(default=None, gt=0, le=10)
-    seed: Whole | None = Field(default=None, ge=-(2**63), lt=2**63)
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63), AsWhole] | None = None
     stop: Stop | None = None
-    n: Whole | None = Field(default=1, ge=1, le=16)
+    n: Annotated[int, Field(ge=1, le=16), AsWhole] | None = 1
     logprobs: bool | None = False
-    top_logprobs: Whole | None = Field(default=None, ge=0, le=20)
-    logit_bias: Annotated[
-        dict[str, float] | None, Field(max_length=1024), AfterValidator(_biases)
-    ] = None
+    top_logprobs: LikeliestTokens | None = None
+    logit_bias: Biases | None = None
     tools: list[ChatToolField] | None = Field(default=None, max_length=128)
     tool_choice: ToolChoiceField[ChatNamedChoice, ChatAmongChoice] | None = None
     parallel_tool_calls: bool | None = True

@@ -9,6 +9,7 @@ from services.context_assembly.api import Paging
 from services.gateway.api import Ask
 from services.gateway.http.fields import Body, Metadata
 from services.gateway.http.responses.items import (
+    SOME_READ,
     InputCompactionTrigger,
     InputItem,
     InputUnread,
@@ -33,7 +34,12 @@ def _some(items: list[InputItem]) -> list[InputItem]:
     return items
 
 
-Items = Annotated[list[InputItem], Field(max_length=_MOST_ITEMS), AfterValidator(_kept)]
+_NO_TRIGGER = {"properties": {"type": {"not": {"const": "compaction_trigger"}}}}
+Items = Annotated[
+    list[InputItem],
+    Field(max_length=_MOST_ITEMS, json_schema_extra={"allOf": [{"items": _NO_TRIGGER}]}),
+    AfterValidator(_kept),
+]
 
 
 class CreateConversationRequest(Body):
@@ -52,7 +58,7 @@ class UpdateConversationRequest(Body):
 class AddItemsRequest(Body):
     """Adds items at a conversation's end."""
 
-    items: Annotated[Items, AfterValidator(_some)]
+    items: Annotated[Items, Field(min_length=1, json_schema_extra=SOME_READ), AfterValidator(_some)]
 
 
 def added(items: list[InputItem] | None) -> Ask:

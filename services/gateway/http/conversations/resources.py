@@ -1,11 +1,7 @@
-"""Conversations and their items, ready to become JSON."""
-
-from collections.abc import Sequence
+"""Conversations, ready to become JSON."""
 
 from services.gateway.api import ConversationCard
 from services.gateway.http.presenting import JsonObject
-from services.gateway.http.responses.resources import item_resource
-from services.shared.conversation import Item
 
 
 def conversation_resource(card: ConversationCard) -> JsonObject:
@@ -19,18 +15,3 @@ def conversation_resource(card: ConversationCard) -> JsonObject:
 
 def deleted_resource(conversation_id: str) -> JsonObject:
     return {"id": conversation_id, "object": "conversation.deleted", "deleted": True}
-
-
-def items_resource(items: Sequence[Item], *, has_more: bool) -> JsonObject:
-    return list_resource([*map(item_resource, items)], has_more=has_more)
-
-
-def list_resource(shown: Sequence[JsonObject], *, has_more: bool) -> JsonObject:
-    """OpenAI's SDKs want ids that are strings, of an empty list too."""
-    return {
-        "object": "list",
-        "data": [*shown],
-        "first_id": shown[0]["id"] if shown else "",
-        "last_id": shown[-1]["id"] if shown else "",
-        "has_more": has_more,
-    }

@@ -17,13 +17,15 @@ from services.gateway.http.conversations.request import (
 from services.gateway.http.conversations.resources import (
     conversation_resource,
     deleted_resource,
-    items_resource,
-    list_resource,
 )
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.leaving import unless_left
 from services.gateway.http.presenting import JsonObject
-from services.gateway.http.responses.resources import item_resource
+from services.gateway.http.responses.resources import (
+    item_resource,
+    items_resource,
+    list_resource,
+)
 from services.gateway.http.turns import named
 from services.shared.errors import MeshError
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ValidationInfo, field_validator
+from pydantic import AfterValidator, ConfigDict, ValidationInfo, field_validator
 
 from services.gateway.api import Ask, Completed, TurnEvent
+from services.gateway.http.fields import one_given
 from services.gateway.http.presenting import JsonObject
 from services.gateway.http.responses.items import Input, read_input
 from services.gateway.http.responses.request import field_of
@@ -18,6 +19,8 @@ class CompactRequest(TurnRequest):
 
     The answer's `output` is the input of the next request: the summary stands in it, sealed.
     """
+
+    model_config = ConfigDict(json_schema_extra=one_given("input", "previous_response_id"))
 
     # There is one answer, when the summary is written.
     stream: Annotated[Any, AfterValidator(lambda _: False)] = False

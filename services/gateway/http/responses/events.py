@@ -129,15 +129,32 @@ class ResponsesPresenter:
 
     def _failed(self, event: Failed) -> list[JsonObject]:
         """That a response was cancelled is no error to those who read it."""
-        events: list[JsonObject] = []
+        failed = self._said.failed(event) if self._said.started else None
+        events = self._stopping(failed) if failed else []
         if event.ends_as is not Status.CANCELLED:
-            told = failure(event.error())
-            error = {"code": told.code or "server_error", "message": told.message}
-            events.append(self._event("error", **error, param=told.param))
-        if self._said.started:
-            failed = resource(self._said.failed(event))
-            events.append(self._event("response.failed", response=failed))
+            events.append(self._error(event))
+        if failed:
+            shown = resource(failed, self._logprobs)
+            events.append(self._event("response.failed", response=shown))
         return events
+
+    def _stopping(self, failed: Response) -> list[JsonObject]:
+        """What ends the items that will never be whole."""
+        events: list[JsonObject] = []
+        for item in failed.output:
+            if item.id in failed.unfinished:
+                self._ended = item
+                events += self._ending("incomplete")
+        return events
+
+    def _error(self, event: Failed) -> JsonObject:
+        """OpenAI's types want the error flat, those of Open Responses in `error`: it is both.
+
+        OpenAI's SDKs raise their `APIError` for it.
+        """
+        told = failure(event.error())
+        error = {"code": told.code or "server_error", "message": told.message, "param": told.param}
+        return self._event("error", **error, error={"type": told.type, **error})
 
     def _text(self, event: TextDelta) -> list[JsonObject]:
         known = event.item_id in self._places
@@ -203,7 +220,7 @@ class ResponsesPresenter:
         logprobs = self._logprobs.get(item.id, ())
         shown = in_namespace(item_resource(item, status, logprobs=logprobs), self._echo)
         done = {"output_index": self._places[item.id], "item": shown}
-        # Half of a call's arguments are not announced as done: clients read them as JSON.
+        # Half of a call is not announced as done: clients read its arguments as JSON.
         half = isinstance(item, Call) and status == "incomplete"
         return [
             *([] if half else self._stages(item)),

@@ -25,8 +25,34 @@ from services.shared.conversation import (
 )
 from services.shared.tools import text_arguments
 
+_HOSTED_CALLS = {
+    *("apply_patch_call", "code_interpreter_call", "computer_call", "file_search_call"),
+    *("image_generation_call", "local_shell_call", "shell_call", "tool_search_call"),
+    "web_search_call",
+}
+_HOSTED_RESULTS = {
+    *("apply_patch_call_output", "computer_call_output", "local_shell_call_output"),
+    *("shell_call_output", "tool_search_output"),
+}
+_UNREAD = {"mcp_approval_request", "mcp_approval_response", "mcp_list_tools"}
+
+
+def _one_of(kinds: set[str]) -> Any:
+    return Field(json_schema_extra={"enum": [*sorted(kinds)]})
+
+
+# Only an assistant may have said nothing: it gives such messages back.
+_SAYS_SOMETHING: dict[str, Any] = {
+    "anyOf": [
+        {"properties": {"role": {"const": "assistant"}}},
+        {"properties": {"content": {"minItems": 1}}},
+    ]
+}
+
 
 class InputMessage(Body):
+    model_config = ConfigDict(json_schema_extra=_SAYS_SOMETHING)
+
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
     content: Content
@@ -36,7 +62,6 @@ class InputMessage(Body):
     @field_validator("content")
     @classmethod
     def _some(cls, content: Content, known: ValidationInfo) -> Content:
-        """Only an assistant may have said nothing: it gives such messages back."""
         return content if known.data.get("role") == "assistant" else filled(content)
 
     def item(self) -> Item:
@@ -123,7 +148,7 @@ class InputHostedCall(Body):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    type: str
+    type: Annotated[str, _one_of(_HOSTED_CALLS)]
     id: str | None = None
     call_id: str | None = None
 
@@ -142,7 +167,7 @@ class InputHostedCall(Body):
 class InputHostedResult(Body):
     """What such a call brought, where the caller runs it; pictures are left out."""
 
-    type: str
+    type: Annotated[str, _one_of(_HOSTED_RESULTS)]
     call_id: str
     output: Any = None
     id: str | None = None
@@ -158,7 +183,7 @@ class InputHostedResult(Body):
 class InputUnread(Body):
     """What only clients and OpenAI tell each other. The model reads nothing of it."""
 
-    type: str
+    type: Annotated[str, _one_of(_UNREAD)]
 
 
 class InputReference(Body):
@@ -210,16 +235,6 @@ class InputCompaction(Body):
         return Compaction(self.id or "", opaque=self.encrypted_content)
 
 
-_HOSTED_CALLS = {
-    *("apply_patch_call", "code_interpreter_call", "computer_call", "file_search_call"),
-    *("image_generation_call", "local_shell_call", "shell_call", "tool_search_call"),
-    "web_search_call",
-}
-_HOSTED_RESULTS = {
-    *("apply_patch_call_output", "computer_call_output", "local_shell_call_output"),
-    *("shell_call_output", "tool_search_output"),
-}
-_UNREAD = {"mcp_approval_request", "mcp_approval_response", "mcp_list_tools"}
 # Of a hosted call, what it has brought, and what besides is no question.
 _BROUGHT = {"outputs", "output", "results"}
 _NOT_ASKED = {*_BROUGHT, "status", "result", "pending_safety_checks", "container_id"}
@@ -272,8 +287,17 @@ def _some_read(items: list[InputItem]) -> list[InputItem]:
     return items
 
 
+# Not all of the list is of what the model does not read, as the document has it.
+SOME_READ: dict[str, Any] = {
+    "not": {
+        "minItems": 1,
+        "items": {"properties": {"type": {"enum": sorted(_UNREAD)}}, "required": ["type"]},
+    }
+}
 InputItems = Annotated[
-    list[InputItem], Field(min_length=1, max_length=2048), AfterValidator(_some_read)
+    list[InputItem],
+    Field(min_length=1, max_length=2048, json_schema_extra=SOME_READ),
+    AfterValidator(_some_read),
 ]
 Input = Annotated[
     Annotated[str, Tag("@text")] | Annotated[InputItems, Tag("@items")],

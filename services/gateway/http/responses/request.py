@@ -9,19 +9,20 @@ from pydantic import AfterValidator, ConfigDict, Field, Tag, WithJsonSchema
 
 from services.gateway.api import Ask, Started
 from services.gateway.http.fields import (
-    MOST_TOKENS,
     Body,
+    CallCount,
     Effort,
     FormatField,
     Function,
+    LikeliestTokens,
     Metadata,
     Name,
     SafetyIdentifier,
     SchemaFormat,
     TokenCount,
-    Whole,
     member,
     not_yet,
+    one_given,
     tagged,
     template_options,
 )
@@ -39,6 +40,7 @@ from services.gateway.http.tools import (
     ToolChoiceField,
     asked_tools,
     echoed,
+    other_than,
 )
 from services.gateway.http.turns import TurnRequest
 from services.inference.api import Sampling
@@ -52,7 +54,7 @@ _CALLED = {"function": "function", "custom": "custom"}
 NamespaceMember = Annotated[
     Annotated[ResponsesFunctionTool, Tag("@function")]
     | Annotated[CustomTool, Tag("@custom")]
-    | Annotated[OtherTool, Tag("@other")],
+    | Annotated[OtherTool, Tag("@other"), other_than(*_CALLED)],
     tagged(lambda value: _CALLED.get(str(member("type")(value)), "other"), "a tool"),
 ]
 # What the caller runs when the model calls it.
@@ -79,7 +81,7 @@ ToolField = Annotated[
     | Annotated[CustomTool, Tag("@custom")]
     | Annotated[OwnServerTool, Tag("@own_server")]
     | Annotated[NamespaceTool, Tag("@namespace")]
-    | Annotated[OtherTool, Tag("@other")],
+    | Annotated[OtherTool, Tag("@other"), other_than(*_TOOLS)],
     tagged(lambda value: _TOOLS.get(str(member("type")(value)), "other"), "a tool"),
 ]
 
@@ -179,10 +181,10 @@ class ResponseRequest(TurnRequest):
     previous_response_id: str | None = None
     store: bool | None = True
     max_output_tokens: TokenCount | None = None
-    max_tool_calls: Whole | None = Field(default=None, ge=0, le=MOST_TOKENS)
+    max_tool_calls: CallCount | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    top_logprobs: Whole | None = Field(default=None, ge=0, le=20)
+    top_logprobs: LikeliestTokens | None = None
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     include: Include | None = None
@@ -338,6 +340,10 @@ def field_of(param: str, given: ReadInput | None) -> str:
 
 class CountRequest(ResponseRequest):
     """Counts the tokens of a request, which may continue a response without saying anything."""
+
+    model_config = ConfigDict(
+        json_schema_extra=one_given("input", "previous_response_id", "conversation")
+    )
 
     input: Input | None = None  # type: ignore[assignment]
 

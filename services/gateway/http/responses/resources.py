@@ -4,7 +4,7 @@ import json
 from base64 import b64encode
 from collections.abc import Sequence
 
-from services.gateway.api import ItemPage, Response, Started, Status
+from services.gateway.api import Response, Started, Status
 from services.gateway.http.errors import failure
 from services.gateway.http.parts import audio_format
 from services.gateway.http.presenting import JsonObject
@@ -211,13 +211,18 @@ def item_resource(
             return {"id": item.id, "type": "compaction", "encrypted_content": item.opaque}
 
 
-def item_list(page: ItemPage) -> JsonObject:
+def items_resource(items: Sequence[Item], *, has_more: bool) -> JsonObject:
+    return list_resource([*map(item_resource, items)], has_more=has_more)
+
+
+def list_resource(shown: Sequence[JsonObject], *, has_more: bool) -> JsonObject:
+    """OpenAI's SDKs want ids that are strings, of an empty list too."""
     return {
         "object": "list",
-        "data": [item_resource(item) for item in page.items],
-        "first_id": page.items[0].id if page.items else None,
-        "last_id": page.items[-1].id if page.items else None,
-        "has_more": page.has_more,
+        "data": [*shown],
+        "first_id": shown[0]["id"] if shown else "",
+        "last_id": shown[-1]["id"] if shown else "",
+        "has_more": has_more,
     }
 
 

@@ -18,7 +18,7 @@ from services.gateway.http.leaving import unless_left
 from services.gateway.http.presenting import JsonObject, PresentedTurn
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import CountRequest, Includable
-from services.gateway.http.responses.resources import item_list, resource
+from services.gateway.http.responses.resources import items_resource, resource
 from services.gateway.http.responses.steering import SteeringRequest
 from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.sse import EventStream
@@ -141,7 +141,8 @@ async def list_input_items(
 ) -> JsonObject:
     """What the request of a response brought; not what it continues."""
     page = Paging(query.after, query.limit, newest_first=query.order == "desc")
-    return item_list(await session_of(request).list_input_items(response_id, page))
+    found = await session_of(request).list_input_items(response_id, page)
+    return items_resource(found.items, has_more=found.has_more)
 
 
 async def _followed(

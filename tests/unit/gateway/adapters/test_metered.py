@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.gateway.adapters.metered import GatewayGauges, MeteredTurns
+from services.gateway.adapters.in_memory import InMemoryAccounts
+from services.gateway.adapters.metered import GatewayGauges, MeteredLedger, MeteredTurns
 from services.gateway.admission import Admission
 from services.gateway.api import Ask, Response, Started, TurnEvent
 from services.gateway.authenticator import Principal
+from services.gateway.ports import LedgerEntry
 from services.gateway.reply import TurnProgress
+from services.inference.api import Usage
 from services.shared.errors import Unavailable
+from services.shared.scope import Scope
 from tests.unit.gateway.test_fleet import LOAD, WAKING, A, B, site
 
 
@@ -84,3 +88,34 @@ async def test_a_turn_counts_once_by_how_it_ended(
     [counter] = registry.collect()
     totals = {one.labels["code"]: one.value for one in counter.samples if "_total" in one.name}
     assert totals == {code: 1}
+
+
+def used(organisation: str, number: int) -> LedgerEntry:
+    usage = Usage(prompt_tokens=5, cached_tokens=2, completion_tokens=3)
+    return LedgerEntry(f"resp_{number}", Scope(organisation, "p", ""), "key", "m", 1, usage)
+
+
+async def test_what_is_used_is_counted_by_organisation() -> None:
+    registry, accounts = CollectorRegistry(), InMemoryAccounts()
+    ledger = MeteredLedger(accounts, registry)
+    await ledger.add([used("ada", 1), used("ben", 2)])
+    await ledger.add([used("ada", 3)])
+    read = registry.get_sample_value
+    ada = {"organisation": "ada"}
+    assert read("chatmesh_organisation_turns_total", ada) == 2
+    tokens = [
+        read("chatmesh_organisation_tokens_total", {**ada, "kind": kind})
+        for kind in ("prompt", "cached", "completion")
+    ]
+    assert tokens == [10, 4, 6]
+    assert await ledger.total("ada") == await accounts.total("ada")
+
+
+async def test_the_number_of_series_has_an_end() -> None:
+    registry = CollectorRegistry()
+    ledger = MeteredLedger(InMemoryAccounts(), registry)
+    await ledger.add([used(f"o{number}", number) for number in range(510)])
+    await ledger.add([used("o1", 511)])
+    read = registry.get_sample_value
+    assert read("chatmesh_organisation_turns_total", {"organisation": "(others)"}) == 10
+    assert read("chatmesh_organisation_turns_total", {"organisation": "o1"}) == 2

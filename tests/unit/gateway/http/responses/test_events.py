@@ -8,12 +8,10 @@ import pytest
 from openai.types.responses import Response, ResponseStreamEvent
 
 from services.gateway.api import ChoiceEnded, Completed, Finish, ItemDone, Status, TurnEvent
-from services.gateway.guard import OutputModeration
 from services.gateway.http.presenting import JsonObject
 from services.gateway.http.responses.events import ResponsesPresenter
-from services.inference.api import EngineDead
 from services.shared.conversation import Call, Item, Role, said
-from tests.fakes.mesh import Script, calls, says
+from tests.fakes.mesh import calls, says
 from tests.unit.gateway.http.conftest import OpenSite, Site
 from tests.unit.gateway.http.played import ended, started, turn
 
@@ -176,16 +174,6 @@ def test_log_probabilities_stand_wherever_their_text_does() -> None:
     assert part["logprobs"] == text["logprobs"]
     for whole in (shown[-1]["response"], ResponsesPresenter.whole(events)):
         assert whole["output"][2]["content"][0]["logprobs"] == text["logprobs"]
-
-
-async def test_a_failure_in_the_stream_is_an_error_and_a_failed_response(site: OpenSite) -> None:
-    script = Script(says("a b").pieces[:1], failure=EngineDead("the engine has died"))
-    async with site(script, mode=OutputModeration.OFF) as here:
-        events = await streamed(here)
-    assert [event.type for event in events[-2:]] == ["error", "response.failed"]
-    failed = events[-1].response
-    assert (failed.status, failed.error.code) == ("failed", "server_error")
-    assert events[-2].code == "service_unavailable"
 
 
 async def test_an_incomplete_response_says_why(site: OpenSite) -> None:
