@@ -11,10 +11,11 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -207,7 +208,7 @@ class Reader:
         if self._tally.refused > 100 * self._plan.streams:
             raise RuntimeError("the gateways take no streams: see their logs")
 
-    def _heard(self, event: dict[str, object], last: int, words: list[str]) -> int:
+    def _heard(self, event: dict[str, Any], last: int, words: list[str]) -> int:
         number = event["sequence_number"]
         assert isinstance(number, int)
         if number <= last:
@@ -218,7 +219,7 @@ class Reader:
             words += str(event["delta"]).split()
         return max(last, number)
 
-    def _is_last(self, event: dict[str, object], words: list[str]) -> bool:
+    def _is_last(self, event: dict[str, Any], words: list[str]) -> bool:
         kind = event["type"]
         if kind == "response.completed":
             expected = [f"w{each}" for each in range(self._plan.words)]
@@ -235,7 +236,7 @@ class Reader:
 
     async def _asked(
         self, number: int, response_id: str, last: int
-    ) -> AsyncIterator[dict[str, object]]:
+    ) -> AsyncGenerator[dict[str, Any], None]:
         url = self._site.url(number)
         if response_id:
             query = {"stream": "true", "starting_after": str(last)}

@@ -1,6 +1,6 @@
 """What the holder of a key may do: the one way from every public protocol to the turn."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -56,7 +56,9 @@ class Front:
         connections: Connections,
         repeats: Repeats,
         conversations: ConversationKeeper,
+        streams_lost: Callable[[], bool],
     ) -> None:
+        self._streams_lost = streams_lost
         self.fleet = fleet
         self.conversations = conversations
         self.live_turns = live_turns
@@ -89,6 +91,12 @@ class Front:
         if self._leaving:
             return "draining"
         return "" if self.fleet.serves else "waiting for inference to load a model"
+
+    def lacking(self) -> str:
+        """What does not work though turns are served; empty when all does."""
+        if self._streams_lost():
+            return "redis is lost: no response can be resumed at another gateway, or in background"
+        return ""
 
     async def start(self, principal: Principal, ask: Ask) -> str:
         """Starts a turn; the id of its response.

@@ -96,7 +96,7 @@ async def build(
         )
         live_turns = running.live_turns
         # Asks the store itself: a key that is cached as valid would last longer.
-        front = _front(config, accounts, neighbours, fleet, live_turns, lanes=lanes)
+        front = _front(config, accounts, neighbours, fleet, running, lanes=lanes)
         for stop_revoked in (live_turns.stop_revoked, front.connections.stop_revoked):
             action = partial(every, _REVOKED_SECONDS, partial(stop_revoked, accounts))
             await stack.enter_async_context(in_background(action))
@@ -105,7 +105,7 @@ async def build(
         )
         if running.streams.journal.shared:
             await stack.enter_async_context(_together(config, front, running, registry))
-        registry.register(GatewayGauges(front.admission, fleet))
+        registry.register(GatewayGauges(front.admission, fleet, running.streams.lost))
         tracer = _tracer(config)
         stack.callback(tracer.close)
         if config.scaler_address:
@@ -334,7 +334,7 @@ def _front(
     accounts: AccountStore,
     neighbours: Neighbours,
     fleet: Fleet,
-    live_turns: LiveTurns,
+    running: "_Running",
     *,
     lanes: Lanes,
 ) -> Front:
@@ -342,12 +342,13 @@ def _front(
     authenticator = Authenticator(CachedKeys(accounts), pepper=secret)
     return Front(
         authenticator,
-        live_turns,
+        running.live_turns,
         fleet,
         neighbours,
         connections=Connections(max_per_key=config.max_sockets_per_key),
         repeats=Repeats(accounts, secret=secret),
         conversations=ConversationKeeper(neighbours, lanes),
+        streams_lost=running.streams.lost,
     )
 
 

@@ -346,6 +346,7 @@ async def surroundings(
         connections=Connections(max_per_key=4),
         repeats=Repeats(accounts, secret=b"pepper"),
         conversations=ConversationKeeper(neighbours, lanes),
+        streams_lost=lambda: False,
     )
     async with in_background(fleet.follow):
         await asyncio.wait_for(fleet.wait_served(), 5)

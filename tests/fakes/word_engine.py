@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from services.inference.api import (
@@ -66,11 +67,12 @@ class WordEngine:
         yield Piece((Delta(0, finish_reason=FinishReason.STOP),), usage)
 
     async def _pace(self) -> None:
-        waited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_later(
-            self.seconds_per_word, lambda: waited.done() or waited.set_result(None)
-        )
-        await waited
+        if not self.seconds_per_word:
+            await asyncio.sleep(0)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.seconds_per_word):
+                await asyncio.Event().wait()
 
     async def parse(
         self,

@@ -71,7 +71,10 @@ async def readyz(request: Request) -> JSONResponse:
     """Whether a turn can be served now."""
     front: Front = request.app.state.front
     reason = front.not_ready()
-    return JSONResponse({"status": reason or "ready"}, 503 if reason else 200)
+    told = {"status": reason or "ready"}
+    if lacking := front.lacking():
+        told["lacking"] = lacking
+    return JSONResponse(told, 503 if reason else 200)
 
 
 def application(
