@@ -159,6 +159,10 @@ $(MONGODB_SERVER): tests/servers/ferretdb/go.mod tests/servers/ferretdb/go.sum
 bench: $(INSTALLED) ## measure this machine against bare vLLM and print the tables   [PARTS="throughput cpu ..."]
 	$(PYTHON) -m loadtest $(PARTS)
 
+.PHONY: gateway-faults
+gateway-faults: $(INSTALLED) redis-server ## kill and pause gateways under streams, and count what readers lost   [FAULTS="--kills 48 --pauses 30 --unfenced"]
+	$(PYTHON) -m loadtest.gateways $(FAULTS)
+
 GEN := protos/gen
 protos: $(INSTALLED) ## regenerate protos/gen from protos/chatmesh
 	@rm -rf $(GEN)/chatmesh $(GEN)/externalscaler
