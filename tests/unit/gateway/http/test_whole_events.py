@@ -66,7 +66,7 @@ class Caller:
 
     async def read(self, response_id: str, **query: int) -> list[bytes]:
         """The same of one that is read again."""
-        asked = {"stream": "true", **query}
+        asked: dict[str, str | int] = {"stream": "true", **query}
         return await self._sent(self.http.get(f"/v1/responses/{response_id}", params=asked))
 
     async def _sent(self, asked: Coroutine[Any, Any, httpx.Response]) -> list[bytes]:
