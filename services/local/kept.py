@@ -77,10 +77,10 @@ STORES: Mapping[str, Kept] = {
 }
 
 
-def url_of(what: str, data: Path | None) -> StoreUrl:
-    """In a folder of `make up`, or where the service's environment says."""
+def url_of(what: str, data: Path | None, stores: str = "") -> StoreUrl:
+    """On a server for all, in a folder of `make up`, or where the service's environment says."""
     kept = STORES[what]
-    return kept.url(f"{SCHEME}{data}/{kept.file}" if data else "")
+    return kept.url(stores or (f"{SCHEME}{data}/{kept.file}" if data else ""))
 
 
 def pepper_file() -> Path:

@@ -72,7 +72,8 @@ _SAMPLES: dict[str, Sequence[Any]] = {
     "engineArgs": ({}, {"max_num_seqs": 8}, {"enforce_eager": True}),
     "shmSize": ("1Gi", "0"),
     "contextTokens": (1, 4096, 1048576),
-    "requests": ({}, {"cpu": "100m", "memory": "1Gi"}),
+    # Below every limit that the chart sets itself: Kubernetes refuses others.
+    "requests": ({}, {"cpu": "10m", "memory": "16Mi"}),
     "limits": ({}, {"memory": "1Gi"}, {"cpu": 1, "memory": "8Gi", "ephemeral-storage": "1Gi"}),
     "environment": ({}, {"AWS_REGION": "eu-1", "HF_HOME": ""}),
 }

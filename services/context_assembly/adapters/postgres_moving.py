@@ -1,5 +1,6 @@
 """The turns in PostgreSQL as records, and records as its rows."""
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,17 +18,13 @@ from services.context_assembly.ports import (
 )
 from services.shared.moving import Page
 from services.shared.postgres import EVERY_ORGANISATION, PostgresDatabase, Transaction
-from services.shared.postgres_moving import page_of, put, rows_of
-from services.shared.table_pages import KeyedTable
+from services.shared.postgres_moving import page_of, put
 
 _Place = tuple[str, str, str]
 _KEY = ("organisation", "project", "id")
-_TURNS = KeyedTable(
-    TURNS,
-    ("turn.organisation", "turn.project", "turn.id"),
-    # Not read by `page_of`: a turn's summaries stand in a table of their own.
-    lambda row: row,
-)
+_BEGINNING = {"organisation": "", "project": "", "root_id": "", "depth": -1, "id": ""}
+# How many trees are looked at for a page.
+_TREES = 10
 _WORDS = ("person", "memory_ids", "input", "output", "document")
 _PUT_TURN = put(
     "turn",
@@ -62,16 +59,18 @@ _PUT_ERASED_FACT = put("erased_fact", ["organisation", "project", "fact_id"], ["
 async def read_records(database: PostgresDatabase, kind: type, start: str, limit: int) -> Page[Any]:
     if kind is not TurnRecord:
         return await page_of(database, columns.TABLES[kind], start, limit)
-    rows = await rows_of(database, _TURNS, start, limit)
+    values = {**(json.loads(start) if start else _BEGINNING), "limit": limit, "trees": _TREES}
+    rows = await database.run(EVERY_ORGANISATION, TURNS, values)
+    # Only an empty page is the last: how many trees were looked at is not known here.
     if not rows:
         return Page(())
-    bounds = (*_place(rows[0]), *_place(rows[-1]))
+    wanted = [*map(list, zip(*map(_place, rows), strict=True))]
     summaries: dict[_Place, dict[str, Summary]] = defaultdict(dict)
-    for row in await database.run(EVERY_ORGANISATION, SUMMARIES, bounds):
+    for row in await database.run(EVERY_ORGANISATION, SUMMARIES, wanted):
         summary = Summary(row["turn_id"], row["items"], row["text"])
         summaries[row["organisation"], row["project"], row["turn_id"]][row["model"]] = summary
     records = [columns.turn_record(row, summaries[_place(row)]) for row in rows]
-    return Page(records, _TURNS.rest_after(rows, limit))
+    return Page(records, json.dumps({name: rows[-1][name] for name in _BEGINNING}))
 
 
 async def keep_records(writing: Transaction, records: Sequence[Any]) -> None:

@@ -66,15 +66,35 @@ ROOT = f"""
     SELECT id, memory_ids, input, output, NULL AS kept_ids FROM turn WHERE {_THIS} AND NOT erased
 """
 GET = f"SELECT turn.*, {_KEPT} FROM turn {_JOIN_KEPT} WHERE {_THIS} AND NOT erased"
-# For `Movable`: all turns, and the summaries of those between two.
+# For `Movable`: turns tree by tree, and in a tree by depth, so that none comes before its parent.
 TURNS = f"""
-    SELECT turn.*, {_KEPT} FROM turn LEFT JOIN kept_ids
+    WITH RECURSIVE trees AS MATERIALIZED (
+        SELECT organisation, project, id FROM turn
+        WHERE parent_id = '' AND (organisation, project, id)
+            >= (%(organisation)s, %(project)s, %(root_id)s)
+        ORDER BY organisation, project, id LIMIT %(trees)s
+    ), walked (organisation, project, root_id, depth, id) AS (
+        SELECT organisation, project, id, 0, id FROM trees
+        UNION ALL
+        SELECT turn.organisation, turn.project, walked.root_id, depth + 1, turn.id
+        FROM walked JOIN turn ON turn.organisation = walked.organisation
+            AND turn.project = walked.project AND turn.parent_id = walked.id
+    ), page AS (
+        SELECT * FROM walked
+        WHERE (organisation, project, root_id, depth, id)
+            > (%(organisation)s, %(project)s, %(root_id)s, %(depth)s, %(id)s)
+        ORDER BY organisation, project, root_id, depth, id LIMIT %(limit)s
+    )
+    SELECT turn.*, depth, {_KEPT} FROM page JOIN turn USING (organisation, project, id)
+    LEFT JOIN kept_ids
         ON kept_ids.organisation = turn.organisation AND kept_ids.project = turn.project
         AND kept_ids.turn_id = turn.id
+    ORDER BY turn.organisation, turn.project, turn.root_id, depth, turn.id
 """
 SUMMARIES = """
-    SELECT * FROM summary
-    WHERE (organisation, project, turn_id) BETWEEN (%s, %s, %s) AND (%s, %s, %s)
+    SELECT summary.*
+    FROM unnest(%s::text[], %s::text[], %s::text[]) AS wanted (organisation, project, turn_id)
+    JOIN summary USING (organisation, project, turn_id)
 """
 # The newest `most` turns of the way from the root to one.
 STRETCH = f"""

@@ -1,5 +1,6 @@
 """The SQLite file of turns as records, and records as its rows."""
 
+import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,28 +19,31 @@ from services.context_assembly.ports import (
 )
 from services.shared.moving import Page
 from services.shared.sqlite import Database
-from services.shared.sqlite_moving import page_of, rows_of
-from services.shared.table_pages import KeyedTable
+from services.shared.sqlite_moving import page_of
 
 _Place = tuple[str, str, str]
-_TURNS = KeyedTable(
-    f"SELECT turn.*, {KEPT} FROM turn {JOIN_KEPT}",  # noqa: S608
-    ("turn.organisation", "turn.project", "turn.id"),
-    # Not read by `page_of`: a turn's summaries stand in a table of their own.
-    lambda row: row,
-)
+# In the order in which they were added, so that none comes before its parent. A place is a turn's
+# key: SQLite may number rows anew.
+_TURNS = f"""
+    SELECT turn.*, {KEPT} FROM turn {JOIN_KEPT}
+    WHERE turn.rowid > coalesce((
+        SELECT rowid FROM turn WHERE (organisation, project, id) = (?, ?, ?)
+    ), 0) ORDER BY turn.rowid LIMIT ?
+"""  # noqa: S608
 _SUMMARIES = """
-    SELECT * FROM summary
-    WHERE (organisation, project, turn_id) BETWEEN (?, ?, ?) AND (?, ?, ?)
+    SELECT summary.* FROM json_each(?) AS wanted JOIN summary
+    ON (organisation, project, turn_id) = (value ->> 0, value ->> 1, value ->> 2)
 """
-_PUT_TURN = """
-    INSERT OR REPLACE INTO turn (organisation, project, id, parent_id, root_id, chars, erased,
-        below_erased, conversation_id, created_at_ms, person, memory_ids, input, output, compacts,
-        document)
-    VALUES (:organisation, :project, :id, :parent_id, :root_id, :chars, :erased, :below_erased,
-        :conversation_id, :created_at_ms, :person, :memory_ids, :input, :output, :compacts,
-        :document)
-"""
+_KEY = ("organisation", "project", "id")
+_OTHERS = """parent_id root_id chars erased below_erased conversation_id created_at_ms person
+    memory_ids input output compacts document""".split()
+# A row that is there keeps its number.
+_PUT_TURN = f"""
+    INSERT INTO turn ({", ".join((*_KEY, *_OTHERS))})
+    VALUES ({", ".join(f":{each}" for each in (*_KEY, *_OTHERS))})
+    ON CONFLICT ({", ".join(_KEY)}) DO UPDATE
+    SET {", ".join(f"{each} = excluded.{each}" for each in _OTHERS)}
+"""  # noqa: S608
 _OF_THE_TURN = "WHERE organisation = :organisation AND project = :project AND turn_id = :id"
 _DROP_BESIDE = [
     f"DELETE FROM {table} {_OF_THE_TURN}"  # noqa: S608
@@ -71,16 +75,15 @@ _PUT_ERASED_FACT = """
 async def read_records(database: Database, kind: type, start: str, limit: int) -> Page[Any]:
     if kind is not TurnRecord:
         return await page_of(database, columns.TABLES[kind], start, limit)
-    rows = await rows_of(database, _TURNS, start, limit)
-    if not rows:
-        return Page(())
-    found = await database.rows(_SUMMARIES, (*_place(rows[0]), *_place(rows[-1])))
+    after = json.loads(start) if start else ("", "", "")
+    rows = await database.rows(_TURNS, (*after, limit))
+    places = [*map(_place, rows)]
     summaries: dict[_Place, dict[str, Summary]] = defaultdict(dict)
-    for row in found:
+    for row in await database.rows(_SUMMARIES, (json.dumps(places),)):
         summary = Summary(row["turn_id"], row["items"], row["text"])
         summaries[row["organisation"], row["project"], row["turn_id"]][row["model"]] = summary
     records = [columns.turn_record(row, summaries[_place(row)]) for row in rows]
-    return Page(records, _TURNS.rest_after(rows, limit))
+    return Page(records, json.dumps(places[-1]) if len(rows) == limit else "")
 
 
 async def keep_records(writing: aiosqlite.Connection, records: Sequence[Any]) -> None:
