@@ -224,6 +224,7 @@ cluster-images: ## build what `make cluster-test` needs   [IMAGES=chatmesh/ TAG=
 	done
 
 cluster-test: $(INSTALLED) $(S3_SERVER) ## the tests on the cluster that KUBECONFIG names   [TAG=version IMAGES=chatmesh/ SUITE=tests/cluster]
+	@tests/cluster/definitions
 	@IMAGES=$(IMAGES) TAG=$(TAG) NEXT_TAG=$(TAG)-next .venv/bin/pytest -q $(SUITE)
 
 clean: ## forget what was installed and what the mesh kept here
