@@ -37,7 +37,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A server's URL holds a password, so it goes by the environment.
-up key key-list key-revoke: export CHATMESH_STORES := $(STORES)
+up key key-list key-revoke: export CHATMESH_STORES := $(or $(STORES),$(CHATMESH_STORES))
 
 up: $(INSTALLED) ## run the mesh here   [PORT=8000 HOST=127.0.0.1 MODEL=<directory or hub id> STORES=<postgresql://...> DETACH=1]
 	@$(PYTHON) -m services up --host $(HOST) --port $(PORT) --model "$(MODEL)" $(if $(DETACH),--detach)
