@@ -264,7 +264,16 @@ async def migrate_keyspace(url: StoreUrl, part: str, migrations: Sequence[str]) 
     The keyspace has to be there: who makes it says how often data is kept. Raises `NewerSchema`.
     """
     async with _connected(settings(url)) as session:
+        # One node is told everything, so that the others need to have heard of it only at the end.
+        session.cluster.max_schema_agreement_wait = 0
         await migrate(_Tables(session, part), migrations)
+        try:
+            await asyncio.to_thread(
+                session.cluster.refresh_schema_metadata,
+                max_schema_agreement_wait=_MIGRATION_SECONDS,
+            )
+        except _PASSING as error:
+            raise _unavailable(error) from None
 
 
 @asynccontextmanager
@@ -322,6 +331,7 @@ class _Tables:
     def __init__(self, session: Session, part: str) -> None:
         self._session = session
         self._part = part
+        self._host = next(host for host in session.hosts if host.is_up)
         self.name = f"the keyspace {session.keyspace} of Cassandra"
 
     async def version(self) -> Version:
@@ -342,7 +352,11 @@ class _Tables:
         try:
             return list(
                 await asyncio.to_thread(
-                    self._session.execute, statement, values or None, timeout=_MIGRATION_SECONDS
+                    self._session.execute,
+                    statement,
+                    values or None,
+                    timeout=_MIGRATION_SECONDS,
+                    host=self._host,
                 )
             )
         except _PASSING as error:
