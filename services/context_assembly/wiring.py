@@ -149,5 +149,6 @@ SERVICE = Service(
     "context-assembly",
     ContextAssemblyConfig,
     build,
+    store=_open_turns,
     migrate=_migrate,
 )

@@ -106,4 +106,4 @@ def limits(config: MemoryConfig) -> MemoryLimits:
     )
 
 
-SERVICE = Service("memory", MemoryConfig, build, migrate=_migrate)
+SERVICE = Service("memory", MemoryConfig, build, store=_opened, migrate=_migrate)

@@ -54,7 +54,21 @@ _PAY = """
     DELETE FROM debt
     WHERE whose = ? AND organisation = ? AND project = ? AND root = ? AND name = ?
 """
+_TREES = "SELECT DISTINCT organisation, project, root FROM tree_section"
+_ERASED_FACTS = "SELECT organisation, project, fact_id, number FROM erased_fact"
+# In the order of their tokens, of which no two of a store are the same.
+_EVERY = {
+    "trees": f"{_TREES} LIMIT ?",
+    "trees after": f"""
+        {_TREES} WHERE token(organisation, project, root) > token(?, ?, ?) LIMIT ?
+    """,
+    "erased facts": f"{_ERASED_FACTS} LIMIT ?",
+    "erased facts after": f"""
+        {_ERASED_FACTS} WHERE token(organisation, project, fact_id) > token(?, ?, ?) LIMIT ?
+    """,
+}
 _STATEMENTS = [
+    *_EVERY.values(),
     *(_NOTE_MONTH, _MONTHS, _NOTE, _FORGET, _OLDEST, _NEWEST, _NOTE_READER, _READERS),
     *(_FORGET_READER, _NOTE_ERASED, _LAST_ERASED, _SET_HANDLED, _HANDLED, _OWE, _OWED, _PAY),
 ]
@@ -140,6 +154,22 @@ class CassandraLists:
 
     async def pay(self, debt: Debt) -> None:
         await self._keyspace.rows(_PAY, (_ALL, *debt.tree, debt.name))
+
+    async def trees(self, after: Tree | None, limit: int) -> Sequence[Tree]:
+        return [Tree(*row) for row in await self._every("trees", after, limit)]
+
+    async def erased_facts(
+        self, after: tuple[str, str, str] | None, limit: int
+    ) -> Sequence[tuple[str, str, str, int]]:
+        found = await self._every("erased facts", after, limit)
+        return [(row.organisation, row.project, row.fact_id, row.number) for row in found]
+
+    async def _every(
+        self, what: str, after: tuple[str, str, str] | None, limit: int
+    ) -> Sequence[Any]:
+        if after is None:
+            return await self._keyspace.rows(_EVERY[what], (limit,))
+        return await self._keyspace.rows(_EVERY[f"{what} after"], (*after, limit))
 
 
 def _part(turn_id: str) -> int:

@@ -1,10 +1,11 @@
 """Conversations in MongoDB."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from pymongo import DESCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from services.context_assembly.adapters.mongodb_lists import MongoLists, key
@@ -150,6 +151,12 @@ class MongoRows(MongoLists):
                 return bool(await self._turns.find_one(own | {"settled": True}, {"_id": 1}))
         return True
 
+    async def put_over(self, tree: Tree, row: Row) -> None:
+        columns = {"tree": key(*tree), **row_out(row), "rewritten_at": 0}
+        with answering():
+            own = {"_id": _turn(tree, row.id)}
+            await self._turns.update_one(own, {"$set": columns}, upsert=True)
+
     async def take_back(self, tree: Tree, row: Row) -> None:
         own = {"_id": _turn(tree, row.id), "written_at": row.written_at}
         with answering():
@@ -207,6 +214,14 @@ class MongoRows(MongoLists):
         own = {"_id": key(*tree, section, model, str(placed.position))}
         with answering():
             await self._summaries.delete_one(own | {"erasures": placed.erasures})
+
+    async def trees(self, after: Tree | None, limit: int) -> Sequence[Tree]:
+        roots: Document = {"parent_id": ""}
+        if after:
+            roots["_id"] = {"$gt": key(*after)}
+        with answering():
+            found = self._turns.find(roots, {"_id": 1}).sort("_id", ASCENDING).limit(limit)
+            return [Tree(*json.loads(each["_id"])) async for each in found]
 
 
 def _turn(tree: Tree, turn_id: str) -> str:

@@ -81,6 +81,14 @@ class MongoLists:
             found = await self._erased.find_one({"_id": fact})
         return found["number"] if found else 0
 
+    async def erased_facts(
+        self, after: tuple[str, str, str] | None, limit: int
+    ) -> Sequence[tuple[str, str, str, int]]:
+        wanted: Document = {"_id": {"$gt": key(*after)}} if after else {}
+        with answering():
+            found = self._erased.find(wanted).sort("_id", ASCENDING).limit(limit)
+            return [(*json.loads(each["_id"]), each["number"]) async for each in found]
+
     async def set_handled(self, number: int) -> None:
         with answering():
             await self._handled.update_one({"_id": _ALL}, {"$max": {"number": number}}, upsert=True)

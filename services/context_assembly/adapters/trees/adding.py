@@ -112,7 +112,7 @@ class Adder:
         parent = ground.parent
         if parent and turn.conversation_id and not parent.settled:
             await self._rows.settle(tree, parent)
-        return await self._place(tree, parent, _row(ground, turn))
+        return await self.place(tree, parent, _row(ground, turn))
 
     async def _may_keep(self, tree: Tree, ground: _Ground, turn: Turn, kept: KeptIds) -> bool:
         """The turn is noted as a reader of its facts first.
@@ -132,7 +132,7 @@ class Adder:
         )
         return all(number <= known for number in erased)
 
-    async def _place(self, tree: Tree, parent: Row | None, row: Row) -> Row:
+    async def place(self, tree: Tree, parent: Row | None, row: Row) -> Row:
         """Behind its parent, or at the beginning of a section of its own."""
         if parent and _has_room(parent, row):
             behind = replace(

@@ -153,6 +153,9 @@ class TreeRows(Protocol):
         False: another turn has its place, and nothing is kept.
         """
 
+    async def put_over(self, tree: Tree, row: Row) -> None:
+        """Keeps a row in the place of the same turn's that is there, settled or not."""
+
     async def take_back(self, tree: Tree, row: Row) -> None:
         """Erases what this `put` wrote, where no later one has."""
 
@@ -217,6 +220,14 @@ class TreeRows(Protocol):
     async def owed(self) -> Sequence[Debt]: ...
 
     async def pay(self, debt: Debt) -> None: ...
+
+    async def trees(self, after: Tree | None, limit: int) -> Sequence[Tree]:
+        """Of all organisations, behind one of them, in an order that does not change."""
+
+    async def erased_facts(
+        self, after: tuple[str, str, str] | None, limit: int
+    ) -> Sequence[tuple[str, str, str, int]]:
+        """Organisation, project, fact and the number of its last erasure, just as `trees`."""
 
 
 class Unknown(Exception):
