@@ -55,8 +55,8 @@ _MIGRATION_SECONDS = 60.0
 _RETRY_AFTER = "1"
 # What the driver and the server raise where asking again later may help.
 _PASSING = (DriverException, NoHostAvailable, ConnectionException, ConnectionBusy, TimeoutError)
-# Among them, what would fail again: a bug, or a table that is not there.
-_BUGS = (RequestValidationException, UnsupportedOperation)
+# What Cassandra says where it cannot look a user or a permission up.
+_TOO_FEW_NODES = "Cannot achieve consistency level"
 _OPTIONS = {"dc", "sslrootcert", "sslcert", "sslkey"}
 _VERSION_TABLE = """
     CREATE TABLE IF NOT EXISTS schema_version (
@@ -190,7 +190,7 @@ class Keyspace:
         try:
             rows = await self._all(statement)
         except _PASSING as error:
-            if isinstance(error, _BUGS):
+            if _is_bug(error):
                 raise
             raise Undecided from None
         return bool(rows[0][0])
@@ -233,11 +233,16 @@ def _prepared(session: Session, statement: str) -> PreparedStatement:
         raise _unavailable(error) from None
 
 
+def _is_bug(error: Exception) -> bool:
+    """Whether it would fail again: a wrong statement, or a table that is not there."""
+    wrong = isinstance(error, RequestValidationException | UnsupportedOperation)
+    return wrong and _TOO_FEW_NODES not in str(error)
+
+
 def _unavailable(error: Exception) -> Exception:
     """Its words hold addresses, and are left out. A bug is what it was."""
-    if isinstance(error, _BUGS):
-        bug: Exception = error
-        return bug
+    if _is_bug(error):
+        return error
     return Unavailable(
         f"Cassandra does not answer now ({type(error).__name__})",
         service="cassandra",
@@ -307,7 +312,8 @@ def _connect(cluster: Cluster, keyspace: str) -> Session:
         ) from None
     except NoHostAvailable as error:
         failures = error.errors.values() if isinstance(error.errors, dict) else ()
-        if any(isinstance(each, AuthenticationFailed) for each in failures):
+        refusals = [each for each in failures if isinstance(each, AuthenticationFailed)]
+        if any(_TOO_FEW_NODES not in str(each) for each in refusals):
             raise CannotStart("Cassandra refuses the user or the password") from None
         raise _unavailable(error) from None
     except _PASSING as error:

@@ -56,7 +56,6 @@ _JAVA = """
     -Dcassandra.superuser_setup_delay_ms=0 -Dcassandra.auth_bcrypt_gensalt_log2_rounds=4
     -Djdk.attach.allowAttachSelf=true
     -Dcassandra.migration_delay_ms=500 -Dcassandra.schema_pull_interval_ms=500
-    -Dcassandra.schema_pull_backoff_delay_ms=500
 """.split()
 _NODES = 3
 _KEYSPACE = "tests"

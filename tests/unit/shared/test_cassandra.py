@@ -1,9 +1,11 @@
 """What a URL of Cassandra says, and what is said of it."""
 
 import pytest
+from cassandra import InvalidRequest, OperationTimedOut, Unauthorized
+from cassandra.cluster import NoHostAvailable
 
-from services.shared.cassandra import settings
-from services.shared.errors import CannotStart
+from services.shared.cassandra import Keyspace, Undecided, settings
+from services.shared.errors import CannotStart, Unavailable
 from services.shared.store_url import StoreUrl
 
 
@@ -39,3 +41,41 @@ def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str) -> 
         settings(StoreUrl(url))
     assert "canary" not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+class Refusing:
+    """A session whose every statement fails, and the statements too."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def prepare(self, _: str) -> "Refusing":
+        return self
+
+    def bind(self, _: object) -> "Refusing":
+        return self
+
+    def execute_async(self, *_: object, **__: object) -> object:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (NoHostAvailable("at 10.0.0.1", {}), Unavailable),
+        (OperationTimedOut(), Unavailable),
+        (Unauthorized("Cannot achieve consistency level LOCAL_QUORUM"), Unavailable),
+        (Unauthorized("no permission"), Unauthorized),
+        (InvalidRequest("unconfigured table"), InvalidRequest),
+    ],
+)
+async def test_what_may_pass_is_unavailable_and_what_is_wrong_is_not(
+    error: Exception, raised: type[Exception]
+) -> None:
+    keyspace = Keyspace(Refusing(error))
+    await keyspace.prepare(["SELECT"])
+    with pytest.raises(raised) as failed:
+        await keyspace.rows("SELECT")
+    assert "10.0.0.1" not in str(failed.value)
+    with pytest.raises(Undecided if raised is Unavailable else raised):
+        await keyspace.applied("SELECT", ())
