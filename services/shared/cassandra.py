@@ -269,16 +269,7 @@ async def migrate_keyspace(url: StoreUrl, part: str, migrations: Sequence[str]) 
     The keyspace has to be there: who makes it says how often data is kept. Raises `NewerSchema`.
     """
     async with _connected(settings(url)) as session:
-        # One node is told everything, so that the others need to have heard of it only at the end.
-        session.cluster.max_schema_agreement_wait = 0
         await migrate(_Tables(session, part), migrations)
-        try:
-            await asyncio.to_thread(
-                session.cluster.refresh_schema_metadata,
-                max_schema_agreement_wait=_MIGRATION_SECONDS,
-            )
-        except _PASSING as error:
-            raise _unavailable(error) from None
 
 
 @asynccontextmanager
@@ -292,6 +283,8 @@ async def _connected(found: CassandraSettings) -> AsyncIterator[Session]:
         connection_class=LibevConnection,
         protocol_version=5,
         connect_timeout=_CONNECT_SECONDS,
+        # So long a change of the tables waits for all nodes to have heard of it.
+        max_schema_agreement_wait=_MIGRATION_SECONDS,
         # A node that has not heard of a statement is told when it is first asked for it.
         prepare_on_all_hosts=False,
         # A node that is back is asked again soon.
@@ -337,7 +330,6 @@ class _Tables:
     def __init__(self, session: Session, part: str) -> None:
         self._session = session
         self._part = part
-        self._host = next(host for host in session.hosts if host.is_up)
         self.name = f"the keyspace {session.keyspace} of Cassandra"
 
     async def version(self) -> Version:
@@ -362,7 +354,6 @@ class _Tables:
                     statement,
                     values or None,
                     timeout=_MIGRATION_SECONDS,
-                    host=self._host,
                 )
             )
         except _PASSING as error:
