@@ -63,6 +63,10 @@ _VERSION_TABLE = """
         part text PRIMARY KEY, number int, needed int
     )
 """
+_IS_VERSIONED = """
+    SELECT table_name FROM system_schema.tables
+    WHERE keyspace_name = %s AND table_name = 'schema_version'
+"""
 _VERSION = "SELECT number, needed FROM schema_version WHERE part = %s"
 _SET_VERSION = "INSERT INTO schema_version (part, number, needed) VALUES (%s, %s, %s)"
 
@@ -321,10 +325,7 @@ class _Tables:
         self.name = f"the keyspace {session.keyspace} of Cassandra"
 
     async def version(self) -> Version:
-        if (
-            "schema_version"
-            not in self._session.cluster.metadata.keyspaces[self._session.keyspace].tables
-        ):
+        if not await self._execute(_IS_VERSIONED, (self._session.keyspace,)):
             return Version()
         for row in await self._execute(_VERSION, (self._part,)):
             return Version(row.number, row.needed)

@@ -122,7 +122,8 @@ class CassandraNodes:
         return StoreUrl(self.url(name))
 
     def empty(self, keyspace: str) -> None:
-        tables = self.session.cluster.metadata.keyspaces[keyspace].tables.keys()
+        told = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
+        tables = {row.table_name for row in self.session.execute(told, (keyspace,))}
         rows = {
             table: self.session.execute_async(f"SELECT * FROM {keyspace}.{table} LIMIT 1")
             for table in tables - {"schema_version"}

@@ -26,7 +26,7 @@ _STORED = np.dtype("<f2")
 _ALL = "all"
 _SCOPE = "organisation = ? AND project = ? AND person = ?"
 _REVISION = f"SELECT revision FROM fact WHERE {_SCOPE} LIMIT 1"
-_STATE = f"SELECT revision, written, unlogged FROM fact WHERE {_SCOPE} LIMIT 1"
+_STATE = f"SELECT revision, written, erasing FROM fact WHERE {_SCOPE} LIMIT 1"
 _READ = f"""
     SELECT revision, id, body, kind, created_at_ms, updated_at_ms, vector FROM fact WHERE {_SCOPE}
 """
@@ -34,8 +34,8 @@ _TEXTS = f"SELECT id, body FROM fact WHERE {_SCOPE} AND id IN ?"
 _IDS = f"SELECT id FROM fact WHERE {_SCOPE}"
 _SOME_IDS = f"{_IDS} LIMIT ?"
 _REVISE = f"""
-    UPDATE fact SET revision = ?, written = ?, unlogged = ? WHERE {_SCOPE}
-    IF revision = ? AND unlogged = ?
+    UPDATE fact SET revision = ?, written = ?, erasing = ? WHERE {_SCOPE}
+    IF revision = ? AND erasing = ?
 """
 _KEEP = """
     INSERT INTO fact (organisation, project, person, id, body, kind, created_at_ms, updated_at_ms,
@@ -44,7 +44,7 @@ _KEEP = """
 """
 _DROP = f"DELETE FROM fact WHERE {_SCOPE} AND id = ?"
 _DROP_ALL = f"DELETE FROM fact WHERE {_SCOPE} AND id >= ''"
-_LOGGED = f"UPDATE fact SET unlogged = ? WHERE {_SCOPE} IF unlogged = ?"
+_LOGGED = f"UPDATE fact SET erasing = ? WHERE {_SCOPE} IF erasing = ?"
 _OWE = """
     INSERT INTO unlogged_scope (whose, organisation, project, person, name) VALUES (?, ?, ?, ?, ?)
 """
@@ -199,7 +199,7 @@ class CassandraFacts:
     async def _state(self, scope: Scope) -> _State:
         """With all that was ever asked for and may still be done."""
         for row in await self._keyspace.rows(_STATE, _key(scope), serial=True):
-            return _State(row.revision or 0, row.written or "", row.unlogged)
+            return _State(row.revision or 0, row.written or "", row.erasing)
         return _State()
 
     async def _log_unlogged(self, scope: Scope, state: _State) -> None:
