@@ -82,11 +82,18 @@ check-protos:
 		|| { echo "protos/gen is not what protos/chatmesh says: run \`make protos\` and commit" >&2; exit 1; }
 
 # Nothing of these talks to a server that tests share: they run on all cores.
-unit: SUITES = -n auto --dist loadfile tests/unit tests/test_house_rules.py
+unit: SUITES = tests/unit tests/test_house_rules.py -n auto --dist loadfile
 contract mesh live: SUITES = tests/$@
+contract live: redis-server
 contract: $(S3_SERVER) $(GOOGLE_SERVER) $(AZURE_SERVER) $(CASSANDRA) $(MONGODB_SERVER)
 unit contract mesh live: $(INSTALLED)
 	.venv/bin/pytest -q $(SUITES)
+
+# Debian's own; where there is no apt, its tests are skipped by name.
+.PHONY: redis-server
+redis-server:
+	@command -v redis-server >/dev/null || ! command -v apt-get >/dev/null || { \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server; } >/dev/null
 
 .PHONY: clients
 clients: $(INSTALLED) $(CLIENTS) $(NODE_CLIENTS) ## the mesh as real clients see it: OpenAI's SDKs, LangChain, AI SDK, ...
@@ -151,6 +158,10 @@ $(MONGODB_SERVER): tests/servers/ferretdb/go.mod tests/servers/ferretdb/go.sum
 
 bench: $(INSTALLED) ## measure this machine against bare vLLM and print the tables   [PARTS="throughput cpu ..."]
 	$(PYTHON) -m loadtest $(PARTS)
+
+.PHONY: gateway-faults
+gateway-faults: $(INSTALLED) redis-server ## kill and pause gateways under streams, and count what readers lost   [FAULTS="--kills 48 --pauses 30 --unfenced"]
+	$(PYTHON) -m loadtest.gateways $(FAULTS)
 
 GEN := protos/gen
 protos: $(INSTALLED) ## regenerate protos/gen from protos/chatmesh

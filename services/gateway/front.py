@@ -1,6 +1,6 @@
 """What the holder of a key may do: the one way from every public protocol to the turn."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -30,8 +30,9 @@ from services.gateway.conversations import ConversationKeeper
 from services.gateway.fleet import Fleet
 from services.gateway.intake import seal
 from services.gateway.live_turns import LiveTurns
+from services.gateway.once_kept import OnceKept
 from services.gateway.paging import page_of
-from services.gateway.ports import Neighbours
+from services.gateway.ports import Account, Neighbours
 from services.gateway.references import with_referenced
 from services.gateway.repeats import Repeats
 from services.gateway.retelling import retold, so_far
@@ -56,9 +57,12 @@ class Front:
         connections: Connections,
         repeats: Repeats,
         conversations: ConversationKeeper,
+        streams_lost: Callable[[], bool],
     ) -> None:
+        self._streams_lost = streams_lost
         self.fleet = fleet
         self.conversations = conversations
+        self.once_kept = OnceKept(conversations, neighbours.context, repeats)
         self.live_turns = live_turns
         self.connections = connections
         self._screening = Screening(neighbours.moderation)
@@ -76,6 +80,10 @@ class Front:
         principal = await self._authenticator.authenticate(api_key)
         return KeySession(self, principal)
 
+    def principal_of(self, account: Account, key_id: str) -> Principal:
+        """Of a key that another gateway has recognised."""
+        return self._authenticator.principal_of(account, key_id)
+
     def leave(self) -> None:
         """Turns still come for a while, but whoever asks is sent elsewhere."""
         self._leaving = True
@@ -85,6 +93,12 @@ class Front:
         if self._leaving:
             return "draining"
         return "" if self.fleet.serves else "waiting for inference to load a model"
+
+    def lacking(self) -> str:
+        """What does not work though turns are served; empty when all does."""
+        if self._streams_lost():
+            return "redis is lost: no response can be resumed at another gateway, or in background"
+        return ""
 
     async def start(self, principal: Principal, ask: Ask) -> str:
         """Starts a turn; the id of its response.
@@ -100,7 +114,7 @@ class Front:
             ask.once,
             response_id,
             start=partial(self.live_turns.start, principal, ask, response_id),
-            is_answer=partial(self._is_answer, scope, ask),
+            is_answer=lambda use: self._is_answer(scope, ask, use.response_id),
         )
 
     async def _is_answer(self, scope: Scope, ask: Ask, response_id: str) -> bool:
@@ -155,7 +169,7 @@ class Front:
         except EventsGone:  # it ended some time ago, and is stored
             raise over() from None
         screened = await self._screening.screen(Ask(model="", input=tuple(words)))
-        return self.live_turns.steer(response_id, screened.input)
+        return await self.live_turns.steer(response_id, screened.input)
 
     async def resolved(self, scope: Scope, ask: Ask) -> Ask:
         """The ask with the items that it names by their ids. Raises `InvalidRequest`."""
@@ -203,7 +217,7 @@ class Front:
         if stored := await self._stored(scope, response_id):
             return documents.own_input(stored)
         if await self._under_way(scope, response_id):
-            items = self.live_turns.input_of(response_id)
+            items = await self.live_turns.input_of(response_id)
             if items is not None:
                 return items
         if stored := await self._stored(scope, response_id):
@@ -327,7 +341,7 @@ class KeySession:
     async def create_conversation(
         self, items: Ask, metadata: Mapping[str, str]
     ) -> ConversationCard:
-        return await self._front.conversations.create(self._principal, items, metadata)
+        return await self._front.once_kept.create(self._principal, items, metadata)
 
     async def get_conversation(self, conversation_id: str) -> ConversationCard:
         return await self._front.conversations.get(self._scope, conversation_id)
@@ -344,7 +358,7 @@ class KeySession:
         await self._front.conversations.delete(self._scope, conversation_id)
 
     async def add_items(self, conversation_id: str, items: Ask) -> Sequence[Item]:
-        return await self._front.conversations.add(self._principal, conversation_id, items)
+        return await self._front.once_kept.add(self._principal, conversation_id, items)
 
     async def list_items(self, conversation_id: str, paging: Paging) -> ConversationItems:
         return await self._front.conversations.items(self._scope, conversation_id, paging)

@@ -73,7 +73,7 @@ class Load:
 
     async def reaches(self, acknowledged: int) -> None:
         while self.acknowledged < acknowledged:  # noqa: ASYNC110 - writers run meanwhile
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """Accounts, keys and usage in this process alone; gone when it ends."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -7,6 +8,7 @@ from typing import Any
 
 from services.gateway.ports import (
     Account,
+    AnswerMail,
     KeyRecord,
     KeyUse,
     KeyUseRecord,
@@ -14,6 +16,7 @@ from services.gateway.ports import (
     StoredKey,
 )
 from services.inference.api import Usage
+from services.shared.errors import Unavailable
 from services.shared.moving import Page, Record, page_of_list
 
 
@@ -116,3 +119,20 @@ class InMemoryAccounts:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+class NobodyElse:
+    """`Presence` and `Mail` of a gateway that shares its turns with no other."""
+
+    async def attend(self, response_id: str, reader: str, *, seconds: float) -> None: ...
+
+    async def leave(self, response_id: str, reader: str) -> None: ...
+
+    async def attended(self, response_id: str) -> bool:  # noqa: ARG002
+        return False
+
+    async def ask(self, response_id: str, request: bytes, *, seconds: float) -> bytes:  # noqa: ARG002
+        raise Unavailable("there is no other gateway", service="gateway")
+
+    async def serve(self, answer: AnswerMail) -> None:  # noqa: ARG002
+        await asyncio.Event().wait()
