@@ -250,9 +250,9 @@ class TurnTrees(RuleBasedStateMachine):
     def _forget_facts(self, data: st.DataObject) -> Write:
         """The next erasure, or one that was handled before."""
         fact_ids = data.draw(st.lists(st.sampled_from(FACTS), min_size=1, unique=True), "facts")
-        self.trees.number += 1
-        following = Erasure(self.trees.number, self.known.scope, tuple(fact_ids))
+        following = Erasure(self.trees.number + 1, self.known.scope, tuple(fact_ids))
         erasure = data.draw(st.sampled_from([following, *self.known.erasures]), "erasure")
+        self.trees.number = max(self.trees.number, erasure.number)
         self.known.erasures.append(erasure)
         return lambda store: store.forget_facts(erasure)
 
