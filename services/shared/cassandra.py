@@ -37,6 +37,7 @@ from cassandra.policies import (
     RetryPolicy,
     TokenAwarePolicy,
 )
+from cassandra.protocol import ErrorMessage
 from cassandra.query import BatchStatement, PreparedStatement, Statement
 
 from services.shared.deadline import within
@@ -53,6 +54,7 @@ _SPECULATIVE_SECONDS = 0.05
 _RECONNECT_SECONDS = 1.0
 _MIGRATION_SECONDS = 60.0
 _RETRY_AFTER = "1"
+_CAS_UNKNOWN = 0x1700
 # What the driver and the server raise where asking again later may help.
 _PASSING = (DriverException, NoHostAvailable, ConnectionException, ConnectionBusy, TimeoutError)
 # What Cassandra says where it cannot look a user or a permission up.
@@ -191,6 +193,11 @@ class Keyspace:
             rows = await self._all(statement)
         except _PASSING as error:
             if _is_bug(error):
+                raise
+            raise Undecided from None
+        except ErrorMessage as error:
+            # Of several at once the server may not know itself; the driver has no class for that.
+            if error.code != _CAS_UNKNOWN:
                 raise
             raise Undecided from None
         return bool(rows[0][0])

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from services.memory.adapters.cassandra_log import ErasureLog
+from services.memory.adapters.cassandra_moving import FactMover
 from services.memory.adapters.cassandra_schema import MIGRATIONS, PART
 from services.memory.api import Erasure, Fact, Kind
 from services.memory.ports import EmbeddedFact, Outdated, ScopeFacts, Vectors
 from services.shared.background import every, in_background
 from services.shared.cassandra import Keyspace, Undecided, migrate_keyspace, open_keyspace
+from services.shared.moving import Page, Record
 from services.shared.scope import Scope
 from services.shared.store_url import StoreUrl
 
@@ -91,15 +93,18 @@ async def migrate_cassandra_facts(url: StoreUrl) -> None:
 
 
 class CassandraFacts:
-    """A `FactStore`."""
+    """A `FactStore`, and `Movable`."""
 
     def __init__(self, keyspace: Keyspace) -> None:
         self._keyspace = keyspace
         self._log = ErasureLog(keyspace)
+        self._moving = FactMover(keyspace, self._log)
         self._seen: set[tuple[str, ...]] = set()
 
     async def prepare(self) -> None:
-        await asyncio.gather(self._keyspace.prepare(_STATEMENTS), self._log.prepare())
+        await asyncio.gather(
+            self._keyspace.prepare(_STATEMENTS), self._log.prepare(), self._moving.prepare()
+        )
 
     async def revision(self, scope: Scope) -> int:
         rows = await self._keyspace.rows(_REVISION, _key(scope))
@@ -141,6 +146,12 @@ class CassandraFacts:
 
     async def erasures(self, after: int, limit: int) -> Sequence[Erasure]:
         return await self._log.entries(after, limit)
+
+    async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
+        return await self._moving.page(kind, start, limit)
+
+    async def put_records(self, records: Sequence[Any]) -> None:
+        await self._moving.put(records)
 
     async def sweep(self) -> None:
         """Logs what was erased by processes that ended before they did."""
