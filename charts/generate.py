@@ -158,11 +158,26 @@ def _config(service: str) -> Schema:
     kind, decided = _CONFIGS[service]
     described = kind.model_json_schema()
     fields = {
-        name: _plain(field)
+        name: _plain(_inlined(field, described.get("$defs", {})))
         for name, field in described["properties"].items()
         if name not in decided | _DECIDED
     }
     return _object(fields)
+
+
+def _inlined(field: Schema, kinds: Schema) -> Schema:
+    """A list with the schema of its members in place of its name."""
+    member = field.get("items", {})
+    if "$ref" not in member:
+        return field
+    kind = kinds[member["$ref"].rpartition("/")[2]]
+    members = {
+        name: {"enum": kinds[each["$ref"].rpartition("/")[2]]["enum"]}
+        if "$ref" in each
+        else _plain(each)
+        for name, each in kind["properties"].items()
+    }
+    return field | {"items": _object(members, tuple(kind["required"]))}
 
 
 def _plain(field: Schema) -> Schema:
@@ -235,6 +250,8 @@ def _service(
     if storage:
         fields["storage"] = _object({"size": _SIZE, "storageClass": _TEXT, "existingClaim": _TEXT})
     if service == "gateway":
+        key = {"type": "string", "pattern": "^[-._a-zA-Z0-9]+$"}
+        fields["streams"] = _object({"existingSecret": _TEXT, "key": key, "egress": _LIST})
         fields["scaling"] = _object(
             {
                 "enabled": {"const": False},
