@@ -82,7 +82,7 @@ check-protos:
 		|| { echo "protos/gen is not what protos/chatmesh says: run \`make protos\` and commit" >&2; exit 1; }
 
 # Nothing of these talks to a server that tests share: they run on all cores.
-unit: SUITES = -n auto --dist loadfile tests/unit tests/test_house_rules.py
+unit: SUITES = tests/unit tests/test_house_rules.py -n auto --dist loadfile
 contract mesh live: SUITES = tests/$@
 contract live: redis-server
 contract: $(S3_SERVER) $(GOOGLE_SERVER) $(AZURE_SERVER) $(CASSANDRA) $(MONGODB_SERVER)
@@ -224,6 +224,7 @@ cluster-images: ## build what `make cluster-test` needs   [IMAGES=chatmesh/ TAG=
 	done
 
 cluster-test: $(INSTALLED) $(S3_SERVER) ## the tests on the cluster that KUBECONFIG names   [TAG=version IMAGES=chatmesh/ SUITE=tests/cluster]
+	@tests/cluster/definitions
 	@IMAGES=$(IMAGES) TAG=$(TAG) NEXT_TAG=$(TAG)-next .venv/bin/pytest -q $(SUITE)
 
 clean: ## forget what was installed and what the mesh kept here

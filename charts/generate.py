@@ -35,7 +35,7 @@ CHART = HERE / "chatmesh"
 GOLDEN = HERE.parent / "tests" / "charts" / "golden"
 RELEASE, NAMESPACE = "chatmesh", "chat"
 # A values file of this folder each; the last is the chart's own.
-RENDERS = ("values-local", "values-aks", "values-gke", "values-eks", "values")
+RENDERS = ("values-local", "values-aks", "values-gke", "values-eks", "values-ha", "values")
 
 Schema = dict[str, Any]
 # What the chart decides, so that nobody says it twice.
@@ -78,6 +78,16 @@ _COUNTED: Schema = {
     "oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+%$"}]
 }
 _ANY: Schema = {"type": "object"}
+# Nothing else may write the file of an embedded store.
+_ONE_WRITER: Schema = {
+    "if": {"properties": {"store": {"properties": {"existingSecret": {"const": ""}}}}},
+    "then": {"properties": {"replicas": {"const": 1}}},
+}
+# Without Redis no gateway knows the turns of the others.
+_ONE_GATEWAY: Schema = {
+    "if": {"properties": {"streams": {"properties": {"existingSecret": {"const": ""}}}}},
+    "then": {"properties": {"replicas": {"const": 1}}},
+}
 _LIST: Schema = {"type": "array", "items": {"type": "object"}}
 
 
@@ -244,11 +254,12 @@ def _scaling(targets: list[str], *, least: int) -> Schema:
 def _service(
     service: str, *, storage: bool = False, targets: list[str] | None = None, **more: Schema
 ) -> Schema:
-    """One with an embedded store has one replica: nothing else may write its file."""
     fields: Schema = {"config": _config(service), **_placing(), **more}
-    fields["replicas"] = {"const": 1} if storage else _whole(0)
+    fields["replicas"] = _whole(0)
     if storage:
         fields["storage"] = _object({"size": _SIZE, "storageClass": _TEXT, "existingClaim": _TEXT})
+        key = {"type": "string", "pattern": "^[-._a-zA-Z0-9]+$"}
+        fields["store"] = _object({"existingSecret": _TEXT, "key": key, "egress": _LIST})
     if service == "gateway":
         key = {"type": "string", "pattern": "^[-._a-zA-Z0-9]+$"}
         fields["streams"] = _object({"existingSecret": _TEXT, "key": key, "egress": _LIST})
@@ -264,7 +275,8 @@ def _service(
         fields["scaling"] = _scaling(targets, least=1)
     if not storage:
         fields["rollingUpdate"] = _rolling_update()
-    return _object(fields)
+    rules = [*([_ONE_WRITER] if storage else []), *([_ONE_GATEWAY] if service == "gateway" else [])]
+    return _object(fields) | ({"allOf": rules} if rules else {})
 
 
 def _inference() -> Schema:

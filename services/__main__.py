@@ -31,6 +31,8 @@ data_option = click.option(
 _LATER = {
     "backup": "services.local.backups",
     "copy": "services.local.copying",
+    "erase": "services.local.person",
+    "export": "services.local.person",
     "k8s": "services.cluster.commands",
     "restore": "services.local.backups",
 }

@@ -9,7 +9,8 @@ from pydantic_settings import SettingsConfigDict
 from services.shared.config import ServiceConfig
 from services.shared.store_url import StoreUrl, one_of
 
-_TurnsUrl = Annotated[StoreUrl, AfterValidator(one_of("sqlite", "memory", "postgresql"))]
+_SERVERS = ("postgresql", "cassandra", "mongodb")
+_TurnsUrl = Annotated[StoreUrl, AfterValidator(one_of("sqlite", "memory", *_SERVERS))]
 
 
 class ContextAssemblyConfig(ServiceConfig):
@@ -18,8 +19,8 @@ class ContextAssemblyConfig(ServiceConfig):
     model_config = SettingsConfigDict(env_prefix="CONTEXT_ASSEMBLY_", frozen=True)
 
     address: str = "127.0.0.1:50051"
-    # Where conversations are kept: sqlite:<path>, postgresql://..., or memory: for as long as the
-    # process lives; file:<path> where a file holds this URL.
+    # Where conversations are kept: sqlite:<path>, postgresql://..., cassandra://..., mongodb://...,
+    # or memory: for as long as the process lives; file:<path> where a file holds this URL.
     turns_url: _TurnsUrl = StoreUrl("sqlite:.chatmesh/context-assembly.sqlite")
     memory_address: str = "127.0.0.1:50055"
     tokenizer_address: str = "127.0.0.1:50052"

@@ -195,7 +195,7 @@ class TurnStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """A turn's place in its tree, and all that is kept of the turn."""
+    """A turn's place in its tree, and all that is kept of the turn. It comes after its parent."""
 
     organisation: str
     project: str

@@ -8,6 +8,10 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from services.context_assembly.adapters.by_model import InferenceByModel
+from services.context_assembly.adapters.cassandra import (
+    migrate_cassandra_turns,
+    open_cassandra_turns,
+)
 from services.context_assembly.adapters.in_memory import InMemoryTurns
 from services.context_assembly.adapters.metered import (
     MeteredMemory,
@@ -15,6 +19,10 @@ from services.context_assembly.adapters.metered import (
     MeteredTokenizer,
     MeteredTurns,
     StepTimer,
+)
+from services.context_assembly.adapters.mongodb import (
+    migrate_mongodb_turns,
+    open_mongodb_turns,
 )
 from services.context_assembly.adapters.postgres import (
     migrate_postgres_turns,
@@ -41,6 +49,11 @@ _log = structlog.get_logger()
 
 # How long after a failure memory is asked again what it has erased.
 _RETRY_SECONDS = 1
+_MIGRATIONS = {
+    "postgresql": migrate_postgres_turns,
+    "cassandra": migrate_cassandra_turns,
+    "mongodb": migrate_mongodb_turns,
+}
 
 
 @asynccontextmanager
@@ -106,6 +119,16 @@ async def open_turns(url: StoreUrl, *, erased_within_seconds: float) -> AsyncIte
         case "postgresql":
             async with open_postgres_turns(url) as turns:
                 yield turns
+        case "cassandra":
+            async with open_cassandra_turns(
+                url, erased_within_seconds=erased_within_seconds
+            ) as in_rows:
+                yield in_rows
+        case "mongodb":
+            async with open_mongodb_turns(
+                url, erased_within_seconds=erased_within_seconds
+            ) as in_documents:
+                yield in_documents
         case _:
             async with open_sqlite_turns(
                 url.get_secret_value(), erased_within_seconds=erased_within_seconds
@@ -114,8 +137,9 @@ async def open_turns(url: StoreUrl, *, erased_within_seconds: float) -> AsyncIte
 
 
 async def _migrate(config: ContextAssemblyConfig) -> None:
-    if config.turns_url.scheme == "postgresql":
-        await migrate_postgres_turns(config.turns_url)
+    migrate_server = _MIGRATIONS.get(config.turns_url.scheme)
+    if migrate_server:
+        await migrate_server(config.turns_url)
         return
     async with _open_turns(config):
         pass
@@ -125,5 +149,6 @@ SERVICE = Service(
     "context-assembly",
     ContextAssemblyConfig,
     build,
+    store=_open_turns,
     migrate=_migrate,
 )

@@ -98,6 +98,12 @@ class KeyReused(MeshError):
     status = "INVALID_ARGUMENT"
 
 
+class KeyInUse(MeshError):
+    """A request with this idempotency key is under way; `retry_after` says when to come again."""
+
+    status = "ABORTED"
+
+
 class InputBlocked(MeshError):
     """Moderation does not let the input pass; `category` says why."""
 

@@ -28,14 +28,8 @@ from services.gateway.lanes import Lanes, found, no_such_conversation
 from services.gateway.ports import Neighbours
 from services.gateway.references import with_referenced
 from services.gateway.screening import Screening
-from services.shared.conversation import (
-    Item,
-)
-from services.shared.ids import (
-    first_turn_of,
-    make_conversation_id,
-    make_response_id,
-)
+from services.shared.conversation import Item
+from services.shared.ids import first_turn_of
 from services.shared.scope import Scope
 
 # How often items are added anew behind a turn of another process that came first.
@@ -51,11 +45,10 @@ class ConversationKeeper:
         self._lanes = lanes
 
     async def create(
-        self, principal: Principal, added: Ask, metadata: Mapping[str, str]
+        self, principal: Principal, added: Ask, metadata: Mapping[str, str], conversation_id: str
     ) -> ConversationCard:
         scope = principal.account.scope("")
         taken = await self._taken_in(principal, scope, added)
-        conversation_id = make_conversation_id()
         root = first_turn_of(conversation_id)
         conversation = StoredConversation(conversation_id, scope, _now_ms(), metadata, root)
         items = with_ids(taken, root, all_anew=True).input
@@ -80,13 +73,16 @@ class ConversationKeeper:
         with _told():
             await self._context.delete_conversation(scope, conversation_id)
 
-    async def add(self, principal: Principal, conversation_id: str, added: Ask) -> Sequence[Item]:
+    async def add(
+        self, principal: Principal, conversation_id: str, added: Ask, turn_id: str
+    ) -> Sequence[Item]:
+        """Adds the items as a turn of that id."""
         scope = principal.account.scope("")
         await found(self._context, scope, conversation_id)
         taken = await self._taken_in(principal, scope, added)
         for _ in range(_ATTEMPTS):
             async with self._lanes.entered(scope, conversation_id, waits=True) as conversation:
-                turn = _turn_of_items(conversation, taken)
+                turn = _turn_of_items(conversation, taken, turn_id)
                 try:
                     await self._context.record(turn)
                 except ConversationMoved:
@@ -117,9 +113,8 @@ class ConversationKeeper:
         return await self._screening.screen(unsealed(whole, principal.sealer))
 
 
-def _turn_of_items(conversation: StoredConversation, taken: Ask) -> Turn:
+def _turn_of_items(conversation: StoredConversation, taken: Ask, turn_id: str) -> Turn:
     """A turn in which nothing was answered."""
-    turn_id = make_response_id(conversation.head)
     return Turn(
         id=turn_id,
         scope=conversation.scope,

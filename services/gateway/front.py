@@ -30,6 +30,7 @@ from services.gateway.conversations import ConversationKeeper
 from services.gateway.fleet import Fleet
 from services.gateway.intake import seal
 from services.gateway.live_turns import LiveTurns
+from services.gateway.once_kept import OnceKept
 from services.gateway.paging import page_of
 from services.gateway.ports import Account, Neighbours
 from services.gateway.references import with_referenced
@@ -61,6 +62,7 @@ class Front:
         self._streams_lost = streams_lost
         self.fleet = fleet
         self.conversations = conversations
+        self.once_kept = OnceKept(conversations, neighbours.context, repeats)
         self.live_turns = live_turns
         self.connections = connections
         self._screening = Screening(neighbours.moderation)
@@ -112,7 +114,7 @@ class Front:
             ask.once,
             response_id,
             start=partial(self.live_turns.start, principal, ask, response_id),
-            is_answer=partial(self._is_answer, scope, ask),
+            is_answer=lambda use: self._is_answer(scope, ask, use.response_id),
         )
 
     async def _is_answer(self, scope: Scope, ask: Ask, response_id: str) -> bool:
@@ -339,7 +341,7 @@ class KeySession:
     async def create_conversation(
         self, items: Ask, metadata: Mapping[str, str]
     ) -> ConversationCard:
-        return await self._front.conversations.create(self._principal, items, metadata)
+        return await self._front.once_kept.create(self._principal, items, metadata)
 
     async def get_conversation(self, conversation_id: str) -> ConversationCard:
         return await self._front.conversations.get(self._scope, conversation_id)
@@ -356,7 +358,7 @@ class KeySession:
         await self._front.conversations.delete(self._scope, conversation_id)
 
     async def add_items(self, conversation_id: str, items: Ask) -> Sequence[Item]:
-        return await self._front.conversations.add(self._principal, conversation_id, items)
+        return await self._front.once_kept.add(self._principal, conversation_id, items)
 
     async def list_items(self, conversation_id: str, paging: Paging) -> ConversationItems:
         return await self._front.conversations.items(self._scope, conversation_id, paging)

@@ -1,4 +1,6 @@
-"""Requests that are sent again: with the same idempotency key they are one turn."""
+"""Requests that are sent again: with the same idempotency key they are one turn, or one other
+thing that is made.
+"""
 
 import hashlib
 import hmac
@@ -31,11 +33,11 @@ class Repeats:
         response_id: str,
         *,
         start: Callable[[], Awaitable[object]],
-        is_answer: Callable[[str], Awaitable[bool]],
+        is_answer: Callable[[KeyUse], Awaitable[bool]],
     ) -> str:
         """Starts the turn `response_id`, or says which one has answered the request before.
 
-        `is_answer` says whether the turn of an id is under way or has an answer: one that has
+        `is_answer` says whether an earlier turn is under way or has an answer: one that has
         failed is started anew. Raises `KeyReused`, and what `start` raises; the key is free then.
         """
         fingerprint = hmac.digest(self._secret, once.digest, hashlib.sha256)
@@ -44,7 +46,7 @@ class Repeats:
         while known.response_id != response_id:
             if not hmac.compare_digest(known.fingerprint, fingerprint):
                 raise KeyReused("this key was sent before, with another request: make a new one")
-            if await is_answer(known.response_id):
+            if await is_answer(known):
                 return known.response_id
             known = await self._keys.use(organisation, once.key, use, instead_of=known.response_id)
         try:

@@ -67,7 +67,7 @@ class Takeover:
         return await failure_of(self._take_or_leave(response_id))
 
     async def _take_or_leave(self, response_id: str) -> None:
-        origin = past_from(await self._journal.notes(response_id)).origin
+        origin = past_from([await self._journal.first_note(response_id)]).origin
         background = origin is not None and origin.ask.background
         goes_on = background or await self._elsewhere.attended(response_id)
         waits = self._clock() < self._seen[response_id] + self._reader_seconds

@@ -142,6 +142,7 @@ SERVICE = Service(
     "gateway",
     GatewayConfig,
     build,
+    store=lambda config: open_accounts(config.accounts_url),
     migrate=_migrate,
     max_message_bytes=lambda config: config.max_body_bytes,
 )

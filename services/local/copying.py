@@ -12,6 +12,7 @@ import click
 from services.local.comparison import Compared, Comparison
 from services.local.copier import PAGE, Copier, NotCopied, ProgressFile, Told
 from services.local.kept import STORES, in_a_sentence, movable, name_of, opened
+from services.shared.moving import CannotKeep
 from services.shared.store_url import StoreUrl
 
 # How many differences are named of each kind.
@@ -51,7 +52,7 @@ def copy(
     try:
         with in_a_sentence():
             found = asyncio.run(_copied(what, ends, None if compare else kept, page))
-    except NotCopied as error:
+    except (NotCopied, CannotKeep) as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         click.echo("\nstopped; the same command goes on from here", err=True)

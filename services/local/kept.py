@@ -29,6 +29,11 @@ class Kept:
     file: str
 
     @property
+    def name(self) -> str:
+        """The service's."""
+        return self.package.rpartition(".")[2].replace("_", "-")
+
+    @property
     def kinds(self) -> Sequence[RecordKind[Any]]:
         kinds: Sequence[RecordKind[Any]] = import_module(f"{self.package}.ports").RECORD_KINDS
         return kinds
@@ -72,10 +77,10 @@ STORES: Mapping[str, Kept] = {
 }
 
 
-def url_of(what: str, data: Path | None) -> StoreUrl:
-    """In a folder of `make up`, or where the service's environment says."""
+def url_of(what: str, data: Path | None, stores: str = "") -> StoreUrl:
+    """On a server for all, in a folder of `make up`, or where the service's environment says."""
     kept = STORES[what]
-    return kept.url(f"{SCHEME}{data}/{kept.file}" if data else "")
+    return kept.url(stores or (f"{SCHEME}{data}/{kept.file}" if data else ""))
 
 
 def pepper_file() -> Path:

@@ -2,24 +2,20 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from services.context_assembly.wiring import SERVICE as CONTEXT_ASSEMBLY
-from services.gateway.wiring import SERVICE as GATEWAY
+from services.local.kept import STORES
 from services.local.stores import kept_in
-from services.memory.wiring import SERVICE as MEMORY
 from services.shared.config import ServiceConfig
 from services.shared.errors import CannotStart, MeshError
 from services.shared.process import Service, read
 
-_KEEPING: tuple[Service[Any], ...] = (MEMORY, CONTEXT_ASSEMBLY, GATEWAY)
-
 
 async def migrate(configs: Mapping[str, ServiceConfig]) -> None:
     """The stores of the services that keep something, each by its service's configuration."""
-    for service in _KEEPING:
+    for service in _services():
         assert service.migrate
         await service.migrate(configs[service.name])
 
@@ -30,9 +26,13 @@ def migrate_here(data: Path | None, stores: str) -> None:
     Ends the process with a sentence where it cannot.
     """
     try:
-        asyncio.run(migrate({each.name: _configured(each, data, stores) for each in _KEEPING}))
+        asyncio.run(migrate({each.name: _configured(each, data, stores) for each in _services()}))
     except (CannotStart, MeshError) as error:
         sys.exit(f"chatmesh: {error}")
+
+
+def _services() -> Sequence[Service[Any]]:
+    return [kept.service for kept in STORES.values()]
 
 
 def _configured(service: Service[Any], data: Path | None, stores: str) -> ServiceConfig:

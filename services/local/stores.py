@@ -1,20 +1,15 @@
 """Where the mesh of this machine keeps what it keeps."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from services.local.kept import STORES
 from services.shared.store_url import StoreUrl
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-# The services that keep something, and the knob that says where.
-_KNOBS: Mapping[str, str] = {
-    "memory": "store_url",
-    "context-assembly": "turns_url",
-    "gateway": "accounts_url",
-}
 
 
 def stores_option(command: _Command) -> _Command:
@@ -34,6 +29,6 @@ def kept_in(data: Path, stores: str) -> dict[str, dict[str, Any]]:
     On a server each has tables of its own.
     """
     return {
-        service: {knob: StoreUrl(stores or f"sqlite:{data}/{service}.sqlite")}
-        for service, knob in _KNOBS.items()
+        kept.name: {kept.knob: StoreUrl(stores or f"sqlite:{data}/{kept.file}")}
+        for kept in STORES.values()
     }

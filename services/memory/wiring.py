@@ -9,6 +9,10 @@ from contextlib import asynccontextmanager
 import structlog
 from prometheus_client import CollectorRegistry
 
+from services.memory.adapters.cassandra import (
+    migrate_cassandra_facts,
+    open_cassandra_facts,
+)
 from services.memory.adapters.in_memory import InMemoryFactStore
 from services.memory.adapters.metered import MeteredEmbedder, MeteredMemory
 from services.memory.adapters.postgres import migrate_postgres_facts, open_postgres_facts
@@ -27,6 +31,7 @@ from services.shared.store_url import StoreUrl
 _log = structlog.get_logger()
 # A fact is shown only if it scores at least this share of the best one.
 _SHARE_OF_BEST = 0.5
+_MIGRATIONS = {"postgresql": migrate_postgres_facts, "cassandra": migrate_cassandra_facts}
 
 
 @asynccontextmanager
@@ -68,6 +73,11 @@ async def open_facts(url: StoreUrl, *, erased_within_seconds: float) -> AsyncIte
         case "postgresql":
             async with open_postgres_facts(url) as store:
                 yield store
+        case "cassandra":
+            async with open_cassandra_facts(
+                url, erased_within_seconds=erased_within_seconds
+            ) as in_rows:
+                yield in_rows
         case _:
             async with open_fact_store(
                 url.get_secret_value(), erased_within_seconds=erased_within_seconds
@@ -76,8 +86,9 @@ async def open_facts(url: StoreUrl, *, erased_within_seconds: float) -> AsyncIte
 
 
 async def _migrate(config: MemoryConfig) -> None:
-    if config.store_url.scheme == "postgresql":
-        await migrate_postgres_facts(config.store_url)
+    migrate_server = _MIGRATIONS.get(config.store_url.scheme)
+    if migrate_server:
+        await migrate_server(config.store_url)
         return
     async with _opened(config):
         pass
@@ -95,4 +106,4 @@ def limits(config: MemoryConfig) -> MemoryLimits:
     )
 
 
-SERVICE = Service("memory", MemoryConfig, build, migrate=_migrate)
+SERVICE = Service("memory", MemoryConfig, build, store=_opened, migrate=_migrate)

@@ -37,7 +37,7 @@ from cassandra.policies import (
     RetryPolicy,
     TokenAwarePolicy,
 )
-from cassandra.query import BoundStatement, PreparedStatement
+from cassandra.query import BatchStatement, PreparedStatement, Statement
 
 from services.shared.deadline import within
 from services.shared.errors import CannotStart, Unavailable
@@ -171,20 +171,29 @@ class Keyspace:
 
     async def applied(self, statement: str, values: Sequence[Any]) -> bool:
         """Whether a lightweight transaction was done. Raises `Undecided`."""
-        bound = self._prepared[statement].bind(values)
-        bound.is_idempotent = False
-        bound.serial_consistency_level = ConsistencyLevel.LOCAL_SERIAL
+        return await self._applied(self._prepared[statement].bind(values))
+
+    async def applied_together(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> bool:
+        """The same of several statements about one partition; one of them has the condition."""
+        batch = BatchStatement()
+        for statement, values in statements:
+            batch.add(self._prepared[statement].bind(values))
+        return await self._applied(batch)
+
+    async def _applied(self, statement: Statement) -> bool:
+        statement.is_idempotent = False
+        statement.serial_consistency_level = ConsistencyLevel.LOCAL_SERIAL
         try:
-            (row,) = await self._all(bound)
+            rows = await self._all(statement)
         except _PASSING as error:
             if isinstance(error, _BUGS):
                 raise
             raise Undecided from None
-        return bool(row[0])
+        return bool(rows[0][0])
 
-    async def _all(self, bound: BoundStatement) -> Sequence[Row]:
+    async def _all(self, statement: Statement) -> Sequence[Row]:
         seconds = within(_STATEMENT_SECONDS)
-        future = self._session.execute_async(bound, timeout=seconds)
+        future = self._session.execute_async(statement, timeout=seconds)
         rows = list(await _answer(future))
         while future.has_more_pages:
             future.clear_callbacks()

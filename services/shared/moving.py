@@ -10,6 +10,10 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 Record = TypeVar("Record")
 
 
+class CannotKeep(Exception):
+    """The store has no way to keep such a record. The sentence says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordKind(Generic[Record]):
     """One kind of what a port's stores keep. `key` tells a record from the others of its kind."""
@@ -46,7 +50,7 @@ class Movable(Protocol):
         """Keeps records as they are, each in the place of the one with its key.
 
         When this returns, they are as safe as any other write. If it is interrupted, some may be
-        kept; the same records can be put again.
+        kept; the same records can be put again. Raises `CannotKeep`.
         """
 
 

@@ -46,10 +46,12 @@ class Every(Enum):
 
 
 EVERY_ORGANISATION: Literal[Every.ORGANISATION] = Every.ORGANISATION
-# For whom a transaction is. Tables say themselves whether they are open to one for all.
+# For whom a transaction is. One is for all where nobody in particular asks: for a key before it is
+# known whose it is, entries of many, what was erased, a copy.
 Tenant = str | Literal[Every.ORGANISATION]
-# The server ends what takes longer, so that no lock outlives who wanted it. Compiling queries costs
-# more than it saves in ones that read a few rows.
+# The server ends what takes longer, so that no lock outlives who wanted it. All that is asked on a
+# turn's path is found by an index, which a server that has not counted a table's rows may not know;
+# and compiling costs such queries more than it saves.
 _BEGIN = """
     SELECT set_config('search_path', %s, true),
         set_config('chatmesh.organisation', %s, true),
@@ -57,6 +59,7 @@ _BEGIN = """
         set_config('statement_timeout', '10s', true),
         set_config('lock_timeout', '5s', true),
         set_config('idle_in_transaction_session_timeout', '10s', true),
+        set_config('enable_seqscan', 'off', true),
         set_config('jit', 'off', true)
 """
 

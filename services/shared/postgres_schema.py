@@ -15,18 +15,19 @@ _ROLE = "SELECT rolsuper OR rolbypassrls AS sees_all FROM pg_roles WHERE rolname
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('chatmesh migrates'), hashtext(%s))"
 
 
-def own_rows(table: str, column: str = "organisation", *, or_every: bool = False) -> str:
+def own_rows(table: str, column: str = "organisation") -> str:
     """A script: of the table a transaction sees and writes its organisation's rows alone.
 
-    With `or_every` it may also be for every organisation. Nobody's transaction sees nothing: a
-    setting that was never made, or is not any more, is NULL or empty.
+    One that says so sees those of every organisation. Nobody's transaction sees nothing: a setting
+    that was never made, or is not any more, is NULL or empty.
     """
-    own = f"{column} = nullif(current_setting('chatmesh.organisation', true), '')"
-    every = "current_setting('chatmesh.every_organisation', true) = 'yes'"
     return f"""
         ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
         ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
-        CREATE POLICY own_rows ON {table} USING ({f"{own} OR {every}" if or_every else own});
+        CREATE POLICY own_rows ON {table} USING (
+            {column} = nullif(current_setting('chatmesh.organisation', true), '')
+            OR current_setting('chatmesh.every_organisation', true) = 'yes'
+        );
     """
 
 

@@ -36,7 +36,9 @@ class Service(Generic[Config]):
     # Opens the adapters and yields what is served: gRPC servicers, and endpoints of its own beside
     # them. By the time that it is left, all of these have drained; it closes what it opened.
     build: Callable[[Config, CollectorRegistry], AbstractAsyncContextManager[Sequence[Served]]]
-    # Brings what it keeps to this release's schema; None: it keeps nothing.
+    # Opens what it keeps; None: it keeps nothing.
+    store: Callable[[Config], AbstractAsyncContextManager[object]] | None = None
+    # Brings that to this release's schema, which opening does for files alone.
     migrate: Callable[[Config], Coroutine[Any, Any, None]] | None = None
     # The size of the largest gRPC message that it accepts.
     max_message_bytes: Callable[[Config], int] = lambda _: MAX_MESSAGE_BYTES

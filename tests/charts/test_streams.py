@@ -1,6 +1,6 @@
 """Where gateways find the Redis that they share, and that they may reach it."""
 
-from tests.charts.conftest import named, pods, rendered
+from tests.charts.conftest import named, pods, refusal, refused_or_rendered, rendered
 
 SECRET = "gateway.streams.existingSecret=shared"
 
@@ -42,3 +42,28 @@ def test_gateways_may_reach_redis_only_where_there_is_one() -> None:
 
     assert {6379, 26379} & ports() == set()
     assert {6379, 26379} <= ports("--set", SECRET)
+
+
+def test_several_gateways_need_redis_and_a_server_for_accounts() -> None:
+    shared = {"existingSecret": "there"}
+    several = {"replicas": 3, "streams": shared, "store": shared}
+    for missing in ("streams", "store"):
+        gateway = {**several, missing: {"existingSecret": ""}}
+        assert "/gateway/replicas" in refusal({"gateway": gateway}), missing
+    _, refused = refused_or_rendered({"gateway": several})
+    assert not refused
+
+
+def test_where_all_is_thrice_every_service_is_spread_and_guarded() -> None:
+    made = rendered("values-ha")
+    deployments = named(made, "Deployment")
+    for service in ("gateway", "context-assembly", "memory", "tokenizer", "moderation"):
+        (deployment,) = (each for name, each in deployments.items() if name.endswith(service))
+        assert deployment["spec"]["replicas"] == 3
+        assert deployment["spec"]["strategy"]["type"] == "RollingUpdate"
+        spread = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert {each["topologyKey"] for each in spread} == {
+            "topology.kubernetes.io/zone",
+            "kubernetes.io/hostname",
+        }
+        assert any(name.endswith(service) for name in named(made, "PodDisruptionBudget"))

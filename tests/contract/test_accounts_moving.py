@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.gateway.adapters.in_memory import InMemoryAccounts
+from services.gateway.adapters.postgres import open_postgres_accounts
 from services.gateway.adapters.sqlite import open_sqlite_accounts
 from services.gateway.ports import (
     RECORD_KINDS,
@@ -28,12 +29,17 @@ from tests.fakes.moving import (
     contents,
     fill_accounts,
 )
+from tests.servers.postgres import fresh_database
 
 
-@pytest.fixture(params=["in memory", "sqlite"])
+@pytest.fixture(params=["in memory", "sqlite", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AccountStore]:
     if request.param == "in memory":
         yield InMemoryAccounts()
+        return
+    if request.param == "postgresql":
+        async with fresh_database() as url, open_postgres_accounts(url) as accounts:
+            yield accounts
         return
     async with open_sqlite_accounts(f"sqlite:{tmp_path}/gateway.sqlite") as opened:
         yield opened

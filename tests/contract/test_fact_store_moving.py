@@ -8,20 +8,27 @@ import numpy as np
 import pytest
 
 from services.memory.adapters.in_memory import InMemoryFactStore
+from services.memory.adapters.postgres import open_postgres_facts
 from services.memory.adapters.sqlite import open_fact_store
 from services.memory.ports import RECORD_KINDS, FactStore
 from services.shared.moving import Movable
 from tests.fakes.moving import ANN, BOB, all_of, carried, contents, fact, fill_facts
+from tests.servers.postgres import fresh_database
 
 
 class KeptFacts(FactStore, Movable):
     """A `FactStore` that can be copied."""
 
 
-@pytest.fixture(params=["in memory", "SQLite"])
+@pytest.fixture(params=["in memory", "SQLite", "PostgreSQL", "PostgreSQL with pgvector"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[KeptFacts]:
     if request.param == "in memory":
         yield InMemoryFactStore()  # type: ignore[misc]
+        return
+    if request.param.startswith("PostgreSQL"):
+        pgvector = "pgvector" in request.param
+        async with fresh_database(pgvector=pgvector) as url, open_postgres_facts(url) as kept_there:
+            yield kept_there  # type: ignore[misc]
         return
     async with open_fact_store(f"sqlite:{tmp_path}/memory.sqlite") as opened:
         yield opened  # type: ignore[misc]

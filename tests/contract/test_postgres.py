@@ -19,13 +19,10 @@ from tests.servers.postgres import empty_database, fresh_database, server
 
 FIRST = f"""
     CREATE TABLE note (organisation text NOT NULL, text text NOT NULL);
-    CREATE TABLE advert (organisation text NOT NULL, text text NOT NULL);
     {own_rows("note")}
-    {own_rows("advert", or_every=True)}
 """
 SECOND = "ALTER TABLE note ADD COLUMN stars integer NOT NULL DEFAULT 0"
 ADD = "INSERT INTO note (organisation, text) VALUES (%s, %s)"
-ADVERTISE = "INSERT INTO advert (organisation, text) VALUES (%s, %s)"
 
 
 @pytest.fixture
@@ -60,22 +57,26 @@ async def test_a_query_that_names_no_organisation_sees_one_alone(notes: Postgres
     assert await texts(notes, "acme") == ["of acme"]
 
 
-async def test_nobody_and_everybody_see_nothing_where_a_table_is_one_organisations(
-    notes: PostgresDatabase,
-) -> None:
-    for add in (ADD, ADVERTISE):
-        await notes.run("acme", add, ("acme", "of acme"))
-        await notes.run("", "SELECT 1")
-    for table in ("note", "advert"):
-        assert await texts(notes, "", table) == []
-    assert await texts(notes, EVERY_ORGANISATION) == []
-    assert await texts(notes, EVERY_ORGANISATION, "advert") == ["of acme"]
+async def test_nobody_sees_nothing_and_one_for_all_sees_all(notes: PostgresDatabase) -> None:
+    for organisation in ("acme", "evil"):
+        await notes.run(organisation, ADD, (organisation, f"of {organisation}"))
+    assert await texts(notes, EVERY_ORGANISATION) == ["of acme", "of evil"]
+    assert await texts(notes, "") == []
+    assert await texts(notes, "*") == []
 
 
-@pytest.mark.parametrize("organisation", ["evil", "", EVERY_ORGANISATION])
-async def test_nothing_is_written_for_another(
-    organisation: str | Every, notes: PostgresDatabase
+async def test_rows_of_an_organisation_without_a_name_are_nobodys(
+    url: StoreUrl, notes: PostgresDatabase
 ) -> None:
+    """A setting that was made once is empty afterwards, and not NULL."""
+    with server().superuser(url.get_secret_value().rpartition("/")[2]) as superuser:
+        superuser.execute("INSERT INTO notes.note VALUES ('', 'whose?')")
+    assert await texts(notes, "acme") == []
+    assert await texts(notes, "") == []
+
+
+@pytest.mark.parametrize("organisation", ["evil", ""])
+async def test_nothing_is_written_for_another(organisation: str, notes: PostgresDatabase) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
         await notes.run(organisation, ADD, ("acme", "forged"))
     assert await texts(notes, "acme") == []

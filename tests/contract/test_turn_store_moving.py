@@ -71,6 +71,19 @@ async def test_every_record_is_in_one_page_of_any_size(
         assert read
 
 
+@pytest.mark.parametrize("limit", [1, 3, 1000])
+async def test_no_turn_comes_before_its_parent(store: KeptTurns, limit: int) -> None:
+    await fill(store)
+    (record,) = [
+        each for each in await all_of(store, turns.RECORD_KINDS[0]) if each.id == id_of("z")
+    ]
+    await store.put_records([record])
+    known = {""}
+    for each in await all_of(store, turns.RECORD_KINDS[0], limit):
+        assert each.parent_id in known
+        known.add(each.id)
+
+
 async def test_records_that_are_put_again_change_nothing(
     store: KeptTurns, model: InMemoryTurns
 ) -> None:

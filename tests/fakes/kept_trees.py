@@ -25,6 +25,9 @@ async def fill(store: TurnStore) -> None:
     await store.add(turn("e", "b", kept_ids=KeptIds("m", 0, [1, 2**32 - 1], ["mem_1"], 3)))
     await store.add(turn("f", "e", kept_ids=KeptIds("m", 2, [7])))
     await store.add(turn("g", "a", kept_ids=KeptIds("m", 0, [5], ["mem_2", "mem_1"])))
+    # Below each other, without a character, against the order of their ids.
+    for name, parent in (("z", "a"), ("y", "z"), ("x", "y")):
+        await store.add(replace(turn(name, parent), input=[], output=[]))
     await store.add(turn("a", scope=ELSEWHERE, answered="theirs \0 Größe"))
     for name, covers in (("a", ["a"]), ("e", ["a", "b", "e"])):
         summary = Summary(id_of(name), 1, f"until {name}")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from services.gateway.adapters.in_memory import InMemoryAccounts
+from services.gateway.adapters.postgres import PostgresAccounts
 from services.gateway.adapters.sqlite import SqliteAccounts
 from services.gateway.ports import Account, AccountKind, KeyUse, LedgerEntry
 from services.inference.api import Usage
@@ -15,7 +16,7 @@ from services.shared.scope import Scope
 from tests.fakes.memory import WordEmbedder
 
 ANN, BOB = Scope("acme", "main", "ann"), Scope("umbrella", "main", "bob")
-AccountStore = InMemoryAccounts | SqliteAccounts
+AccountStore = InMemoryAccounts | SqliteAccounts | PostgresAccounts
 ADA = Account("acct_1", "Ada", AccountKind.PERSONAL, "Be brief. \0 Größe")
 SHOP = Account("acct_2", "shop", AccountKind.APPLICATION, memory_write=True)
 SPENT = LedgerEntry(

@@ -28,6 +28,7 @@ from cassandra.cluster import (
 from cassandra.policies import WhiteListRoundRobinPolicy
 
 from services.context_assembly.adapters.cassandra import migrate_cassandra_turns
+from services.memory.adapters.cassandra import migrate_cassandra_facts
 from services.shared.store_url import StoreUrl
 
 _ROOT = Path(__file__).parents[2]
@@ -215,7 +216,7 @@ def _end(nodes: CassandraNodes, folder: Path) -> None:
 
 
 nodes = cache(start_nodes)
-_MIGRATIONS = (migrate_cassandra_turns,)
+_MIGRATIONS = (migrate_cassandra_turns, migrate_cassandra_facts)
 _made: dict[str, StoreUrl] = {}
 _making = asyncio.Lock()
 

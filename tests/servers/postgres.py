@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -47,18 +47,19 @@ _numbers = count(1)
 class PostgresServer:
     """One server, which may be stopped and started again."""
 
-    def __init__(self, folder: Path, programs: Path) -> None:
+    def __init__(self, folder: Path, programs: Path, told: Mapping[str, str]) -> None:
+        self._told = {**_SETTINGS, **told}
         self.password = secrets.token_hex(12)
-        self._folder = folder
+        self.folder = folder
         self._programs = programs
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
 
     def make(self) -> None:
-        passwords = self._folder / "password"
+        passwords = self.folder / "password"
         passwords.write_text(self.password)
         if os.getuid() == 0:
-            for each in (self._folder, passwords):
+            for each in (self.folder, *self.folder.iterdir()):
                 os.chown(each, 65534, 65534)
         self._run(
             "initdb",
@@ -74,9 +75,9 @@ class PostgresServer:
             connection.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self.password}'")
 
     def start(self) -> None:
-        told = {**_SETTINGS, "port": str(self.port), "unix_socket_directories": str(self._folder)}
-        options = " ".join(f"-c {name}={value}" for name, value in told.items())
-        self._run("pg_ctl", "start", "-w", f"--log={self._folder}/log", f"--options={options}")
+        place = {"port": str(self.port), "unix_socket_directories": str(self.folder)}
+        options = " ".join(f"-c {name}={value}" for name, value in (self._told | place).items())
+        self._run("pg_ctl", "start", "-w", f"--log={self.folder}/log", f"--options={options}")
 
     def stop(self, mode: str = "fast") -> None:
         """`immediate` is as if it were killed."""
@@ -95,25 +96,25 @@ class PostgresServer:
         return f"postgresql://{user}:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [str(self._programs / program), f"--pgdata={self._folder}/data", *arguments]
+        command = [str(self._programs / program), f"--pgdata={self.folder}/data", *arguments]
         if os.getuid() == 0:
             command = [*_NOBODY, *command]
         # What pg_ctl starts would keep a pipe open.
-        with (self._folder / "said").open("w+") as said:
-            done = subprocess.run(command, stdout=said, stderr=said, cwd=self._folder, check=False)
+        with (self.folder / "said").open("w+") as said:
+            done = subprocess.run(command, stdout=said, stderr=said, cwd=self.folder, check=False)
             said.seek(0)
             assert done.returncode == 0, said.read()
 
 
-def start_server() -> PostgresServer:
-    """One of its own, for a test that stops it. It ends with the process."""
+def start_server(**told: str) -> PostgresServer:
+    """One of its own, with other settings, for tests that stop it. It ends with the process."""
     package = find_spec(_PACKAGE)
     if package is None or not package.submodule_search_locations:
         pytest.skip(f"{_PACKAGE} missing: `make install` installs it")
     programs = Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
     # Not in pytest's folders, which are closed to an unprivileged user.
     folder = Path(tempfile.mkdtemp(prefix="chatmesh-postgres-"))
-    server = PostgresServer(folder, programs)
+    server = PostgresServer(folder, programs, told)
     atexit.register(_end, server, folder)
     server.make()
     return server
@@ -131,22 +132,29 @@ _MIGRATIONS: Sequence[Migrate] = (
     migrate_postgres_facts,
     migrate_postgres_turns,
 )
-_TEMPLATE = "migrated"
 _making = asyncio.Lock()
 _made: set[str] = set()
 
 
 @asynccontextmanager
-async def fresh_database() -> AsyncIterator[StoreUrl]:
+async def fresh_database(*, pgvector: bool = False) -> AsyncIterator[StoreUrl]:
     """With the tables of all services, and nothing in them."""
+    template = "migrated_with_pgvector" if pgvector else "migrated"
     async with _making:
-        if _TEMPLATE not in _made:
-            _create(_TEMPLATE, "template0")
-            for migrate in _MIGRATIONS:
-                await migrate(server().url(_TEMPLATE))
-            _made.add(_TEMPLATE)
-    async with _database(_TEMPLATE) as url:
+        if template not in _made:
+            await _make(template, pgvector=pgvector)
+            _made.add(template)
+    async with _database(template) as url:
         yield url
+
+
+async def _make(template: str, *, pgvector: bool) -> None:
+    _create(template, "template0")
+    if pgvector:
+        with server().superuser(template) as connection:
+            connection.execute("CREATE EXTENSION vector")
+    for migrate in _MIGRATIONS:
+        await migrate(server().url(template))
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """Conversations in Cassandra."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
 from typing import Any
@@ -142,11 +142,11 @@ class CassandraRows(CassandraLists):
     async def certain_record(self, tree: Tree) -> StoredRecord | None:
         return _record(await self._keyspace.rows(_RECORD, tree, serial=True))
 
-    async def replace_record(self, tree: Tree, old: int, new: StoredRecord) -> bool:
+    async def replace_record(self, tree: Tree, new: StoredRecord) -> bool:
         values = (new.version, new.text, *tree)
         try:
-            if old:
-                return await self._keyspace.applied(_SET_RECORD, (*values, old))
+            if new.version > 1:
+                return await self._keyspace.applied(_SET_RECORD, (*values, new.version - 1))
             return await self._keyspace.applied(_BEGIN_RECORD, values)
         except Undecided:
             raise Unknown from None
@@ -166,14 +166,24 @@ class CassandraRows(CassandraLists):
         columns = tree._asdict() | row_out(row)
         # One that is settled stays so, whoever writes it again.
         columns["settled"] = row.settled or UNSET_VALUE
-        values = [columns.get(name, UNSET_VALUE) for name in _COLUMNS]
-        await self._keyspace.rows(_PUT, (*values, row.written_at))
+        await self._put(row, columns)
         if row.position and not await self._has_place(tree, row):
             await self._keyspace.rows(_DROP, (row.written_at, *tree, *row.place, row.id))
             return False
+        await self._set_place(tree, row)
+        return True
+
+    async def put_over(self, tree: Tree, row: Row) -> None:
+        await self._put(row, tree._asdict() | row_out(row))
+        await self._set_place(tree, row)
+
+    async def _put(self, row: Row, columns: Mapping[str, Any]) -> None:
+        values = [columns.get(name, UNSET_VALUE) for name in _COLUMNS]
+        await self._keyspace.rows(_PUT, (*values, row.written_at))
+
+    async def _set_place(self, tree: Tree, row: Row) -> None:
         place = (tree.organisation, tree.project, row.id, *row.place, row.written_at)
         await self._keyspace.rows(_SET_PLACE, place)
-        return True
 
     async def _has_place(self, tree: Tree, row: Row) -> bool:
         """Of two that write at once, at least one sees the other, and leaves."""
@@ -228,7 +238,7 @@ class CassandraRows(CassandraLists):
 
 def _record(found: Sequence[Any]) -> StoredRecord | None:
     for row in found:
-        return StoredRecord(row.version, row.record, None)
+        return StoredRecord(row.version, row.record)
     return None
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from services.context_assembly.adapters.trees.rows import Debt, Tree
+from services.context_assembly.adapters.trees.rows import Debt, Noted, Tree
 from services.shared.cassandra import Keyspace
 from services.shared.scope import Scope
 
@@ -54,7 +54,21 @@ _PAY = """
     DELETE FROM debt
     WHERE whose = ? AND organisation = ? AND project = ? AND root = ? AND name = ?
 """
+_TREES = "SELECT DISTINCT organisation, project, root FROM tree_section"
+_ERASED_FACTS = "SELECT organisation, project, fact_id, number FROM erased_fact"
+# In the order of their tokens, of which no two of a store are the same.
+_EVERY = {
+    "trees": f"{_TREES} LIMIT ?",
+    "trees after": f"""
+        {_TREES} WHERE token(organisation, project, root) > token(?, ?, ?) LIMIT ?
+    """,
+    "erased facts": f"{_ERASED_FACTS} LIMIT ?",
+    "erased facts after": f"""
+        {_ERASED_FACTS} WHERE token(organisation, project, fact_id) > token(?, ?, ?) LIMIT ?
+    """,
+}
 _STATEMENTS = [
+    *_EVERY.values(),
     *(_NOTE_MONTH, _MONTHS, _NOTE, _FORGET, _OLDEST, _NEWEST, _NOTE_READER, _READERS),
     *(_FORGET_READER, _NOTE_ERASED, _LAST_ERASED, _SET_HANDLED, _HANDLED, _OWE, _OWED, _PAY),
 ]
@@ -69,27 +83,27 @@ class CassandraLists:
     async def prepare(self) -> None:
         await self._keyspace.prepare(_STATEMENTS)
 
-    async def note_conversation(self, tree: Tree, created_at_ms: int, one_id: str) -> None:
-        month = (tree.organisation, tree.project, created_at_ms // _MONTH_MS)
+    async def note_conversation(self, tree: Tree, noted: Noted) -> None:
+        month = (tree.organisation, tree.project, noted.created_at_ms // _MONTH_MS)
         await asyncio.gather(
             self._keyspace.rows(_NOTE_MONTH, month),
-            self._keyspace.rows(_NOTE, (*month, created_at_ms, one_id)),
+            self._keyspace.rows(_NOTE, (*month, *noted)),
         )
 
-    async def forget_conversation(self, tree: Tree, created_at_ms: int, one_id: str) -> None:
-        month = (tree.organisation, tree.project, created_at_ms // _MONTH_MS)
-        await self._keyspace.rows(_FORGET, (*month, created_at_ms, one_id))
+    async def forget_conversation(self, tree: Tree, noted: Noted) -> None:
+        month = (tree.organisation, tree.project, noted.created_at_ms // _MONTH_MS)
+        await self._keyspace.rows(_FORGET, (*month, *noted))
 
     async def noted_conversations(
-        self, scope: Scope, after: tuple[int, str] | None, limit: int, *, newest_first: bool
-    ) -> Sequence[tuple[int, str]]:
+        self, scope: Scope, after: Noted | None, limit: int, *, newest_first: bool
+    ) -> Sequence[Noted]:
         statement = _NEWEST if newest_first else _OLDEST
         start = after or (_LAST if newest_first else _FIRST)
-        found: list[tuple[int, str]] = []
+        found: list[Noted] = []
         async for month in self._months(scope, start[0] // _MONTH_MS, newest_first=newest_first):
             place = (scope.organisation, scope.project, month)
             rows = await self._keyspace.rows(statement, (*place, *start, limit - len(found)))
-            found += [(row.created_at_ms, row.id) for row in rows]
+            found += [Noted(row.created_at_ms, row.id) for row in rows]
             if len(found) == limit:
                 break
         return found
@@ -140,6 +154,22 @@ class CassandraLists:
 
     async def pay(self, debt: Debt) -> None:
         await self._keyspace.rows(_PAY, (_ALL, *debt.tree, debt.name))
+
+    async def trees(self, after: Tree | None, limit: int) -> Sequence[Tree]:
+        return [Tree(*row) for row in await self._every("trees", after, limit)]
+
+    async def erased_facts(
+        self, after: tuple[str, str, str] | None, limit: int
+    ) -> Sequence[tuple[str, str, str, int]]:
+        found = await self._every("erased facts", after, limit)
+        return [(row.organisation, row.project, row.fact_id, row.number) for row in found]
+
+    async def _every(
+        self, what: str, after: tuple[str, str, str] | None, limit: int
+    ) -> Sequence[Any]:
+        if after is None:
+            return await self._keyspace.rows(_EVERY[what], (limit,))
+        return await self._keyspace.rows(_EVERY[f"{what} after"], (*after, limit))
 
 
 def _part(turn_id: str) -> int:

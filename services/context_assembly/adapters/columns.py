@@ -15,8 +15,16 @@ from services.context_assembly.adapters.records import (
 )
 from services.context_assembly.api import KeptIds, StoredConversation, Turn
 from services.context_assembly.compactions import compacts
-from services.context_assembly.ports import PastTurn, Summary
+from services.context_assembly.ports import (
+    ConversationRecord,
+    ErasedFactRecord,
+    HandledRecord,
+    PastTurn,
+    Summary,
+    TurnRecord,
+)
 from services.shared.scope import Scope
+from services.shared.table_pages import KeyedTable
 
 
 class Row(Protocol):
@@ -120,3 +128,59 @@ def conversation(row: Row) -> StoredConversation:
         metadata=json.loads(row["metadata"]),
         head=row["head"],
     )
+
+
+# Of an erased turn: its words were overwritten by empty ones when it was erased.
+_NOTHING_SAID = {
+    "conversation_id": "",
+    "created_at_ms": 0,
+    "compacts": False,
+    **dict.fromkeys(("person", "memory_ids", "input", "output", "document"), ""),
+}
+
+
+def recorded(record: TurnRecord) -> dict[str, Any]:
+    """The columns of a turn with its place in the tree, without its key and its kept ids."""
+    return {
+        **(said(record.turn) if record.turn else _NOTHING_SAID),
+        "parent_id": record.parent_id,
+        "root_id": record.root_id,
+        "chars": record.chars,
+        "erased": record.turn is None,
+        "below_erased": record.erasures,
+    }
+
+
+def turn_record(row: Row, summaries: Mapping[str, Summary]) -> TurnRecord:
+    return TurnRecord(
+        *(row["organisation"], row["project"], row["id"]),
+        parent_id=row["parent_id"],
+        root_id=row["root_id"],
+        chars=row["chars"],
+        erasures=row["below_erased"],
+        turn=None if row["erased"] else turn(row),
+        summaries=summaries,
+    )
+
+
+def _erased_fact(row: Row) -> ErasedFactRecord:
+    names = ("organisation", "project", "fact_id", "number")
+    return ErasedFactRecord(*(row[name] for name in names))
+
+
+# For `Movable`; turns, whose summaries stand in a table of their own, are read by each store.
+TABLES: Mapping[type, KeyedTable] = {
+    ConversationRecord: KeyedTable(
+        "SELECT * FROM conversation",
+        ("organisation", "project", "id"),
+        lambda row: ConversationRecord(conversation(row), row["root_id"]),
+    ),
+    ErasedFactRecord: KeyedTable(
+        "SELECT * FROM erased_fact", ("organisation", "project", "fact_id"), _erased_fact
+    ),
+    HandledRecord: KeyedTable(
+        "SELECT * FROM (SELECT * FROM erasures_handled WHERE number > 0) AS handled",
+        ("number",),
+        lambda row: HandledRecord(row["number"]),
+    ),
+}

@@ -13,6 +13,7 @@ from psycopg.rows import DictRow
 
 from services.context_assembly.adapters import columns
 from services.context_assembly.adapters import postgres_sql as sql
+from services.context_assembly.adapters.postgres_moving import keep_records, read_records
 from services.context_assembly.adapters.postgres_schema import MIGRATIONS, SCHEMA
 from services.context_assembly.adapters.reach import block
 from services.context_assembly.api import Paging, StoredConversation, Turn
@@ -26,6 +27,7 @@ from services.context_assembly.ports import (
     Summary,
 )
 from services.memory.api import Erasure
+from services.shared.moving import Page, Record
 from services.shared.postgres import (
     EVERY_ORGANISATION,
     PostgresDatabase,
@@ -51,7 +53,7 @@ async def migrate_postgres_turns(url: StoreUrl) -> None:
 
 
 class PostgresTurns:
-    """A `TurnStore`."""
+    """A `TurnStore`, and `Movable`."""
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
@@ -206,9 +208,10 @@ class PostgresTurns:
         erased = {"facts": [*erasure.fact_ids], "number": erasure.number}
         values = columns.place(erasure.scope) | erased
         async with self._database.transaction(erasure.scope.organisation) as writing:
-            for each in (sql.LOCK_PROJECT, sql.REMEMBER_ERASED, sql.FORGET, sql.HANDLED):
+            for each in (sql.LOCK_PROJECT, sql.REMEMBER_ERASED, sql.FORGET):
                 await writing.queue(each, values)
-        self._handled = max(self._handled or 0, erasure.number)
+            (row,) = await writing.rows(sql.HANDLED, values)
+        self._handled = max(self._handled or 0, row["number"])
 
     async def erasures_handled(self) -> int:
         if self._handled is None:
@@ -217,6 +220,14 @@ class PostgresTurns:
             (row,) = await self._database.run(EVERY_ORGANISATION, read)
             self._handled = max(self._handled or 0, row["number"])
         return self._handled
+
+    async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
+        return await read_records(self._database, kind, start, limit)
+
+    async def put_records(self, records: Sequence[Any]) -> None:
+        async with self._database.transaction(EVERY_ORGANISATION) as writing:
+            await keep_records(writing, records)
+        self._handled = None
 
     async def _run(self, statement: str, values: Mapping[str, Any]) -> list[DictRow]:
         return await self._database.run(values["organisation"], statement, values)

@@ -3,7 +3,9 @@
 from services.shared.postgres_schema import own_rows
 
 SCHEMA = "chatmesh_context_assembly"
-# Text is compared byte by byte, as in Python: COLLATE "C".
+# Text is compared byte by byte, as in Python: COLLATE "C". Indexes beside the primary keys begin
+# with what is looked up: a server that has not counted the rows yet takes one that begins with an
+# organisation for as good as the key. Where one has to, the key is made after it, and then wins.
 _TABLES = """
     CREATE TABLE turn (
         organisation text COLLATE "C" NOT NULL,
@@ -24,8 +26,8 @@ _TABLES = """
         document text NOT NULL,
         PRIMARY KEY (organisation, project, id)
     );
-    CREATE INDEX turn_by_parent ON turn (organisation, project, parent_id);
-    CREATE INDEX turn_by_root ON turn (organisation, project, root_id);
+    CREATE INDEX turn_by_parent ON turn (parent_id, organisation, project);
+    CREATE INDEX turn_by_root ON turn (root_id, organisation, project);
     CREATE TABLE summary (
         organisation text COLLATE "C" NOT NULL,
         project text COLLATE "C" NOT NULL,
@@ -54,7 +56,7 @@ _TABLES = """
         fact_id text COLLATE "C" NOT NULL,
         PRIMARY KEY (organisation, project, turn_id, fact_id)
     );
-    CREATE INDEX fact_read_by_fact ON fact_read (organisation, project, fact_id);
+    CREATE INDEX fact_read_by_fact ON fact_read (fact_id, organisation, project);
     -- A turn that has read one of these before its erasure may be added only now.
     CREATE TABLE erased_fact (
         organisation text COLLATE "C" NOT NULL,
@@ -73,11 +75,11 @@ _TABLES = """
         head text COLLATE "C" NOT NULL,
         created_at_ms bigint NOT NULL,
         person text NOT NULL,
-        metadata text NOT NULL,
-        PRIMARY KEY (organisation, project, id)
+        metadata text NOT NULL
     );
     CREATE INDEX conversation_by_age ON conversation (organisation, project, created_at_ms, id);
-    CREATE INDEX conversation_by_root ON conversation (organisation, project, root_id);
+    ALTER TABLE conversation ADD PRIMARY KEY (organisation, project, id);
+    CREATE INDEX conversation_by_root ON conversation (root_id, organisation, project);
 """
 _OF_AN_ORGANISATION = (
     "turn",

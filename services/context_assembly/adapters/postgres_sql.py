@@ -1,7 +1,7 @@
 """What the store of turns says to PostgreSQL.
 
-A LATERAL subquery with LIMIT or OFFSET is run for each row, by an index: whatever the server
-believes of a table's size, a path costs as much as it is long.
+A LATERAL subquery with OFFSET is run for each row, by an index: whatever the server believes of a
+table's size, a path costs as much as it is long.
 """
 
 # All that is put together here is written here.
@@ -29,17 +29,17 @@ _KEPT = """kept_ids.model AS kept_model, kept_ids.inherited AS kept_inherited,
 _JOIN_KEPT = f"""
     LEFT JOIN LATERAL (
         SELECT model, inherited, fact_ids, erasures_known, ids FROM kept_ids
-        WHERE {_HERE} AND turn_id = turn.id LIMIT 1
+        WHERE {_HERE} AND turn_id = turn.id OFFSET 0
     ) AS kept_ids ON true
 """
 _SUMMARISED = f"""
     EXISTS (SELECT 1 FROM summary WHERE {_HERE} AND turn_id = turn.id AND model = %(model)s)
 """
 _WALKED_TO = f"""
-    CROSS JOIN LATERAL (SELECT * FROM turn WHERE {_HERE} AND id = walked.id LIMIT 1) AS turn
+    CROSS JOIN LATERAL (SELECT * FROM turn WHERE {_HERE} AND id = walked.id OFFSET 0) AS turn
 """
 _ABOVE_IT = f"""
-    CROSS JOIN LATERAL (SELECT * FROM turn WHERE {_HERE} AND id = walked.parent_id LIMIT 1) AS turn
+    CROSS JOIN LATERAL (SELECT * FROM turn WHERE {_HERE} AND id = walked.parent_id OFFSET 0) AS turn
 """
 # `far` is reach.py's `unread`; division is whole, as there.
 PATH = f"""
@@ -57,7 +57,7 @@ PATH = f"""
     FROM walked {_WALKED_TO}
     LEFT JOIN LATERAL (
         SELECT items, text FROM summary
-        WHERE {_HERE} AND turn_id = turn.id AND model = %(model)s LIMIT 1
+        WHERE {_HERE} AND turn_id = turn.id AND model = %(model)s OFFSET 0
     ) AS summary ON summarised
     {_JOIN_KEPT}
     ORDER BY depth DESC
@@ -66,6 +66,36 @@ ROOT = f"""
     SELECT id, memory_ids, input, output, NULL AS kept_ids FROM turn WHERE {_THIS} AND NOT erased
 """
 GET = f"SELECT turn.*, {_KEPT} FROM turn {_JOIN_KEPT} WHERE {_THIS} AND NOT erased"
+# For `Movable`: turns tree by tree, and in a tree by depth, so that none comes before its parent.
+TURNS = f"""
+    WITH RECURSIVE trees AS MATERIALIZED (
+        SELECT organisation, project, id FROM turn
+        WHERE parent_id = '' AND (organisation, project, id)
+            >= (%(organisation)s, %(project)s, %(root_id)s)
+        ORDER BY organisation, project, id LIMIT %(trees)s
+    ), walked (organisation, project, root_id, depth, id) AS (
+        SELECT organisation, project, id, 0, id FROM trees
+        UNION ALL
+        SELECT turn.organisation, turn.project, walked.root_id, depth + 1, turn.id
+        FROM walked JOIN turn ON turn.organisation = walked.organisation
+            AND turn.project = walked.project AND turn.parent_id = walked.id
+    ), page AS (
+        SELECT * FROM walked
+        WHERE (organisation, project, root_id, depth, id)
+            > (%(organisation)s, %(project)s, %(root_id)s, %(depth)s, %(id)s)
+        ORDER BY organisation, project, root_id, depth, id LIMIT %(limit)s
+    )
+    SELECT turn.*, depth, {_KEPT} FROM page JOIN turn USING (organisation, project, id)
+    LEFT JOIN kept_ids
+        ON kept_ids.organisation = turn.organisation AND kept_ids.project = turn.project
+        AND kept_ids.turn_id = turn.id
+    ORDER BY turn.organisation, turn.project, turn.root_id, depth, turn.id
+"""
+SUMMARIES = """
+    SELECT summary.*
+    FROM unnest(%s::text[], %s::text[], %s::text[]) AS wanted (organisation, project, turn_id)
+    JOIN summary USING (organisation, project, turn_id)
+"""
 # The newest `most` turns of the way from the root to one.
 STRETCH = f"""
     WITH RECURSIVE walked (depth, id, parent_id) AS (
@@ -89,7 +119,7 @@ PARENT = f"""
 # Whose head is locked until it has moved: of two who add, the later one finds another head.
 PARENT_THAT_IS_HEAD = f"""
     SELECT turn.id, turn.root_id, turn.chars, turn.below_erased
-    FROM conversation CROSS JOIN LATERAL ({PARENT} LIMIT 1) AS turn
+    FROM conversation CROSS JOIN LATERAL ({PARENT} OFFSET 0) AS turn
     WHERE {_HERE} AND conversation.id = %(conversation_id)s AND head = %(parent_id)s
     FOR UPDATE OF conversation
 """
@@ -146,7 +176,7 @@ ERASE = f"""
     ) RETURNING id
 """
 ERASE_TREE = f"UPDATE turn SET {_EMPTY} WHERE {_HERE} AND root_id = %(root_id)s"
-# A turn, and all below it.
+# A turn, and all below it: as an array, since each is then looked up.
 _BELOW = f"""
     WITH RECURSIVE below (id) AS (
         {{first}}
@@ -156,11 +186,11 @@ _BELOW = f"""
         ) AS turn
     )"""
 _BELOW_ONE = _BELOW.format(first='SELECT %(id)s::text COLLATE "C"')
-_OF_THOSE = f"WHERE {_HERE} AND turn_id IN (SELECT id FROM below)"
+_OF_THOSE = f"WHERE {_HERE} AND turn_id = ANY(ARRAY(SELECT id FROM below))"
 COMPACTING_BELOW = f"""
     {_BELOW_ONE}
     SELECT turn.*, NULL AS kept_ids FROM turn
-    WHERE {_HERE} AND id IN (SELECT id FROM below) AND compacts AND NOT erased
+    WHERE {_HERE} AND id = ANY(ARRAY(SELECT id FROM below)) AND compacts AND NOT erased
 """
 ERASE_BELOW = f"""
     {_BELOW_ONE},
@@ -168,7 +198,7 @@ ERASE_BELOW = f"""
     ids AS (DELETE FROM kept_ids {_OF_THOSE}),
     facts AS (DELETE FROM fact_read {_OF_THOSE})
     UPDATE turn SET below_erased = below_erased + 1
-    WHERE {_HERE} AND id IN (SELECT id FROM below)
+    WHERE {_HERE} AND id = ANY(ARRAY(SELECT id FROM below))
 """
 REMEMBER_ERASED = """
     INSERT INTO erased_fact (organisation, project, fact_id, number)
@@ -183,7 +213,9 @@ FORGET = f"""
     facts AS (DELETE FROM fact_read {_OF_THOSE})
     DELETE FROM kept_ids {_OF_THOSE}
 """
-HANDLED = "UPDATE erasures_handled SET number = greatest(number, %(number)s)"
+HANDLED = """
+    UPDATE erasures_handled SET number = greatest(number, %(number)s) RETURNING number
+"""
 KEEP_SUMMARY = f"""
     INSERT INTO summary (organisation, project, turn_id, model, items, text)
     SELECT %(organisation)s, %(project)s, %(id)s, %(model)s, %(items)s, %(text)s
@@ -218,11 +250,11 @@ LIFT_HEADS = f"""
         UNION ALL
         SELECT depth + 1, turn.id, turn.parent_id, turn.erased, turn.root_id
         FROM up CROSS JOIN LATERAL (
-            SELECT * FROM turn WHERE {_HERE} AND id = up.parent_id LIMIT 1
+            SELECT * FROM turn WHERE {_HERE} AND id = up.parent_id OFFSET 0
         ) AS turn
         WHERE up.erased
     )
-    UPDATE conversation SET head = (SELECT id FROM up WHERE NOT erased ORDER BY depth LIMIT 1)
+    UPDATE conversation SET head = (SELECT id FROM up WHERE NOT erased ORDER BY depth OFFSET 0)
     WHERE {_HERE} AND head = %(id)s AND root_id = (SELECT root_id FROM up WHERE depth = 0)
 """
 _OF_AGE = "(created_at_ms, id) {than} (%(created_at_ms)s, %(after)s)"

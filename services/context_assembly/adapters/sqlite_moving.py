@@ -1,8 +1,9 @@
 """The SQLite file of turns as records, and records as its rows."""
 
+import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import aiosqlite
@@ -18,51 +19,31 @@ from services.context_assembly.ports import (
 )
 from services.shared.moving import Page
 from services.shared.sqlite import Database
-from services.shared.sqlite_moving import KeyedTable, page_of, rest_after, rows_of
+from services.shared.sqlite_moving import page_of
 
 _Place = tuple[str, str, str]
-# Of an erased turn: its words were overwritten by empty ones when it was erased.
-_NOTHING_SAID = {
-    "conversation_id": "",
-    "created_at_ms": 0,
-    "compacts": False,
-    **dict.fromkeys(("person", "memory_ids", "input", "output", "document"), ""),
-}
-_TURNS = KeyedTable(
-    f"SELECT turn.*, {KEPT} FROM turn {JOIN_KEPT}",  # noqa: S608
-    ("turn.organisation", "turn.project", "turn.id"),
-    # Not read by `page_of`: a turn's summaries stand in a table of their own.
-    lambda row: row,
-)
-_TABLES = {
-    ConversationRecord: KeyedTable(
-        "SELECT * FROM conversation",
-        ("organisation", "project", "id"),
-        lambda row: ConversationRecord(columns.conversation(row), row["root_id"]),
-    ),
-    ErasedFactRecord: KeyedTable(
-        "SELECT * FROM erased_fact",
-        ("organisation", "project", "fact_id"),
-        lambda row: ErasedFactRecord(*row),
-    ),
-    HandledRecord: KeyedTable(
-        "SELECT * FROM (SELECT * FROM erasures_handled WHERE number > 0)",
-        ("number",),
-        lambda row: HandledRecord(*row),
-    ),
-}
+# In the order in which they were added, so that none comes before its parent. A place is a turn's
+# key: SQLite may number rows anew.
+_TURNS = f"""
+    SELECT turn.*, {KEPT} FROM turn {JOIN_KEPT}
+    WHERE turn.rowid > coalesce((
+        SELECT rowid FROM turn WHERE (organisation, project, id) = (?, ?, ?)
+    ), 0) ORDER BY turn.rowid LIMIT ?
+"""  # noqa: S608
 _SUMMARIES = """
-    SELECT * FROM summary
-    WHERE (organisation, project, turn_id) BETWEEN (?, ?, ?) AND (?, ?, ?)
+    SELECT summary.* FROM json_each(?) AS wanted JOIN summary
+    ON (organisation, project, turn_id) = (value ->> 0, value ->> 1, value ->> 2)
 """
-_PUT_TURN = """
-    INSERT OR REPLACE INTO turn (organisation, project, id, parent_id, root_id, chars, erased,
-        below_erased, conversation_id, created_at_ms, person, memory_ids, input, output, compacts,
-        document)
-    VALUES (:organisation, :project, :id, :parent_id, :root_id, :chars, :erased, :erasures,
-        :conversation_id, :created_at_ms, :person, :memory_ids, :input, :output, :compacts,
-        :document)
-"""
+_KEY = ("organisation", "project", "id")
+_OTHERS = """parent_id root_id chars erased below_erased conversation_id created_at_ms person
+    memory_ids input output compacts document""".split()
+# A row that is there keeps its number.
+_PUT_TURN = f"""
+    INSERT INTO turn ({", ".join((*_KEY, *_OTHERS))})
+    VALUES ({", ".join(f":{each}" for each in (*_KEY, *_OTHERS))})
+    ON CONFLICT ({", ".join(_KEY)}) DO UPDATE
+    SET {", ".join(f"{each} = excluded.{each}" for each in _OTHERS)}
+"""  # noqa: S608
 _OF_THE_TURN = "WHERE organisation = :organisation AND project = :project AND turn_id = :id"
 _DROP_BESIDE = [
     f"DELETE FROM {table} {_OF_THE_TURN}"  # noqa: S608
@@ -93,17 +74,16 @@ _PUT_ERASED_FACT = """
 
 async def read_records(database: Database, kind: type, start: str, limit: int) -> Page[Any]:
     if kind is not TurnRecord:
-        return await page_of(database, _TABLES[kind], start, limit)
-    rows = await rows_of(database, _TURNS, start, limit)
-    if not rows:
-        return Page(())
-    found = await database.rows(_SUMMARIES, (*_place(rows[0]), *_place(rows[-1])))
+        return await page_of(database, columns.TABLES[kind], start, limit)
+    after = json.loads(start) if start else ("", "", "")
+    rows = await database.rows(_TURNS, (*after, limit))
+    places = [*map(_place, rows)]
     summaries: dict[_Place, dict[str, Summary]] = defaultdict(dict)
-    for row in found:
+    for row in await database.rows(_SUMMARIES, (json.dumps(places),)):
         summary = Summary(row["turn_id"], row["items"], row["text"])
         summaries[row["organisation"], row["project"], row["turn_id"]][row["model"]] = summary
-    records = [_turn_record(row, summaries[_place(row)]) for row in rows]
-    return Page(records, rest_after(rows, _TURNS, limit))
+    records = [columns.turn_record(row, summaries[_place(row)]) for row in rows]
+    return Page(records, json.dumps(places[-1]) if len(rows) == limit else "")
 
 
 async def keep_records(writing: aiosqlite.Connection, records: Sequence[Any]) -> None:
@@ -123,7 +103,7 @@ async def keep_records(writing: aiosqlite.Connection, records: Sequence[Any]) ->
 
 async def _keep_turn(writing: aiosqlite.Connection, record: TurnRecord) -> None:
     at = {"organisation": record.organisation, "project": record.project, "id": record.id}
-    await writing.execute(_PUT_TURN, _turn_values(record) | at)
+    await writing.execute(_PUT_TURN, columns.recorded(record) | at)
     for drop in _DROP_BESIDE:
         await writing.execute(drop, at)
     key = (record.organisation, record.project, record.id)
@@ -135,30 +115,6 @@ async def _keep_turn(writing: aiosqlite.Connection, record: TurnRecord) -> None:
     if kept:
         await writing.execute(_PUT_KEPT_IDS, at | columns.kept(kept))
         await writing.executemany(_PUT_FACT_READ, [(*key, fact_id) for fact_id in kept.fact_ids])
-
-
-def _turn_values(record: TurnRecord) -> dict[str, Any]:
-    said_in_it = columns.said(record.turn) if record.turn else _NOTHING_SAID
-    return {
-        **said_in_it,
-        "parent_id": record.parent_id,
-        "root_id": record.root_id,
-        "chars": record.chars,
-        "erased": record.turn is None,
-        "erasures": record.erasures,
-    }
-
-
-def _turn_record(row: sqlite3.Row, summaries: Mapping[str, Summary]) -> TurnRecord:
-    return TurnRecord(
-        *_place(row),
-        parent_id=row["parent_id"],
-        root_id=row["root_id"],
-        chars=row["chars"],
-        erasures=row["below_erased"],
-        turn=None if row["erased"] else columns.turn(row),
-        summaries=summaries,
-    )
 
 
 def _place(row: sqlite3.Row) -> _Place:

@@ -7,13 +7,28 @@ autovacuum has gone over the table and the space is used again, and from a backu
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any
 
-from psycopg.rows import DictRow
-
+from services.gateway.adapters import columns
 from services.gateway.adapters.postgres_schema import MIGRATIONS, SCHEMA
-from services.gateway.ports import Account, AccountKind, KeyUse, LedgerEntry, StoredKey
+from services.gateway.ports import (
+    Account,
+    KeyRecord,
+    KeyUse,
+    KeyUseRecord,
+    LedgerEntry,
+    StoredKey,
+)
 from services.inference.api import Usage
-from services.shared.postgres import EVERY_ORGANISATION, PostgresDatabase, open_postgres
+from services.shared.moving import Page, Record
+from services.shared.postgres import (
+    EVERY_ORGANISATION,
+    PostgresDatabase,
+    Transaction,
+    open_postgres,
+)
+from services.shared.postgres_moving import page_of, put
 from services.shared.postgres_schema import migrate_postgres
 from services.shared.store_url import StoreUrl
 
@@ -21,6 +36,8 @@ _ADD_ACCOUNT = """
     INSERT INTO account (id, name, kind, instructions, memory_write) VALUES (%s, %s, %s, %s, %s)
     ON CONFLICT (id) DO
 """
+_SET_ACCOUNT = f"""{_ADD_ACCOUNT} UPDATE SET name = excluded.name, kind = excluded.kind,
+    instructions = excluded.instructions, memory_write = excluded.memory_write"""
 _KEYS = """
     SELECT api_key.id AS key_id, fingerprint, created_at_ms, revoked_at_ms, account.*
     FROM api_key JOIN account ON account.id = account_id
@@ -33,6 +50,16 @@ _ADD_ENTRIES = """
     SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
         %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
     ON CONFLICT DO NOTHING
+"""
+_PUT_ENTRY = """
+    INSERT INTO ledger (organisation, project, person, response_id, key_id, model, at_ms,
+        prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (organisation, response_id) DO UPDATE SET project = excluded.project,
+        person = excluded.person, key_id = excluded.key_id, model = excluded.model,
+        at_ms = excluded.at_ms, prompt_tokens = excluded.prompt_tokens,
+        cached_tokens = excluded.cached_tokens, completion_tokens = excluded.completion_tokens,
+        reasoning_tokens = excluded.reasoning_tokens
 """
 _TOTAL = """
     SELECT coalesce(sum(prompt_tokens), 0)::bigint AS prompt,
@@ -65,21 +92,19 @@ async def migrate_postgres_accounts(url: StoreUrl) -> None:
 
 
 class PostgresAccounts:
-    """`Accounts`, `Ledger` and `IdempotencyKeys`."""
+    """`Accounts`, `Ledger` and `IdempotencyKeys`, and `Movable`."""
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
 
     async def add_account(self, account: Account) -> None:
-        sql = f"""{_ADD_ACCOUNT} UPDATE SET name = excluded.name, kind = excluded.kind,
-            instructions = excluded.instructions, memory_write = excluded.memory_write"""
-        await self._database.run(account.id, sql, _account_row(account))
+        await self._database.run(account.id, _SET_ACCOUNT, columns.account_row(account))
 
     async def claim_account(self, account: Account) -> Account:
         async with self._database.transaction(account.id) as writing:
-            await writing.queue(f"{_ADD_ACCOUNT} NOTHING", _account_row(account))
+            await writing.queue(f"{_ADD_ACCOUNT} NOTHING", columns.account_row(account))
             (row,) = await writing.rows("SELECT * FROM account WHERE id = %s", (account.id,))
-            return _account(row)
+            return columns.account(row)
 
     async def add_key(self, key_id: str, account_id: str, fingerprint: bytes) -> None:
         await self._database.run(
@@ -93,13 +118,13 @@ class PostgresAccounts:
         rows = await self._database.run(
             EVERY_ORGANISATION, f"{_KEYS} WHERE api_key.id = %s", (key_id,)
         )
-        return _stored_key(rows[0]) if rows else None
+        return columns.stored_key(rows[0]) if rows else None
 
     async def list_keys(self) -> Sequence[StoredKey]:
         rows = await self._database.run(
             EVERY_ORGANISATION, f"{_KEYS} ORDER BY account.name, created_at_ms, key_id"
         )
-        return [_stored_key(row) for row in rows]
+        return [columns.stored_key(row) for row in rows]
 
     async def revoke_key(self, key_id: str) -> bool:
         revoked = await self._database.run(
@@ -116,7 +141,9 @@ class PostgresAccounts:
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
         """All or none of them."""
         async with self._database.transaction(EVERY_ORGANISATION) as writing:
-            await writing.queue(_ADD_ENTRIES, [*map(list, zip(*map(_row, entries), strict=True))])
+            await writing.queue(
+                _ADD_ENTRIES, [*map(list, zip(*map(columns.entry_row, entries), strict=True))]
+            )
 
     async def total(self, organisation: str) -> Usage:
         (row,) = await self._database.run(organisation, _TOTAL, (organisation,))
@@ -129,7 +156,7 @@ class PostgresAccounts:
         async with self._database.transaction(organisation) as writing:
             await writing.queue(_USE, values)
             (row,) = await writing.rows(_USED, (organisation, key))
-            return KeyUse(bytes(row["fingerprint"]), row["response_id"], row["at_ms"])
+            return columns.key_use(row)
 
     async def free(self, organisation: str, key: str, response_id: str) -> None:
         await self._database.run(organisation, _FREE, (organisation, key, response_id))
@@ -139,42 +166,30 @@ class PostgresAccounts:
             EVERY_ORGANISATION, "DELETE FROM idempotency_key WHERE at_ms < %s", (before_ms,)
         )
 
+    async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
+        return await page_of(self._database, columns.TABLES[kind], start, limit)
 
-def _account_row(account: Account) -> tuple[str | bool, ...]:
-    return (
-        *(account.id, account.name, account.kind.value),
-        *(account.instructions, account.memory_write),
-    )
-
-
-def _account(row: DictRow) -> Account:
-    return Account(
-        row["id"],
-        row["name"],
-        AccountKind(row["kind"]),
-        row["instructions"],
-        memory_write=row["memory_write"],
-    )
+    async def put_records(self, records: Sequence[Any]) -> None:
+        async with self._database.transaction(EVERY_ORGANISATION) as writing:
+            for record in records:
+                await _put(writing, record)
 
 
-def _stored_key(row: DictRow) -> StoredKey:
-    return StoredKey(
-        row["key_id"],
-        _account(row),
-        bytes(row["fingerprint"]),
-        revoked=row["revoked_at_ms"] is not None,
-        created_at_ms=row["created_at_ms"],
-    )
+_PUT_KEY = put("api_key", ["id"], ["account_id", "fingerprint", "created_at_ms", "revoked_at_ms"])
+_PUT_USE = put("idempotency_key", ["organisation", "key"], ["fingerprint", "response_id", "at_ms"])
 
 
-def _row(entry: LedgerEntry) -> tuple[str | int, ...]:
-    scope, usage = entry.scope, entry.usage
-    return (
-        *(scope.organisation, scope.project, scope.person),
-        *(entry.response_id, entry.key_id, entry.model, entry.at_ms),
-        *(usage.prompt_tokens, usage.cached_tokens),
-        *(usage.completion_tokens, usage.reasoning_tokens),
-    )
+async def _put(writing: Transaction, record: object) -> None:
+    match record:
+        case Account():
+            await writing.queue(_SET_ACCOUNT, columns.account_row(record))
+        case KeyRecord():
+            await writing.queue(_PUT_KEY, asdict(record))
+        case LedgerEntry():
+            await writing.queue(_PUT_ENTRY, columns.entry_row(record))
+        case KeyUseRecord(organisation, key, use):
+            key_use = {"organisation": organisation, "key": key, **asdict(use)}
+            await writing.queue(_PUT_USE, key_use)
 
 
 def _now_ms() -> int:

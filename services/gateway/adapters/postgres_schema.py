@@ -44,16 +44,14 @@ _TABLES = """
     );
     CREATE INDEX idempotency_key_by_age ON idempotency_key (at_ms);
 """
-# A key is found before it is known whose it is; entries are written for many at once, and old
-# idempotency keys go for all.
 MIGRATIONS = (
     "".join(
         [
             _TABLES,
-            own_rows("account", "id", or_every=True),
-            own_rows("api_key", "account_id", or_every=True),
-            own_rows("ledger", or_every=True),
-            own_rows("idempotency_key", or_every=True),
+            own_rows("account", "id"),
+            own_rows("api_key", "account_id"),
+            own_rows("ledger"),
+            own_rows("idempotency_key"),
         ]
     ),
 )

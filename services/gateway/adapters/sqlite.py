@@ -1,6 +1,5 @@
 """Accounts, keys, usage and idempotency keys in one SQLite file."""
 
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -8,9 +7,9 @@ from typing import Any
 
 import aiosqlite
 
+from services.gateway.adapters import columns
 from services.gateway.ports import (
     Account,
-    AccountKind,
     KeyRecord,
     KeyUse,
     KeyUseRecord,
@@ -20,9 +19,8 @@ from services.gateway.ports import (
 from services.inference.api import Usage
 from services.shared.moving import Page, Record
 from services.shared.schema import Breaking
-from services.shared.scope import Scope
 from services.shared.sqlite import Database, open_sqlite
-from services.shared.sqlite_moving import KeyedTable, page_of
+from services.shared.sqlite_moving import page_of
 
 MIGRATIONS = (
     """
@@ -132,17 +130,17 @@ class SqliteAccounts:
 
     async def add_account(self, account: Account) -> None:
         async with self._database.transaction() as writing:
-            await writing.execute(_SET_ACCOUNT, _account_row(account))
+            await writing.execute(_SET_ACCOUNT, columns.account_row(account))
 
     async def claim_account(self, account: Account) -> Account:
         async with self._database.transaction() as writing:
             await writing.execute(
-                f"{_ADD_ACCOUNT} ON CONFLICT (id) DO NOTHING", _account_row(account)
+                f"{_ADD_ACCOUNT} ON CONFLICT (id) DO NOTHING", columns.account_row(account)
             )
             (row,) = await writing.execute_fetchall(
                 "SELECT * FROM account WHERE id = ?", (account.id,)
             )
-            return _account(row)
+            return columns.account(row)
 
     async def add_key(self, key_id: str, account_id: str, fingerprint: bytes) -> None:
         async with self._database.transaction() as writing:
@@ -154,11 +152,11 @@ class SqliteAccounts:
 
     async def find_key(self, key_id: str) -> StoredKey | None:
         rows = await self._database.rows(f"{_KEYS} WHERE api_key.id = ?", (key_id,))
-        return _stored_key(rows[0]) if rows else None
+        return columns.stored_key(rows[0]) if rows else None
 
     async def list_keys(self) -> Sequence[StoredKey]:
         rows = await self._database.rows(f"{_KEYS} ORDER BY account.name, created_at_ms, key_id")
-        return [_stored_key(row) for row in rows]
+        return [columns.stored_key(row) for row in rows]
 
     async def revoke_key(self, key_id: str) -> bool:
         async with self._database.transaction() as writing:
@@ -179,7 +177,7 @@ class SqliteAccounts:
 
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
         async with self._database.transaction() as writing:
-            rows = [_row(entry) for entry in entries]
+            rows = [columns.entry_row(entry) for entry in entries]
             await writing.executemany(f"INSERT OR IGNORE INTO ledger {_ENTRY}", rows)
 
     async def total(self, organisation: str) -> Usage:
@@ -208,7 +206,7 @@ class SqliteAccounts:
                 " WHERE organisation = ? AND key = ?",
                 (organisation, key),
             )
-            return KeyUse(*row)
+            return columns.key_use(row)
 
     async def free(self, organisation: str, key: str, response_id: str) -> None:
         async with self._database.transaction() as writing:
@@ -223,7 +221,7 @@ class SqliteAccounts:
             await writing.execute("DELETE FROM idempotency_key WHERE at_ms < ?", (before_ms,))
 
     async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
-        return await page_of(self._database, _TABLES[kind], start, limit)
+        return await page_of(self._database, columns.TABLES[kind], start, limit)
 
     async def put_records(self, records: Sequence[Any]) -> None:
         async with self._database.transaction() as writing:
@@ -231,82 +229,20 @@ class SqliteAccounts:
                 await _put(writing, record)
 
 
-def _account_row(account: Account) -> tuple[str | bool, ...]:
-    return (
-        *(account.id, account.name, account.kind.value),
-        *(account.instructions, account.memory_write),
-    )
-
-
-def _account(row: sqlite3.Row) -> Account:
-    return Account(
-        row["id"],
-        row["name"],
-        AccountKind(row["kind"]),
-        row["instructions"],
-        memory_write=bool(row["memory_write"]),
-    )
-
-
-def _stored_key(row: sqlite3.Row) -> StoredKey:
-    return StoredKey(
-        row["key_id"],
-        _account(row),
-        row["fingerprint"],
-        revoked=row["revoked_at_ms"] is not None,
-        created_at_ms=row["created_at_ms"],
-    )
-
-
-def _row(entry: LedgerEntry) -> tuple[str | int, ...]:
-    scope, usage = entry.scope, entry.usage
-    return (
-        *(scope.organisation, scope.project, scope.person),
-        *(entry.response_id, entry.key_id, entry.model, entry.at_ms),
-        *(usage.prompt_tokens, usage.cached_tokens),
-        *(usage.completion_tokens, usage.reasoning_tokens),
-    )
-
-
-def _entry(row: sqlite3.Row) -> LedgerEntry:
-    return LedgerEntry(
-        row["response_id"],
-        Scope(row["organisation"], row["project"], row["person"]),
-        row["key_id"],
-        row["model"],
-        row["at_ms"],
-        Usage(
-            *(row["prompt_tokens"], row["cached_tokens"]),
-            *(row["completion_tokens"], row["reasoning_tokens"]),
-        ),
-    )
-
-
-def _key_use(row: sqlite3.Row) -> KeyUseRecord:
-    use = KeyUse(row["fingerprint"], row["response_id"], row["at_ms"])
-    return KeyUseRecord(row["organisation"], row["key"], use)
-
-
 async def _put(writing: aiosqlite.Connection, record: object) -> None:
     match record:
         case Account():
-            await writing.execute(_SET_ACCOUNT, _account_row(record))
+            await writing.execute(_SET_ACCOUNT, columns.account_row(record))
         case KeyRecord(key_id, account_id, fingerprint, created_at_ms, revoked_at_ms):
             values = (key_id, account_id, fingerprint, created_at_ms, revoked_at_ms)
             await writing.execute(_PUT_KEY, values)
         case LedgerEntry():
-            await writing.execute(f"INSERT OR REPLACE INTO ledger {_ENTRY}", _row(record))
+            await writing.execute(
+                f"INSERT OR REPLACE INTO ledger {_ENTRY}", columns.entry_row(record)
+            )
         case KeyUseRecord(organisation, key, use):
             used = (organisation, key, use.fingerprint, use.response_id, use.at_ms)
             await writing.execute(_PUT_USE, used)
-
-
-_TABLES = {
-    Account: KeyedTable("SELECT * FROM account", ("id",), _account),
-    KeyRecord: KeyedTable("SELECT * FROM api_key", ("id",), lambda row: KeyRecord(*row)),
-    LedgerEntry: KeyedTable("SELECT * FROM ledger", ("organisation", "response_id"), _entry),
-    KeyUseRecord: KeyedTable("SELECT * FROM idempotency_key", ("organisation", "key"), _key_use),
-}
 
 
 def _now_ms() -> int:

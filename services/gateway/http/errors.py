@@ -19,6 +19,7 @@ from services.gateway.api import (
     EventsGone,
     InputBlocked,
     InvalidKey,
+    KeyInUse,
     KeyReused,
     ModelNotFound,
     NotCancellable,
@@ -56,6 +57,7 @@ _CLASSES: dict[type[MeshError], tuple[int, str, str | None]] = {
     InvalidKey: (401, "invalid_request_error", "invalid_api_key"),
     ModelNotFound: (404, "invalid_request_error", "model_not_found"),
     InputBlocked: (400, "invalid_request_error", "content_policy_violation"),
+    KeyInUse: (409, "invalid_request_error", "idempotency_key_in_use"),
     KeyReused: (400, "invalid_request_error", "idempotency_key_reused"),
     InputTooLong: (400, "invalid_request_error", "context_length_exceeded"),
     TooManyTurns: (429, "rate_limit_error", "rate_limit_exceeded"),
@@ -111,8 +113,10 @@ class HttpFailure:
         headers = {"retry-after": self.retry_after} if self.retry_after else {}
         if self.retry_after_ms:
             headers["retry-after-ms"] = self.retry_after_ms
-        if self.status == _CONFLICT or self.code == "insufficient_quota":
+        if self.code == "insufficient_quota":
             headers["x-should-retry"] = "false"
+        if self.status == _CONFLICT:
+            headers["x-should-retry"] = "true" if self.retry_after else "false"
         if self.status == _UNAUTHENTICATED:
             headers["www-authenticate"] = 'Bearer realm="chatmesh"'
         return JSONResponse(self.envelope, self.status, headers)

@@ -30,7 +30,7 @@ class Body(BaseModel):
 
 def not_yet(value: Any) -> Any:
     """Refuses a field that would change the answer and that is not here yet."""
-    if value:
+    if value is not None and value is not False:
         raise ValueError("is not supported yet: leave it out")
     return value
 

@@ -107,7 +107,7 @@ ANSWERS: Mapping[str, Answers] = {
     "delete_response": Answers(ErasedAnswer, (404,)),
     "steer_response": Answers(SteeredAnswer, (*_OF_TURNS, 410)),
     "CompactRequest": Answers(CompactedAnswer, _OF_TURNS, request=_COUNTED),
-    "create_conversation": Answers(ConversationAnswer, request=_CONVERSATION),
+    "create_conversation": Answers(ConversationAnswer, (409,), request=_CONVERSATION),
     "list_conversations": Answers(ConversationListAnswer, (400,)),
     "get_conversation": Answers(ConversationAnswer, (404,)),
     "update_conversation": Answers(ConversationAnswer, (404,), request=_METADATA),

@@ -20,18 +20,30 @@ from psycopg.rows import DictRow
 
 from services.memory.adapters.postgres_schema import MIGRATIONS, SCHEMA
 from services.memory.api import Erasure, Fact, Kind
-from services.memory.ports import EmbeddedFact, Outdated, ScopeFacts, Vectors
+from services.memory.ports import (
+    EmbeddedFact,
+    FactRecord,
+    Outdated,
+    RevisionsRecord,
+    ScopeFacts,
+    ScopeRecord,
+    from_half_precision,
+    half_precision,
+)
+from services.shared.moving import Page, Record
 from services.shared.postgres import (
     EVERY_ORGANISATION,
     PostgresDatabase,
     Transaction,
     open_postgres,
 )
+from services.shared.postgres_moving import page_of, put
 from services.shared.postgres_schema import migrate_postgres
 from services.shared.scope import Scope
 from services.shared.store_url import StoreUrl
+from services.shared.table_pages import KeyedTable
 
-_STORED = np.dtype("<f2")
+_SCOPE = ("organisation", "project", "person")
 _IN_SCOPE = "(organisation, project, person) = (%(organisation)s, %(project)s, %(person)s)"
 _REVISION = f"SELECT revision FROM scope WHERE {_IN_SCOPE}"  # noqa: S608
 # The scope's row is locked until the end; of two that write at once the later one finds nothing.
@@ -81,14 +93,24 @@ _VECTOR_TYPE = """
     SELECT format_type(atttypid, atttypmod) AS name FROM pg_attribute
     WHERE attrelid = 'fact'::regclass AND attname = 'vector'
 """
+_PUT_SCOPE = put("scope", _SCOPE, ["revision"])
+_PUT_ERASURE = put("erasure_log", ["number"], [*_SCOPE, "fact_ids"])
+# The next number is above all that were put.
+_COUNT_ERASURE = "UPDATE erasures SET number = greatest(number, %(number)s)"
 
 
 class PostgresFactStore:
-    """A `FactStore`."""
+    """A `FactStore`, and `Movable`."""
 
     def __init__(self, database: PostgresDatabase, vectors: "_VectorColumn") -> None:
         self._database = database
         self._vectors = vectors
+        self._keep = _KEEP.format(type=vectors.type)
+        self._facts = KeyedTable(
+            "SELECT * FROM fact",
+            (*_SCOPE, "id"),
+            lambda row: FactRecord(_scope(row), _fact(row), vectors.read(row["vector"])),
+        )
 
     async def revision(self, scope: Scope) -> int:
         rows = await self._database.run(scope.organisation, _REVISION, _key(scope))
@@ -117,9 +139,9 @@ class PostgresFactStore:
                 raise Outdated
             erased = await writing.rows(_ERASED, values)
             await writing.queue(_DROP, values)
-            keeping = _KEEP.format(type=self._vectors.type)
             for each in keep:
-                await writing.queue(keeping, key | self._columns(each))
+                columns = self._columns(each.fact, half_precision(each.vector))
+                await writing.queue(self._keep, key | columns)
             await _note(writing, key, erased)
             emptied = await writing.rows(_DROP_EMPTY_SCOPE, key)
         written: int = revised[0]["revision"]
@@ -138,15 +160,36 @@ class PostgresFactStore:
         rows = await self._database.run(EVERY_ORGANISATION, _LOGGED, (after, limit))
         return [*map(_erasure, rows)]
 
-    def _columns(self, embedded: EmbeddedFact) -> dict[str, Any]:
-        fact = embedded.fact
+    async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
+        table = self._facts if kind is FactRecord else _TABLES[kind]
+        return await page_of(self._database, table, start, limit)
+
+    async def put_records(self, records: Sequence[Any]) -> None:
+        async with self._database.transaction(EVERY_ORGANISATION) as writing:
+            for record in records:
+                await self._put(writing, record)
+
+    async def _put(self, writing: Transaction, record: object) -> None:
+        match record:
+            case ScopeRecord(scope, revision):
+                await writing.queue(_PUT_SCOPE, _key(scope) | {"revision": revision})
+            case FactRecord(scope, fact, vector):
+                await writing.queue(self._keep, _key(scope) | self._columns(fact, vector))
+            case Erasure(number, scope, fact_ids):
+                values = {"number": number, "fact_ids": json.dumps([*fact_ids]), **_key(scope)}
+                await writing.queue(_PUT_ERASURE, values)
+                await writing.queue(_COUNT_ERASURE, values)
+            case RevisionsRecord(last):
+                await writing.queue("SELECT setval('revision', %s)", (last,))
+
+    def _columns(self, fact: Fact, vector: bytes) -> dict[str, Any]:
         return {
             "id": fact.id,
             "text": fact.text,
             "kind": fact.kind.value,
             "created_at_ms": fact.created_at_ms,
             "updated_at_ms": fact.updated_at_ms,
-            "vector": self._vectors.written(embedded.vector),
+            "vector": self._vectors.written(vector),
         }
 
     def _scope_facts(self, rows: Sequence[DictRow]) -> ScopeFacts:
@@ -155,27 +198,26 @@ class PostgresFactStore:
         return ScopeFacts(rows[0]["revision"], [*map(self._embedded, rows)])
 
     def _embedded(self, row: DictRow) -> EmbeddedFact:
-        fact = Fact(
-            row["id"], row["text"], Kind(row["kind"]), row["created_at_ms"], row["updated_at_ms"]
-        )
-        return EmbeddedFact(fact, self._vectors.read(row["vector"]))
+        vector = from_half_precision(self._vectors.read(row["vector"]))
+        return EmbeddedFact(_fact(row), vector)
 
 
 @dataclass(frozen=True, slots=True)
 class _VectorColumn:
-    """What the column of vectors holds: bytes, or pgvector's type."""
+    """A column of vectors in half precision: of bytes, or of pgvector's type."""
 
     type: str
 
-    def written(self, vector: Vectors) -> bytes | str:
-        stored = vector.astype(_STORED)
-        return stored.tobytes() if self.type == "bytea" else json.dumps(stored.tolist())
-
-    def read(self, column: bytes) -> Vectors:
+    def written(self, vector: bytes) -> bytes | str:
         if self.type == "bytea":
-            return np.frombuffer(column, _STORED).astype(np.float32)
+            return vector
+        return json.dumps(from_half_precision(vector).tolist())
+
+    def read(self, column: bytes) -> bytes:
+        if self.type == "bytea":
+            return bytes(column)
         # As pgvector sends it: behind four bytes, the highest byte of each number first.
-        return np.frombuffer(column, _STORED.newbyteorder(">"), offset=4).astype(np.float32)
+        return np.frombuffer(column, "<u2", offset=4).byteswap().tobytes()
 
 
 @asynccontextmanager
@@ -204,6 +246,28 @@ def _key(scope: Scope) -> dict[str, Any]:
     }
 
 
+def _scope(row: DictRow) -> Scope:
+    return Scope(row["organisation"], row["project"], row["person"])
+
+
+def _fact(row: DictRow) -> Fact:
+    return Fact(
+        row["id"], row["text"], Kind(row["kind"]), row["created_at_ms"], row["updated_at_ms"]
+    )
+
+
 def _erasure(row: DictRow) -> Erasure:
-    scope = Scope(row["organisation"], row["project"], row["person"])
-    return Erasure(row["number"], scope, tuple(json.loads(row["fact_ids"])))
+    return Erasure(row["number"], _scope(row), tuple(json.loads(row["fact_ids"])))
+
+
+_TABLES = {
+    ScopeRecord: KeyedTable(
+        "SELECT * FROM scope", _SCOPE, lambda row: ScopeRecord(_scope(row), row["revision"])
+    ),
+    Erasure: KeyedTable("SELECT * FROM erasure_log", ("number",), _erasure),
+    RevisionsRecord: KeyedTable(
+        "SELECT * FROM (SELECT last_value FROM revision WHERE is_called) AS given",
+        ("last_value",),
+        lambda row: RevisionsRecord(row["last_value"]),
+    ),
+}

@@ -47,14 +47,13 @@ _TABLES = """
     CREATE TABLE erasures (number bigint NOT NULL);
     INSERT INTO erasures VALUES (0);
 """
-# Who watches for erasures reads those of all.
 MIGRATIONS = (
     "".join(
         [
             _TABLES,
             own_rows("scope"),
             own_rows("fact"),
-            own_rows("erasure_log", or_every=True),
+            own_rows("erasure_log"),
         ]
     ),
 )

@@ -24,7 +24,8 @@ from services.shared.moving import Page, Record
 from services.shared.schema import Breaking
 from services.shared.scope import Scope
 from services.shared.sqlite import ERASED_WITHIN_SECONDS, Database, open_sqlite
-from services.shared.sqlite_moving import KeyedTable, page_of
+from services.shared.sqlite_moving import page_of
+from services.shared.table_pages import KeyedTable
 
 MIGRATIONS = (
     """

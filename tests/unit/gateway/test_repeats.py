@@ -6,6 +6,7 @@ import pytest
 
 from services.gateway.adapters.in_memory import InMemoryAccounts
 from services.gateway.api import KeyReused, Once
+from services.gateway.ports import KeyUse
 from services.gateway.repeats import Repeats
 from services.shared.errors import Overloaded
 
@@ -37,9 +38,9 @@ class Turns:
             raise Overloaded("full")
         self.started.append(response_id)
 
-    async def _is_answer(self, response_id: str) -> bool:
+    async def _is_answer(self, use: KeyUse) -> bool:
         await asyncio.sleep(0)
-        return response_id not in self.failed
+        return use.response_id not in self.failed
 
 
 async def test_the_same_request_starts_one_turn() -> None:

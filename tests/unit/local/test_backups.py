@@ -91,7 +91,7 @@ def test_a_backup_is_taken_while_a_service_writes(data: Path, tmp_path: Path) ->
             writing.execute("DELETE FROM turn")
             assert typed("backup", file, f"--data={data}").exit_code == 0
             writing.execute("ROLLBACK")
-        assert runner.run(store.add(turn("z", "a")))
+        assert runner.run(store.add(turn("q", "a")))
         runner.run(serving.__aexit__(None, None, None))
     elsewhere = tmp_path / "elsewhere"
     assert typed("restore", file, f"--data={elsewhere}").exit_code == 0
@@ -104,8 +104,8 @@ def test_bytes_of_what_was_erased_are_in_no_backup(data: Path, tmp_path: Path) -
     async def erased() -> None:
         # The bytes stay in the log until the file is written anew, which is long after the backup.
         async with opened(data) as store:
-            await store.add(turn("z", "a", answered="canary"))
-            await store.erase(SCOPE, id_of("z"))
+            await store.add(turn("q", "a", answered="canary"))
+            await store.erase(SCOPE, id_of("q"))
             assert b"canary" in bytes_in(data)
             taken = await asyncio.to_thread(typed, "backup", file, f"--data={data}")
             assert taken.exit_code == 0
@@ -135,7 +135,7 @@ def test_nothing_is_overwritten_unless_forced(data: Path, tmp_path: Path) -> Non
 
     async def write() -> None:
         async with opened(data) as store:
-            await store.add(turn("z", "a"))
+            await store.add(turn("q", "a"))
 
     asyncio.run(write())
     refused = typed("restore", file, f"--data={data}")

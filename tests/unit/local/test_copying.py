@@ -1,12 +1,7 @@
 """`chatmesh copy` as it is typed: what it prints, how it ends, and what a kill leaves."""
 
 import asyncio
-import os
-import pty
-import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,12 +14,12 @@ from services.context_assembly.ports import TurnRecord
 from services.gateway.adapters.sqlite import open_sqlite_accounts
 from services.memory.adapters.sqlite import open_fact_store
 from tests.fakes.context_assembly import SCOPE
+from tests.fakes.copying import copying_until
 from tests.fakes.kept_trees import fill
 from tests.fakes.moving import fill_accounts, fill_facts
 from tests.fakes.turn_trees import chain, id_of, turn
 
 Typed = Callable[..., Result]
-ROOT = Path(__file__).parents[3]
 TURNS = 200
 
 
@@ -79,13 +74,13 @@ def test_what_differs_is_named_and_ends_with_an_error(typed: Typed, tmp_path: Pa
 
     async def write() -> None:
         async with open_sqlite_turns("sqlite:copy.sqlite") as turns:
-            await turns.add(turn("z", "a"))
+            await turns.add(turn("q", "a"))
 
     asyncio.run(write())
     compared = typed(*ends, "--compare")
     assert compared.exit_code == 1
     assert "the two are not the same" in compared.output
-    assert f"turns, only in the target: acme main {id_of('z')}" in compared.output
+    assert f"turns, only in the target: acme main {id_of('q')}" in compared.output
 
 
 def test_what_cannot_be_copied_is_told_in_a_sentence(typed: Typed, tmp_path: Path) -> None:
@@ -114,29 +109,6 @@ def test_a_url_may_stand_in_a_file(typed: Typed, tmp_path: Path) -> None:
     assert typed("facts", "--from=file:url", "--to=sqlite:copy.sqlite").exit_code == 0
 
 
-def copying_until(folder: Path, *, turns: int, stop: signal.Signals) -> tuple[int, str]:
-    """A copy on a terminal, stopped when it tells of so many turns; its status and words."""
-    words = ["conversations", "--from=sqlite:long.sqlite", "--to=sqlite:copy.sqlite", "--page=1"]
-    here, there = pty.openpty()
-    command = [sys.executable, "-m", "services", "copy", *words]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/protos/gen"}
-    with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=there
-    ) as process:
-        os.close(there)
-        told = b""
-        while turns > max(map(int, re.findall(rb"copied: (\d+) turns", told)), default=0):
-            told += os.read(here, 1024)
-        process.send_signal(stop)
-        status = process.wait(timeout=60)
-        try:
-            while more := os.read(here, 1024):
-                told += more
-        except OSError:  # so ends a terminal whose other side was closed
-            os.close(here)
-    return status, told.decode()
-
-
 async def turns_in(path: Path) -> int:
     async with open_sqlite_turns(f"sqlite:{path}") as turns:
         return len((await turns.records(TurnRecord, "", 10 * TURNS)).records)
@@ -151,9 +123,9 @@ def test_a_copy_that_was_killed_twice_and_stopped_once_is_whole(
             await turns.erase(SCOPE, id_of("t00100"))
 
     asyncio.run(long())
-    reached = [0]
+    reached, ends = [0], {"source": "sqlite:long.sqlite", "target": "sqlite:copy.sqlite"}
     for stop in (signal.SIGKILL, signal.SIGKILL, signal.SIGINT):
-        status, told = copying_until(tmp_path, turns=reached[-1] + 20, stop=stop)
+        status, told = copying_until(tmp_path, reached[-1] + 20, stop, **ends)
         if stop is signal.SIGINT:
             assert status == 130
             assert "the same command goes on from here" in told

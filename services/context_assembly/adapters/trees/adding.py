@@ -12,6 +12,7 @@ from services.context_assembly.adapters.trees.records import Records
 from services.context_assembly.adapters.trees.rows import (
     SECTION_CHARS,
     SECTION_TURNS,
+    Noted,
     Place,
     Reading,
     Row,
@@ -70,21 +71,23 @@ class Adder:
             if not turn.conversation_id:
                 await self._cleaner.clean_if_changed(tree, record, written)
                 return True
-            if await self._records.replace(tree, record, record.with_head(turn.id)):
+            if await self._records.replace(tree, record.with_head(turn.id)):
                 return True
 
     async def start(self, conversation: StoredConversation, first: Turn) -> None:
         scope = first.scope
         tree = Tree(scope.organisation, scope.project, first.id)
-        record, own = await asyncio.gather(
-            self._records.read(tree), self._rows.row(tree, first.id, Reading.PLACE)
-        )
-        if record.version or (own and own.settled):
-            return
-        await self._rows.note_conversation(tree, conversation.created_at_ms, conversation.id)
-        await self._write(tree, _Ground(record, None, 0), first)
-        # Where another has begun it meanwhile, that one's is the conversation.
-        await self._records.replace(tree, record, replace(record, conversation=conversation))
+        await self._rows.note_conversation(tree, Noted(conversation.created_at_ms, conversation.id))
+        while True:
+            record, own = await asyncio.gather(
+                self._records.read(tree), self._rows.row(tree, first.id, Reading.PLACE)
+            )
+            if record.conversation or record.gone or (own and own.settled):
+                return
+            await self._write(tree, _Ground(record, None, 0), first)
+            begun = replace(record, conversation=conversation)
+            if await self._records.replace(tree, begun):
+                return
 
     async def _ground(self, tree: Tree, record: Record, turn: Turn) -> _Ground | None:
         """None: the parent is not there."""
@@ -109,7 +112,7 @@ class Adder:
         parent = ground.parent
         if parent and turn.conversation_id and not parent.settled:
             await self._rows.settle(tree, parent)
-        return await self._place(tree, parent, _row(ground, turn))
+        return await self.place(tree, parent, _row(ground, turn))
 
     async def _may_keep(self, tree: Tree, ground: _Ground, turn: Turn, kept: KeptIds) -> bool:
         """The turn is noted as a reader of its facts first.
@@ -129,7 +132,7 @@ class Adder:
         )
         return all(number <= known for number in erased)
 
-    async def _place(self, tree: Tree, parent: Row | None, row: Row) -> Row:
+    async def place(self, tree: Tree, parent: Row | None, row: Row) -> Row:
         """Behind its parent, or at the beginning of a section of its own."""
         if parent and _has_room(parent, row):
             behind = replace(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from services.context_assembly.adapters.trees.cleaning import Cleaner
 from services.context_assembly.adapters.trees.record import Record
 from services.context_assembly.adapters.trees.records import Records
-from services.context_assembly.adapters.trees.rows import Reading, Row, Tree, TreeRows
+from services.context_assembly.adapters.trees.rows import Noted, Reading, Row, Tree, TreeRows
 from services.context_assembly.adapters.trees.ways import Ways
 from services.context_assembly.compactions import without_item
 
@@ -31,7 +31,7 @@ class Eraser:
             marked = record.marked(row, erased=True)
             if record.is_head(row):
                 marked = marked.with_head(await self._nearest(tree, marked, row))
-            if await self._done(tree, record, marked, row):
+            if await self._done(tree, marked, row):
                 return True
 
     async def erase_item(self, tree: Tree, turn_id: str, item_id: str) -> bool:
@@ -44,7 +44,7 @@ class Eraser:
             turn = record.shown(row, lineage).turn
             if turn is None or without_item(turn, item_id) is None:
                 return False
-            if await self._done(tree, record, record.marked(row, item_id=item_id), row):
+            if await self._done(tree, record.marked(row, item_id=item_id), row):
                 return True
 
     async def erase_tree(self, tree: Tree, conversation_id: str) -> bool:
@@ -57,16 +57,17 @@ class Eraser:
             if head and not head.settled:
                 await self._rows.settle(tree, head)
             gone = replace(record, gone=True, conversation=None)
+            noted = Noted(begun.created_at_ms, begun.id)
             async with self._cleaner.owing(tree):
-                if await self._records.replace(tree, record, gone):
-                    await self._rows.forget_conversation(tree, begun.created_at_ms, begun.id)
+                if await self._records.replace(tree, gone):
+                    await self._rows.forget_conversation(tree, noted)
                     await self._cleaner.clean(tree)
                     return True
 
-    async def _done(self, tree: Tree, record: Record, marked: Record, row: Row) -> bool:
+    async def _done(self, tree: Tree, marked: Record, row: Row) -> bool:
         """False: the record has changed meanwhile, and nothing is erased."""
         async with self._cleaner.owing(tree):
-            if not await self._records.replace(tree, record, marked):
+            if not await self._records.replace(tree, marked):
                 return False
             await self._cleaner.clean(tree, [row.place])
         return True

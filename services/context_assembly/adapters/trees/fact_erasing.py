@@ -77,7 +77,7 @@ class FactEraser:
             if await self._has_lost(tree, record, turn_id, row):
                 return ()
             marked = record.without_ids(turn_id, row.place if row else None)
-            if await self._records.replace(tree, record, marked) and row:
+            if await self._records.replace(tree, marked) and row:
                 return [row.place]
 
     async def _has_lost(self, tree: Tree, record: Record, turn_id: str, row: Row | None) -> bool:

@@ -21,8 +21,7 @@ def record_out(record: Record) -> StoredRecord:
         },
         separators=(",", ":"),
     )
-    listed = (begun.created_at_ms, begun.id) if begun else None
-    return StoredRecord(record.version, text, listed)
+    return StoredRecord(record.version, text)
 
 
 def record_in(tree: Tree, stored: StoredRecord | None) -> Record:

@@ -15,15 +15,15 @@ class Records:
     async def read(self, tree: Tree) -> Record:
         return record_in(tree, await self._rows.record(tree))
 
-    async def replace(self, tree: Tree, old: Record, new: Record) -> bool:
-        """False: the record is not `old` any more. `new` is what it becomes, but for its version.
+    async def replace(self, tree: Tree, changed: Record) -> bool:
+        """With a record that was read, and changed since. False: another has changed it meanwhile.
 
         Where the database did not tell whether it was done, the record does: it names its last
         writes. Nothing is tried again before that is known.
         """
         write = secrets.token_hex(8)
         try:
-            return await self._rows.replace_record(tree, old.version, record_out(new.next(write)))
+            return await self._rows.replace_record(tree, record_out(changed.next(write)))
         except Unknown:
             found = record_in(tree, await self._rows.certain_record(tree))
             return write in found.writes
@@ -31,9 +31,8 @@ class Records:
     async def change(self, tree: Tree, change: Callable[[Record], Record | None]) -> Record | None:
         """The record after `change`, which may be asked several times; None: it wants nothing."""
         while True:
-            old = await self.read(tree)
-            new = change(old)
+            new = change(await self.read(tree))
             if new is None:
                 return None
-            if await self.replace(tree, old, new):
+            if await self.replace(tree, new):
                 return new.next("")

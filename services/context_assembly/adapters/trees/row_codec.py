@@ -88,7 +88,7 @@ def row_in(tree: Tree, found: Mapping[str, Any]) -> Row:
         section_chars=found["section_chars"],
         conversation_id=found["conversation_id"],
         lineage=lineage_in(found["lineage"]),
-        settled=bool(found["settled"]),
+        settled=bool(found.get("settled")),
         made_at=found["made_at"],
         erasures_known=found["erasures_known"],
         compacts=bool(found["compacts"]),

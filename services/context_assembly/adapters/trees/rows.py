@@ -36,6 +36,13 @@ class Place(NamedTuple):
     position: int
 
 
+class Noted(NamedTuple):
+    """A conversation in the list of its project's."""
+
+    created_at_ms: int
+    id: str
+
+
 class Debt(NamedTuple):
     """Of an erasure: until it is paid, some process has to take bytes away."""
 
@@ -111,12 +118,10 @@ class PlacedSummary:
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A tree's record in the words of `record_codec.py`, with what lists need of it."""
+    """A tree's record in the words of `record_codec.py`."""
 
     version: int
     text: str
-    # The conversation's, while there is one: (created_at_ms, id).
-    listed: tuple[int, str] | None
 
 
 class TreeRows(Protocol):
@@ -128,8 +133,8 @@ class TreeRows(Protocol):
 
     async def record(self, tree: Tree) -> StoredRecord | None: ...
 
-    async def replace_record(self, tree: Tree, old: int, new: StoredRecord) -> bool:
-        """By comparing the version and setting all; `old` is 0 where there is none.
+    async def replace_record(self, tree: Tree, new: StoredRecord) -> bool:
+        """By comparing and setting: in place of the version before; of none, for the first.
 
         False: it is certain that nothing was done. Raises `Unknown` where it is not certain.
         """
@@ -147,6 +152,9 @@ class TreeRows(Protocol):
 
         False: another turn has its place, and nothing is kept.
         """
+
+    async def put_over(self, tree: Tree, row: Row) -> None:
+        """Keeps a row in the place of the same turn's that is there, settled or not."""
 
     async def take_back(self, tree: Tree, row: Row) -> None:
         """Erases what this `put` wrote, where no later one has."""
@@ -178,14 +186,14 @@ class TreeRows(Protocol):
         self, tree: Tree, section: str, model: str, placed: PlacedSummary
     ) -> None: ...
 
-    async def note_conversation(self, tree: Tree, created_at_ms: int, one_id: str) -> None:
+    async def note_conversation(self, tree: Tree, noted: Noted) -> None:
         """Before the tree's record tells of it."""
 
-    async def forget_conversation(self, tree: Tree, created_at_ms: int, one_id: str) -> None: ...
+    async def forget_conversation(self, tree: Tree, noted: Noted) -> None: ...
 
     async def noted_conversations(
-        self, scope: Scope, after: tuple[int, str] | None, limit: int, *, newest_first: bool
-    ) -> Sequence[tuple[int, str]]:
+        self, scope: Scope, after: Noted | None, limit: int, *, newest_first: bool
+    ) -> Sequence[Noted]:
         """Those behind one; of some there is no record any more. Fewer than `limit`: no more."""
 
     async def note_reader(self, tree: Tree, turn_id: str, fact_id: str, known: int) -> None: ...
@@ -212,6 +220,14 @@ class TreeRows(Protocol):
     async def owed(self) -> Sequence[Debt]: ...
 
     async def pay(self, debt: Debt) -> None: ...
+
+    async def trees(self, after: Tree | None, limit: int) -> Sequence[Tree]:
+        """Of all organisations, behind one of them, in an order that does not change."""
+
+    async def erased_facts(
+        self, after: tuple[str, str, str] | None, limit: int
+    ) -> Sequence[tuple[str, str, str, int]]:
+        """Organisation, project, fact and the number of its last erasure, just as `trees`."""
 
 
 class Unknown(Exception):

@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from services.context_assembly.adapters.reach import unread
 from services.context_assembly.adapters.trees.adding import Adder
 from services.context_assembly.adapters.trees.cleaning import Cleaner
 from services.context_assembly.adapters.trees.erasing import Eraser
 from services.context_assembly.adapters.trees.fact_erasing import FactEraser
+from services.context_assembly.adapters.trees.moving import TreeReader, TreeWriter
 from services.context_assembly.adapters.trees.record import Record
 from services.context_assembly.adapters.trees.records import Records
 from services.context_assembly.adapters.trees.rows import (
+    Noted,
     Place,
     PlacedSummary,
     Reading,
@@ -26,6 +29,8 @@ from services.context_assembly.ports import PastTurn, Path, Stretch, Summary
 from services.memory.api import Erasure
 from services.shared.background import every, in_background
 from services.shared.ids import first_turn_of, root_of
+from services.shared.moving import Page
+from services.shared.moving import Record as RecordType
 from services.shared.scope import Scope
 
 # How far `erasures_handled` may lag behind what another process has handled.
@@ -41,7 +46,7 @@ class _Read:
 
 
 class TreeTurns:
-    """A `TurnStore`."""
+    """A `TurnStore`, and `Movable`."""
 
     def __init__(self, rows: TreeRows) -> None:
         self._rows = rows
@@ -51,6 +56,8 @@ class TreeTurns:
         self._adder = Adder(rows, self._records, self._ways, self._cleaner)
         self._eraser = Eraser(rows, self._records, self._ways, self._cleaner)
         self._facts = FactEraser(rows, self._records, self._ways, self._cleaner)
+        self._reader = TreeReader(rows, self._records)
+        self._writer = TreeWriter(rows, self._records, self._ways, self._adder)
 
     async def path(self, scope: Scope, turn_id: str, model: str, max_chars: int) -> Path | None:
         tree = tree_of(scope, turn_id)
@@ -142,14 +149,14 @@ class TreeTurns:
             known = await self.conversation(scope, paging.after)
             if known is None:
                 return None
-            after = (known.created_at_ms, known.id)
+            after = Noted(known.created_at_ms, known.id)
         found: list[StoredConversation] = []
         while len(found) < paging.limit:
             wanted = paging.limit - len(found)
             noted = await self._rows.noted_conversations(
                 scope, after, wanted, newest_first=paging.newest_first
             )
-            read = await asyncio.gather(*(self.conversation(scope, one) for _, one in noted))
+            read = await asyncio.gather(*(self.conversation(scope, each.id) for each in noted))
             found += [each for each in read if each]
             if len(noted) < wanted:
                 break
@@ -171,7 +178,7 @@ class TreeTurns:
     async def stretch(self, scope: Scope, turn_id: str, most: int) -> Stretch:
         tree = tree_of(scope, turn_id)
         record, row = await self._found(tree, turn_id, Reading.PLACE)
-        if row is None or record.gone or not record.counts(row):
+        if row is None or not record.counts(row):
             return Stretch((), "")
         lineage = await self._ways.lineage(tree, record, row.place)
         read: list[Row] = []
@@ -218,6 +225,13 @@ class TreeTurns:
 
     async def erasures_handled(self) -> int:
         return await self._facts.handled()
+
+    async def records(self, kind: type[RecordType], start: str, limit: int) -> Page[RecordType]:
+        return await self._reader.page(kind, start, limit)
+
+    async def put_records(self, records: Sequence[Any]) -> None:
+        await self._writer.put(records)
+        await self.follow_handled()
 
     async def sweep(self) -> None:
         """Takes away the bytes of what was erased by processes that ended before they did."""

@@ -214,13 +214,22 @@ _OURS = {
 
 
 def _older(value: Any) -> Any:
-    if value and value not in ("none", "auto"):
+    if value not in (None, "none", "auto"):
         raise ValueError("is not supported: use `tools` and `tool_choice`")
     return value
 
 
 Older = Annotated[
     Any, AfterValidator(_older), WithJsonSchema({"enum": [None, "none", "auto"]}, mode="validation")
+]
+
+
+# The document has numbers that a double holds, so that the largest seeds are not in it.
+Seed = Annotated[
+    int,
+    Field(ge=-(2**63), lt=2**63),
+    AsWhole,
+    WithJsonSchema({"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1024}),
 ]
 
 
@@ -247,7 +256,7 @@ class ChatCompletionRequest(TurnRequest):
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     repetition_penalty: float | None = Field(default=None, gt=0, le=10)
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63), AsWhole] | None = None
+    seed: Seed | None = None
     stop: Stop | None = None
     n: Annotated[int, Field(ge=1, le=16), AsWhole] | None = 1
     logprobs: bool | None = False

@@ -1,6 +1,7 @@
 """`/v1/conversations`: chats that the mesh keeps, turn after turn."""
 
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
@@ -20,6 +21,7 @@ from services.gateway.http.conversations.resources import (
 )
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.leaving import unless_left
+from services.gateway.http.once import once_of
 from services.gateway.http.presenting import JsonObject
 from services.gateway.http.responses.resources import (
     item_resource,
@@ -43,7 +45,8 @@ async def create_conversation(
 ) -> JsonObject:
     """Begins a conversation, with items if any are given; they are moderated as input is."""
     body = body or CreateConversationRequest()
-    creating = session_of(request).create_conversation(added(body.items), body.metadata or {})
+    items = replace(added(body.items), once=await once_of(request))
+    creating = session_of(request).create_conversation(items, body.metadata or {})
     return conversation_resource(await _done(request, creating))
 
 
@@ -85,7 +88,8 @@ async def delete_conversation(conversation_id: str, request: Request) -> JsonObj
 @router.post(_ITEMS, response_model=None)
 async def add_items(conversation_id: str, body: AddItemsRequest, request: Request) -> JsonObject:
     """Adds items at the end; a turn that is under way there comes before them."""
-    adding = session_of(request).add_items(conversation_id, added(body.items))
+    items = replace(added(body.items), once=await once_of(request))
+    adding = session_of(request).add_items(conversation_id, items)
     return items_resource(await _done(request, adding), has_more=False)
 
 

@@ -146,7 +146,7 @@ ConversationField = Annotated[
         "the id of a conversation, or an object that has it",
     ),
 ]
-NotYet = Annotated[Any, AfterValidator(not_yet), WithJsonSchema({"type": "null"})]
+NotYet = Annotated[Any, AfterValidator(not_yet), WithJsonSchema({"enum": [None, False]})]
 
 
 # What OpenAI's clients may want included. Where nothing of the kind is here, nothing is.

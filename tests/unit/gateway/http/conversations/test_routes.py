@@ -11,7 +11,7 @@ from services.gateway.conversations import ConversationKeeper
 from services.gateway.lanes import Lanes
 from services.gateway.ports import Account, AccountKind, Neighbours
 from services.shared.conversation import Role, said
-from services.shared.ids import make_conversation_id
+from services.shared.ids import first_turn_of, make_conversation_id, make_response_id
 from tests.fakes.mesh import says
 from tests.unit.gateway.http.conftest import OpenSite, Site
 
@@ -226,7 +226,7 @@ async def other_gateway_adds(at: Site, chat: str) -> None:
     neighbours = Neighbours(mesh.moderation, mesh.context, mesh.inference, mesh.tools)
     keeper = ConversationKeeper(neighbours, Lanes(mesh.context))
     theirs = Ask(model="", input=(said("", Role.USER, "theirs"),))
-    await keeper.add(principal, chat, theirs)
+    await keeper.add(principal, chat, theirs, make_response_id(first_turn_of(chat)))
 
 
 async def test_added_items_are_moderated(site: OpenSite) -> None:
