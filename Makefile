@@ -22,6 +22,9 @@ BUF := $(TOOLS)/buf-1.75.0
 S3_SERVER := $(TOOLS)/versitygw-1.8.0
 GOOGLE_SERVER := $(TOOLS)/fake-gcs-server-1.56.1
 AZURE_SERVER := $(TOOLS)/azurite-blob
+# Servers that keep state: Cassandra's jars, from Maven, and what speaks MongoDB's wire protocol.
+CASSANDRA := .tools/cassandra-5.0.5/installed
+MONGODB_SERVER := $(TOOLS)/ferretdb-1.24.2
 # The clients of tests/clients have an environment of their own: their pins are not the mesh's.
 CLIENTS_PYTHON := .venv-clients/bin/python
 CLIENTS := .venv-clients/installed
@@ -79,11 +82,19 @@ check-protos:
 	$(MAKE) --no-print-directory --silent protos GEN=$$made && diff -r -x __pycache__ $$made protos/gen \
 		|| { echo "protos/gen is not what protos/chatmesh says: run \`make protos\` and commit" >&2; exit 1; }
 
-unit: SUITES = tests/unit tests/test_house_rules.py
+# Nothing of these talks to a server that tests share: they run on all cores.
+unit: SUITES = tests/unit tests/test_house_rules.py -n auto --dist loadfile
 contract mesh live: SUITES = tests/$@
-contract: $(S3_SERVER) $(GOOGLE_SERVER) $(AZURE_SERVER)
+contract live: redis-server
+contract: $(S3_SERVER) $(GOOGLE_SERVER) $(AZURE_SERVER) $(CASSANDRA) $(MONGODB_SERVER)
 unit contract mesh live: $(INSTALLED)
 	.venv/bin/pytest -q $(SUITES)
+
+# Debian's own; where there is no apt, its tests are skipped by name.
+.PHONY: redis-server
+redis-server:
+	@command -v redis-server >/dev/null || ! command -v apt-get >/dev/null || { \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server; } >/dev/null
 
 .PHONY: clients
 clients: $(INSTALLED) $(CLIENTS) $(NODE_CLIENTS) $(CODEX) ## the mesh as real clients see it: OpenAI's SDKs, LangChain, AI SDK, ...
@@ -138,8 +149,27 @@ $(AZURE_SERVER): $(wildcard requirements/azurite/*.json)
 	@npm ci --prefix .tools/azurite --ignore-scripts --no-audit --no-fund --loglevel=error
 	@ln -sf ../azurite/node_modules/.bin/azurite-blob $@ && touch $@
 
+$(CASSANDRA): tests/servers/cassandra_node/pom.xml
+	@echo "installing Cassandra with Maven"
+	@mvn --quiet --batch-mode --file $< dependency:copy-dependencies \
+		-DoutputDirectory=$(CURDIR)/$(@D) -DincludeScope=runtime && touch $@
+
+# `go install` of it fails: its module lacks the file that says its version.
+$(MONGODB_SERVER): tests/servers/ferretdb/go.mod tests/servers/ferretdb/go.sum
+	@echo "building FerretDB with Go: minutes, the first time"
+	@rm -rf .tools/ferretdb && mkdir -p .tools/ferretdb && cp $^ .tools/ferretdb
+	@cd .tools/ferretdb && go mod vendor && chmod -R u+w vendor && \
+		version=vendor/github.com/FerretDB/FerretDB/build/version && mkdir -p $$version && \
+		echo v$(lastword $(subst -, ,$(MONGODB_SERVER))) > $$version/version.txt && \
+		CGO_ENABLED=0 go build -mod=vendor -ldflags "-s -w" -o $(CURDIR)/$@ github.com/FerretDB/FerretDB/cmd/ferretdb
+	@rm -rf .tools/ferretdb
+
 bench: $(INSTALLED) ## measure this machine against bare vLLM and print the tables   [PARTS="throughput cpu ..."]
 	$(PYTHON) -m loadtest $(PARTS)
+
+.PHONY: gateway-faults
+gateway-faults: $(INSTALLED) redis-server ## kill and pause gateways under streams, and count what readers lost   [FAULTS="--kills 48 --pauses 30 --unfenced"]
+	$(PYTHON) -m loadtest.gateways $(FAULTS)
 
 GEN := protos/gen
 protos: $(INSTALLED) ## regenerate protos/gen from protos/chatmesh

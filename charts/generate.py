@@ -78,6 +78,11 @@ _COUNTED: Schema = {
     "oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+%$"}]
 }
 _ANY: Schema = {"type": "object"}
+# Nothing else may write the file of an embedded store.
+_ONE_WRITER: Schema = {
+    "if": {"properties": {"store": {"properties": {"existingSecret": {"const": ""}}}}},
+    "then": {"properties": {"replicas": {"const": 1}}},
+}
 _LIST: Schema = {"type": "array", "items": {"type": "object"}}
 
 
@@ -229,11 +234,13 @@ def _scaling(targets: list[str], *, least: int) -> Schema:
 def _service(
     service: str, *, storage: bool = False, targets: list[str] | None = None, **more: Schema
 ) -> Schema:
-    """One with an embedded store has one replica: nothing else may write its file."""
     fields: Schema = {"config": _config(service), **_placing(), **more}
-    fields["replicas"] = {"const": 1} if storage else _whole(0)
+    # Turns under way are in the process of one gateway.
+    fields["replicas"] = {"const": 1} if service == "gateway" else _whole(0)
     if storage:
         fields["storage"] = _object({"size": _SIZE, "storageClass": _TEXT, "existingClaim": _TEXT})
+        key = {"type": "string", "pattern": "^[-._a-zA-Z0-9]+$"}
+        fields["store"] = _object({"existingSecret": _TEXT, "key": key, "egress": _LIST})
     if service == "gateway":
         fields["scaling"] = _object(
             {
@@ -247,7 +254,7 @@ def _service(
         fields["scaling"] = _scaling(targets, least=1)
     if not storage:
         fields["rollingUpdate"] = _rolling_update()
-    return _object(fields)
+    return _object(fields) | (_ONE_WRITER if storage else {})
 
 
 def _inference() -> Schema:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from loadtest import calls, cpu, latency, leaving, stages, startup, throughput, turns
+from loadtest import calls, cpu, latency, leaving, stages, startup, stores, throughput, turns
 from loadtest.bare import BareServer, bare_vllm
 from loadtest.interrupts import Interrupted, interruptible
 from loadtest.processes import SevenProcesses, seven_processes
@@ -20,8 +20,8 @@ from services.local.preflight import free_port
 
 # In the order in which they run.
 PARTS = ("startup", "throughput", "cpu", "latency", "turns", "leaving", "stages")
-# It needs a word list, so it runs only when it is asked for.
-ON_REQUEST = ("calls",)
+# They need something to be told, so they run only when they are asked for.
+ON_REQUEST = ("calls", "stores")
 _AGAINST_BARE = {"throughput", "cpu", "latency"}
 _ON_ONE_MESH = {*_AGAINST_BARE, "turns", "leaving"}
 
@@ -46,11 +46,23 @@ class Width:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A word list, one word a line (Debian: wamerican), of which `calls` makes its tools.",
 )
+@click.option(
+    "--store",
+    "store_urls",
+    multiple=True,
+    help="The URL of an empty store of conversations for `stores`, or file:<path>; several times.",
+)
 def main(
-    parts: tuple[str, ...], rounds: int, requests: int, cold: bool, words: Path | None
+    parts: tuple[str, ...],
+    *,
+    rounds: int,
+    requests: int,
+    cold: bool,
+    words: Path | None,
+    store_urls: tuple[str, ...],
 ) -> None:
-    """Measure PARTS of the mesh on this machine; all but the last by default, in a quarter of an
-    hour.
+    """Measure PARTS of the mesh on this machine; all but the last two by default, in a quarter of
+    an hour.
 
     \b
     startup     from `make up` in a fresh clone to the first token
@@ -61,16 +73,21 @@ def main(
     leaving     how soon the engine and tools stop when a client hangs up
     stages      time to the first token, split by the services' spans
     calls       calls of invented tools, with the engine's grammar on and off
+    stores      a turn written and a conversation read, by its length and its store
 
     throughput, cpu and latency ask the same of both: prompts, rounds and tokens are compared for
     every request, and where they differ the bench says so and ends without a ratio.
     """
     if "calls" in parts and words is None:
         raise click.UsageError("`calls` needs --words")
+    if "stores" in parts and not store_urls:
+        raise click.UsageError("`stores` needs a --store")
     try:
         with interruptible():
             if "calls" in parts and words is not None:
                 _of_calls(words, requests)
+            if "stores" in parts:
+                click.echo(asyncio.run(stores.measured(store_urls)))
             _run(set(parts or PARTS) - {*ON_REQUEST}, Width(rounds, requests), cold=cold)
     except Interrupted as error:
         sys.exit(f"stopped by {error}, and with it all that the bench had started")

@@ -109,7 +109,7 @@ def seven_processes(
 
 def _planned(data: Path, settings: Mapping[str, Mapping[str, str]]) -> SevenProcesses:
     data.mkdir(parents=True, exist_ok=True)
-    free = iter(_free_ports(2 * len(SERVICES) + 1))
+    free = iter(free_ports(2 * len(SERVICES) + 1))
     mesh = SevenProcesses(
         data,
         http_port=next(free),
@@ -147,7 +147,7 @@ def _settings(data: Path, http_port: int, inference: str) -> dict[str, dict[str,
     }
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:

@@ -1,7 +1,8 @@
 """Brings stores to a release's schema: `python -m services.cluster.migrations JOBS`.
 
 The chart runs it as a hook before an install or upgrade. JOBS is a JSON list with a job's manifest
-for each store; the job migrates it. A store whose volume does not exist yet needs no migration.
+for each store; the job migrates it. A store whose volume does not exist yet needs no migration; one
+that a server keeps always has one.
 """
 
 import json
@@ -51,11 +52,15 @@ class Migrations:
 
     def _missing_claim(self, job: Manifest) -> str:
         volumes = job["spec"]["template"]["spec"]["volumes"]
-        (claim,) = (
+        claims = [
             volume["persistentVolumeClaim"]["claimName"]
             for volume in volumes
             if "persistentVolumeClaim" in volume
-        )
+        ]
+        if not claims:
+            # A server keeps it.
+            return ""
+        (claim,) = claims
         try:
             self._core.read_namespaced_persistent_volume_claim(claim, self._namespace)
         except ApiException as error:

@@ -9,6 +9,9 @@ from pydantic_settings import SettingsConfigDict
 from services.shared.config import ServiceConfig
 from services.shared.store_url import StoreUrl, one_of
 
+_SERVERS = ("postgresql", "cassandra", "mongodb")
+_TurnsUrl = Annotated[StoreUrl, AfterValidator(one_of("sqlite", "memory", *_SERVERS))]
+
 
 class ContextAssemblyConfig(ServiceConfig):
     """The defaults run the service on a laptop."""
@@ -16,11 +19,9 @@ class ContextAssemblyConfig(ServiceConfig):
     model_config = SettingsConfigDict(env_prefix="CONTEXT_ASSEMBLY_", frozen=True)
 
     address: str = "127.0.0.1:50051"
-    # Where conversations are kept: sqlite:<path>, or memory: for as long as the process lives;
-    # file:<path> where a file holds this URL.
-    turns_url: Annotated[StoreUrl, AfterValidator(one_of("sqlite", "memory"))] = StoreUrl(
-        "sqlite:.chatmesh/context_assembly.sqlite"
-    )
+    # Where conversations are kept: sqlite:<path>, postgresql://..., cassandra://..., mongodb://...,
+    # or memory: for as long as the process lives; file:<path> where a file holds this URL.
+    turns_url: _TurnsUrl = StoreUrl("sqlite:.chatmesh/context-assembly.sqlite")
     memory_address: str = "127.0.0.1:50055"
     tokenizer_address: str = "127.0.0.1:50052"
     # Where summaries are written, by model; under no name: those of every other model.

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from services.context_assembly.api import KeptIds, Model, Paging, StoredConversation, Turn
 from services.inference.api import Generation, Piece, Usage
 from services.memory.api import Erasure, Recollection
 from services.shared.conversation import Item
+from services.shared.moving import RecordKind
 from services.shared.scope import Scope
 from services.tokenizer.api import FitRequest, Fitted
 
@@ -190,6 +191,69 @@ class TurnStore(Protocol):
         Cheap, since every assembly asks for it. It may lag behind what another process has handled:
         then a turn loses its kept ids without need, and no erased word is kept.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """A turn's place in its tree, and all that is kept of the turn. It comes after its parent."""
+
+    organisation: str
+    project: str
+    id: str
+    # Empty: it is the root.
+    parent_id: str
+    root_id: str
+    # Of the path from the root through this turn, erased turns too (adapters/reach.py).
+    chars: int
+    # How often it or anything above it has been erased.
+    erasures: int
+    # None: erased.
+    turn: Turn | None
+    # By the model that wrote them.
+    summaries: Mapping[str, Summary]
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationRecord:
+    conversation: StoredConversation
+    root_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedFactRecord:
+    """A fact that turns may have read before, and the number of its last erasure."""
+
+    organisation: str
+    project: str
+    fact_id: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandledRecord:
+    """What `erasures_handled` says; a store that says 0 has no such record."""
+
+    number: int
+
+
+# What a `TurnStore` keeps, for `Movable`.
+RECORD_KINDS: Sequence[RecordKind[Any]] = (
+    RecordKind("turns", TurnRecord, lambda turn: (turn.organisation, turn.project, turn.id)),
+    RecordKind(
+        "conversations",
+        ConversationRecord,
+        lambda each: (
+            *(each.conversation.scope.organisation, each.conversation.scope.project),
+            each.conversation.id,
+        ),
+    ),
+    RecordKind(
+        "erased facts",
+        ErasedFactRecord,
+        lambda fact: (fact.organisation, fact.project, fact.fact_id),
+    ),
+    RecordKind("erasures handled", HandledRecord, lambda _: ()),
+)
 
 
 class Memory(Protocol):

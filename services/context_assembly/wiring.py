@@ -8,6 +8,10 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from services.context_assembly.adapters.by_model import InferenceByModel
+from services.context_assembly.adapters.cassandra import (
+    migrate_cassandra_turns,
+    open_cassandra_turns,
+)
 from services.context_assembly.adapters.in_memory import InMemoryTurns
 from services.context_assembly.adapters.metered import (
     MeteredMemory,
@@ -15,6 +19,14 @@ from services.context_assembly.adapters.metered import (
     MeteredTokenizer,
     MeteredTurns,
     StepTimer,
+)
+from services.context_assembly.adapters.mongodb import (
+    migrate_mongodb_turns,
+    open_mongodb_turns,
+)
+from services.context_assembly.adapters.postgres import (
+    migrate_postgres_turns,
+    open_postgres_turns,
 )
 from services.context_assembly.adapters.sqlite import open_sqlite_turns
 from services.context_assembly.assembler import Assembler
@@ -30,12 +42,18 @@ from services.memory.client import connect_memory
 from services.shared.background import in_background
 from services.shared.process import Service
 from services.shared.server import Servable
+from services.shared.store_url import StoreUrl
 from services.tokenizer.client import connect_tokenizer
 
 _log = structlog.get_logger()
 
 # How long after a failure memory is asked again what it has erased.
 _RETRY_SECONDS = 1
+_MIGRATIONS = {
+    "postgresql": migrate_postgres_turns,
+    "cassandra": migrate_cassandra_turns,
+    "mongodb": migrate_mongodb_turns,
+}
 
 
 @asynccontextmanager
@@ -85,15 +103,46 @@ async def _by_model(config: ContextAssemblyConfig) -> AsyncIterator[InferenceByM
 
 @asynccontextmanager
 async def _open_turns(config: ContextAssemblyConfig) -> AsyncIterator[TurnStore]:
-    url = config.turns_url
-    if url.scheme == "memory":
+    if config.turns_url.scheme == "memory":
         _log.warning("conversations are kept in memory and end with this process")
-        yield InMemoryTurns()
-        return
-    async with open_sqlite_turns(
-        url.get_secret_value(), erased_within_seconds=config.erased_within_seconds
-    ) as turns:
+    opened = open_turns(config.turns_url, erased_within_seconds=config.erased_within_seconds)
+    async with opened as turns:
         yield turns
+
+
+@asynccontextmanager
+async def open_turns(url: StoreUrl, *, erased_within_seconds: float) -> AsyncIterator[TurnStore]:
+    """The store that the URL's scheme names. A file of SQLite is migrated, a server is not."""
+    match url.scheme:
+        case "memory":
+            yield InMemoryTurns()
+        case "postgresql":
+            async with open_postgres_turns(url) as turns:
+                yield turns
+        case "cassandra":
+            async with open_cassandra_turns(
+                url, erased_within_seconds=erased_within_seconds
+            ) as in_rows:
+                yield in_rows
+        case "mongodb":
+            async with open_mongodb_turns(
+                url, erased_within_seconds=erased_within_seconds
+            ) as in_documents:
+                yield in_documents
+        case _:
+            async with open_sqlite_turns(
+                url.get_secret_value(), erased_within_seconds=erased_within_seconds
+            ) as in_file:
+                yield in_file
+
+
+async def _migrate(config: ContextAssemblyConfig) -> None:
+    migrate_server = _MIGRATIONS.get(config.turns_url.scheme)
+    if migrate_server:
+        await migrate_server(config.turns_url)
+        return
+    async with _open_turns(config):
+        pass
 
 
 SERVICE = Service(
@@ -101,4 +150,5 @@ SERVICE = Service(
     ContextAssemblyConfig,
     build,
     store=_open_turns,
+    migrate=_migrate,
 )

@@ -40,6 +40,12 @@ class Admission:
     def admitted(self, organisation: str, *, background: bool) -> Iterator[None]:
         """A turn's place, until this is left. Raises `Draining`, `TooManyTurns` or `MeshFull`."""
         self._check(organisation, background=background)
+        with self.taken_over(organisation, background=background):
+            yield
+
+    @contextmanager
+    def taken_over(self, organisation: str, *, background: bool) -> Iterator[None]:
+        """The place of a turn that another gateway has admitted."""
         counters = [self._by_organisation, *([self._background] if background else ())]
         for counter in counters:
             counter[organisation] += 1

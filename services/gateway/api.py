@@ -54,6 +54,12 @@ class TurnCancelled(MeshError):
     status = "CANCELLED"
 
 
+class StreamInterrupted(MeshError):
+    """The gateway that made the response has died, and nobody can go on where it stopped."""
+
+    status = "ABORTED"
+
+
 class NotCancellable(MeshError):
     """The turn has ended already, so that there is nothing to cancel."""
 
@@ -123,6 +129,14 @@ class TooManyConnections(Overloaded):
 
 class TooManyTurns(Overloaded):
     """The organisation's limit is reached; `retry_after` says in how many seconds to come again."""
+
+
+class RateLimited(Overloaded):
+    """A limit by time is reached; `retry_after` says in how many seconds to come again."""
+
+
+class BudgetSpent(Overloaded):
+    """All tokens of a day or month are used; `retry_after` as above."""
 
 
 class MeshFull(Overloaded):

@@ -32,8 +32,11 @@ class Authenticator:
         given = keys.fingerprint(key, self._pepper)
         if stored is None or not hmac.compare_digest(stored.fingerprint, given) or stored.revoked:
             raise InvalidKey("this API key is not valid: make one with `make key`")
-        sealer = Sealer(self._pepper, stored.account.id)
-        return Principal(stored.account, stored.id, sealer)
+        return self.principal_of(stored.account, stored.id)
+
+    def principal_of(self, account: Account, key_id: str) -> Principal:
+        """Of a key that was recognised before."""
+        return Principal(account, key_id, Sealer(self._pepper, account.id))
 
     async def create_key(self, account: Account) -> str:
         """A new key for the account, which is made if need be; the only time it is seen whole."""

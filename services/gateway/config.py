@@ -8,8 +8,13 @@ from pydantic_settings import SettingsConfigDict
 
 from services.gateway.fleet import Pool
 from services.gateway.guard import OutputModeration
+from services.gateway.limits import Limit
 from services.shared.config import ServiceConfig
+from services.shared.redis import SCHEMES
 from services.shared.store_url import StoreUrl, one_of
+
+_AccountsUrl = Annotated[StoreUrl, AfterValidator(one_of("sqlite", "postgresql"))]
+_StreamsUrl = Annotated[StoreUrl, AfterValidator(one_of("memory", *SCHEMES))]
 
 
 class GatewayConfig(ServiceConfig):
@@ -21,13 +26,18 @@ class GatewayConfig(ServiceConfig):
     address: str = "127.0.0.1:50050"
     # The public HTTP endpoint.
     http_address: str = "127.0.0.1:8000"
-    # Where accounts, keys and usage are kept: sqlite:<path>; file:<path> where a file holds this
-    # URL.
-    accounts_url: Annotated[StoreUrl, AfterValidator(one_of("sqlite"))] = StoreUrl(
-        "sqlite:.chatmesh/gateway.sqlite"
-    )
-    # Where the events of turns are kept, for all gateways to read: memory: keeps them in each one.
-    streams_url: Annotated[StoreUrl, AfterValidator(one_of("memory"))] = StoreUrl("memory:")
+    # Where accounts, keys and usage are kept: sqlite:<path> or postgresql://...; file:<path> where
+    # a file holds this URL.
+    accounts_url: _AccountsUrl = StoreUrl("sqlite:.chatmesh/gateway.sqlite")
+    # Where the events of turns, limits and counts are kept that gateways share: Redis, of which
+    # services/shared/redis.py knows several forms. memory: is for one gateway alone.
+    streams_url: _StreamsUrl = StoreUrl("memory:")
+    # With Redis: after how many seconds without a sign of life another gateway goes on with its
+    # turns. A gateway that is busy for longer loses them.
+    streams_lease_seconds: float = Field(default=2, gt=0)
+    # With Redis: how long a turn that its caller waits for may be without a reader when its gateway
+    # has died, in seconds.
+    reader_seconds: float = Field(default=10, gt=0)
     # Holds the secret under which keys are hashed; made at the first start if it is not there.
     pepper_file: Path = Path(".chatmesh/pepper")
     # Where API keys are made and revoked on HTTP by the admin token: never public. Empty: off.
@@ -64,6 +74,9 @@ class GatewayConfig(ServiceConfig):
     max_turns_per_organisation: int = Field(default=256, gt=0)
     # Of these, how many may be in the background, where nobody waits for them; 0: none.
     max_background_turns_per_organisation: int = Field(default=64, ge=0)
+    # What each organisation, person or key may use, counted by all gateways together: a JSON list
+    # of objects with the fields of `Limit`. The counts are where `streams_url` says.
+    limits: tuple[Limit, ...] = ()
     # How many WebSockets one key may have open.
     max_sockets_per_key: int = Field(default=64, gt=0)
     # How long a WebSocket may stay open, in seconds.

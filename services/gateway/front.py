@@ -1,6 +1,6 @@
 """What the holder of a key may do: the one way from every public protocol to the turn."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -32,7 +32,7 @@ from services.gateway.intake import seal
 from services.gateway.live_turns import LiveTurns
 from services.gateway.once_kept import OnceKept
 from services.gateway.paging import page_of
-from services.gateway.ports import Neighbours
+from services.gateway.ports import Account, Neighbours
 from services.gateway.references import with_referenced
 from services.gateway.repeats import Repeats
 from services.gateway.retelling import retold, so_far
@@ -57,7 +57,9 @@ class Front:
         connections: Connections,
         repeats: Repeats,
         conversations: ConversationKeeper,
+        streams_lost: Callable[[], bool],
     ) -> None:
+        self._streams_lost = streams_lost
         self.fleet = fleet
         self.conversations = conversations
         self.once_kept = OnceKept(conversations, neighbours.context, repeats)
@@ -78,6 +80,10 @@ class Front:
         principal = await self._authenticator.authenticate(api_key)
         return KeySession(self, principal)
 
+    def principal_of(self, account: Account, key_id: str) -> Principal:
+        """Of a key that another gateway has recognised."""
+        return self._authenticator.principal_of(account, key_id)
+
     def leave(self) -> None:
         """Turns still come for a while, but whoever asks is sent elsewhere."""
         self._leaving = True
@@ -87,6 +93,12 @@ class Front:
         if self._leaving:
             return "draining"
         return "" if self.fleet.serves else "waiting for inference to load a model"
+
+    def lacking(self) -> str:
+        """What does not work though turns are served; empty when all does."""
+        if self._streams_lost():
+            return "redis is lost: no response can be resumed at another gateway, or in background"
+        return ""
 
     async def start(self, principal: Principal, ask: Ask) -> str:
         """Starts a turn; the id of its response.
@@ -157,7 +169,7 @@ class Front:
         except EventsGone:  # it ended some time ago, and is stored
             raise over() from None
         screened = await self._screening.screen(Ask(model="", input=tuple(words)))
-        return self.live_turns.steer(response_id, screened.input)
+        return await self.live_turns.steer(response_id, screened.input)
 
     async def resolved(self, scope: Scope, ask: Ask) -> Ask:
         """The ask with the items that it names by their ids. Raises `InvalidRequest`."""
@@ -205,7 +217,7 @@ class Front:
         if stored := await self._stored(scope, response_id):
             return documents.own_input(stored)
         if await self._under_way(scope, response_id):
-            items = self.live_turns.input_of(response_id)
+            items = await self.live_turns.input_of(response_id)
             if items is not None:
                 return items
         if stored := await self._stored(scope, response_id):

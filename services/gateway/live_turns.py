@@ -6,10 +6,13 @@ A carrier (SSE, gRPC, a socket) never runs a turn: it starts one and reads its e
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import ExitStack, aclosing
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, ExitStack, aclosing
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
+
+import structlog
 
 from services.gateway.admission import Admission
 from services.gateway.api import (
@@ -20,6 +23,7 @@ from services.gateway.api import (
     EventsGone,
     Failed,
     InvalidKey,
+    ItemDone,
     LeaseLost,
     Numbered,
     Response,
@@ -29,7 +33,11 @@ from services.gateway.api import (
     TurnStopped,
 )
 from services.gateway.authenticator import Principal
+from services.gateway.elsewhere import Elsewhere
 from services.gateway.intake import with_ids
+from services.gateway.letters import Letter, LetterReply, Wanted
+from services.gateway.limits import Limits
+from services.gateway.plain import dumped, past_from
 from services.gateway.ports import Accounts, Journal, Ledger, LedgerEntry
 from services.gateway.reply import TurnProgress
 from services.gateway.retelling import so_far
@@ -41,8 +49,10 @@ from services.gateway.steering import (
     unsupported,
     waits_for_caller,
 )
+from services.gateway.steps import Origin, Past, Step, Steps, interrupted
+from services.inference.api import Usage
 from services.shared.background import failure_of
-from services.shared.conversation import Call, Item, RunBy
+from services.shared.conversation import Call, Compaction, Item, Reasoning, RunBy
 from services.shared.deadline import due_anew_in
 from services.shared.errors import DeadlineExceeded, MeshError
 from services.shared.ids import make_response_id
@@ -52,6 +62,7 @@ from services.shared.signal import Signal
 # How far a turn may run ahead of its foremost reader, in events. Beyond that it waits, and
 # inference merges what the engine writes meanwhile.
 _MOST_AHEAD = 256
+_log = structlog.get_logger()
 _LEFT = "nobody reads this response any more"
 
 
@@ -113,6 +124,10 @@ class _LiveTurn:
     response: Response | None = None
     # What its input is made of, where it goes on with words that came for another turn.
     answers: Sequence[Steer] = ()
+    # The events that another gateway had shown before this one took the turn over.
+    shown: Sequence[TurnEvent] = ()
+    # Another gateway shall go on with it, or does so already.
+    given_up: bool = False
     task: asyncio.Task[None] | None = None
 
     @property
@@ -139,9 +154,13 @@ class LiveTurns:
         journal: Journal,
         admission: Admission,
         ledger: Ledger,
+        elsewhere: Elsewhere,
         *,
+        limits: Limits,
         bounds: TurnBounds,
     ) -> None:
+        self._elsewhere = elsewhere
+        self._limits = limits
         self._turns = turns
         self._journal = journal
         self.admission = admission
@@ -153,14 +172,21 @@ class LiveTurns:
         """Admits a turn and lets it run; the id of its response, which the caller may have made.
 
         It stops when its last reader has left, unless `ask.background`; and when no reader comes
-        within `joining_seconds`. Raises `TooManyTurns`, `MeshFull` or `Draining`.
+        within `joining_seconds`. Raises `TooManyTurns`, `MeshFull`, `Draining`, `RateLimited` or
+        `BudgetSpent`.
         """
         response_id = response_id or make_response_id(ask.tree_id)
         organisation = principal.account.scope(ask.safety_identifier).organisation
         with ExitStack() as held:
             place = self.admission.admitted(organisation, background=ask.background)
             held.enter_context(place)
-            await self._begin(principal, ask, TurnProgress(response_id), held)
+            await self._limits.reserve(principal, ask, response_id)
+            try:
+                await self._begin(principal, ask, TurnProgress(response_id), held)
+            except BaseException:
+                scope = principal.account.scope(ask.safety_identifier)
+                await self._limits.settle(response_id, scope, principal.key_id, 0)
+                raise
         return response_id
 
     async def _begin(
@@ -175,8 +201,17 @@ class LiveTurns:
         """Lets a turn run that has its place already; the place is in `held`, and goes to it."""
         response_id = progress.response_id
         scope = principal.account.scope(ask.safety_identifier)
-        epoch = await self._journal.claim(response_id, scope, seconds=self._bounds.lease_seconds)
+        epoch = await self._journal.claim(
+            response_id,
+            scope,
+            seconds=self._bounds.lease_seconds,
+            # Sent again, it has to be found by any gateway.
+            waited_for=not ask.background and ask.once is None,
+        )
         turn = _LiveTurn(principal, ask, scope, progress, epoch, answers=answers)
+        if self._journal.shared:
+            progress.steps = self._steps(response_id, epoch, Past())
+            await progress.steps.note(Origin(principal.account, principal.key_id, ask))
         self._live[response_id] = turn
         turn.task = asyncio.create_task(self._run(turn, held.pop_all()))
         if not ask.background:
@@ -184,13 +219,78 @@ class LiveTurns:
             # By its id: what the turn holds is let go when it ends, not when this comes.
             loop.call_later(self._bounds.joining_seconds, self._stop_unread, response_id)
 
-    def steer(self, response_id: str, words: Sequence[Item]) -> Steer:
+    def _steps(self, response_id: str, epoch: int, past: Past, repeating: int = 0) -> Steps:
+        journal = self._journal
+
+        async def note(step: Step) -> None:
+            await journal.note(response_id, epoch, dumped(step))
+
+        return Steps(past, note, partial(journal.keep_notes, response_id, epoch), repeating)
+
+    async def adopt(
+        self, response_id: str, principal_of: Callable[[Origin], Principal], *, goes_on: bool
+    ) -> bool:
+        """Takes over a turn whose gateway has died; says whether it was this one that did.
+
+        Without `goes_on`, it ends with what it has said and `StreamInterrupted`.
+        """
+        if response_id in self._live:
+            return False
+        owner = await self._journal.owner(response_id)
+        try:
+            epoch = await self._journal.claim(
+                response_id, owner, seconds=self._bounds.lease_seconds, waited_for=False
+            )
+        except LeaseLost:
+            return False
+        shown = await self._journal.so_far(response_id)
+        past = past_from(await self._journal.notes(response_id))
+        if past.origin is None or (shown and _is_last(shown[-1])):
+            await self._end_adopted(response_id, epoch, shown, past)
+            return True
+        progress = TurnProgress(response_id, used=past.used)
+        progress.steps = self._steps(response_id, epoch, past, len(shown))
+        if shown and isinstance(shown[0], Started):
+            progress.created_at_ms = shown[0].created_at_ms
+        principal, ask = principal_of(past.origin), past.origin.ask
+        turn = _LiveTurn(principal, ask, owner, progress, epoch, joined=True, shown=shown)
+        if goes_on:
+            progress.used = Usage()
+        else:
+            turn.stopped_by = interrupted()
+        self._live[response_id] = turn
+        with ExitStack() as held:
+            held.enter_context(
+                self.admission.taken_over(owner.organisation, background=ask.background)
+            )
+            turn.task = asyncio.create_task(self._run(turn, held.pop_all()))
+        return True
+
+    async def _end_adopted(
+        self, response_id: str, epoch: int, shown: Sequence[TurnEvent], past: Past
+    ) -> None:
+        """Of a turn that had ended, or of which nobody knows what it was, only the end is left."""
+        last = shown[-1] if shown else None
+        if past.origin:
+            used = last.response.usage if isinstance(last, Completed) else past.used
+            scope = await self._journal.owner(response_id)
+            model = past.origin.ask.model
+            await self._limits.settle(response_id, scope, past.origin.key_id, _tokens(used))
+            await self._ledger.add([_entry(response_id, scope, past.origin.key_id, model, used)])
+        if last is None or not _is_last(last):
+            failed = Failed.with_error(interrupted())
+            await self._journal.append(response_id, epoch, len(shown), failed)
+        await self._journal.finish(response_id, epoch, keep_seconds=self._bounds.kept_seconds)
+
+    async def steer(self, response_id: str, words: Sequence[Item]) -> Steer:
         """Gives a turn words to take in at its next step.
 
         Raises `SteeringRefused`, `TooManySteers`, or why the turn is being stopped.
         """
         turn = self._live.get(response_id)
         if turn is None:
+            if await self._lives_elsewhere(response_id):
+                return self._elsewhere.steer(response_id, words)
             raise over()
         if not turn.ask.steerable or not turn.ask.generate or turn.ask.sampling.n > 1:
             raise unsupported()
@@ -208,7 +308,13 @@ class LiveTurns:
             turn.joined = True
             turn.readers[reader] = after + 1
         try:
-            async with aclosing(self._journal.read(response_id, after)) as events:
+            async with AsyncExitStack() as reading:
+                if self._journal.shared:
+                    alone = partial(self._journal.is_alone, response_id)
+                    attending = self._elsewhere.attending(response_id, unless=alone)
+                    await reading.enter_async_context(attending)
+                events = self._journal.read(response_id, after)
+                await reading.enter_async_context(aclosing(events))
                 async for numbered in events:
                     if turn:
                         _moved(turn, reader, numbered.number + 1)
@@ -227,14 +333,11 @@ class LiveTurns:
             if not turn.stopped_by:
                 return True
             await asyncio.wait([turn.task])
-        last: TurnEvent | None = None
         try:
-            async with aclosing(self._journal.read(response_id)) as events:
-                async for numbered in events:
-                    last = numbered.event
+            events = await self._journal.so_far(response_id)
         except EventsGone:
             return None
-        return not isinstance(last, Failed)
+        return not (events and isinstance(events[-1], Failed))
 
     def is_under_way(self, response_id: str) -> bool:
         return response_id in self._live
@@ -252,15 +355,19 @@ class LiveTurns:
         """How many tokens the model would read first, without a turn and its place."""
         return await self._turns.count(principal, ask)
 
-    def input_of(self, response_id: str) -> Sequence[Item] | None:
+    async def input_of(self, response_id: str) -> Sequence[Item] | None:
         """What the request of a turn under way brought; None: it is not there, or not read yet."""
         turn = self._live.get(response_id)
+        if turn is None and await self._lives_elsewhere(response_id):
+            return await self._elsewhere.input_of(response_id)
         return turn.progress.opened.ask.input if turn and turn.progress.opened else None
 
     async def cancel(self, response_id: str) -> None:
         """Stops a turn, and returns when it has ended; one that has ended stays as it is."""
         turn = self._live.get(response_id)
         if turn is None:
+            if await self._lives_elsewhere(response_id):
+                await self._elsewhere.cancel(response_id)
             return
         if not turn.progress.recording:
             _stop(turn, TurnCancelled("the response was cancelled"))
@@ -271,6 +378,45 @@ class LiveTurns:
         if turn := self._live.get(response_id):
             turn.erased = True
             await _stopped(turn, TurnStopped("the response was erased"))
+        elif await self._lives_elsewhere(response_id):
+            await self._elsewhere.erase(response_id)
+
+    async def _lives_elsewhere(self, response_id: str) -> bool:
+        """Whether another gateway makes it, or did until it died."""
+        try:
+            events = await self._journal.so_far(response_id)
+        except EventsGone:
+            return False
+        return not (events and _is_last(events[-1]))
+
+    async def answer(self, letter: Letter) -> LetterReply:
+        """What another gateway asks of a turn that lives here."""
+        reply = LetterReply()
+
+        async def act() -> None:
+            nonlocal reply
+            reply = await self._done(letter)
+
+        failure = await failure_of(act())
+        return LetterReply(Failed.with_error(failure)) if failure else reply
+
+    async def _done(self, letter: Letter) -> LetterReply:
+        if letter.response_id not in self._live:
+            if letter.wanted is Wanted.STEER:
+                raise over()
+            return LetterReply()
+        match letter.wanted:
+            case Wanted.CANCEL:
+                await self.cancel(letter.response_id)
+            case Wanted.ERASE:
+                await self.erase(letter.response_id)
+            case Wanted.INPUT:
+                items = await self.input_of(letter.response_id)
+                return LetterReply(items=None if items is None else tuple(items))
+            case Wanted.STEER:
+                steer = await self.steer(letter.response_id, letter.words)
+                return LetterReply(response_id=await steer.told())
+        return LetterReply()
 
     async def owner(self, response_id: str) -> Scope:
         """Whose turn it is. Raises `EventsGone`."""
@@ -289,14 +435,15 @@ class LiveTurns:
         if tasks:
             await asyncio.wait(tasks, timeout=grace)
         for turn in [*self._live.values()]:
+            # Another gateway takes it over at once.
+            turn.given_up = self._journal.shared and turn.ask.background and not turn.ending
             await _stopped(turn, TurnStopped("this gateway is shutting down"))
 
     async def keep_leases(self) -> None:
         """Renews the leases of turns that may have nothing to say for a while; never ends."""
         while True:
             await asyncio.sleep(self._bounds.lease_seconds / 3)
-            for turn in [*self._live.values()]:
-                await self._keep_lease(turn)
+            await asyncio.gather(*map(self._keep_lease, [*self._live.values()]))
 
     async def stop_revoked(self, accounts: Accounts) -> None:
         """Stops the turns whose keys are no longer valid."""
@@ -311,10 +458,14 @@ class LiveTurns:
                 _stop(turn, InvalidKey("this API key was revoked"))
 
     async def _keep_lease(self, turn: _LiveTurn) -> None:
-        try:
-            await self._journal.renew(turn.id, turn.epoch, seconds=self._bounds.lease_seconds)
-        except LeaseLost as error:
-            _stop(turn, error)
+        seconds = self._bounds.lease_seconds
+        failure = await failure_of(self._journal.renew(turn.id, turn.epoch, seconds=seconds))
+        if isinstance(failure, LeaseLost) and not turn.ending:
+            turn.given_up = True
+            _stop(turn, failure)
+        # One whose readers are in other gateways.
+        if turn.joined and not turn.readers and not turn.ask.background:
+            await self._stop_unless_attended(turn)
 
     async def _run(self, turn: _LiveTurn, held: ExitStack) -> None:
         turn.begun = True
@@ -323,15 +474,27 @@ class LiveTurns:
                 with due_anew_in(self._bounds.turn_seconds):
                     failure = await failure_of(self._write(turn))
                 turn.ending = True
+                if turn.given_up or isinstance(failure, LeaseLost):
+                    await self._give_up(turn)
+                    return
                 # From here on no words come in, and what came is looked at once.
                 steers = turn.progress.inbox.take()
                 unsettled = await failure_of(self._settle(turn))
+                used, key_id = _tokens(turn.progress.used), turn.principal.key_id
+                await failure_of(self._limits.settle(turn.id, turn.scope, key_id, used))
                 failure = failure or unsettled
                 await failure_of(self._record_failed(turn, failure))
                 continued = await self._go_on(turn, failure, steers, held)
                 await failure_of(self._finish(turn, failure, continued))
             finally:
                 del self._live[turn.id]
+
+    async def _give_up(self, turn: _LiveTurn) -> None:
+        """Whoever goes on with it writes the bill, and need not wait for the lease's end."""
+        _log.info("another gateway goes on with a turn", response_id=turn.id)
+        for steer in (*turn.progress.inbox.take(), *turn.answers):
+            steer.refuse(over())
+        await failure_of(self._journal.renew(turn.id, turn.epoch, seconds=0))
 
     async def _go_on(
         self, turn: _LiveTurn, failure: MeshError | None, steers: Sequence[Steer], held: ExitStack
@@ -377,6 +540,11 @@ class LiveTurns:
             raise turn.stopped_by or TurnStopped("the turn was stopped") from None
 
     async def _append(self, turn: _LiveTurn, event: TurnEvent) -> None:
+        if turn.length < len(turn.shown):
+            _check_same(event, turn.shown[turn.length])
+            turn.length += 1
+            turn.progress.steps.repeating = len(turn.shown) - turn.length
+            return
         kept = await self._journal.append(turn.id, turn.epoch, turn.length, event)
         turn.length += 1
         if isinstance(event, Started):
@@ -408,21 +576,16 @@ class LiveTurns:
         """
         event = Failed.with_error(failure) if failure else continued
         if event:
-            await self._journal.append(turn.id, turn.epoch, turn.length, event)
+            number = max(turn.length, len(turn.shown))
+            await self._journal.append(turn.id, turn.epoch, number, event)
         await self._journal.finish(turn.id, turn.epoch, keep_seconds=self._bounds.kept_seconds)
 
     async def _settle(self, turn: _LiveTurn) -> None:
         """Writes what the turn has used until now, once; to the ledger a repetition is no entry."""
         if turn.settled:
             return
-        entry = LedgerEntry(
-            response_id=turn.id,
-            scope=turn.scope,
-            key_id=turn.principal.key_id,
-            model=turn.ask.model,
-            at_ms=time.time_ns() // 1_000_000,
-            usage=turn.progress.used,
-        )
+        used = turn.progress.used
+        entry = _entry(turn.id, turn.scope, turn.principal.key_id, turn.ask.model, used)
         await self._ledger.add([entry])
         turn.settled = True
 
@@ -435,6 +598,12 @@ class LiveTurns:
         del turn.readers[reader]
         turn.reader_moved.notify()
         if not turn.readers and not turn.ask.background:
+            await self._stop_unless_attended(turn)
+
+    async def _stop_unless_attended(self, turn: _LiveTurn) -> None:
+        if not self._journal.is_alone(turn.id) and await self._elsewhere.attended(turn.id):
+            return
+        if not turn.readers:
             await _stopped(turn, TurnStopped(_LEFT))
 
 
@@ -467,3 +636,29 @@ def _stop(turn: _LiveTurn, why: MeshError) -> None:
 
 def _waits_for_caller(response: Response) -> bool:
     return any(isinstance(item, Call) and item.run_by is RunBy.CALLER for item in response.output)
+
+
+def _is_last(event: TurnEvent) -> bool:
+    return isinstance(event, Completed | Continued | Failed)
+
+
+def _entry(response_id: str, scope: Scope, key_id: str, model: str, used: Usage) -> LedgerEntry:
+    at_ms = time.time_ns() // 1_000_000
+    return LedgerEntry(response_id, scope, key_id, model, at_ms, used)
+
+
+def _tokens(used: Usage) -> int:
+    return used.prompt_tokens + used.completion_tokens
+
+
+def _check_same(event: TurnEvent, shown: TurnEvent) -> None:
+    """Raises `StreamInterrupted` where a turn that runs again says something else."""
+    if _unsealed(event) != _unsealed(shown):
+        raise interrupted()
+
+
+def _unsealed(event: TurnEvent) -> TurnEvent:
+    """Sealed again, the same words look different."""
+    if isinstance(event, ItemDone) and isinstance(event.item, Reasoning | Compaction):
+        return replace(event, item=replace(event.item, opaque=""))
+    return event

@@ -1,14 +1,15 @@
 """What the gateway needs from outside."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from services.context_assembly.api import ContextAssembly
 from services.gateway.api import Numbered, TurnEvent
-from services.inference.api import Generation, Piece, Report, Usage
+from services.inference.api import Calling, Generation, Parsed, Piece, Report, Usage
 from services.moderation.api import Moderation
+from services.shared.moving import RecordKind
 from services.shared.scope import Scope
 from services.tool_runner.api import ToolRunner
 
@@ -17,6 +18,15 @@ class Generates(Protocol):
     """Of inference, what the turn needs."""
 
     def generate(self, generation: Generation) -> AsyncGenerator[Piece, None]: ...
+
+    async def parse(
+        self,
+        model: str,
+        prompt_ids: Sequence[int],
+        output_ids: Sequence[int],
+        calling: Calling,
+        stop: tuple[str, ...] = (),
+    ) -> Parsed: ...
 
 
 class Inference(Generates, Protocol):
@@ -150,6 +160,44 @@ class Ledger(Protocol):
     async def total(self, organisation: str) -> Usage: ...
 
 
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """An API key as it is kept."""
+
+    id: str
+    account_id: str
+    fingerprint: bytes
+    # Milliseconds since the epoch.
+    created_at_ms: int
+    # None: it is valid.
+    revoked_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUseRecord:
+    organisation: str
+    idempotency_key: str
+    use: KeyUse
+
+
+# What a store of `Accounts`, `Ledger` and `IdempotencyKeys` keeps, for `Movable`. Accounts come
+# first: a key cannot be kept without its account.
+RECORD_KINDS: Sequence[RecordKind[Any]] = (
+    RecordKind("accounts", Account, lambda account: (account.id,)),
+    RecordKind("API keys", KeyRecord, lambda key: (key.id,)),
+    RecordKind(
+        "ledger entries", LedgerEntry, lambda entry: (entry.scope.organisation, entry.response_id)
+    ),
+    RecordKind(
+        "idempotency keys", KeyUseRecord, lambda used: (used.organisation, used.idempotency_key)
+    ),
+)
+
+
+class AccountStore(Accounts, Ledger, IdempotencyKeys, Protocol):
+    """One store for all three."""
+
+
 class Journal(Protocol):
     """The numbered events of turns: one process writes a turn's, any number read them.
 
@@ -159,8 +207,19 @@ class Journal(Protocol):
     that it tries is refused with `LeaseLost`.
     """
 
-    async def claim(self, response_id: str, scope: Scope, *, seconds: float) -> int:
+    # Whether other processes write and read it too.
+    shared: bool
+
+    def is_alone(self, response_id: str) -> bool:
+        """Whether no other process can read the turn, or go on with it."""
+
+    async def claim(
+        self, response_id: str, scope: Scope, *, seconds: float, waited_for: bool
+    ) -> int:
         """Takes the lease on a turn's events, for so long, and says its epoch.
+
+        A turn that somebody waits for is kept here alone where it cannot be shared now; of any
+        other, that is an error.
 
         A turn that nobody has written yet begins with no events. Raises `LeaseLost` while the lease
         is another's, or when the events are complete.
@@ -174,6 +233,21 @@ class Journal(Protocol):
 
         Numbers have no gaps; appending one again changes nothing. Raises `LeaseLost`.
         """
+
+    async def note(self, response_id: str, epoch: int, step: bytes) -> None:
+        """Keeps a step by which another process could go on, no later than the next event.
+
+        Raises `LeaseLost` at once, or with the next event.
+        """
+
+    async def keep_notes(self, response_id: str, epoch: int) -> None:
+        """Keeps the steps that were noted, without an event. Raises `LeaseLost`."""
+
+    async def notes(self, response_id: str) -> Sequence[bytes]:
+        """The steps that are kept, in their order. Raises `EventsGone`."""
+
+    async def abandoned(self) -> Sequence[str]:
+        """Some of the turns whose events are not complete and whose lease has run out."""
 
     async def finish(self, response_id: str, epoch: int, *, keep_seconds: float) -> None:
         """The events are complete. They are dropped, all at once, after so long.
@@ -192,3 +266,92 @@ class Journal(Protocol):
 
         Raises `EventsGone`, also in the middle, when they are dropped.
         """
+
+
+class Presence(Protocol):
+    """Who reads a turn, in whichever gateway: a reader says so again and again."""
+
+    async def attend(self, response_id: str, reader: str, *, seconds: float) -> None:
+        """It reads the turn, for so long from now on."""
+
+    async def leave(self, response_id: str, reader: str) -> None: ...
+
+    async def attended(self, response_id: str) -> bool: ...
+
+
+# Answers what another gateway asks of a turn that lives here, with bytes of its own.
+AnswerMail = Callable[[bytes], Awaitable[bytes]]
+
+
+class Mail(Protocol):
+    """What gateways ask each other about the turns that live in them."""
+
+    async def ask(self, response_id: str, request: bytes, *, seconds: float) -> bytes:
+        """The answer of the gateway in which the turn lives.
+
+        Raises `Unavailable` when none comes in time; the request may have been done all the same.
+        """
+
+    async def serve(self, answer: AnswerMail) -> None:
+        """Answers what is asked of this gateway, for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """What one of those who are limited may use; 0: as much as they like."""
+
+    name: str
+    requests_per_minute: int
+    tokens_per_minute: int
+    turns: int
+    tokens_per_day: int
+    tokens_per_month: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """One turn's part of each of its buckets, all of one organisation."""
+
+    id: str
+    organisation: str
+    buckets: Sequence[Bucket]
+    tokens: int
+    # How long the turn counts as under way when nobody settles it.
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Of one kind of a bucket's limits, the tightest: how much may be used, and is left.
+
+    `reset` is in how many seconds all of it is there again.
+    """
+
+    limit: int
+    left: int
+    reset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    allowed: bool
+    requests: Left | None = None
+    tokens: Left | None = None
+    # Of a refusal: in how many seconds to come again, and what was reached by whom.
+    retry_after: float = 0
+    what: str = ""
+    refused_by: str = ""
+    # Where it is a budget: of a day or a month.
+    budget: str = ""
+
+
+class Limiter(Protocol):
+    """Counts what is used in windows that slide, all buckets of a turn at once or none.
+
+    Times are in seconds since the epoch. Nothing here assumes one process.
+    """
+
+    async def reserve(self, wanted: Reservation, now: float) -> Verdict: ...
+
+    async def settle(self, used: Reservation, now: float) -> None:
+        """The turn has ended, with `used.tokens`. Of one that is not known, nothing is counted."""

@@ -9,6 +9,7 @@ from services.gateway.choice import Choice, MakeId, Seal
 from services.gateway.compacting import Summarised
 from services.gateway.guard import OpenGuard
 from services.gateway.steering import Inbox
+from services.gateway.steps import Steps
 from services.inference.api import Piece, Usage, total
 from services.shared.conversation import Call, Item
 from services.shared.errors import MeshError
@@ -51,6 +52,10 @@ class TurnProgress:
     too_many_events: bool = False
     # What came for it meanwhile. Its owner puts words in and takes them out.
     inbox: Inbox = field(default_factory=Inbox)
+    # What it has heard from others. Its owner says where to keep them.
+    steps: Steps = field(default_factory=Steps)
+    # When it began, if another gateway began it; 0: it begins now. Milliseconds since the epoch.
+    created_at_ms: int = 0
 
 
 class Reply:

@@ -1,10 +1,10 @@
 """Which replica generates: the least busy one; another if it fails before its first piece."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from services.gateway.fleet import Fleet, Replica, ReplicaStart
-from services.inference.api import Generation, Piece
+from services.inference.api import Calling, Generation, Parsed, Piece
 from services.shared.errors import MeshError
 
 _MOST_ATTEMPTS = 3
@@ -39,6 +39,17 @@ class Router:
                 failure = error
             finally:
                 self._fleet.changed.notify()
+
+    async def parse(
+        self,
+        model: str,
+        prompt_ids: Sequence[int],
+        output_ids: Sequence[int],
+        calling: Calling,
+        stop: tuple[str, ...] = (),
+    ) -> Parsed:
+        replica = await self._fleet.pick(model, 0)
+        return await replica.inference.parse(model, prompt_ids, output_ids, calling, stop)
 
     async def _replica(
         self, generation: Generation, tried: set[ReplicaStart], failure: MeshError | None

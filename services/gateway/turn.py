@@ -1,6 +1,7 @@
 """The turn, step by step: every public protocol is an adapter on `TurnLoop.run`."""
 
 import asyncio
+import itertools
 import re
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -40,7 +41,6 @@ from services.gateway.api import (
 )
 from services.gateway.attachments import with_read_files
 from services.gateway.authenticator import Principal
-from services.gateway.choice import MakeId
 from services.gateway.compacting import Summarising, is_due, unsealed
 from services.gateway.fleet import Fleet
 from services.gateway.guard import OpenGuard
@@ -55,7 +55,7 @@ from services.gateway.together import both, together
 from services.inference.api import Calling, Generation, ModelCard, Usage
 from services.shared.conversation import Call, CallOutcome, Item, Text
 from services.shared.errors import MeshError, NotFound
-from services.shared.ids import make_item_id, make_response_id
+from services.shared.ids import make_response_id, nth_call_id, nth_item_id
 from services.shared.scope import Scope
 from services.shared.tools import Tool, ToolCall, ToolChoice
 from services.tool_runner.api import Failure, Outcome, UnknownTool
@@ -75,7 +75,6 @@ class TurnLoop:
         neighbours: Neighbours,
         fleet: Fleet,
         open_guard: OpenGuard,
-        make_id: MakeId,
         lanes: Lanes,
         *,
         tool_rounds: int,
@@ -84,7 +83,6 @@ class TurnLoop:
         self._fleet = fleet
         self._screening = Screening(neighbours.moderation)
         self._open_guard = open_guard
-        self._make_id = make_id
         self._tool_rounds = tool_rounds
         self._lanes = lanes
         self._summarising = Summarising(neighbours.context, open_guard)
@@ -112,7 +110,7 @@ class TurnLoop:
         self, principal: Principal, ask: Ask, progress: TurnProgress
     ) -> AsyncGenerator[TurnEvent, None]:
         """Admits, then: moderate, assemble, infer, run tools and assemble again, record."""
-        plan = await self._plan(principal, ask, progress.response_id)
+        plan = await self._plan(principal, ask, progress.response_id, progress.created_at_ms)
         if not ask.generate:
             for event in await self._prepared(plan, progress):
                 yield event
@@ -189,9 +187,13 @@ class TurnLoop:
             return int(error.details["tokens"])
 
     def _reply(self, plan: Plan, progress: TurnProgress) -> Reply:
+        # A compaction item has the first number.
+        numbers = itertools.count(1)
+
         def make_id(prefix: str) -> str:
-            # A client may carry a call's id to servers that take no long ones.
-            return self._make_id(prefix) if prefix == "call" else make_item_id(prefix, response_id)
+            if prefix == "call":
+                return nth_call_id(response_id, next(numbers))
+            return nth_item_id(prefix, response_id, next(numbers))
 
         response_id, ask = plan.response_id, plan.ask
         return Reply(
@@ -203,7 +205,9 @@ class TurnLoop:
             seal=partial(seal, plan.principal.sealer) if ask.seals_reasoning else None,
         )
 
-    async def _plan(self, principal: Principal, ask: Ask, response_id: str) -> Plan:
+    async def _plan(
+        self, principal: Principal, ask: Ask, response_id: str, created_at_ms: int = 0
+    ) -> Plan:
         card = self._fleet.card(ask.model)
         scope = principal.account.scope(ask.safety_identifier)
         ask = with_unsealed(ask, principal.sealer)
@@ -219,7 +223,7 @@ class TurnLoop:
             principal=principal,
             ask=ask,
             response_id=response_id,
-            created_at_ms=_now_ms(),
+            created_at_ms=created_at_ms or _now_ms(),
             scope=scope,
             card=card,
             own_tools=own_tools,
@@ -277,7 +281,7 @@ class TurnLoop:
         """
         if not (plan.ask.only_compacts or is_due(plan.ask, context)):
             return
-        item_id = make_item_id("cmp", plan.response_id)
+        item_id = nth_item_id("cmp", plan.response_id, 0)
         if plan.ask.only_compacts:
             yield CompactionStarted(item_id)
         try:

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,16 +17,21 @@ from services import __version__
 from services.context_assembly.client import connect_context_assembly
 from services.gateway.activity import Activity
 from services.gateway.adapters.counted import CountedContext, CountedModeration, CountedTools
-from services.gateway.adapters.in_memory_journal import InMemoryJournal
 from services.gateway.adapters.metered import GatewayGauges, MeteredLedger, MeteredTurns
+from services.gateway.adapters.postgres import (
+    migrate_postgres_accounts,
+    open_postgres_accounts,
+)
 from services.gateway.adapters.remembering import CachedKeys, CachedTools, buffered
-from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
+from services.gateway.adapters.sqlite import open_sqlite_accounts
+from services.gateway.adapters.streams import Streams, open_streams
 from services.gateway.admin_token import AdminToken
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
 from services.gateway.config import GatewayConfig
 from services.gateway.connections import Connections
 from services.gateway.conversations import ConversationKeeper
+from services.gateway.elsewhere import Elsewhere
 from services.gateway.fleet import Fleet
 from services.gateway.front import Front
 from services.gateway.guard import guards
@@ -34,24 +40,27 @@ from services.gateway.http.app import application
 from services.gateway.http.server import HttpServer, serving_http
 from services.gateway.key_issuer import KeyIssuer
 from services.gateway.lanes import Lanes
+from services.gateway.limits import Limits
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
-from services.gateway.ports import Ledger, Neighbours
+from services.gateway.ports import AccountStore, Ledger, Neighbours
 from services.gateway.repeats import Repeats
+from services.gateway.resuming import ResumableTurns
 from services.gateway.router import Router
 from services.gateway.scaling.scaler import Scaler
 from services.gateway.scaling.server import ExternalScalerServer
 from services.gateway.server import GatewayServer
+from services.gateway.takeover import Takeover
 from services.gateway.turn import TurnLoop
 from services.inference.client import InferenceClient, connect_inference
 from services.moderation.client import connect_moderation
 from services.shared.background import every, in_background
 from services.shared.boundary import Boundary
 from services.shared.errors import CannotStart
-from services.shared.ids import make_id
 from services.shared.metrics import RpcMetrics
 from services.shared.peers import Peer, followed
 from services.shared.process import Service
 from services.shared.server import Served, serving
+from services.shared.store_url import StoreUrl
 from services.shared.tracing import Tracer
 from services.tool_runner.client import connect_tool_runner
 
@@ -64,8 +73,10 @@ _JOINING_SECONDS = 10
 _REVOKED_SECONDS = 3
 # How often idempotency keys that are old enough are dropped.
 _FORGET_SECONDS = 3600
-# Long enough for a process that is busy, short enough that another can go on with its turns.
+# Of turns that no other gateway knows, so that nobody takes them over.
 _LEASE_SECONDS = 15
+# How often it is looked for turns whose gateway has died.
+_LOOK_SECONDS = 0.5
 
 
 @asynccontextmanager
@@ -74,25 +85,27 @@ async def build(
 ) -> AsyncIterator[Sequence[Served]]:
     """The public endpoints, and the turns under way, which drain beside them."""
     async with AsyncExitStack() as stack:
-        accounts = await stack.enter_async_context(_open_accounts(config))
-        ledger = await stack.enter_async_context(buffered(accounts))
+        accounts = await stack.enter_async_context(open_accounts(config.accounts_url))
         fleet = Fleet(config.inference_pools, followed, partial(_replica, config))
         activity = Activity()
         neighbours = await stack.enter_async_context(_neighbours(config, fleet, activity))
         await stack.enter_async_context(in_background(fleet.follow))
         lanes = Lanes(neighbours.context)
-        turns = MeteredTurns(_turn_loop(config, neighbours, fleet, lanes), registry)
-        live_turns = _live_turns(config, turns, MeteredLedger(ledger, registry))
-        await stack.enter_async_context(in_background(live_turns.keep_leases))
+        running = await stack.enter_async_context(
+            _running_turns(config, neighbours, accounts, registry, fleet=fleet, lanes=lanes)
+        )
+        live_turns = running.live_turns
         # Asks the store itself: a key that is cached as valid would last longer.
-        front = _front(config, accounts, neighbours, fleet, live_turns, lanes=lanes)
+        front = _front(config, accounts, neighbours, fleet, running, lanes=lanes)
         for stop_revoked in (live_turns.stop_revoked, front.connections.stop_revoked):
             action = partial(every, _REVOKED_SECONDS, partial(stop_revoked, accounts))
             await stack.enter_async_context(in_background(action))
         await stack.enter_async_context(
             in_background(lambda: every(_FORGET_SECONDS, front.repeats.forget_old))
         )
-        registry.register(GatewayGauges(front.admission, fleet))
+        if running.streams.journal.shared:
+            await stack.enter_async_context(_together(config, front, running, registry))
+        registry.register(GatewayGauges(front.admission, fleet, running.streams.lost))
         tracer = _tracer(config)
         stack.callback(tracer.close)
         if config.scaler_address:
@@ -106,15 +119,31 @@ async def build(
         yield [*served, await stack.enter_async_context(_http(config, front, registry, tracer))]
 
 
-def _open_accounts(config: GatewayConfig) -> AbstractAsyncContextManager[SqliteAccounts]:
-    return open_accounts(config.accounts_url.get_secret_value())
+@asynccontextmanager
+async def open_accounts(url: StoreUrl) -> AsyncIterator[AccountStore]:
+    """The store that the URL's scheme names. A file of SQLite is migrated, a server is not."""
+    if url.scheme == "postgresql":
+        async with open_postgres_accounts(url) as accounts:
+            yield accounts
+        return
+    async with open_sqlite_accounts(url.get_secret_value()) as in_file:
+        yield in_file
+
+
+async def _migrate(config: GatewayConfig) -> None:
+    if config.accounts_url.scheme == "postgresql":
+        await migrate_postgres_accounts(config.accounts_url)
+        return
+    async with open_accounts(config.accounts_url):
+        pass
 
 
 SERVICE = Service(
     "gateway",
     GatewayConfig,
     build,
-    store=_open_accounts,
+    store=lambda config: open_accounts(config.accounts_url),
+    migrate=_migrate,
     max_message_bytes=lambda config: config.max_body_bytes,
 )
 
@@ -149,7 +178,7 @@ async def _http(
 
 @asynccontextmanager
 async def _admin(
-    config: GatewayConfig, accounts: SqliteAccounts, tracer: Tracer
+    config: GatewayConfig, accounts: AccountStore, tracer: Tracer
 ) -> AsyncIterator[HttpServer]:
     issuer = KeyIssuer(accounts, Authenticator(accounts, pepper=pepper(config.pepper_file)))
     try:
@@ -205,32 +234,96 @@ def _replica(config: GatewayConfig, peer: Peer) -> AbstractAsyncContextManager[I
 
 
 def _turn_loop(
-    config: GatewayConfig, neighbours: Neighbours, fleet: Fleet, lanes: Lanes
+    config: GatewayConfig, neighbours: Neighbours, *, fleet: Fleet, lanes: Lanes
 ) -> TurnLoop:
     return TurnLoop(
         neighbours,
         fleet,
         guards(neighbours.moderation, config.output_moderation),
-        make_id,
         lanes,
         tool_rounds=config.tool_rounds,
     )
 
 
-def _live_turns(config: GatewayConfig, turns: Turns, ledger: Ledger) -> LiveTurns:
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """Turns under way, and what gateways share of them."""
+
+    live_turns: LiveTurns
+    streams: Streams
+    elsewhere: Elsewhere
+
+
+@asynccontextmanager
+async def _running_turns(
+    config: GatewayConfig,
+    neighbours: Neighbours,
+    accounts: AccountStore,
+    registry: CollectorRegistry,
+    *,
+    fleet: Fleet,
+    lanes: Lanes,
+) -> AsyncIterator[_Running]:
+    async with AsyncExitStack() as stack:
+        opening = open_streams(config.streams_url, max_bytes=config.events_kept_bytes)
+        streams = await stack.enter_async_context(opening)
+        elsewhere = Elsewhere(streams.presence, streams.mail, turn_seconds=config.turn_seconds)
+        loop_over = partial(_turn_loop, config, fleet=fleet, lanes=lanes)
+        turns: Turns = loop_over(neighbours)
+        # A gateway that dies takes what is buffered with it, but others go on with its turns.
+        ledger: Ledger = accounts
+        if streams.journal.shared:
+            turns = ResumableTurns(neighbours, loop_over)
+        else:
+            ledger = await stack.enter_async_context(buffered(accounts))
+        turns = MeteredTurns(turns, registry)
+        ledger = MeteredLedger(ledger, registry)
+        live_turns = _live_turns(config, turns, ledger, streams, elsewhere)
+        await stack.enter_async_context(in_background(live_turns.keep_leases))
+        yield _Running(live_turns, streams, elsewhere)
+
+
+@asynccontextmanager
+async def _together(
+    config: GatewayConfig, front: Front, running: _Running, registry: CollectorRegistry
+) -> AsyncIterator[None]:
+    """Answers other gateways, and goes on with the turns of those that have died."""
+    takeover = Takeover(
+        running.live_turns,
+        running.streams.journal,
+        running.elsewhere,
+        lambda origin: front.principal_of(origin.account, origin.key_id),
+        registry,
+        clock=time.monotonic,
+        reader_seconds=config.reader_seconds,
+    )
+    async with (
+        in_background(partial(running.elsewhere.serve, running.live_turns.answer)),
+        in_background(partial(every, _LOOK_SECONDS, takeover.look)),
+    ):
+        yield
+
+
+def _live_turns(
+    config: GatewayConfig, turns: Turns, ledger: Ledger, streams: Streams, elsewhere: Elsewhere
+) -> LiveTurns:
+    journal = streams.journal
+    lease_seconds = config.streams_lease_seconds if journal.shared else _LEASE_SECONDS
     return LiveTurns(
         turns,
-        InMemoryJournal(time.monotonic, max_bytes=config.events_kept_bytes),
+        journal,
         Admission(
             max_turns=config.max_turns,
             max_turns_per_organisation=config.max_turns_per_organisation,
             max_background_turns_per_organisation=config.max_background_turns_per_organisation,
         ),
         ledger,
+        elsewhere,
+        limits=Limits(streams.limiter, config.limits, time.time, turn_seconds=config.turn_seconds),
         bounds=TurnBounds(
             turn_seconds=config.turn_seconds,
             joining_seconds=_JOINING_SECONDS,
-            lease_seconds=_LEASE_SECONDS,
+            lease_seconds=lease_seconds,
             kept_seconds=config.events_kept_seconds,
             event_bytes=config.turn_event_bytes,
         ),
@@ -239,10 +332,10 @@ def _live_turns(config: GatewayConfig, turns: Turns, ledger: Ledger) -> LiveTurn
 
 def _front(
     config: GatewayConfig,
-    accounts: SqliteAccounts,
+    accounts: AccountStore,
     neighbours: Neighbours,
     fleet: Fleet,
-    live_turns: LiveTurns,
+    running: "_Running",
     *,
     lanes: Lanes,
 ) -> Front:
@@ -250,26 +343,27 @@ def _front(
     authenticator = Authenticator(CachedKeys(accounts), pepper=secret)
     return Front(
         authenticator,
-        live_turns,
+        running.live_turns,
         fleet,
         neighbours,
         connections=Connections(max_per_key=config.max_sockets_per_key),
         repeats=Repeats(accounts, secret=secret),
         conversations=ConversationKeeper(neighbours, lanes),
+        streams_lost=running.streams.lost,
     )
 
 
 @asynccontextmanager
 async def open_key_issuer(config: GatewayConfig) -> AsyncIterator[KeyIssuer]:
     """For the commands of operators: the same store, without the endpoints."""
-    async with _open_accounts(config) as accounts:
+    async with open_accounts(config.accounts_url) as accounts:
         yield KeyIssuer(accounts, Authenticator(accounts, pepper=pepper(config.pepper_file)))
 
 
 @asynccontextmanager
 async def open_authenticator(config: GatewayConfig) -> AsyncIterator[Authenticator]:
     """For `make up`, which makes its own key."""
-    async with _open_accounts(config) as accounts:
+    async with open_accounts(config.accounts_url) as accounts:
         yield Authenticator(accounts, pepper=pepper(config.pepper_file))
 
 

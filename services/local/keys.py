@@ -13,8 +13,9 @@ from services.gateway.config import GatewayConfig
 from services.gateway.key_issuer import KeyIssuer, KeyRefused, KeyWish
 from services.gateway.ports import AccountKind, StoredKey
 from services.gateway.wiring import open_key_issuer
-from services.shared.errors import CannotStart
-from services.shared.store_url import StoreUrl
+from services.local.stores import kept_in, stores_option
+from services.shared.errors import CannotStart, MeshError
+from services.shared.process import read
 
 _Done = TypeVar("_Done")
 data_option = click.option(
@@ -31,6 +32,7 @@ def key() -> None:
 
 @key.command()
 @data_option
+@stores_option
 @click.argument("name")
 @click.option(
     "--application/--personal",
@@ -46,6 +48,7 @@ def key() -> None:
 @click.option("--instructions", help="What the owner wants in every conversation; else as it is.")
 def create(
     data: Path | None,
+    stores: str,
     name: str,
     *,
     application: bool | None,
@@ -56,21 +59,23 @@ def create(
     """Make an API key for the account NAME; it is shown this once."""
     kinds = {None: None, True: AccountKind.APPLICATION, False: AccountKind.PERSONAL}
     wish = KeyWish(name, kinds[application], instructions, memory, changes_kind=change_kind)
-    click.echo(_asked(data, lambda issuer: issuer.create(wish)))
+    click.echo(_asked(data, stores, lambda issuer: issuer.create(wish)))
 
 
 @key.command("list")
 @data_option
-def list_(data: Path | None) -> None:
+@stores_option
+def list_(data: Path | None, stores: str) -> None:
     """Show all keys with their accounts; of a key only its id."""
-    click.echo(_table(_asked(data, lambda issuer: issuer.list_keys())))
+    click.echo(_table(_asked(data, stores, lambda issuer: issuer.list_keys())))
 
 
 @key.command()
 @data_option
+@stores_option
 @click.argument("key_id", default="", metavar="[KEY]")
 @click.option("--account", default="", help="All keys of this account, by its name.")
-def revoke(data: Path | None, key_id: str, account: str) -> None:
+def revoke(data: Path | None, stores: str, key_id: str, account: str) -> None:
     """Revoke a key, by its id, or all keys of an account. Its turns stop within 5 seconds."""
     if bool(key_id) == bool(account):
         raise click.UsageError("name either a key or an --account")
@@ -78,16 +83,16 @@ def revoke(data: Path | None, key_id: str, account: str) -> None:
     async def revoked(issuer: KeyIssuer) -> Sequence[StoredKey]:
         return await issuer.revoke_all(account) if account else [await issuer.revoke(key_id)]
 
-    found = _asked(data, revoked)
+    found = _asked(data, stores, revoked)
     for each in found:
         click.echo(f"revoked {each.id} of {each.account.name}")
     if not found:
         click.echo(f"revoked nothing: {account} has no valid key")
 
 
-def _asked(data: Path | None, ask: Callable[[KeyIssuer], Awaitable[_Done]]) -> _Done:
+def _asked(data: Path | None, stores: str, ask: Callable[[KeyIssuer], Awaitable[_Done]]) -> _Done:
     async def asked() -> _Done:
-        async with open_key_issuer(_gateway(data)) as issuer:
+        async with open_key_issuer(_gateway(data, stores)) as issuer:
             return await ask(issuer)
 
     with _in_a_sentence():
@@ -98,15 +103,13 @@ def _asked(data: Path | None, ask: Callable[[KeyIssuer], Awaitable[_Done]]) -> _
 def _in_a_sentence() -> Iterator[None]:
     try:
         yield
-    except (KeyRefused, CannotStart) as error:
+    except (KeyRefused, CannotStart, MeshError) as error:
         raise click.ClickException(str(error)) from None
 
 
-def _gateway(data: Path | None) -> GatewayConfig:
-    if data is None:
-        return GatewayConfig()
-    accounts = StoreUrl(f"sqlite:{data}/gateway.sqlite")
-    return GatewayConfig(accounts_url=accounts, pepper_file=data / "pepper")
+def _gateway(data: Path | None, stores: str) -> GatewayConfig:
+    told = kept_in(data or Path(), stores)["gateway"] if data or stores else {}
+    return read(GatewayConfig, **told, **({"pepper_file": data / "pepper"} if data else {}))
 
 
 def _table(keys: Sequence[StoredKey]) -> str:

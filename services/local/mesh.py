@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from services.gateway.fleet import Pool
 from services.gateway.wiring import SERVICE as GATEWAY
 from services.inference.wiring import SERVICE as INFERENCE
 from services.local.preflight import free_port
+from services.local.stores import kept_in
 from services.memory.wiring import SERVICE as MEMORY
 from services.moderation.wiring import SERVICE as MODERATION
 from services.shared.config import ServiceConfig
 from services.shared.process import Endpoint, Service, running
-from services.shared.store_url import StoreUrl
 from services.tokenizer.wiring import SERVICE as TOKENIZER
 from services.tool_runner.wiring import SERVICE as TOOL_RUNNER
 
@@ -54,24 +54,27 @@ class Settings:
     # A directory or hub id, and the name that callers use.
     model: str
     model_name: str
+    # The URL of a server that keeps everything; empty: files in `data` do.
+    stores: str = field(default="", repr=False)
 
     def configs(self) -> dict[str, ServiceConfig]:
         """Every service's configuration. What is not set here, its environment may set."""
         at = {service.name: f"{_HOST}:{free_port(_HOST)}" for service in SERVICES}
         at["gateway"] = f"{self.host}:{self.grpc_port}"
         addresses = {f"{name.replace('-', '_')}_address": where for name, where in at.items()}
+        kept = kept_in(self.data, self.stores)
         own: Mapping[str, dict[str, Any]] = {
             "inference": {"model": self.model, "served_name": self.model_name},
             "tokenizer": {"models": {self.model_name: self.model}},
-            "memory": {"store_url": StoreUrl(f"sqlite:{self.data}/memory.sqlite")},
+            "memory": kept["memory"],
             "context-assembly": {
-                "turns_url": StoreUrl(f"sqlite:{self.data}/context-assembly.sqlite"),
+                **kept["context-assembly"],
                 "inference_addresses": {"": at["inference"]},
             },
             "gateway": {
                 "inference_pools": (Pool("local", at["inference"]),),
                 "http_address": f"{self.host}:{self.port}",
-                "accounts_url": StoreUrl(f"sqlite:{self.data}/gateway.sqlite"),
+                **kept["gateway"],
                 "pepper_file": self.data / "pepper",
             },
         }

@@ -18,6 +18,7 @@ from services.gateway.wiring import open_authenticator
 from services.inference.config import InferenceConfig
 from services.local import preflight
 from services.local.mesh import Mesh, ServiceEnded, Settings, mesh
+from services.local.migrate import migrate
 from services.local.run_file import RunFile, RunningMesh
 from services.shared import logs
 from services.shared.errors import CannotStart, MeshError
@@ -72,6 +73,7 @@ async def _run(settings: Settings) -> None:
 
 async def _serve(settings: Settings, started: Mesh, run_file: RunFile) -> None:
     configs = settings.configs()
+    await migrate(configs)
     say(f"  {'inference':17} loading {settings.model}: half a minute for a small model")
     services = await started.start(configs, _announce)
     base_url = f"http://{settings.host}:{settings.port}"

@@ -8,6 +8,9 @@ from pydantic_settings import SettingsConfigDict
 from services.shared.config import ServiceConfig
 from services.shared.store_url import StoreUrl, one_of
 
+_SERVERS = ("postgresql", "cassandra")
+_StoreUrl = Annotated[StoreUrl, AfterValidator(one_of("sqlite", "memory", *_SERVERS))]
+
 
 class MemoryConfig(ServiceConfig):
     """Read once at start. The defaults run the service on a laptop."""
@@ -15,11 +18,9 @@ class MemoryConfig(ServiceConfig):
     model_config = SettingsConfigDict(env_prefix="MEMORY_", frozen=True)
 
     address: str = "127.0.0.1:50055"
-    # Where facts are kept: sqlite:<path>, or memory: for as long as the process lives; file:<path>
-    # where a file holds this URL.
-    store_url: Annotated[StoreUrl, AfterValidator(one_of("sqlite", "memory"))] = StoreUrl(
-        "sqlite:.chatmesh/memory.sqlite"
-    )
+    # Where facts are kept: sqlite:<path>, postgresql://..., cassandra://..., or memory: for as long
+    # as the process lives; file:<path> where a file holds this URL.
+    store_url: _StoreUrl = StoreUrl("sqlite:.chatmesh/memory.sqlite")
     # How many texts are embedded at the same time; each takes a core.
     embedder_threads: int = Field(default=1, gt=0)
     # The longest fact, in characters.

@@ -9,8 +9,13 @@ from contextlib import asynccontextmanager
 import structlog
 from prometheus_client import CollectorRegistry
 
+from services.memory.adapters.cassandra import (
+    migrate_cassandra_facts,
+    open_cassandra_facts,
+)
 from services.memory.adapters.in_memory import InMemoryFactStore
 from services.memory.adapters.metered import MeteredEmbedder, MeteredMemory
+from services.memory.adapters.postgres import migrate_postgres_facts, open_postgres_facts
 from services.memory.adapters.sqlite import open_fact_store
 from services.memory.config import MemoryConfig
 from services.memory.erasure_feed import ErasureFeed
@@ -21,10 +26,12 @@ from services.memory.server import MemoryServer
 from services.shared.embedder import open_embedder
 from services.shared.process import Service
 from services.shared.server import Servable
+from services.shared.store_url import StoreUrl
 
 _log = structlog.get_logger()
 # A fact is shown only if it scores at least this share of the best one.
 _SHARE_OF_BEST = 0.5
+_MIGRATIONS = {"postgresql": migrate_postgres_facts, "cassandra": migrate_cassandra_facts}
 
 
 @asynccontextmanager
@@ -50,15 +57,41 @@ async def build(
 
 @asynccontextmanager
 async def _opened(config: MemoryConfig) -> AsyncIterator[FactStore]:
-    url = config.store_url
-    if url.scheme == "memory":
+    if config.store_url.scheme == "memory":
         _log.warning("facts are kept in this process alone and end with it")
-        yield InMemoryFactStore()
-        return
-    async with open_fact_store(
-        url.get_secret_value(), erased_within_seconds=config.erased_within_seconds
-    ) as store:
+    opened = open_facts(config.store_url, erased_within_seconds=config.erased_within_seconds)
+    async with opened as store:
         yield store
+
+
+@asynccontextmanager
+async def open_facts(url: StoreUrl, *, erased_within_seconds: float) -> AsyncIterator[FactStore]:
+    """The store that the URL's scheme names. A file of SQLite is migrated, a server is not."""
+    match url.scheme:
+        case "memory":
+            yield InMemoryFactStore()
+        case "postgresql":
+            async with open_postgres_facts(url) as store:
+                yield store
+        case "cassandra":
+            async with open_cassandra_facts(
+                url, erased_within_seconds=erased_within_seconds
+            ) as in_rows:
+                yield in_rows
+        case _:
+            async with open_fact_store(
+                url.get_secret_value(), erased_within_seconds=erased_within_seconds
+            ) as in_file:
+                yield in_file
+
+
+async def _migrate(config: MemoryConfig) -> None:
+    migrate_server = _MIGRATIONS.get(config.store_url.scheme)
+    if migrate_server:
+        await migrate_server(config.store_url)
+        return
+    async with _opened(config):
+        pass
 
 
 def limits(config: MemoryConfig) -> MemoryLimits:
@@ -73,4 +106,4 @@ def limits(config: MemoryConfig) -> MemoryLimits:
     )
 
 
-SERVICE = Service("memory", MemoryConfig, build, store=_opened)
+SERVICE = Service("memory", MemoryConfig, build, store=_opened, migrate=_migrate)

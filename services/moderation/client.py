@@ -1,14 +1,18 @@
 """Moderation, reached over gRPC."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
 
 from chatmesh.moderation.v1 import moderation_pb2 as pb
 from chatmesh.moderation.v1 import moderation_pb2_grpc as pb_grpc
 
 from services.moderation import codec
 from services.moderation.api import Direction, Grown, Release, Verdict
+from services.shared.background import in_background
 from services.shared.channel import MeshChannel, connect
+from services.shared.errors import Unavailable
+from services.shared.signal import Signal
 from services.shared.wire_errors import mesh_errors
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ModerationService"]
@@ -19,6 +23,7 @@ class ModerationClient:
 
     def __init__(self, channel: MeshChannel, *, timeout: float) -> None:
         self._stub = pb_grpc.ModerationServiceStub(channel)
+        self._channel = channel
         self._timeout = timeout
 
     async def screen(self, texts: Sequence[str], direction: Direction) -> Sequence[Verdict]:
@@ -28,15 +33,63 @@ class ModerationClient:
         return codec.verdicts_in(response)
 
     async def watch(self, reply: AsyncIterator[Grown]) -> AsyncGenerator[Release, None]:
-        requests = (codec.grown_out(grown) async for grown in reply)
+        """A watch whose replica leaves goes on at another, which is told all that had grown.
+
+        Moderation says the same of the same words: what was released is not released again.
+        """
+        growth = _Growth()
+        released, failed_at = 0, -1
+        async with in_background(partial(growth.hear, reply)):
+            while True:
+                try:
+                    async with aclosing(self._watched(growth)) as releases:
+                        place = 0
+                        async for release in releases:
+                            place += 1
+                            if place > released:
+                                released = place
+                                yield release
+                    return
+                except Unavailable:
+                    # Whoever fails twice at the same place would fail there for ever.
+                    if failed_at == released:
+                        raise
+                    failed_at = released
+                    await self._channel.connected(self._timeout)
+
+    async def _watched(self, growth: "_Growth") -> AsyncGenerator[Release, None]:
         with mesh_errors("moderation"):
             # No timeout: the watch lasts as long as the reply, which has a deadline of its own.
-            call = self._stub.Watch(requests)
+            call = self._stub.Watch(growth.told())
             try:
                 async for response in call:
                     yield codec.release_in(response)
             finally:
                 call.cancel()
+
+
+class _Growth:
+    """What a reply has grown by, for any number of watches, one after the other."""
+
+    def __init__(self) -> None:
+        self._grown: list[Grown] = []
+        self._more = Signal()
+
+    async def hear(self, reply: AsyncIterator[Grown]) -> None:
+        async for grown in reply:
+            self._grown.append(grown)
+            self._more.notify()
+
+    async def told(self) -> AsyncIterator[pb.WatchRequest]:
+        place = 0
+        while True:
+            if place == len(self._grown):
+                await self._more.wait()
+                continue
+            yield codec.grown_out(self._grown[place])
+            if self._grown[place].final:
+                return
+            place += 1
 
 
 @asynccontextmanager

@@ -144,6 +144,14 @@ class MeshChannel(grpc.aio.Channel):
         patience = self._peers.patience_seconds
         return patience if left is None else min(patience, left / 2)
 
+    async def connected(self, seconds: float) -> None:
+        """Returns when there is a connection to a replica of the moment, or after so long."""
+        clock = asyncio.get_running_loop().time
+        due = clock() + seconds
+        ready = grpc.ChannelConnectivity.READY
+        while clock() < due and self.get_state(try_to_connect=True) is not ready:
+            await self._connected_or_replaced(self.current, due)
+
     async def _connected_or_replaced(self, used: _CountedChannel, due: float) -> None:
         """Returns when `used` is connected, when another channel has replaced it, or at `due`."""
         if used is not self.current:

@@ -7,6 +7,7 @@ one read. An item's id holds its response's digits, so that the item is found by
 A conversation's id is `conv_` and the 32 digits of the root of its tree: a turn without a reply.
 """
 
+import hashlib
 import re
 import secrets
 
@@ -49,6 +50,17 @@ def make_item_id(prefix: str, response_id: str) -> str:
     return f"{prefix}_{digits}{secrets.token_hex(_ITEM_DIGITS // 2)}"
 
 
+def nth_item_id(prefix: str, response_id: str, number: int) -> str:
+    """As `make_item_id`, and the same whoever makes the response, as often as it is made."""
+    digits = response_id.removeprefix(_RESPONSE)
+    return f"{prefix}_{digits}{_digest(prefix, response_id, number)[:_ITEM_DIGITS]}"
+
+
+def nth_call_id(response_id: str, number: int) -> str:
+    """A call's id, as short as clients carry it to servers that take no long ones."""
+    return f"call_{_digest('call', response_id, number)[:_DIGITS]}"
+
+
 def response_of(item_id: str) -> str:
     """The id of the response that an item is of; empty, where the item's id does not tell."""
     match = _ITEM_ID.fullmatch(item_id)
@@ -62,6 +74,10 @@ def root_of(response_id: str) -> str:
     really stands in its tree only its stored row tells.
     """
     return response_id[: len(_RESPONSE) + _DIGITS]
+
+
+def _digest(prefix: str, response_id: str, number: int) -> str:
+    return hashlib.sha256(f"{prefix} {number} of {response_id}".encode()).hexdigest()
 
 
 def _random() -> str:

@@ -36,8 +36,10 @@ class Service(Generic[Config]):
     # Opens the adapters and yields what is served: gRPC servicers, and endpoints of its own beside
     # them. By the time that it is left, all of these have drained; it closes what it opened.
     build: Callable[[Config, CollectorRegistry], AbstractAsyncContextManager[Sequence[Served]]]
-    # Opens what it keeps, which brings it to this release's schema; None: it keeps nothing.
+    # Opens what it keeps; None: it keeps nothing.
     store: Callable[[Config], AbstractAsyncContextManager[object]] | None = None
+    # Brings that to this release's schema, which opening does for files alone.
+    migrate: Callable[[Config], Coroutine[Any, Any, None]] | None = None
     # The size of the largest gRPC message that it accepts.
     max_message_bytes: Callable[[Config], int] = lambda _: MAX_MESSAGE_BYTES
 
@@ -84,7 +86,7 @@ def main(service: Service[Config]) -> None:
         prog=f"python -m services.{service.name.replace('-', '_')}",
         description=f"The service {service.name}, until SIGTERM; configured by its environment.",
     )
-    if service.store:
+    if service.migrate:
         told = "only bring its store to this release's schema"
         arguments.add_argument("--migrate", action="store_true", help=told)
     given = vars(arguments.parse_args())
@@ -108,15 +110,18 @@ def _run_with_config(
 
 
 async def _migrate(service: Service[Config], config: Config) -> None:
-    assert service.store
-    async with service.store(config):
-        _log.info("the store has this release's schema", service=service.name)
+    assert service.migrate
+    await service.migrate(config)
+    _log.info("the store has this release's schema", service=service.name)
 
 
-def read(kind: type[Config]) -> Config:
-    """The configuration from the environment; a wrong value ends the process and names the knob."""
+def read(kind: type[Config], **told: object) -> Config:
+    """The configuration from the environment, except for what is told.
+
+    A wrong value ends the process and names the knob.
+    """
     try:
-        return kind()  # type: ignore[call-arg]
+        return kind(**told)  # type: ignore[arg-type]
     except SettingsError as error:
         sys.exit(str(error))
     except ValidationError as error:

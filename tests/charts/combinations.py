@@ -72,7 +72,8 @@ _SAMPLES: dict[str, Sequence[Any]] = {
     "engineArgs": ({}, {"max_num_seqs": 8}, {"enforce_eager": True}),
     "shmSize": ("1Gi", "0"),
     "contextTokens": (1, 4096, 1048576),
-    "requests": ({}, {"cpu": "100m", "memory": "1Gi"}),
+    # Below every limit that the chart sets itself: Kubernetes refuses others.
+    "requests": ({}, {"cpu": "10m", "memory": "16Mi"}),
     "limits": ({}, {"memory": "1Gi"}, {"cpu": 1, "memory": "8Gi", "ephemeral-storage": "1Gi"}),
     "environment": ({}, {"AWS_REGION": "eu-1", "HF_HOME": ""}),
 }
@@ -151,6 +152,10 @@ class Drawing:
         """What the schema does not say, and a sentence of the chart would: see validate.yaml."""
         for service in ("tokenizer", "tool-runner", "moderation"):
             self._ordered(self.values.get(service, {}))
+        for service in ("context-assembly", "memory"):
+            keeping = self.values.get(service, {})
+            if "replicas" in keeping and not keeping.get("store", {}).get("existingSecret"):
+                keeping["replicas"] = 1
         one = self._random
         routers = self.values.get("inferencePool", {})
         if routers.get("enabled"):

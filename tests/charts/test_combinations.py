@@ -4,7 +4,8 @@ tests/cluster/test_chart_dry_run.py shows the same renders to an API server.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 import yaml
@@ -20,6 +21,17 @@ def made(seed: int) -> Sequence[Manifest]:
     return [one for one in yaml.safe_load_all(shown) if one]
 
 
+def not_texts(manifest: Any, at: str = "") -> Iterator[str]:
+    """Labels and annotations that YAML reads as something else: a digest may be all digits."""
+    inner = manifest if isinstance(manifest, dict) else dict(enumerate(manifest))
+    for key, value in inner.items():
+        where = f"{at}.{key}"
+        if at.endswith((".labels", ".annotations", ".matchLabels")) and not isinstance(value, str):
+            yield where
+        elif isinstance(value, dict | list):
+            yield from not_texts(value, where)
+
+
 @pytest.mark.parametrize("seed", range(HOW_MANY))
 def test_it_renders_and_holds_together(seed: int) -> None:
     manifests = made(seed)
@@ -30,6 +42,7 @@ def test_it_renders_and_holds_together(seed: int) -> None:
         labels = one["metadata"].get("labels", {})
         assert all(LABEL.fullmatch(value) for value in labels.values())
         assert one["metadata"]["namespace"] == "chat"
+    assert not [*not_texts(manifests)]
     for name, pod in pods(manifests).items():
         spec = pod["spec"]
         containers = [*spec.get("initContainers", ()), *spec["containers"]]

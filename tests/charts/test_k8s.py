@@ -273,6 +273,7 @@ def _moment() -> CollectorRegistry:
                 max_turns=1, max_turns_per_organisation=1, max_background_turns_per_organisation=8
             ),
             fleet,
+            lambda: False,
         )
     )
     return registry

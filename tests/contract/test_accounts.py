@@ -6,23 +6,29 @@ from pathlib import Path
 import pytest
 
 from services.gateway.adapters.in_memory import InMemoryAccounts
+from services.gateway.adapters.postgres import PostgresAccounts, open_postgres_accounts
 from services.gateway.adapters.remembering import BufferedLedger, CachedKeys, buffered
-from services.gateway.adapters.sqlite import SqliteAccounts, open_accounts
+from services.gateway.adapters.sqlite import SqliteAccounts, open_sqlite_accounts
 from services.gateway.ports import Account, AccountKind, KeyUse, LedgerEntry
 from services.inference.api import Usage
 from services.shared.scope import Scope
+from tests.servers.postgres import fresh_database
 
-Store = InMemoryAccounts | SqliteAccounts
+Store = InMemoryAccounts | SqliteAccounts | PostgresAccounts
 ADA = Account("acct_1", "Ada", AccountKind.PERSONAL, "Be brief.")
 SHOP = Account("acct_2", "shop", AccountKind.APPLICATION, memory_write=True)
 
 
-@pytest.fixture(params=["in memory", "sqlite"])
+@pytest.fixture(params=["in memory", "sqlite", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     if request.param == "in memory":
         yield InMemoryAccounts()
         return
-    async with open_accounts(f"sqlite:{tmp_path}/gateway.sqlite") as opened:
+    if request.param == "postgresql":
+        async with fresh_database() as url, open_postgres_accounts(url) as accounts:
+            yield accounts
+        return
+    async with open_sqlite_accounts(f"sqlite:{tmp_path}/gateway.sqlite") as opened:
         yield opened
 
 

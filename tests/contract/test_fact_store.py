@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from services.memory.adapters.cassandra import open_cassandra_facts
 from services.memory.adapters.in_memory import InMemoryFactStore
+from services.memory.adapters.postgres import open_postgres_facts
 from services.memory.adapters.sqlite import open_fact_store
 from services.memory.api import Erasure, Fact, Kind
 from services.memory.ports import EmbeddedFact, FactStore, Outdated, ScopeFacts
 from services.shared.scope import Scope
 from tests.fakes.memory import BusyStore, SlowStore, WordEmbedder
+from tests.servers.cassandra import empty_keyspace
+from tests.servers.postgres import fresh_database
 
 ANN = Scope("acme", "main", "ann")
 BOB = Scope("acme", "main", "bob")
@@ -20,11 +24,25 @@ OTHER_ANN = Scope("umbrella", "main", "ann")
 ANN_ELSEWHERE = Scope("acme", "other", "ann")
 
 
-@pytest.fixture(params=["in memory", "SQLite", "slow", "busy"])
+_STORES = ["in memory", "SQLite", "slow", "busy"]
+_SERVERS = ["PostgreSQL", "PostgreSQL with pgvector", "Cassandra"]
+
+
+@pytest.fixture(params=[*_STORES, *_SERVERS])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FactStore]:
     in_memory = {"in memory": InMemoryFactStore, "slow": SlowStore, "busy": BusyStore}
     if request.param in in_memory:
         yield in_memory[request.param]()
+        return
+    if request.param.startswith("PostgreSQL"):
+        pgvector = "pgvector" in request.param
+        async with fresh_database(pgvector=pgvector) as url, open_postgres_facts(url) as kept_there:
+            yield kept_there
+        return
+    if request.param == "Cassandra":
+        url = await empty_keyspace()
+        async with open_cassandra_facts(url, erased_within_seconds=60) as in_rows:
+            yield in_rows
         return
     async with open_fact_store(f"sqlite:{tmp_path}/memory.sqlite") as opened:
         yield opened
@@ -45,7 +63,7 @@ async def test_knows_nothing_of_a_stranger(store: FactStore) -> None:
 
 
 async def test_gives_back_what_was_kept_by_id(store: FactStore) -> None:
-    second, first = kept("b", "tea — 茶 🍵 '\"; --", Kind.PREFERENCE), kept("a", "Oslo")
+    second, first = kept("b", "tea — \0 茶 🍵 '\"; --", Kind.PREFERENCE), kept("a", "Oslo")
     revision = await store.write(ANN, 0, keep=[second, first], drop=[])
     held = await store.read(ANN)
     assert held.revision == revision == await store.revision(ANN) != 0

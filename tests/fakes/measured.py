@@ -38,7 +38,7 @@ def gateway_metrics(
         max_turns=100, max_turns_per_organisation=100, max_background_turns_per_organisation=8
     )
     registry = CollectorRegistry()
-    registry.register(GatewayGauges(admission, fleet))
+    registry.register(GatewayGauges(admission, fleet, lambda: False))
     with ExitStack() as under_way:
         for _ in range(turns):
             under_way.enter_context(admission.admitted("ada", background=False))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -10,16 +11,19 @@ from services.context_assembly.adapters.in_memory import InMemoryTurns
 from services.context_assembly.api import Assembly, Compacted, Context, InputTooLong, Turn
 from services.context_assembly.conversations import Conversations
 from services.context_assembly.messages import is_by_user
-from services.gateway.adapters.in_memory import InMemoryAccounts
+from services.gateway.adapters.in_memory import InMemoryAccounts, NobodyElse
 from services.gateway.adapters.in_memory_journal import InMemoryJournal
+from services.gateway.adapters.in_memory_limiter import InMemoryLimiter
 from services.gateway.admission import Admission
 from services.gateway.authenticator import Authenticator
 from services.gateway.connections import Connections
 from services.gateway.conversations import ConversationKeeper
+from services.gateway.elsewhere import Elsewhere
 from services.gateway.fleet import Fleet, Pool
 from services.gateway.front import Front
 from services.gateway.guard import OutputModeration, guards
 from services.gateway.lanes import Lanes
+from services.gateway.limits import Limits
 from services.gateway.live_turns import LiveTurns, TurnBounds
 from services.gateway.ports import Account, AccountKind, Inference, LedgerEntry, Neighbours
 from services.gateway.repeats import Repeats
@@ -40,7 +44,6 @@ from services.inference.api import (
 from services.shared.background import in_background
 from services.shared.conversation import Call, CallResult, Item, Message, Picture, Text
 from services.shared.errors import Malformed
-from services.shared.ids import make_id
 from services.shared.peers import Peer, followed
 from services.shared.scope import Scope
 from services.shared.tools import Tool, ToolCall
@@ -294,6 +297,15 @@ def fleet_of(inference: Inference) -> Fleet:
     return Fleet([Pool("only", "here:1")], followed, opened)
 
 
+# Nobody is limited.
+UNLIMITED = Limits(InMemoryLimiter(), (), time.time, turn_seconds=30)
+
+
+def alone() -> Elsewhere:
+    """There is no other gateway."""
+    return Elsewhere(NobodyElse(), NobodyElse(), turn_seconds=30)
+
+
 PERSON = Account("acct_1", "Ada", AccountKind.PERSONAL, "Be brief.")
 
 
@@ -305,6 +317,7 @@ async def surroundings(
     max_background_turns: int = 8,
     bounds: TurnBounds = BOUNDS,
     account: Account = PERSON,
+    limits: Limits = UNLIMITED,
 ) -> AsyncIterator[Surroundings]:
     moderation, context, tools = WordModeration(), WordContext(), FewTools()
     inference = ScriptedInference(*scripts)
@@ -314,7 +327,7 @@ async def surroundings(
     fleet = fleet_of(inference)
     neighbours = Neighbours(moderation, context, inference, tools)
     lanes = Lanes(context)
-    turns = TurnLoop(neighbours, fleet, guards(moderation, mode), make_id, lanes, tool_rounds=3)
+    turns = TurnLoop(neighbours, fleet, guards(moderation, mode), lanes, tool_rounds=3)
     admission = Admission(
         max_turns=max_turns,
         max_turns_per_organisation=max(1, max_turns - 1),
@@ -322,7 +335,9 @@ async def surroundings(
     )
     clock = Clock()
     journal = InMemoryJournal(clock, max_bytes=1_000_000)
-    live_turns = LiveTurns(turns, journal, admission, accounts, bounds=bounds)
+    live_turns = LiveTurns(
+        turns, journal, admission, accounts, alone(), limits=limits, bounds=bounds
+    )
     front = Front(
         authenticator,
         live_turns,
@@ -331,6 +346,7 @@ async def surroundings(
         connections=Connections(max_per_key=4),
         repeats=Repeats(accounts, secret=b"pepper"),
         conversations=ConversationKeeper(neighbours, lanes),
+        streams_lost=lambda: False,
     )
     async with in_background(fleet.follow):
         await asyncio.wait_for(fleet.wait_served(), 5)

@@ -7,13 +7,19 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from services.context_assembly.adapters.cassandra import open_cassandra_turns
 from services.context_assembly.adapters.in_memory import InMemoryTurns
 from services.context_assembly.adapters.metered import MeteredTurns, StepTimer
+from services.context_assembly.adapters.mongodb import open_mongodb_turns
+from services.context_assembly.adapters.postgres import open_postgres_turns
 from services.context_assembly.adapters.sqlite import open_sqlite_turns
 from services.context_assembly.api import KeptIds, Turn
 from services.context_assembly.ports import TurnStore
 from services.shared.scope import Scope
 from tests.fakes.context_assembly import SCOPE, assistant, recorded, user
+from tests.servers.cassandra import empty_keyspace
+from tests.servers.ferretdb import fresh_documents
+from tests.servers.postgres import fresh_database
 
 
 @asynccontextmanager
@@ -28,6 +34,26 @@ async def _sqlite(folder: Path) -> AsyncIterator[TurnStore]:
 
 
 @asynccontextmanager
+async def _postgres(_folder: Path) -> AsyncIterator[TurnStore]:
+    async with fresh_database() as url, open_postgres_turns(url) as turns:
+        yield turns
+
+
+@asynccontextmanager
+async def _cassandra(_folder: Path) -> AsyncIterator[TurnStore]:
+    url = await empty_keyspace()
+    async with open_cassandra_turns(url, erased_within_seconds=60) as turns:
+        yield turns
+
+
+@asynccontextmanager
+async def _mongodb(_folder: Path) -> AsyncIterator[TurnStore]:
+    url = await fresh_documents()
+    async with open_mongodb_turns(url, erased_within_seconds=60) as turns:
+        yield turns
+
+
+@asynccontextmanager
 async def _metered(_folder: Path) -> AsyncIterator[TurnStore]:
     registry = CollectorRegistry()
     yield MeteredTurns(InMemoryTurns(), StepTimer(registry), registry)
@@ -36,6 +62,10 @@ async def _metered(_folder: Path) -> AsyncIterator[TurnStore]:
 TURN_STORES: dict[str, Callable[[Path], AbstractAsyncContextManager[TurnStore]]] = {
     "in memory": _in_memory,
     "sqlite": _sqlite,
+    "postgresql": _postgres,
+    "cassandra": _cassandra,
+    # As FerretDB speaks MongoDB's protocol.
+    "mongodb": _mongodb,
     "metered": _metered,
 }
 

@@ -10,8 +10,8 @@
 {{- range $name, $value := .settings -}}
 {{- $_ := set $all $name $value -}}
 {{- end -}}
-{{- with .storage -}}
-{{- $_ := set $all .setting .url -}}
+{{- if .storage -}}
+{{- $_ := set $all .storage.setting (include "meshlib.storeUrl" .) -}}
 {{- end -}}
 {{- $_ := set $all (printf "%s_ADDRESS" $prefix) (printf "%s:%v" .root.Values.listen .port) -}}
 {{- $_ := set $all (printf "%s_METRICS_ADDRESS" $prefix) (printf "%s:9090" .root.Values.listen) -}}

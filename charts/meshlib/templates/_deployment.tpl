@@ -21,7 +21,7 @@ spec:
 
 {{/* A store that is a file has one writer; a pool has no accelerator to spare; all else comes before it goes. */}}
 {{- define "meshlib.strategy" -}}
-{{- if .storage -}}
+{{- if include "meshlib.embedded" . -}}
 type: Recreate
 {{- else -}}
 type: RollingUpdate

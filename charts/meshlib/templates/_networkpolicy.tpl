@@ -54,10 +54,22 @@ spec:
     - to:
         {{- toYaml .root.Values.networkPolicies.tracing | nindent 8 }}
     {{- end }}
+    {{- if .storage }}
+    {{- include "meshlib.storeEgress" . | nindent 4 }}
+    {{- end }}
     {{- with .egress }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end -}}
+{{- end -}}
+
+{{- define "meshlib.storeEgress" -}}
+{{- if not (include "meshlib.embedded" .) }}
+{{- with .values.store.egress }}
+# The server that keeps its store.
+{{- toYaml . | nindent 0 }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* An empty list of peers or ports would mean all of them. Here it means none: there is no rule then. */}}

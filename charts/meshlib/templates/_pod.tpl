@@ -19,7 +19,7 @@ metadata:
     app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
   annotations:
     # Another config rolls the pods.
-    chatmesh.io/config: {{ include "meshlib.environment" . | sha256sum | trunc 16 }}
+    chatmesh.io/config: {{ include "meshlib.environment" . | sha256sum | trunc 16 | quote }}
 spec:
   serviceAccountName: {{ include "meshlib.accountName" . }}
   automountServiceAccountToken: {{ .watches | default false }}
@@ -73,9 +73,8 @@ spec:
           mountPath: /tmp
         - name: home
           mountPath: /var/lib/chatmesh
-        {{- with .storage }}
-        - name: store
-          mountPath: {{ .path }}
+        {{- if .storage }}
+        {{- include "meshlib.storeMount" . | nindent 8 }}
         {{- end }}
         {{- if .goesOut }}
         {{- include "meshlib.outsideMounts" .root | nindent 8 }}

@@ -1,5 +1,17 @@
+{{/* Whether what it keeps is a file on a volume of its own, and not on a server. */}}
+{{- define "meshlib.embedded" -}}
+{{- if and .storage (not .values.store.existingSecret) -}}true{{- end -}}
+{{- end -}}
+
+{{/* Where the store is. A server's URL holds a password: it is told where to read it. */}}
+{{- define "meshlib.storeUrl" -}}
+{{- if include "meshlib.embedded" . -}}{{ .storage.url }}
+{{- else -}}file:/etc/chatmesh/store/{{ .values.store.key }}
+{{- end -}}
+{{- end -}}
+
 {{- define "meshlib.storage" -}}
-{{- if and .storage (not .values.storage.existingClaim) -}}
+{{- if and (include "meshlib.embedded" .) (not .values.storage.existingClaim) -}}
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
@@ -20,8 +32,25 @@ spec:
 
 {{- define "meshlib.storeVolume" -}}
 - name: store
+  {{- if include "meshlib.embedded" . }}
   persistentVolumeClaim:
     claimName: {{ .values.storage.existingClaim | default (include "meshlib.fullname" .) }}
+  {{- else }}
+  # The URL of a server, and what it names: an authority's certificate beside it.
+  secret:
+    secretName: {{ .values.store.existingSecret | quote }}
+    defaultMode: 288
+  {{- end }}
+{{- end -}}
+
+{{- define "meshlib.storeMount" -}}
+- name: store
+  {{- if include "meshlib.embedded" . }}
+  mountPath: {{ .storage.path }}
+  {{- else }}
+  mountPath: /etc/chatmesh/store
+  readOnly: true
+  {{- end }}
 {{- end -}}
 
 {{/* The job that brings a component's store to the schema of its image. */}}
@@ -40,7 +69,7 @@ spec:
   args: [services.{{ .service | replace "-" "_" }}, --migrate]
   env:
     - name: {{ .storage.setting }}
-      value: {{ .storage.url | quote }}
+      value: {{ include "meshlib.storeUrl" . | quote }}
   terminationMessagePolicy: FallbackToLogsOnError
   resources:
     {{- $usual := dict "requests" (dict "cpu" "50m" "memory" "96Mi") "limits" (dict "memory" "512Mi") }}
@@ -50,12 +79,12 @@ spec:
   volumeMounts:
     - name: tmp
       mountPath: /tmp
-    - name: store
-      mountPath: {{ .storage.path }}
+    {{- include "meshlib.storeMount" . | nindent 4 }}
 {{- end -}}
 
 {{/* A volume that one node may write is where its pod is. */}}
 {{- define "meshlib.besideStore" -}}
+{{- if include "meshlib.embedded" . -}}
 podAffinity:
   preferredDuringSchedulingIgnoredDuringExecution:
     - weight: 100
@@ -64,4 +93,5 @@ podAffinity:
         labelSelector:
           matchLabels:
             {{- include "meshlib.selector" . | nindent 12 }}
+{{- end -}}
 {{- end -}}

@@ -4,19 +4,25 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 from services.context_assembly.adapters.reach import characters, unread
 from services.context_assembly.api import KeptIds, Paging, StoredConversation, Turn
 from services.context_assembly.compactions import compacts, uncompacted, without_item
 from services.context_assembly.ports import (
     ConversationGone,
+    ConversationRecord,
+    ErasedFactRecord,
+    HandledRecord,
     HeadMoved,
     PastTurn,
     Path,
     Stretch,
     Summary,
+    TurnRecord,
 )
 from services.memory.api import Erasure
+from services.shared.moving import Page, Record, page_of_list
 from services.shared.scope import Scope
 
 # Organisation, project, id.
@@ -38,7 +44,7 @@ class _Node:
 
 
 class InMemoryTurns:
-    """A `TurnStore`."""
+    """A `TurnStore`, and `Movable`."""
 
     def __init__(self) -> None:
         self._nodes: dict[_Key, _Node] = {}
@@ -247,6 +253,60 @@ class InMemoryTurns:
 
     async def erasures_handled(self) -> int:
         return self._erasures_handled
+
+    async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
+        return page_of_list(self._all(kind), start, limit)
+
+    def _all(self, kind: type) -> Sequence[Any]:
+        if kind is TurnRecord:
+            return [self._turn_record(node) for node in self._nodes.values()]
+        if kind is ConversationRecord:
+            heads = ((key, each.head) for key, each in self._conversations.items())
+            roots = (self._nodes[(*key[:2], head)].root[2] for key, head in heads)
+            return [*map(ConversationRecord, self._conversations.values(), roots)]
+        if kind is ErasedFactRecord:
+            return [ErasedFactRecord(*key, number) for key, number in self._erased_facts.items()]
+        return [HandledRecord(self._erasures_handled)] if self._erasures_handled else []
+
+    def _turn_record(self, node: _Node) -> TurnRecord:
+        return TurnRecord(
+            *node.key,
+            parent_id=node.parent[2] if node.parent else "",
+            root_id=node.root[2],
+            chars=node.chars,
+            erasures=node.erasures,
+            turn=node.turn,
+            summaries={
+                model: summary
+                for (key, model), summary in self._summaries.items()
+                if key == node.key
+            },
+        )
+
+    async def put_records(self, records: Sequence[Any]) -> None:
+        for record in records:
+            match record:
+                case TurnRecord():
+                    self._put_turn(record)
+                case ConversationRecord(conversation):
+                    self._conversations[_key(conversation.scope, conversation.id)] = conversation
+                case ErasedFactRecord():
+                    fact = (record.organisation, record.project, record.fact_id)
+                    self._erased_facts[fact] = record.number
+                case HandledRecord(number):
+                    self._erasures_handled = number
+
+    def _put_turn(self, record: TurnRecord) -> None:
+        place = (record.organisation, record.project)
+        key = (*place, record.id)
+        parent = (*place, record.parent_id) if record.parent_id else None
+        if parent and key not in self._nodes:
+            self._children[parent].append(key)
+        root = (*place, record.root_id)
+        self._nodes[key] = _Node(key, parent, root, record.chars, record.erasures, record.turn)
+        for summarised in [each for each in self._summaries if each[0] == key]:
+            del self._summaries[summarised]
+        self._summaries |= {(key, model): each for model, each in record.summaries.items()}
 
     def _drop_kept_ids(self, keys: Iterable[_Key]) -> None:
         for key in keys:

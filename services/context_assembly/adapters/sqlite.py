@@ -8,15 +8,9 @@ from typing import Any
 
 import aiosqlite
 
-from services.context_assembly.adapters.reach import block, characters
-from services.context_assembly.adapters.records import (
-    items_in,
-    items_out,
-    names_in,
-    names_out,
-    token_ids_in,
-    token_ids_out,
-)
+from services.context_assembly.adapters import columns
+from services.context_assembly.adapters.reach import block
+from services.context_assembly.adapters.records import names_out
 from services.context_assembly.adapters.sqlite_conversations import (
     ConversationTable,
     begin_conversation,
@@ -24,19 +18,16 @@ from services.context_assembly.adapters.sqlite_conversations import (
     lift_heads,
     move_head,
 )
-from services.context_assembly.adapters.sqlite_schema import MIGRATIONS
+from services.context_assembly.adapters.sqlite_moving import keep_records, read_records
+from services.context_assembly.adapters.sqlite_schema import JOIN_KEPT, KEPT, MIGRATIONS
 from services.context_assembly.api import KeptIds, Paging, StoredConversation, Turn
 from services.context_assembly.compactions import compacts, uncompacted, without_item
 from services.context_assembly.ports import PastTurn, Path, Stretch, Summary
 from services.memory.api import Erasure
+from services.shared.moving import Page, Record
 from services.shared.scope import Scope
 from services.shared.sqlite import ERASED_WITHIN_SECONDS, Database, open_sqlite
 
-_KEPT = """kept_ids.model AS kept_model, kept_ids.inherited AS kept_inherited,
-        kept_ids.ids AS kept_ids, kept_ids.fact_ids AS kept_fact_ids,
-        kept_ids.erasures_known AS kept_erasures_known"""
-_JOIN_KEPT = """LEFT JOIN kept_ids ON kept_ids.organisation = turn.organisation
-        AND kept_ids.project = turn.project AND kept_ids.turn_id = turn.id"""
 _SUMMARISED = """EXISTS (SELECT 1 FROM summary AS s WHERE s.organisation = :organisation
                 AND s.project = :project AND s.turn_id = turn.id AND s.model = :model)"""
 # `far` is reach.py's `unread`; division is whole, as there.
@@ -55,12 +46,12 @@ _PATH = f"""
     )
     SELECT turn.id, turn.parent_id, root_id, erased, below_erased, memory_ids, input, output,
         turn.compacts,
-        items AS summary_items, text AS summary_text, {_KEPT}
+        items AS summary_items, text AS summary_text, {KEPT}
     FROM walked JOIN turn ON turn.rowid = place
     LEFT JOIN summary ON summarised AND summary.organisation = turn.organisation
         AND summary.project = turn.project AND summary.turn_id = turn.id
         AND summary.model = :model
-    {_JOIN_KEPT}
+    {JOIN_KEPT}
     ORDER BY depth DESC
 """  # noqa: S608
 _ROOT = """
@@ -68,7 +59,7 @@ _ROOT = """
     WHERE organisation = :organisation AND project = :project AND id = :id AND NOT erased
 """
 _GET = f"""
-    SELECT turn.*, {_KEPT} FROM turn {_JOIN_KEPT}
+    SELECT turn.*, {KEPT} FROM turn {JOIN_KEPT}
     WHERE turn.organisation = :organisation AND turn.project = :project AND turn.id = :id
         AND NOT erased
 """  # noqa: S608
@@ -211,7 +202,7 @@ async def open_sqlite_turns(
 
 
 class SqliteTurns:
-    """A `TurnStore`."""
+    """A `TurnStore`, and `Movable`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -221,15 +212,15 @@ class SqliteTurns:
 
     async def path(self, scope: Scope, turn_id: str, model: str, max_chars: int) -> Path | None:
         reach = {"model": model, "max_chars": max_chars, "block": block(max_chars)}
-        rows = await self._database.rows(_PATH, _named(scope, turn_id) | reach)
+        rows = await self._database.rows(_PATH, columns.named(scope, turn_id) | reach)
         if not rows:
             return None
         first = rows[0]
-        turns = [_past(row) for row in rows if not row["erased"]]
+        turns = [columns.past(row) for row in rows if not row["erased"]]
         covered = first["summary_text"] is not None
         return Path(
             turns=turns,
-            summary=_summary(first) if covered else None,
+            summary=columns.summary(first) if covered else None,
             root=await self._root(scope, first, turns),
             cut=bool(first["parent_id"]) and not covered and not first["compacts"],
             erasures_above=rows[-1]["below_erased"],
@@ -240,11 +231,11 @@ class SqliteTurns:
     ) -> PastTurn | None:
         if not first["parent_id"]:
             return None if first["erased"] else turns[0]
-        rows = await self._database.rows(_ROOT, _named(scope, first["root_id"]))
-        return _past(rows[0]) if rows else None
+        rows = await self._database.rows(_ROOT, columns.named(scope, first["root_id"]))
+        return columns.past(rows[0]) if rows else None
 
     async def add(self, turn: Turn) -> bool:
-        named = _named(turn.scope, turn.id)
+        named = columns.named(turn.scope, turn.id)
         async with self._database.transaction() as writing:
             if await writing.execute_fetchall(_IS_THERE, named):
                 return True
@@ -254,25 +245,25 @@ class SqliteTurns:
 
     async def _add(self, writing: aiosqlite.Connection, turn: Turn) -> bool:
         """False: the parent is not there."""
-        named = _named(turn.scope, turn.id)
+        named = columns.named(turn.scope, turn.id)
         if compacts(turn) and turn.parent_id:
-            above = _named(turn.scope, turn.parent_id)
+            above = columns.named(turn.scope, turn.parent_id)
             erasures = [row[0] for row in await writing.execute_fetchall(_ERASURES, above)]
             if any(number > turn.erasures_above for number in erasures):
                 turn = uncompacted(turn)
         add = _ADD_CHILD if turn.parent_id else _ADD_ROOT
-        if not (await writing.execute(add, named | _said(turn))).rowcount:
+        if not (await writing.execute(add, named | columns.said(turn))).rowcount:
             return False
         if turn.kept_ids:
             await _keep_ids(writing, named, turn.kept_ids)
         return True
 
     async def get(self, scope: Scope, turn_id: str) -> Turn | None:
-        rows = await self._database.rows(_GET, _named(scope, turn_id))
-        return _turn(rows[0]) if rows else None
+        rows = await self._database.rows(_GET, columns.named(scope, turn_id))
+        return columns.turn(rows[0]) if rows else None
 
     async def erase(self, scope: Scope, turn_id: str) -> bool:
-        erased = _named(scope, turn_id) | {"turn_ids": json.dumps([turn_id])}
+        erased = columns.named(scope, turn_id) | {"turn_ids": json.dumps([turn_id])}
         async with self._database.transaction() as writing:
             if not (await writing.execute(_ERASE, erased)).rowcount:
                 return False
@@ -281,10 +272,10 @@ class SqliteTurns:
         return True
 
     async def erase_item(self, scope: Scope, turn_id: str, item_id: str) -> bool:
-        erased = _named(scope, turn_id) | {"turn_ids": json.dumps([turn_id])}
+        erased = columns.named(scope, turn_id) | {"turn_ids": json.dumps([turn_id])}
         async with self._database.transaction() as writing:
             found = [*await writing.execute_fetchall(_GET, erased)]
-            changed = without_item(_turn(found[0]), item_id) if found else None
+            changed = without_item(columns.turn(found[0]), item_id) if found else None
             if changed is None:
                 return False
             await _rewrite(writing, changed)
@@ -294,7 +285,7 @@ class SqliteTurns:
     async def _erased(self, writing: aiosqlite.Connection, erased: Mapping[str, Any]) -> None:
         """Takes away what may hold words of what was erased in `turn_ids`."""
         for row in await writing.execute_fetchall(_COMPACTING_BELOW, erased):
-            await _rewrite(writing, uncompacted(_turn(row)))
+            await _rewrite(writing, uncompacted(columns.turn(row)))
         for erase in (_ERASE_SUMMARIES, _ERASE_KEPT_IDS, _ERASE_FACTS_READ, _MARK_BELOW):
             await writing.execute(erase, erased)
         await self._database.note_erasure()
@@ -310,7 +301,9 @@ class SqliteTurns:
 
     async def start(self, conversation: StoredConversation, first: Turn) -> None:
         async with self._database.transaction() as writing:
-            is_there = await writing.execute_fetchall(_IS_THERE, _named(first.scope, first.id))
+            is_there = await writing.execute_fetchall(
+                _IS_THERE, columns.named(first.scope, first.id)
+            )
             if not is_there and await begin_conversation(writing, conversation, first.id):
                 await self._add(writing, first)
 
@@ -328,8 +321,8 @@ class SqliteTurns:
         return await self._conversations.set_metadata(scope, conversation_id, metadata)
 
     async def stretch(self, scope: Scope, turn_id: str, most: int) -> Stretch:
-        rows = await self._database.rows(_STRETCH, _named(scope, turn_id) | {"most": most})
-        turns = [_past(row) for row in rows if not row["erased"]]
+        rows = await self._database.rows(_STRETCH, columns.named(scope, turn_id) | {"most": most})
+        turns = [columns.past(row) for row in rows if not row["erased"]]
         return Stretch(turns, rows[0]["parent_id"] if rows else "")
 
     async def keep_summary(
@@ -342,7 +335,7 @@ class SqliteTurns:
         grown_from: Summary | None,
     ) -> bool:
         values = {
-            **_place(scope),
+            **columns.place(scope),
             "model": model,
             "turn_id": summary.turn_id,
             "items": summary.items,
@@ -358,7 +351,7 @@ class SqliteTurns:
 
     async def forget_facts(self, erasure: Erasure) -> None:
         erased = {"fact_ids": names_out(erasure.fact_ids), "number": erasure.number}
-        values = _place(erasure.scope) | erased
+        values = columns.place(erasure.scope) | erased
         async with self._database.transaction() as writing:
             await writing.execute(_REMEMBER_ERASED, values)
             readers = await writing.execute_fetchall(_READERS, values)
@@ -369,7 +362,8 @@ class SqliteTurns:
             # With the erasure or not at all. The scrub that is owed for it survives the process.
             handled = "UPDATE erasures_handled SET number = max(number, ?)"
             await writing.execute(handled, (erasure.number,))
-        self._handled = max(self._handled or 0, erasure.number)
+        if self._handled is not None:
+            self._handled = max(self._handled, erasure.number)
 
     async def erasures_handled(self) -> int:
         if self._handled is None:
@@ -377,80 +371,20 @@ class SqliteTurns:
             self._handled = max(self._handled or 0, number)
         return self._handled
 
+    async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
+        return await read_records(self._database, kind, start, limit)
+
+    async def put_records(self, records: Sequence[Any]) -> None:
+        async with self._database.transaction() as writing:
+            await keep_records(writing, records)
+        self._handled = None
+
 
 async def _keep_ids(writing: aiosqlite.Connection, named: Mapping[str, Any], kept: KeptIds) -> None:
-    values = {
-        **named,
-        "model": kept.model,
-        "inherited": kept.inherited,
-        "fact_ids": names_out(kept.fact_ids),
-        "erasures_known": kept.erasures_known,
-        "ids": token_ids_out(kept.ids),
-    }
+    values = {**named, **columns.kept(kept)}
     if (await writing.execute(_KEEP_IDS, values)).rowcount:
         await writing.execute(_NOTE_FACTS, values)
 
 
 async def _rewrite(writing: aiosqlite.Connection, turn: Turn) -> None:
-    await writing.execute(_REWRITE, _named(turn.scope, turn.id) | _said(turn))
-
-
-def _said(turn: Turn) -> dict[str, Any]:
-    return {
-        "parent_id": turn.parent_id,
-        "chars": characters(turn),
-        "conversation_id": turn.conversation_id,
-        "created_at_ms": turn.created_at_ms,
-        "person": turn.scope.person,
-        "memory_ids": names_out(turn.memory_ids),
-        "input": items_out(turn.input),
-        "output": items_out(turn.output),
-        "compacts": compacts(turn),
-        "document": turn.document,
-    }
-
-
-def _place(scope: Scope) -> dict[str, Any]:
-    return {"organisation": scope.organisation, "project": scope.project}
-
-
-def _named(scope: Scope, turn_id: str) -> dict[str, Any]:
-    return _place(scope) | {"id": turn_id}
-
-
-def _past(row: sqlite3.Row) -> PastTurn:
-    return PastTurn(
-        *(row["id"], items_in(row["input"]), items_in(row["output"])),
-        *(names_in(row["memory_ids"]), _kept_ids(row)),
-    )
-
-
-def _kept_ids(row: sqlite3.Row) -> KeptIds | None:
-    if row["kept_ids"] is None:
-        return None
-    return KeptIds(
-        row["kept_model"],
-        row["kept_inherited"],
-        token_ids_in(row["kept_ids"]),
-        names_in(row["kept_fact_ids"]),
-        row["kept_erasures_known"],
-    )
-
-
-def _summary(row: sqlite3.Row) -> Summary:
-    return Summary(row["id"], row["summary_items"], row["summary_text"])
-
-
-def _turn(row: sqlite3.Row) -> Turn:
-    return Turn(
-        id=row["id"],
-        scope=Scope(row["organisation"], row["project"], row["person"]),
-        parent_id=row["parent_id"],
-        created_at_ms=row["created_at_ms"],
-        input=items_in(row["input"]),
-        output=items_in(row["output"]),
-        memory_ids=names_in(row["memory_ids"]),
-        document=row["document"],
-        kept_ids=_kept_ids(row),
-        conversation_id=row["conversation_id"],
-    )
+    await writing.execute(_REWRITE, columns.named(turn.scope, turn.id) | columns.said(turn))

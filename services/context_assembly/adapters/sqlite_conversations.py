@@ -1,12 +1,11 @@
 """The table of conversations in the SQLite file of turns."""
 
-import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiosqlite
 
+from services.context_assembly.adapters import columns
 from services.context_assembly.api import Paging, StoredConversation, Turn
 from services.context_assembly.ports import ConversationGone, HeadMoved
 from services.shared.scope import Scope
@@ -61,8 +60,8 @@ class ConversationTable:
         self._database = database
 
     async def find(self, scope: Scope, conversation_id: str) -> StoredConversation | None:
-        rows = await self._database.rows(_FIND, _named(scope, conversation_id))
-        return _conversation(rows[0]) if rows else None
+        rows = await self._database.rows(_FIND, columns.named(scope, conversation_id))
+        return columns.conversation(rows[0]) if rows else None
 
     async def page(self, scope: Scope, paging: Paging) -> Sequence[StoredConversation] | None:
         start: Mapping[str, Any] = _LAST if paging.newest_first else _FIRST
@@ -71,39 +70,32 @@ class ConversationTable:
             if known is None:
                 return None
             start = {"created_at_ms": known.created_at_ms, "id": known.id}
-        place = {"organisation": scope.organisation, "project": scope.project}
         sql = _NEWEST if paging.newest_first else _OLDEST
-        rows = await self._database.rows(sql, {**place, **start, "limit": paging.limit})
-        return [*map(_conversation, rows)]
+        values = {**columns.place(scope), **start, "limit": paging.limit}
+        rows = await self._database.rows(sql, values)
+        return [*map(columns.conversation, rows)]
 
     async def set_metadata(
         self, scope: Scope, conversation_id: str, metadata: Mapping[str, str]
     ) -> StoredConversation | None:
-        named = _named(scope, conversation_id)
+        named = columns.named(scope, conversation_id)
         async with self._database.transaction() as writing:
-            await writing.execute(_SET_METADATA, named | {"metadata": json.dumps({**metadata})})
+            await writing.execute(_SET_METADATA, named | columns.metadata(metadata))
             rows = [*await writing.execute_fetchall(_FIND, named)]
-        return _conversation(rows[0]) if rows else None
+        return columns.conversation(rows[0]) if rows else None
 
 
 async def begin_conversation(
     writing: aiosqlite.Connection, conversation: StoredConversation, root_id: str
 ) -> bool:
     """False: it is there already."""
-    values = {
-        **_named(conversation.scope, conversation.id),
-        "root_id": root_id,
-        "head": conversation.head,
-        "created_at_ms": conversation.created_at_ms,
-        "person": conversation.scope.person,
-        "metadata": json.dumps({**conversation.metadata}),
-    }
+    values = columns.begun(conversation, root_id)
     return bool((await writing.execute(_BEGIN, values)).rowcount)
 
 
 async def move_head(writing: aiosqlite.Connection, turn: Turn) -> None:
     """From the turn's parent to the turn. Raises `HeadMoved` or `ConversationGone`."""
-    named = _named(turn.scope, turn.conversation_id)
+    named = columns.named(turn.scope, turn.conversation_id)
     moved = await writing.execute(_MOVE, named | {"head": turn.id, "parent_id": turn.parent_id})
     if moved.rowcount:
         return
@@ -121,27 +113,9 @@ async def forget_conversation(
     writing: aiosqlite.Connection, scope: Scope, conversation_id: str
 ) -> dict[str, Any] | None:
     """Where its tree is; None: there is no such conversation."""
-    named = _named(scope, conversation_id)
+    named = columns.named(scope, conversation_id)
     rows = [*await writing.execute_fetchall(_FIND, named)]
     if not rows:
         return None
     await writing.execute(_FORGET, named)
     return {**named, "root_id": rows[0]["root_id"]}
-
-
-def _named(scope: Scope, conversation_id: str) -> dict[str, Any]:
-    return {
-        "organisation": scope.organisation,
-        "project": scope.project,
-        "id": conversation_id,
-    }
-
-
-def _conversation(row: sqlite3.Row) -> StoredConversation:
-    return StoredConversation(
-        id=row["id"],
-        scope=Scope(row["organisation"], row["project"], row["person"]),
-        created_at_ms=row["created_at_ms"],
-        metadata=json.loads(row["metadata"]),
-        head=row["head"],
-    )

@@ -160,3 +160,10 @@ _CONVERSATIONS = """
 """
 
 MIGRATIONS = (_RELEASE_0_1_0, Breaking(_RELEASE_0_2_0), _CONVERSATIONS)
+
+# A turn's row with its kept ids, as `columns.py` reads it.
+KEPT = """kept_ids.model AS kept_model, kept_ids.inherited AS kept_inherited,
+        kept_ids.ids AS kept_ids, kept_ids.fact_ids AS kept_fact_ids,
+        kept_ids.erasures_known AS kept_erasures_known"""
+JOIN_KEPT = """LEFT JOIN kept_ids ON kept_ids.organisation = turn.organisation
+        AND kept_ids.project = turn.project AND kept_ids.turn_id = turn.id"""

@@ -34,6 +34,7 @@ class _Record:
     epoch: int
     leased_until: float
     events: list[TurnEvent] = field(default_factory=list)
+    notes: list[bytes] = field(default_factory=list)
     bytes: int = 0
     complete: bool = False
     dropped: bool = False
@@ -46,6 +47,8 @@ class InMemoryJournal:
     `clock` is in seconds and never runs backwards.
     """
 
+    shared = False
+
     def __init__(self, clock: Callable[[], float], *, max_bytes: int) -> None:
         self._clock = clock
         self._max_bytes = max_bytes
@@ -54,7 +57,17 @@ class InMemoryJournal:
         self._ended: OrderedDict[str, float] = OrderedDict()
         self._ended_bytes = 0
 
-    async def claim(self, response_id: str, scope: Scope, *, seconds: float) -> int:
+    def is_alone(self, response_id: str) -> bool:  # noqa: ARG002
+        return True
+
+    async def claim(
+        self,
+        response_id: str,
+        scope: Scope,
+        *,
+        seconds: float,
+        waited_for: bool,  # noqa: ARG002
+    ) -> int:
         self._drop_old()
         record = self._records.get(response_id)
         until = self._clock() + seconds
@@ -79,6 +92,23 @@ class InMemoryJournal:
             record.bytes += size(event)
             record.changed.notify()
         return record.bytes
+
+    async def note(self, response_id: str, epoch: int, step: bytes) -> None:
+        self._leased(response_id, epoch).notes.append(step)
+
+    async def keep_notes(self, response_id: str, epoch: int) -> None:
+        self._leased(response_id, epoch)
+
+    async def notes(self, response_id: str) -> Sequence[bytes]:
+        return tuple(self._record(response_id).notes)
+
+    async def abandoned(self) -> Sequence[str]:
+        now = self._clock()
+        return [
+            response_id
+            for response_id, record in self._records.items()
+            if not record.complete and record.leased_until <= now
+        ]
 
     async def finish(self, response_id: str, epoch: int, *, keep_seconds: float) -> None:
         record = self._leased(response_id, epoch)
@@ -107,6 +137,14 @@ class InMemoryJournal:
                 return
             else:
                 await record.changed.wait()
+
+    def drop(self, response_id: str) -> None:
+        """Keeps nothing any more of a turn that has not ended."""
+        record = self._records.get(response_id)
+        if record and not record.complete:
+            del self._records[response_id]
+            record.dropped = True
+            record.changed.notify()
 
     def _record(self, response_id: str) -> _Record:
         self._drop_old()

@@ -34,13 +34,21 @@ _OTHER_ORGANISATIONS = "(others)"
 class GatewayGauges(Collector):
     """What the gateway knows now of turns, pools and replicas; read only when Prometheus asks."""
 
-    def __init__(self, admission: Admission, fleet: Fleet) -> None:
+    def __init__(
+        self, admission: Admission, fleet: Fleet, streams_lost: Callable[[], bool]
+    ) -> None:
         self._admission = admission
         self._fleet = fleet
+        self._streams_lost = streams_lost
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         yield GaugeMetricFamily(
             "chatmesh_turns", "Turns under way.", value=self._admission.under_way
+        )
+        yield GaugeMetricFamily(
+            "chatmesh_streams_lost",
+            "Whether what gateways share cannot be used: Redis is lost.",
+            value=self._streams_lost(),
         )
         held = GaugeMetricFamily(
             "chatmesh_pool_held", "Requests that wait for a replica.", labels=["pool"]

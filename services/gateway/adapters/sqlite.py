@@ -1,14 +1,26 @@
 """Accounts, keys, usage and idempotency keys in one SQLite file."""
 
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
-from services.gateway.ports import Account, AccountKind, KeyUse, LedgerEntry, StoredKey
+import aiosqlite
+
+from services.gateway.adapters import columns
+from services.gateway.ports import (
+    Account,
+    KeyRecord,
+    KeyUse,
+    KeyUseRecord,
+    LedgerEntry,
+    StoredKey,
+)
 from services.inference.api import Usage
+from services.shared.moving import Page, Record
 from services.shared.schema import Breaking
 from services.shared.sqlite import Database, open_sqlite
+from services.shared.sqlite_moving import page_of
 
 MIGRATIONS = (
     """
@@ -79,7 +91,7 @@ MIGRATIONS = (
 
 
 @asynccontextmanager
-async def open_accounts(url: str) -> AsyncIterator["SqliteAccounts"]:
+async def open_sqlite_accounts(url: str) -> AsyncIterator["SqliteAccounts"]:
     async with open_sqlite(url, MIGRATIONS) as database:
         yield SqliteAccounts(database)
 
@@ -87,6 +99,23 @@ async def open_accounts(url: str) -> AsyncIterator["SqliteAccounts"]:
 _ADD_ACCOUNT = (
     "INSERT INTO account (id, name, kind, instructions, memory_write) VALUES (?, ?, ?, ?, ?)"
 )
+_SET_ACCOUNT = f"""
+    {_ADD_ACCOUNT} ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind,
+        instructions = excluded.instructions, memory_write = excluded.memory_write
+"""
+_ENTRY = """
+    (organisation, project, person, response_id, key_id, model, at_ms, prompt_tokens,
+        cached_tokens, completion_tokens, reasoning_tokens)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_PUT_KEY = """
+    INSERT OR REPLACE INTO api_key (id, account_id, fingerprint, created_at_ms, revoked_at_ms)
+    VALUES (?, ?, ?, ?, ?)
+"""
+_PUT_USE = """
+    INSERT OR REPLACE INTO idempotency_key (organisation, key, fingerprint, response_id, at_ms)
+    VALUES (?, ?, ?, ?, ?)
+"""
 _KEYS = """
     SELECT api_key.id AS key_id, fingerprint, created_at_ms, revoked_at_ms, account.*
     FROM api_key JOIN account ON account.id = account_id
@@ -94,29 +123,24 @@ _KEYS = """
 
 
 class SqliteAccounts:
-    """`Accounts`, `Ledger` and `IdempotencyKeys`."""
+    """`Accounts`, `Ledger` and `IdempotencyKeys`, and `Movable`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add_account(self, account: Account) -> None:
         async with self._database.transaction() as writing:
-            await writing.execute(
-                f"{_ADD_ACCOUNT} ON CONFLICT (id) DO UPDATE SET name = excluded.name,"
-                " kind = excluded.kind, instructions = excluded.instructions,"
-                " memory_write = excluded.memory_write",
-                _account_row(account),
-            )
+            await writing.execute(_SET_ACCOUNT, columns.account_row(account))
 
     async def claim_account(self, account: Account) -> Account:
         async with self._database.transaction() as writing:
             await writing.execute(
-                f"{_ADD_ACCOUNT} ON CONFLICT (id) DO NOTHING", _account_row(account)
+                f"{_ADD_ACCOUNT} ON CONFLICT (id) DO NOTHING", columns.account_row(account)
             )
             (row,) = await writing.execute_fetchall(
                 "SELECT * FROM account WHERE id = ?", (account.id,)
             )
-            return _account(row)
+            return columns.account(row)
 
     async def add_key(self, key_id: str, account_id: str, fingerprint: bytes) -> None:
         async with self._database.transaction() as writing:
@@ -128,11 +152,11 @@ class SqliteAccounts:
 
     async def find_key(self, key_id: str) -> StoredKey | None:
         rows = await self._database.rows(f"{_KEYS} WHERE api_key.id = ?", (key_id,))
-        return _stored_key(rows[0]) if rows else None
+        return columns.stored_key(rows[0]) if rows else None
 
     async def list_keys(self) -> Sequence[StoredKey]:
         rows = await self._database.rows(f"{_KEYS} ORDER BY account.name, created_at_ms, key_id")
-        return [_stored_key(row) for row in rows]
+        return [columns.stored_key(row) for row in rows]
 
     async def revoke_key(self, key_id: str) -> bool:
         async with self._database.transaction() as writing:
@@ -153,12 +177,8 @@ class SqliteAccounts:
 
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
         async with self._database.transaction() as writing:
-            await writing.executemany(
-                "INSERT OR IGNORE INTO ledger (organisation, project, person, response_id, key_id,"
-                " model, at_ms, prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [_row(entry) for entry in entries],
-            )
+            rows = [columns.entry_row(entry) for entry in entries]
+            await writing.executemany(f"INSERT OR IGNORE INTO ledger {_ENTRY}", rows)
 
     async def total(self, organisation: str) -> Usage:
         (row,) = await self._database.rows(
@@ -186,7 +206,7 @@ class SqliteAccounts:
                 " WHERE organisation = ? AND key = ?",
                 (organisation, key),
             )
-            return KeyUse(*row)
+            return columns.key_use(row)
 
     async def free(self, organisation: str, key: str, response_id: str) -> None:
         async with self._database.transaction() as writing:
@@ -200,42 +220,29 @@ class SqliteAccounts:
         async with self._database.transaction() as writing:
             await writing.execute("DELETE FROM idempotency_key WHERE at_ms < ?", (before_ms,))
 
+    async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
+        return await page_of(self._database, columns.TABLES[kind], start, limit)
 
-def _account_row(account: Account) -> tuple[str | bool, ...]:
-    return (
-        *(account.id, account.name, account.kind.value),
-        *(account.instructions, account.memory_write),
-    )
-
-
-def _account(row: sqlite3.Row) -> Account:
-    return Account(
-        row["id"],
-        row["name"],
-        AccountKind(row["kind"]),
-        row["instructions"],
-        memory_write=bool(row["memory_write"]),
-    )
+    async def put_records(self, records: Sequence[Any]) -> None:
+        async with self._database.transaction() as writing:
+            for record in records:
+                await _put(writing, record)
 
 
-def _stored_key(row: sqlite3.Row) -> StoredKey:
-    return StoredKey(
-        row["key_id"],
-        _account(row),
-        row["fingerprint"],
-        revoked=row["revoked_at_ms"] is not None,
-        created_at_ms=row["created_at_ms"],
-    )
-
-
-def _row(entry: LedgerEntry) -> tuple[str | int, ...]:
-    scope, usage = entry.scope, entry.usage
-    return (
-        *(scope.organisation, scope.project, scope.person),
-        *(entry.response_id, entry.key_id, entry.model, entry.at_ms),
-        *(usage.prompt_tokens, usage.cached_tokens),
-        *(usage.completion_tokens, usage.reasoning_tokens),
-    )
+async def _put(writing: aiosqlite.Connection, record: object) -> None:
+    match record:
+        case Account():
+            await writing.execute(_SET_ACCOUNT, columns.account_row(record))
+        case KeyRecord(key_id, account_id, fingerprint, created_at_ms, revoked_at_ms):
+            values = (key_id, account_id, fingerprint, created_at_ms, revoked_at_ms)
+            await writing.execute(_PUT_KEY, values)
+        case LedgerEntry():
+            await writing.execute(
+                f"INSERT OR REPLACE INTO ledger {_ENTRY}", columns.entry_row(record)
+            )
+        case KeyUseRecord(organisation, key, use):
+            used = (organisation, key, use.fingerprint, use.response_id, use.at_ms)
+            await writing.execute(_PUT_USE, used)
 
 
 def _now_ms() -> int:

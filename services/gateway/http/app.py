@@ -21,6 +21,7 @@ from services.gateway.http.conversations.routes import router as conversations
 from services.gateway.http.errors import on_http_error, on_invalid_body, on_mesh_error
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.openapi import document
+from services.gateway.http.rates import RATE_HEADERS
 from services.gateway.http.responses.compact import CompactionPresenter, CompactRequest
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import ResponseRequest
@@ -70,7 +71,10 @@ async def readyz(request: Request) -> JSONResponse:
     """Whether a turn can be served now."""
     front: Front = request.app.state.front
     reason = front.not_ready()
-    return JSONResponse({"status": reason or "ready"}, 503 if reason else 200)
+    told = {"status": reason or "ready"}
+    if lacking := front.lacking():
+        told["lacking"] = lacking
+    return JSONResponse(told, 503 if reason else 200)
 
 
 def application(
@@ -122,7 +126,7 @@ def _let_browsers_in(app: FastAPI, origins: Sequence[str]) -> None:
         allow_origins=origins,
         allow_methods=("GET", "POST", "DELETE", "HEAD", "OPTIONS"),
         allow_headers=("*",),
-        expose_headers=("x-request-id", "retry-after"),
+        expose_headers=("x-request-id", "retry-after", *RATE_HEADERS),
     )
 
 

@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.http.bodies import BoundedBody, unpacking
 from services.gateway.http.errors import HttpFailure, failure, told_of
+from services.gateway.http.rates import rate_headers
+from services.gateway.limits import Standing, told_standing
 from services.shared.background import failure_of
 from services.shared.metrics import LATENCY_BUCKETS
 from services.shared.tracing import REQUEST_ID, Tracer, request_id
@@ -78,8 +80,9 @@ class HttpBoundary:
             key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
         }
         carrier = {key: headers[key] for key in _TRACE_HEADERS if key in headers}
-        with self._tracer.span(f"{scope.get('method', 'GET')} {scope['type']}", carrier):
-            exchange = _Exchange(send, request_id.get(), headers.get(_CLIENT_ID, ""))
+        span = self._tracer.span(f"{scope.get('method', 'GET')} {scope['type']}", carrier)
+        with span, told_standing() as standing:
+            exchange = _Exchange(send, request_id.get(), headers.get(_CLIENT_ID, ""), standing)
             answer = self._answer if scope["type"] == "http" else self._open
             try:
                 await answer(_as_routed(scope), receive, exchange, headers)
@@ -132,8 +135,9 @@ class HttpBoundary:
 class _Exchange:
     """One answer on its way out. It gets the request's id; its status and times are noted."""
 
-    def __init__(self, send: Send, ident: str, client_id: str) -> None:
+    def __init__(self, send: Send, ident: str, client_id: str, standing: Standing) -> None:
         self._send = send
+        self._standing = standing
         self._headers = [(REQUEST_ID.encode(), ident.encode())]
         if re.fullmatch(r"[!-~]{1,512}", client_id):
             self._headers.append((_CLIENT_ID.encode(), client_id.encode()))
@@ -149,7 +153,8 @@ class _Exchange:
             self.status = message.get("status", _SWITCHING_PROTOCOLS)
             took = f"{(time.perf_counter() - self.began) * 1000:.0f}".encode()
             timed = (b"openai-processing-ms", took)
-            message["headers"] = [*message.get("headers", ()), *self._headers, timed]
+            told = rate_headers(self._standing.verdict)
+            message["headers"] = [*message.get("headers", ()), *self._headers, timed, *told]
         elif message["type"] == "websocket.close" and not self.answered:
             self.status = _FORBIDDEN  # so the server tells it
         elif not self.first_byte and message.get("body"):

@@ -14,6 +14,7 @@ from starlette.routing import Match, Route
 
 from services.context_assembly.api import InputTooLong
 from services.gateway.api import (
+    BudgetSpent,
     ConversationBusy,
     EventsGone,
     InputBlocked,
@@ -22,8 +23,10 @@ from services.gateway.api import (
     KeyReused,
     ModelNotFound,
     NotCancellable,
+    RateLimited,
     ResponseNotFound,
     SteeringRefused,
+    StreamInterrupted,
     TooManyConnections,
     TooManySteers,
     TooManyTurns,
@@ -60,6 +63,10 @@ _CLASSES: dict[type[MeshError], tuple[int, str, str | None]] = {
     TooManyTurns: (429, "rate_limit_error", "rate_limit_exceeded"),
     TooManyConnections: (429, "rate_limit_error", "rate_limit_exceeded"),
     TooManySteers: (429, "rate_limit_error", "rate_limit_exceeded"),
+    RateLimited: (429, "rate_limit_error", "rate_limit_exceeded"),
+    BudgetSpent: (429, "insufficient_quota", "insufficient_quota"),
+    # After the first byte; the response can be asked for anew.
+    StreamInterrupted: (503, "server_error", "stream_interrupted"),
     SteeringRefused: (409, "invalid_request_error", "conflict"),
     ConversationBusy: (409, "invalid_request_error", "conversation_busy"),
     EventsGone: (410, "invalid_request_error", "events_gone"),
@@ -89,6 +96,8 @@ class HttpFailure:
     code: str | None = None
     param: str | None = None
     retry_after: str | None = None
+    # The same in milliseconds, which OpenAI's SDKs prefer.
+    retry_after_ms: str | None = None
 
     @property
     def envelope(self) -> dict[str, dict[str, str | None]]:
@@ -102,6 +111,10 @@ class HttpFailure:
 
     def response(self) -> JSONResponse:
         headers = {"retry-after": self.retry_after} if self.retry_after else {}
+        if self.retry_after_ms:
+            headers["retry-after-ms"] = self.retry_after_ms
+        if self.code == "insufficient_quota":
+            headers["x-should-retry"] = "false"
         if self.status == _CONFLICT:
             headers["x-should-retry"] = "true" if self.retry_after else "false"
         if self.status == _UNAUTHENTICATED:
@@ -124,6 +137,7 @@ def failure(error: Exception) -> HttpFailure:
         error.details.get("code", code),
         error.details.get("param"),
         error.details.get("retry_after"),
+        error.details.get("retry_after_ms"),
     )
 
 

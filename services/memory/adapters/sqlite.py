@@ -8,17 +8,25 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiosqlite
-import numpy as np
 
 from services.memory.api import Erasure, Fact, Kind
-from services.memory.ports import EmbeddedFact, Outdated, ScopeFacts, Vectors
+from services.memory.ports import (
+    EmbeddedFact,
+    FactRecord,
+    Outdated,
+    RevisionsRecord,
+    ScopeFacts,
+    ScopeRecord,
+    from_half_precision,
+    half_precision,
+)
+from services.shared.moving import Page, Record
 from services.shared.schema import Breaking
 from services.shared.scope import Scope
 from services.shared.sqlite import ERASED_WITHIN_SECONDS, Database, open_sqlite
+from services.shared.sqlite_moving import page_of
+from services.shared.table_pages import KeyedTable
 
-# Two bytes a number instead of four: vectors take half the room, and scores differ by less than a
-# thousandth.
-_STORED = np.dtype("<f2")
 MIGRATIONS = (
     """
     CREATE TABLE ledger (
@@ -110,11 +118,17 @@ _DROP = """
 _IDS = "SELECT id FROM fact WHERE (organisation, project, person) = (?, ?, ?) ORDER BY id"
 _DROP_ALL = "DELETE FROM fact WHERE (organisation, project, person) = (?, ?, ?)"
 _LOG = "INSERT INTO erasure_log (organisation, project, person, fact_ids) VALUES (?, ?, ?, ?)"
+_PUT_ERASURE = """
+    INSERT OR REPLACE INTO erasure_log (number, organisation, project, person, fact_ids)
+    VALUES (?, ?, ?, ?, ?)
+"""
 _LOGGED = "SELECT * FROM erasure_log WHERE number > ? ORDER BY number LIMIT ?"
 ScopeKey = tuple[str, str, str]
 
 
 class SqliteFactStore:
+    """A `FactStore`, and `Movable`."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -150,6 +164,14 @@ class SqliteFactStore:
 
     async def erasures(self, after: int, limit: int) -> Sequence[Erasure]:
         return [_erasure(row) for row in await self._database.rows(_LOGGED, (after, limit))]
+
+    async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
+        return await page_of(self._database, _TABLES[kind], start, limit)
+
+    async def put_records(self, records: Sequence[Any]) -> None:
+        async with self._database.transaction() as writing:
+            for record in records:
+                await _put(writing, record)
 
     async def _note(
         self, writing: aiosqlite.Connection, key: ScopeKey, erased: Sequence[str]
@@ -210,18 +232,56 @@ def _scope_facts(rows: Sequence[sqlite3.Row]) -> ScopeFacts:
 
 def _columns(embedded: EmbeddedFact) -> tuple[Any, ...]:
     fact = embedded.fact
-    vector = embedded.vector.astype(_STORED).tobytes()
-    return fact.id, fact.text, fact.kind.value, fact.created_at_ms, fact.updated_at_ms, vector
+    times = (fact.created_at_ms, fact.updated_at_ms)
+    return fact.id, fact.text, fact.kind.value, *times, half_precision(embedded.vector)
 
 
 def _embedded(row: sqlite3.Row) -> EmbeddedFact:
-    fact = Fact(
+    return EmbeddedFact(_fact(row), from_half_precision(row["vector"]))
+
+
+def _fact(row: sqlite3.Row) -> Fact:
+    return Fact(
         row["id"], row["text"], Kind(row["kind"]), row["created_at_ms"], row["updated_at_ms"]
     )
-    vector: Vectors = np.frombuffer(row["vector"], dtype=_STORED).astype(np.float32)
-    return EmbeddedFact(fact, vector)
+
+
+def _scope(row: sqlite3.Row) -> Scope:
+    return Scope(row["organisation"], row["project"], row["person"])
 
 
 def _erasure(row: sqlite3.Row) -> Erasure:
-    scope = Scope(row["organisation"], row["project"], row["person"])
-    return Erasure(row["number"], scope, tuple(json.loads(row["fact_ids"])))
+    return Erasure(row["number"], _scope(row), tuple(json.loads(row["fact_ids"])))
+
+
+async def _put(writing: aiosqlite.Connection, record: object) -> None:
+    match record:
+        case ScopeRecord(scope, revision):
+            await writing.execute(_KEEP_SCOPE, (*_key(scope), revision))
+        case FactRecord(scope, fact, vector):
+            columns = _columns(EmbeddedFact(fact, from_half_precision(vector)))
+            await writing.execute(_KEEP, (*_key(scope), *columns))
+        case Erasure(number, scope, fact_ids):
+            values = (number, *_key(scope), json.dumps([*fact_ids]))
+            await writing.execute(_PUT_ERASURE, values)
+        case RevisionsRecord(last):
+            await writing.execute("UPDATE ledger SET revision = ?", (last,))
+
+
+_SCOPE = ("organisation", "project", "person")
+_TABLES = {
+    ScopeRecord: KeyedTable(
+        "SELECT * FROM scope", _SCOPE, lambda row: ScopeRecord(_scope(row), row["revision"])
+    ),
+    FactRecord: KeyedTable(
+        "SELECT * FROM fact",
+        (*_SCOPE, "id"),
+        lambda row: FactRecord(_scope(row), _fact(row), row["vector"]),
+    ),
+    Erasure: KeyedTable("SELECT * FROM erasure_log", ("number",), _erasure),
+    RevisionsRecord: KeyedTable(
+        "SELECT * FROM (SELECT * FROM ledger WHERE revision > 0)",
+        ("revision",),
+        lambda row: RevisionsRecord(*row),
+    ),
+}

@@ -36,7 +36,7 @@ from services.shared.background import in_background
 from services.shared.conversation import Message, Role, said
 from services.shared.errors import Overloaded
 from services.shared.ids import root_of
-from tests.fakes.mesh import BOUNDS, PERSON, CountedLedger
+from tests.fakes.mesh import BOUNDS, PERSON, UNLIMITED, CountedLedger, alone
 
 SEALER = Sealer(b"secret", PERSON.id)
 ADA = Principal(PERSON, "key1", SEALER)
@@ -117,7 +117,15 @@ class Turns:
             max_background_turns_per_organisation=8,
         )
         self.ledger = CountedLedger()
-        self.live = LiveTurns(loop, self.journal, self.admission, self.ledger, bounds=bounds)
+        self.live = LiveTurns(
+            loop,
+            self.journal,
+            self.admission,
+            self.ledger,
+            alone(),
+            limits=UNLIMITED,
+            bounds=bounds,
+        )
 
     async def read(self, response_id: str, after: int = -1) -> list[Numbered]:
         async with asyncio.timeout(20), aclosing(self.live.read(response_id, after)) as events:
@@ -311,7 +319,15 @@ async def test_a_bill_that_cannot_be_written_fails_the_turn_and_stalls_nobody(
 ) -> None:
     turns = Turns(WordLoop(3))
     turns.ledger = FullLedger(refused)
-    turns.live = LiveTurns(turns.loop, turns.journal, turns.admission, turns.ledger, bounds=BOUNDS)
+    turns.live = LiveTurns(
+        turns.loop,
+        turns.journal,
+        turns.admission,
+        turns.ledger,
+        alone(),
+        limits=UNLIMITED,
+        bounds=BOUNDS,
+    )
     last = (await turns.read(await turns.live.start(ADA, HELLO)))[-1].event
     assert last == Failed("shared.InternalError", "INTERNAL", "internal error")
     assert [entry.usage.completion_tokens for entry in turns.ledger.entries] == written
@@ -340,7 +356,7 @@ async def test_whoever_has_lost_the_lease_stops_and_says_nothing_more() -> None:
     response_id = await turns.live.start(ADA, replace(HELLO, background=True))
     await asyncio.wait_for(turns.loop.paused.wait(), 5)
     turns.now += BOUNDS.lease_seconds + 1
-    other = await turns.journal.claim(response_id, PERSON.scope(""), seconds=10)
+    other = await turns.journal.claim(response_id, PERSON.scope(""), seconds=10, waited_for=False)
     turns.loop.go_on.set()
     await turns.live.stop(grace=5)
     await turns.journal.append(response_id, other, 5, TextDelta(0, "msg_1", "theirs"))
@@ -373,6 +389,8 @@ async def silent(seconds: float) -> tuple[Turns, WatchedJournal, str]:
         journal,
         turns.admission,
         turns.ledger,
+        alone(),
+        limits=UNLIMITED,
         bounds=replace(BOUNDS, lease_seconds=seconds),
     )
     response_id = await turns.live.start(ADA, replace(HELLO, background=True))
@@ -387,18 +405,19 @@ async def test_leases_are_kept_while_a_turn_is_silent() -> None:
         await asyncio.wait_for(journal.renewed.wait(), 5)
     turns.now += 0.02  # more than the first lease lasted
     with pytest.raises(LeaseLost):
-        await journal.claim(response_id, PERSON.scope(""), seconds=10)
+        await journal.claim(response_id, PERSON.scope(""), seconds=10, waited_for=False)
     await turns.live.stop(grace=0)
 
 
 async def test_a_turn_whose_lease_was_taken_is_stopped_while_it_is_silent() -> None:
     turns, journal, response_id = await silent(0.03)
     turns.now += 1
-    await journal.claim(response_id, PERSON.scope(""), seconds=10)
+    await journal.claim(response_id, PERSON.scope(""), seconds=10, waited_for=False)
     async with in_background(turns.live.keep_leases):
         await asyncio.wait_for(journal.renewed.wait(), 5)
         await turns.live.stop(grace=5)
-    turns.check_given_back(4)
+    assert turns.admission.under_way == turns.loop.running == 0
+    assert turns.ledger.entries == []  # whoever writes its events now writes its bill, too
 
 
 async def test_turns_of_a_revoked_key_are_stopped_and_no_others() -> None:

@@ -11,9 +11,11 @@ from services.gateway.fleet import Fleet, Pool
 from services.gateway.ports import Inference
 from services.gateway.router import Router
 from services.inference.api import (
+    Calling,
     Delta,
     Generation,
     Load,
+    Parsed,
     Piece,
     QueueFull,
     Report,
@@ -46,6 +48,9 @@ class Replica:
             if self.failure and number == self.after:
                 raise self.failure
             yield Piece((Delta(0, (1,), self.name),))
+
+    async def parse(self, *asked: object) -> Parsed:
+        return Parsed(self.name, "", ())
 
     async def watch_load(self) -> AsyncGenerator[Report, None]:
         yield Report((CARD,), self._load)
@@ -124,3 +129,8 @@ async def test_a_model_without_replicas_is_said_to_have_none() -> None:
         unknown = Generation("other", "gen_1", (1,), Sampling())
         with pytest.raises(NoReplica):
             await anext(router.generate(unknown))
+
+
+async def test_any_replica_of_the_model_reads_what_another_wrote() -> None:
+    async with routed(Replica("busy", running=4), Replica("idle")) as router:
+        assert (await router.parse("demo", (1,), (2,), Calling())).text == "idle"

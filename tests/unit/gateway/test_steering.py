@@ -226,7 +226,7 @@ async def test_too_many_words_are_refused_and_those_before_them_are_not() -> Non
         long = (said("msg_l", Role.USER, "x" * 2_000_000),)
         for words in (WORDS, long):
             with pytest.raises(TooManySteers):
-                reads.mesh.front.live_turns.steer(reads.response_id, words)
+                await reads.mesh.front.live_turns.steer(reads.response_id, words)
         script.go_on.set()
         assert len({await asyncio.wait_for(steer.told(), 5) for steer in steers}) == 1
 

@@ -34,7 +34,6 @@ from services.shared.conversation import Compaction, Item, Message, Role, said
 from services.shared.ids import (
     first_turn_of,
     make_conversation_id,
-    make_id,
     make_response_id,
 )
 from tests.fakes.context_assembly import Desk, WordTokenizer, Writer
@@ -199,7 +198,6 @@ async def chatting() -> AsyncIterator[Chat]:
         Neighbours(moderation, context, model, FewTools()),
         fleet,
         guards(moderation, OutputModeration.OFF),
-        make_id,
         Lanes(context),
         tool_rounds=0,
     )

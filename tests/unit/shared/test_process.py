@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import Field
 
 from services.context_assembly.adapters.sqlite import open_sqlite_turns
-from services.gateway.adapters.sqlite import open_accounts
+from services.gateway.adapters.sqlite import open_sqlite_accounts
 from services.memory.adapters.sqlite import open_fact_store
 from services.shared.config import ServiceConfig
 from services.shared.process import Service, running
@@ -24,7 +24,7 @@ from services.shared.server import Served
 from services.shared.sqlite import open_sqlite
 
 STORES: dict[str, tuple[str, Callable[[str], AbstractAsyncContextManager[object]]]] = {
-    "gateway": ("GATEWAY_ACCOUNTS_URL", open_accounts),
+    "gateway": ("GATEWAY_ACCOUNTS_URL", open_sqlite_accounts),
     "context_assembly": ("CONTEXT_ASSEMBLY_TURNS_URL", open_sqlite_turns),
     "memory": ("MEMORY_STORE_URL", open_fact_store),
 }

@@ -30,7 +30,7 @@ async def test_turns_pools_and_replicas_are_as_they_are() -> None:
         here.replicas[B].tell(replace(LOAD, draining=True))
         await here.until(A, B)
         registry = CollectorRegistry()
-        registry.register(GatewayGauges(admission, here.fleet))
+        registry.register(GatewayGauges(admission, here.fleet, lambda: False))
         read = registry.get_sample_value
         with admission.admitted("ada", background=False):
             assert read("chatmesh_turns") == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.adapters.sqlite import MIGRATIONS, open_accounts
+from services.gateway.adapters.sqlite import MIGRATIONS, open_sqlite_accounts
 from services.gateway.ports import Account, AccountKind
 from services.inference.api import Usage
 from services.shared.schema import NewerSchema
@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> Path:
 
 
 async def test_accounts_keys_and_usage_are_there_afterwards(store: Path) -> None:
-    async with open_accounts(f"sqlite:{store}") as accounts:
+    async with open_sqlite_accounts(f"sqlite:{store}") as accounts:
         first, second = [await accounts.find_key(key) for key in ("key1", "key2")]
         assert first
         assert second
@@ -36,7 +36,7 @@ async def test_accounts_keys_and_usage_are_there_afterwards(store: Path) -> None
 
 
 async def test_every_row_of_usage_belongs_to_a_project(store: Path) -> None:
-    async with open_accounts(f"sqlite:{store}"):
+    async with open_sqlite_accounts(f"sqlite:{store}"):
         pass
     with sqlite3.connect(store) as database:
         rows = database.execute("SELECT DISTINCT organisation, project, person FROM ledger")
@@ -44,7 +44,7 @@ async def test_every_row_of_usage_belongs_to_a_project(store: Path) -> None:
 
 
 async def test_0_1_0_refuses_it_afterwards(store: Path) -> None:
-    async with open_accounts(f"sqlite:{store}"):
+    async with open_sqlite_accounts(f"sqlite:{store}"):
         pass
     with pytest.raises(NewerSchema):
         async with open_sqlite(f"sqlite:{store}", MIGRATIONS[:1]):

@@ -120,6 +120,9 @@ class PlayedFront:
     def not_ready(self) -> str:
         return ""
 
+    def lacking(self) -> str:
+        return ""
+
     async def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
         self.asks.append(ask)
         try:

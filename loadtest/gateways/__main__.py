@@ -1,0 +1,54 @@
+"""`make gateway-faults`: what readers lost or got twice. Without the fence it is to be red."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+
+from loadtest.gateways.faults import Plan, Tally, run, site
+
+# Of what was asked, so much has to have happened.
+_RESUME_SECONDS = 3.0
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    for each in fields(Plan):
+        if each.name != "fenced":
+            kind = type(each.default)
+            arguments.add_argument(
+                f"--{each.name.replace('_', '-')}", type=kind, default=each.default
+            )
+    arguments.add_argument("--unfenced", action="store_true", help="the negative control")
+    given = vars(arguments.parse_args())
+    plan = Plan(fenced=not given.pop("unfenced"), **given)
+    with tempfile.TemporaryDirectory() as folder, site(Path(folder), plan) as here:
+        tally = asyncio.run(run(here, plan))
+    for line in report(plan, tally):
+        sys.stdout.write(f"{line}\n")
+    sys.exit(0 if good(plan, tally) else 1)
+
+
+def good(plan: Plan, tally: Tally) -> bool:
+    bit = tally.taken_over >= plan.kills and (not plan.pauses or tally.fenced > 0)
+    return bit and not tally.broken and not tally.failed and tally.whole >= plan.streams
+
+
+def report(plan: Plan, tally: Tally) -> list[str]:
+    return [
+        f"{plan.streams} streams of {plan.words} words at a time, {plan.gateways} gateways,"
+        f" lease {plan.lease_seconds:g} s, fence {'on' if plan.fenced else 'OFF'}",
+        f"faults: {tally.kills} kills, {tally.pauses} pauses;"
+        f" {tally.taken_over} turns taken over, {tally.fenced} writers refused",
+        f"whole {tally.whole}, lost {tally.lost}, doubled {tally.doubled},"
+        f" out of order {tally.wrong}, failed {dict(tally.failed)}",
+        f"{len(tally.resumed)} resumed: p50 {tally.percentile(0.5):.2f} s,"
+        f" p99 {tally.percentile(0.99):.2f} s, longest {tally.percentile(1):.2f} s"
+        f" (goal: p99 {_RESUME_SECONDS:g} s)",
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,301 @@
+"""Gateways that are killed and paused under streams whose readers resume elsewhere.
+
+What readers got is compared with what the engine says: each word is known by its place.
+"""
+
+import asyncio
+import json
+import random
+import re
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack, aclosing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from loadtest.process import Process
+from loadtest.processes import free_ports
+from tests.servers.redis import redis_server
+
+_HOST = "127.0.0.1"
+# A reader that hears nothing for so long asks another gateway, in seconds.
+_SILENCE = 2.0
+_TAKEN = re.compile(r'"a turn was taken over"')
+_FENCED = re.compile(r'"another gateway goes on with a turn"')
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    streams: int = 60
+    words: int = 1200
+    # Of each stream, a second.
+    pace: float = 10
+    kills: int = 48
+    pauses: int = 30
+    lease_seconds: float = 2
+    gateways: int = 3
+    # Whether a writer that has lost its lease is refused: off, the report is to be red.
+    fenced: bool = True
+    seed: int = 1
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the readers saw."""
+
+    whole: int = 0
+    lost: int = 0
+    doubled: int = 0
+    wrong: int = 0
+    # Ended with an error that was told, by its code.
+    failed: Counter[str] = field(default_factory=Counter)
+    resumed: list[float] = field(default_factory=list)
+    # Streams that a gateway did not begin: it was away.
+    refused: int = 0
+    kills: int = 0
+    pauses: int = 0
+    taken_over: int = 0
+    fenced: int = 0
+
+    @property
+    def broken(self) -> int:
+        return self.lost + self.doubled + self.wrong
+
+    def percentile(self, part: float) -> float:
+        ordered = sorted(self.resumed)
+        return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
+
+
+@dataclass(slots=True)
+class Site:
+    """Gateways on one Redis, each a process."""
+
+    gateways: list[Process]
+    ports: list[int]
+    key: str
+    logs: list[Path]
+
+    def url(self, number: int) -> str:
+        return f"http://{_HOST}:{self.ports[number % len(self.ports)]}/v1/responses"
+
+    def counted(self, pattern: re.Pattern[str]) -> int:
+        return sum(len(pattern.findall(log.read_text())) for log in self.logs)
+
+
+@contextmanager
+def site(folder: Path, plan: Plan) -> Iterator[Site]:
+    folder.mkdir(parents=True, exist_ok=True)
+    around, *ports = free_ports(1 + 2 * plan.gateways)
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_server(folder))
+        address = f"{_HOST}:{around}"
+        command = [sys.executable, "-m", "loadtest.gateways.surroundings", address]
+        command += [str(plan.words), str(plan.pace)]
+        services = Process("surroundings", command, {}, folder / "surroundings.log")
+        stack.callback(services.stop)
+        services.start()
+        module = "services.gateway" if plan.fenced else "tests.fakes.unfenced"
+        made = [
+            Process(
+                f"gateway {number}",
+                [sys.executable, "-m", module],
+                _environment(folder, address, ports[2 * number : 2 * number + 2], redis.url, plan),
+                folder / f"gateway-{number}.log",
+            )
+            for number in range(plan.gateways)
+        ]
+        key = _key(folder)
+        for process in made:
+            stack.callback(process.stop)
+            process.start()
+        http = ports[1::2]
+        _wait_ready(http)
+        yield Site(made, http, key, [process.log for process in made])
+
+
+def _environment(
+    folder: Path, around: str, ports: list[int], redis: str, plan: Plan
+) -> dict[str, str]:
+    called = ("CONTEXT_ASSEMBLY", "TOOL_RUNNER", "MODERATION")
+    most = str(10 * plan.streams)
+    return {
+        **{f"GATEWAY_{each}_ADDRESS": around for each in called},
+        "GATEWAY_INFERENCE_POOLS": json.dumps([{"name": "only", "address": around}]),
+        "GATEWAY_ADDRESS": f"{_HOST}:{ports[0]}",
+        "GATEWAY_HTTP_ADDRESS": f"{_HOST}:{ports[1]}",
+        "GATEWAY_ACCOUNTS_URL": f"sqlite:{folder}/gateway.sqlite",
+        "GATEWAY_PEPPER_FILE": str(folder / "pepper"),
+        "GATEWAY_STREAMS_URL": redis,
+        "GATEWAY_STREAMS_LEASE_SECONDS": str(plan.lease_seconds),
+        "GATEWAY_OUTPUT_MODERATION": "off",
+        "GATEWAY_MAX_TURNS": most,
+        "GATEWAY_MAX_TURNS_PER_ORGANISATION": most,
+        "GATEWAY_MAX_BACKGROUND_TURNS_PER_ORGANISATION": most,
+        "GATEWAY_GRACE_SECONDS": "1",
+    }
+
+
+def _key(folder: Path) -> str:
+    import subprocess  # noqa: PLC0415
+
+    command = [sys.executable, "-m", "services", "key", "create", "faults", "--data", str(folder)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _wait_ready(ports: list[int], seconds: float = 120) -> None:
+    due = time.monotonic() + seconds
+    for port in ports:
+        while not _ready(port):
+            if time.monotonic() > due:
+                raise TimeoutError(f"the gateway at {port} is not ready after {seconds} s")
+            time.sleep(0.05)
+
+
+def _ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://{_HOST}:{port}/readyz", trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+class Reader:
+    """Reads one stream after the other, each to its end, from whichever gateway answers."""
+
+    def __init__(self, here: Site, plan: Plan, tally: Tally, client: httpx.AsyncClient) -> None:
+        self._site = here
+        self._plan = plan
+        self._tally = tally
+        self._client = client
+
+    async def read_until(self, ended: asyncio.Event, number: int) -> None:
+        """The stream that runs when it has ended is read to its end."""
+        while not ended.is_set():
+            number = await self._read(number) + 1
+
+    async def _read(self, number: int) -> int:
+        """One stream; says which gateway was the last to be asked."""
+        response_id, last, words = "", -1, list[str]()
+        broke: float | None = None
+        while True:
+            try:
+                asked = self._asked(number, response_id, last)
+                async with aclosing(asked) as events:
+                    async for event in events:
+                        if broke is not None:
+                            self._tally.resumed.append(time.monotonic() - broke)
+                            broke = None
+                        response_id = response_id or event.get("response", {}).get("id", "")
+                        last = self._heard(event, last, words)
+                        if self._is_last(event, words):
+                            return number
+            except (httpx.HTTPError, Refused):
+                if response_id:
+                    broke = broke if broke is not None else time.monotonic()
+                else:
+                    self._refused()
+                number += 1
+                await asyncio.sleep(0.05)
+
+    def _refused(self) -> None:
+        """A gateway that is away takes no streams; if none does, nothing is measured."""
+        self._tally.refused += 1
+        if self._tally.refused > 100 * self._plan.streams:
+            raise RuntimeError("the gateways take no streams: see their logs")
+
+    def _heard(self, event: dict[str, Any], last: int, words: list[str]) -> int:
+        number = event["sequence_number"]
+        assert isinstance(number, int)
+        if number <= last:
+            self._tally.doubled += 1
+        if number > last + 1:
+            self._tally.lost += number - last - 1
+        if event["type"] == "response.output_text.delta":
+            words += str(event["delta"]).split()
+        return max(last, number)
+
+    def _is_last(self, event: dict[str, Any], words: list[str]) -> bool:
+        kind = event["type"]
+        if kind == "response.completed":
+            expected = [f"w{each}" for each in range(self._plan.words)]
+            self._tally.whole += words == expected
+            counted, wanted = Counter(words), Counter(expected)
+            self._tally.lost += (wanted - counted).total()
+            self._tally.doubled += (counted - wanted).total()
+            self._tally.wrong += words != expected and counted == wanted
+            return True
+        if kind in {"response.failed", "error", "response.incomplete"}:
+            self._tally.failed[str(kind)] += 1
+            return True
+        return False
+
+    async def _asked(
+        self, number: int, response_id: str, last: int
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        url = self._site.url(number)
+        if response_id:
+            query = {"stream": "true", "starting_after": str(last)}
+            asking = self._client.stream("GET", f"{url}/{response_id}", params=query)
+        else:
+            body = {"model": "demo", "input": "go on", "background": True, "stream": True}
+            asking = self._client.stream("POST", url, json=body)
+        async with asking as response:
+            if response.status_code != 200:
+                raise Refused(response.status_code)
+            async for line in response.aiter_lines():
+                if line.startswith("data: {"):
+                    yield json.loads(line.removeprefix("data: "))
+            raise Refused(0)  # it ended before its end
+
+
+class Refused(Exception):
+    """A gateway did not give the stream, or broke it off."""
+
+
+async def run(here: Site, plan: Plan) -> Tally:
+    tally, ended = Tally(), asyncio.Event()
+    limits = httpx.Limits(max_connections=None)
+    timeout = httpx.Timeout(_SILENCE, connect=1)
+    headers = {"Authorization": f"Bearer {here.key}"}
+    async with (
+        httpx.AsyncClient(
+            limits=limits, timeout=timeout, headers=headers, trust_env=False
+        ) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        for number in range(plan.streams):
+            reader = Reader(here, plan, tally, client)
+            group.create_task(reader.read_until(ended, number))
+        await asyncio.sleep(2 * plan.lease_seconds)  # all have begun
+        await _disturb(here, plan, tally)
+        ended.set()
+    tally.taken_over = here.counted(_TAKEN)
+    tally.fenced = here.counted(_FENCED)
+    return tally
+
+
+async def _disturb(here: Site, plan: Plan, tally: Tally) -> None:
+    """One gateway at a time, in a random order; the others serve meanwhile."""
+    chance = random.Random(plan.seed)
+    faults = ["kill"] * plan.kills + ["pause"] * plan.pauses
+    chance.shuffle(faults)
+    for fault in faults:
+        victim = chance.randrange(len(here.gateways))
+        process = here.gateways[victim]
+        if fault == "kill":
+            process.signal(signal.SIGKILL)
+            await asyncio.to_thread(process.wait, 10)
+            process.start()
+            tally.kills += 1
+        else:
+            process.signal(signal.SIGSTOP)
+            await asyncio.sleep(plan.lease_seconds + 1.5)
+            process.signal(signal.SIGCONT)
+            tally.pauses += 1
+        await asyncio.to_thread(_wait_ready, [here.ports[victim]])
+        await asyncio.sleep(chance.uniform(0.2, 1))

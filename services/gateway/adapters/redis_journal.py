@@ -1,0 +1,216 @@
+"""Turns' events in Redis, for any number of gateways.
+
+All keys of a turn hold its id in braces, so that one script may use them in a cluster too:
+
+- `...:{id}:turn`: whose it is, its lease and epoch, and whether it is complete
+- `...:{id}:events` and `...:{id}:notes`: lists
+- `...:leases`: until when each turn is leased that is not complete. It may say too much, never too
+  little: who finds a turn there asks the turn itself.
+
+Times are the server's.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from chatmesh.gateway.v1 import gateway_pb2 as pb
+
+from services.gateway import codec
+from services.gateway.adapters import redis_scripts as lua
+from services.gateway.adapters.redis_channels import Channels
+from services.gateway.api import EventsGone, LeaseLost, Numbered, TurnEvent
+from services.shared.redis import RedisStore, Script
+from services.shared.scope import Scope
+
+# The most events that a reader takes at once.
+_PAGE = 128
+# A reader looks again after so long, whatever it was told: what Redis publishes may get lost.
+_LOOK_AGAIN_SECONDS = 1.0
+# How long a turn is kept whose gateway died and that nobody has taken over, in seconds.
+_ABANDONED_SECONDS = 3600
+# So many abandoned turns are told at once.
+_MOST_ABANDONED = 64
+
+
+class TurnForgotten(LeaseLost):
+    """Redis knows nothing of a turn that was written there: it was emptied."""
+
+
+class RedisJournal:
+    """A `Journal`. Notes wait here for the next event, and go with it."""
+
+    shared = True
+    appending = lua.APPEND
+
+    def __init__(self, store: RedisStore, channels: Channels, *, gateway: str) -> None:
+        self.store = store
+        self._channels = channels
+        self._gateway = gateway
+        self._claim = Script(store, lua.CLAIM)
+        self._renew = Script(store, lua.RENEW)
+        self._append = Script(store, self.appending)
+        self._finish = Script(store, lua.FINISH)
+        self._page = Script(store, lua.PAGE)
+        self._overdue = Script(store, lua.OVERDUE)
+        self._client: Any = store.client
+        # By turn: how many notes are kept, and those that are not yet.
+        self._kept_notes: dict[str, int] = {}
+        self._waiting: dict[str, list[bytes]] = {}
+
+    def is_alone(self, response_id: str) -> bool:  # noqa: ARG002
+        return False
+
+    async def claim(
+        self,
+        response_id: str,
+        scope: Scope,
+        *,
+        seconds: float,
+        waited_for: bool,  # noqa: ARG002
+    ) -> int:
+        epoch, until, notes = await self._claim(
+            self._keys(response_id),
+            scope.organisation,
+            scope.project,
+            scope.person,
+            self._gateway,
+            int(seconds * 1000),
+            _ABANDONED_SECONDS * 1000,
+        )
+        self._check(epoch)
+        self._kept_notes[response_id], self._waiting[response_id] = notes, []
+        await self._list_lease(response_id, until)
+        return int(epoch)
+
+    async def renew(self, response_id: str, epoch: int, *, seconds: float) -> None:
+        lease, kept = int(seconds * 1000), _ABANDONED_SECONDS * 1000
+        until = self._check(await self._renew(self._keys(response_id), epoch, lease, kept))
+        await self._list_lease(response_id, until)
+
+    async def append(self, response_id: str, epoch: int, number: int, event: TurnEvent) -> int:
+        packed = codec.event_out(Numbered(number, event)).SerializeToString()
+        return await self._write(response_id, epoch, number, packed)
+
+    async def note(self, response_id: str, epoch: int, step: bytes) -> None:  # noqa: ARG002
+        if response_id not in self._waiting:
+            raise lost()
+        self._waiting[response_id].append(step)
+
+    async def keep_notes(self, response_id: str, epoch: int) -> None:
+        await self._write(response_id, epoch, -1, b"")
+
+    async def _write(self, response_id: str, epoch: int, number: int, event: bytes) -> int:
+        if response_id not in self._waiting:
+            raise lost()
+        notes = [*self._waiting[response_id]]
+        kept = self._kept_notes[response_id]
+        written = await self._append(
+            self._keys(response_id),
+            epoch,
+            number,
+            event,
+            self._channels.of_turn(response_id),
+            _ABANDONED_SECONDS * 1000,
+            kept,
+            *notes,
+        )
+        size = self._check(written, number)
+        if response_id in self._waiting:
+            del self._waiting[response_id][: len(notes)]
+            self._kept_notes[response_id] = kept + len(notes)
+        return size
+
+    async def notes(self, response_id: str) -> Sequence[bytes]:
+        found = await self.store.run(self._client.lrange(self._keys(response_id)[2], 0, -1))
+        if not found:
+            await self.owner(response_id)
+        return list(found)
+
+    async def abandoned(self) -> Sequence[str]:
+        ids = await self._overdue([self.store.key("leases")], _MOST_ABANDONED)
+        return [each.decode() for each in ids if await self._is_abandoned(each.decode())]
+
+    async def _is_abandoned(self, response_id: str) -> bool:
+        """What is complete or gone is taken from the list: somebody died before doing so."""
+        exists, complete, _ = await self._page(self._keys(response_id), 0, 0)
+        if exists and not complete:
+            return True
+        await self._unlist_lease(response_id)
+        return False
+
+    async def finish(self, response_id: str, epoch: int, *, keep_seconds: float) -> None:
+        channel = self._channels.of_turn(response_id)
+        keep = int(keep_seconds * 1000)
+        self._check(await self._finish(self._keys(response_id), epoch, keep, channel))
+        self._waiting.pop(response_id, None)
+        self._kept_notes.pop(response_id, None)
+        await self._unlist_lease(response_id)
+
+    async def owner(self, response_id: str) -> Scope:
+        names = ("organisation", "project", "person")
+        found = await self.store.run(self._client.hmget(self._keys(response_id)[0], names))
+        if found[0] is None:
+            raise gone()
+        return Scope(*(each.decode() for each in found))
+
+    async def so_far(self, response_id: str) -> Sequence[TurnEvent]:
+        exists, _, packed = await self._page(self._keys(response_id), 0, -1)
+        if not exists:
+            raise gone()
+        return [_event(each) for each in packed]
+
+    async def read(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
+        number = after + 1
+        grown = asyncio.Event()
+        with self._channels.taking(self._channels.of_turn(response_id), lambda _: grown.set()):
+            while True:
+                grown.clear()
+                keys = self._keys(response_id)
+                exists, complete, packed = await self._page(keys, number, number + _PAGE - 1)
+                if not exists:
+                    raise gone()
+                for each in packed:
+                    yield Numbered(number, _event(each))
+                    number += 1
+                if len(packed) == _PAGE:
+                    continue
+                if complete:
+                    return
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                        await grown.wait()
+
+    def _keys(self, response_id: str) -> list[str]:
+        tag = f"{{{response_id}}}"
+        return [self.store.key(tag, each) for each in ("turn", "events", "notes")]
+
+    def _check(self, written: int, number: int = 0) -> int:
+        """What a script has said, or what is wrong."""
+        if written == lua.LOST:
+            raise lost()
+        if written == lua.FORGOTTEN:
+            raise TurnForgotten("nothing is known of this turn's events any more")
+        if written <= lua.GAP:
+            raise ValueError(f"event {number} would follow event {lua.GAP - written - 1}")
+        return int(written)
+
+    async def _list_lease(self, response_id: str, until: int) -> None:
+        leases = self.store.key("leases")
+        await self.store.run(self._client.zadd(leases, {response_id: until}))
+
+    async def _unlist_lease(self, response_id: str) -> None:
+        await self.store.run(self._client.zrem(self.store.key("leases"), response_id))
+
+
+def _event(packed: bytes) -> TurnEvent:
+    return codec.event_in(pb.Event.FromString(packed)).event
+
+
+def lost() -> LeaseLost:
+    return LeaseLost("somebody else writes this turn's events")
+
+
+def gone() -> EventsGone:
+    return EventsGone("the events of this response are not kept (any more)", param="response_id")

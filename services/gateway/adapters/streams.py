@@ -1,0 +1,54 @@
+"""What gateways share of turns under way, by the URL of `GATEWAY_STREAMS_URL`."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from services.gateway.adapters.fallback_limiter import FallbackLimiter
+from services.gateway.adapters.in_memory import NobodyElse
+from services.gateway.adapters.in_memory_journal import InMemoryJournal
+from services.gateway.adapters.in_memory_limiter import InMemoryLimiter
+from services.gateway.adapters.mirrored_journal import MirroredJournal
+from services.gateway.adapters.redis_channels import Channels
+from services.gateway.adapters.redis_gateways import RedisMail, RedisPresence
+from services.gateway.adapters.redis_journal import RedisJournal
+from services.gateway.adapters.redis_limiter import RedisLimiter
+from services.gateway.ports import Journal, Limiter, Mail, Presence
+from services.shared.redis import open_redis
+from services.shared.store_url import StoreUrl
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    journal: Journal
+    presence: Presence
+    mail: Mail
+    limiter: Limiter
+    # Whether what gateways share cannot be used now.
+    lost: Callable[[], bool]
+
+
+@asynccontextmanager
+async def open_streams(url: StoreUrl, *, max_bytes: int) -> AsyncIterator[Streams]:
+    """`max_bytes` bounds what is kept in memory of turns that have ended."""
+    if url.scheme == "memory":
+        alone = NobodyElse()
+        memory = InMemoryJournal(time.monotonic, max_bytes=max_bytes)
+        yield Streams(memory, alone, alone, InMemoryLimiter(), lost=lambda: False)
+        return
+    gateway = secrets.token_hex(8)
+    async with (
+        open_redis(url.get_secret_value()) as store,
+        Channels.following(store) as channels,
+    ):
+        memory = InMemoryJournal(time.monotonic, max_bytes=max_bytes)
+        shared = RedisJournal(store, channels, gateway=gateway)
+        yield Streams(
+            MirroredJournal(shared, memory, time.monotonic),
+            RedisPresence(store),
+            RedisMail(store, channels, gateway=gateway),
+            FallbackLimiter(RedisLimiter(store), lambda: 1),
+            lost=lambda: store.lost,
+        )

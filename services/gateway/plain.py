@@ -1,0 +1,98 @@
+"""Our own values as JSON and back, for what one gateway keeps so that another can go on with it.
+
+Each value carries its class's name, and only classes that are listed here are made again. A gateway
+of another release that lacks a class or a field says so with `NotPlain`.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from inspect import getmembers, isclass
+from typing import Any
+
+import orjson
+
+from services.context_assembly import api as context_api
+from services.gateway import api, ports
+from services.gateway.letters import LETTERS
+from services.gateway.steps import STEPS, Past, past_of
+from services.inference import api as inference_api
+from services.shared import conversation, tools
+from services.tool_runner import api as tool_api
+
+# The key under which a value's class stands; no field has this name.
+_KIND = "="
+
+
+class NotPlain(Exception):
+    """The text was not written here, or by another release."""
+
+
+def dumped(value: object) -> bytes:
+    return orjson.dumps(_out(value))
+
+
+def loaded(text: bytes) -> Any:
+    """Raises `NotPlain`."""
+    try:
+        return _in(orjson.loads(text))
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NotPlain(f"a kept step cannot be read: {type(error).__name__}") from None
+
+
+def past_from(notes: Iterable[bytes]) -> Past:
+    """What was kept of a turn; nothing, where another release has kept it."""
+    try:
+        return past_of([loaded(note) for note in notes])
+    except NotPlain:
+        return Past()
+
+
+def _out(value: object) -> object:  # noqa: PLR0911 - one for each kind
+    if isinstance(value, Enum):
+        return {_KIND: type(value).__name__, "name": value.name}
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, bytes):
+        return {_KIND: "bytes", "base64": b64encode(value).decode()}
+    if isinstance(value, Mapping):
+        return {_KIND: "mapping", "pairs": [[_out(k), _out(v)] for k, v in value.items()]}
+    if isinstance(value, frozenset):
+        return {_KIND: "frozenset", "members": sorted(value)}
+    if is_dataclass(value):
+        named = {each.name: _out(getattr(value, each.name)) for each in fields(value)}
+        return {_KIND: type(value).__name__, **named}
+    if isinstance(value, Sequence):  # also one of protobuf's
+        return [_out(each) for each in value]
+    raise TypeError(f"{type(value).__name__} is no plain value")
+
+
+def _in(read: Any) -> Any:  # noqa: PLR0911 - one for each kind
+    if isinstance(read, list):
+        return tuple(_in(each) for each in read)
+    if not isinstance(read, dict):
+        return read
+    kind = read.pop(_KIND)
+    if kind == "bytes":
+        return b64decode(read["base64"])
+    if kind == "mapping":
+        return {_in(key): _in(value) for key, value in read["pairs"]}
+    if kind == "frozenset":
+        return frozenset(read["members"])
+    known = _KNOWN[kind]
+    if issubclass(known, Enum):
+        return known[read["name"]]
+    return known(**{name: _in(value) for name, value in read.items()})
+
+
+def _values(module: object) -> Iterator[tuple[str, type]]:
+    for name, kind in getmembers(module, isclass):
+        if is_dataclass(kind) or issubclass(kind, Enum):
+            yield name, kind
+
+
+_MODULES = (context_api, inference_api, conversation, tools, tool_api, api)
+_KNOWN: Mapping[str, type] = {
+    name: kind for module in _MODULES for name, kind in _values(module)
+} | {kind.__name__: kind for kind in (ports.Account, ports.AccountKind, *STEPS, *LETTERS)}

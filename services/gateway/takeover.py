@@ -1,0 +1,76 @@
+"""Goes on with the turns of gateways that have died."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+from services.gateway.api import EventsGone, StreamInterrupted
+from services.gateway.authenticator import Principal
+from services.gateway.elsewhere import Elsewhere
+from services.gateway.live_turns import LiveTurns
+from services.gateway.plain import past_from
+from services.gateway.ports import Journal
+from services.gateway.steps import Origin
+from services.shared.background import failure_of
+from services.shared.errors import MeshError
+
+_log = structlog.get_logger()
+
+
+class Takeover:
+    """Looks for turns whose lease has run out. Of several gateways, the first one gets each.
+
+    A turn in the background goes on. One that its caller waits for goes on when a reader comes
+    within `reader_seconds`; after that it ends with what it has said.
+    """
+
+    def __init__(
+        self,
+        live_turns: LiveTurns,
+        journal: Journal,
+        elsewhere: Elsewhere,
+        principal_of: Callable[[Origin], Principal],
+        registry: CollectorRegistry,
+        *,
+        clock: Callable[[], float],
+        reader_seconds: float,
+    ) -> None:
+        self._live_turns = live_turns
+        self._journal = journal
+        self._elsewhere = elsewhere
+        self._principal_of = principal_of
+        self._clock = clock
+        self._reader_seconds = reader_seconds
+        # When each turn that waits for a reader was first seen.
+        self._seen: dict[str, float] = {}
+        self._taken = Counter(
+            "chatmesh_turns_taken_over",
+            "Turns of other gateways that went on here, or only ended here.",
+            ["goes_on"],
+            registry=registry,
+        )
+
+    async def look(self) -> None:
+        """Takes over what there is now."""
+        abandoned = await self._journal.abandoned()
+        self._seen = {each: self._seen.get(each, self._clock()) for each in abandoned}
+        for failure in await asyncio.gather(*map(self._taken_or_left, abandoned)):
+            if failure is not None and not isinstance(failure, EventsGone | StreamInterrupted):
+                _log.warning("a turn could not be taken over now", reason=failure.reason())
+
+    async def _taken_or_left(self, response_id: str) -> MeshError | None:
+        return await failure_of(self._take_or_leave(response_id))
+
+    async def _take_or_leave(self, response_id: str) -> None:
+        origin = past_from(await self._journal.notes(response_id)).origin
+        background = origin is not None and origin.ask.background
+        goes_on = background or await self._elsewhere.attended(response_id)
+        waits = self._clock() < self._seen[response_id] + self._reader_seconds
+        if not goes_on and origin is not None and waits:
+            return
+        taken = await self._live_turns.adopt(response_id, self._principal_of, goes_on=goes_on)
+        if taken:
+            self._taken.labels(str(goes_on).lower()).inc()
+            _log.info("a turn was taken over", response_id=response_id, goes_on=goes_on)

@@ -1,0 +1,212 @@
+"""A Redis server, Sentinel or cluster, by its URL. Valkey speaks the same protocol.
+
+- `redis://user:password@host:6379/0`, and `rediss://` with TLS
+- `redis+sentinel://user:password@host1:26379,host2:26379/<master's name>/0`
+- `redis+cluster://user:password@host1:6379,host2:6379`
+
+Options stand after `?`: `tls=true` (of the last two), `sslrootcert=<file>` for a private authority,
+`sentinel_password=`, and `prefix=`, with which all keys begin, so that several meshes may share a
+server.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import ConstantBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from services.shared.errors import CannotStart, Unavailable
+
+SCHEMES = ("redis", "rediss", "redis+sentinel", "redis+cluster")
+_PORT, _SENTINEL_PORT = 6379, 26379
+# A server that is there answers within milliseconds. Whoever asks has something else to do without.
+_ANSWER_SECONDS = 1.0
+_CONNECT_SECONDS = 1.0
+# Once more at once: the server may have closed a connection that was idle, or have another master.
+_RETRIES = 1
+_MOST_CONNECTIONS = 200
+# How long nobody tries after a failure.
+_LOST_SECONDS = 1.0
+# What the server says of commands that are wrong; all else is its own trouble.
+_OUR_BUGS = ("ERR", "WRONGTYPE")
+_OPTIONS = {"tls", "sslrootcert", "sentinel_password", "prefix"}
+
+Client = Redis | RedisCluster
+
+
+class RedisUnavailable(Unavailable):
+    """Redis does not answer, or refuses to write. What was sent may have been done all the same."""
+
+
+@dataclass(slots=True)
+class RedisStore:
+    """A client, and what its keys begin with.
+
+    After a failure nobody tries for a second: whoever asks is told at once.
+    """
+
+    client: Client
+    prefix: str
+    _lost_until: float = 0
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was found of late that Redis cannot be used."""
+        return time.monotonic() < self._lost_until
+
+    def key(self, *parts: str) -> str:
+        """`parts` of one Lua script's keys hold the same text in braces: its hash tag."""
+        return ":".join((self.prefix, *parts))
+
+    async def run(self, command: Awaitable[Any]) -> Any:
+        """What a command of `client` says. Raises `RedisUnavailable`.
+
+        It is a task of its own: Python 3.11's `wait_for`, which redis-py calls, may lose a
+        cancellation, and a turn that is stopped must stop. The command itself goes on.
+        """
+        apart = _apart(command) if not self.lost else None
+        if apart is None:
+            _unsent(command)
+            raise _unavailable("not tried again yet")
+        try:
+            with redis_errors():
+                return await asyncio.shield(apart)
+        except RedisUnavailable:
+            self._lost_until = time.monotonic() + _LOST_SECONDS
+            raise
+
+
+def _unsent(command: Awaitable[Any]) -> None:
+    if isinstance(command, Coroutine):
+        command.close()
+
+
+class Script:
+    """A Lua script, which the server keeps after its first run."""
+
+    def __init__(self, store: RedisStore, lua: str) -> None:
+        self._store = store
+        # Only its SHA-1 is sent; it needs no connection of its own.
+        self._script: Any = store.client.register_script(lua)
+
+    async def __call__(self, keys: Sequence[str], *arguments: str | bytes | float) -> Any:
+        """Raises `RedisUnavailable`."""
+        return await self._store.run(self._script(keys=keys, args=arguments))
+
+
+def _apart(command: Awaitable[Any]) -> "asyncio.Future[Any]":
+    task = asyncio.ensure_future(command)
+    # Whoever asked may have gone: then nobody asks what became of it.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Failures of the server as `RedisUnavailable`, whose words hold neither URL nor keys."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        if isinstance(error, ResponseError) and str(error).startswith(_OUR_BUGS):
+            raise
+        raise _unavailable(type(error).__name__) from None
+
+
+def _unavailable(why: str) -> RedisUnavailable:
+    said = f"redis cannot be used now ({why})"
+    return RedisUnavailable(said, service="redis", retry_after="1")
+
+
+@asynccontextmanager
+async def open_redis(url: str) -> AsyncIterator[RedisStore]:
+    """Raises `CannotStart` for a URL that is none. Redis itself may come later."""
+    try:
+        parsed = urlsplit(url)
+        options = dict(parse_qsl(parsed.query, strict_parsing=True)) if parsed.query else {}
+        client = _client(parsed, options)
+    except (ValueError, RedisError, OSError) as error:
+        said = str(error) if isinstance(error, _WrongUrl) else type(error).__name__
+        raise CannotStart(f"the URL of Redis is wrong: {said}") from None
+    try:
+        yield RedisStore(client, options.get("prefix", "chatmesh"))
+    finally:
+        with redis_errors():
+            await client.aclose()
+
+
+class _WrongUrl(ValueError):
+    """Its words hold nothing of the URL."""
+
+
+def _client(url: SplitResult, options: Mapping[str, str]) -> Client:
+    if url.scheme not in SCHEMES:
+        raise _WrongUrl(f"it begins with one of {', '.join(SCHEMES)}")
+    if not url.hostname:
+        raise _WrongUrl("it names no host")
+    if set(options) - _OPTIONS:
+        raise _WrongUrl(f"known options are {', '.join(sorted(_OPTIONS))}")
+    named = _named(url, options)
+    if url.scheme == "redis+cluster":
+        nodes = [ClusterNode(host, port) for host, port in _hosts(url, _PORT)]
+        # Every node is asked in turn for what the cluster looks like, which takes its time.
+        return RedisCluster(startup_nodes=nodes, max_connections=_MOST_CONNECTIONS, **named)
+    if url.scheme == "redis+sentinel":
+        return _by_sentinel(url, options, named)
+    ((host, port),) = _hosts(url, _PORT)
+    database = _database(url.path.strip("/"))
+    return Redis(host=host, port=port, db=database, max_connections=_MOST_CONNECTIONS, **named)
+
+
+def _by_sentinel(url: SplitResult, options: Mapping[str, str], named: dict[str, Any]) -> "Redis":
+    master, _, database = url.path.strip("/").partition("/")
+    if not master:
+        raise _WrongUrl("it names no master, as in redis+sentinel://host:26379/<master>")
+    own = {**named, "username": None, "password": options.get("sentinel_password")}
+    hosts = _hosts(url, _SENTINEL_PORT)
+    sentinel = Sentinel(hosts, sentinel_kwargs=own)  # type: ignore[no-untyped-call]
+    found = sentinel.master_for(
+        master, db=_database(database), max_connections=_MOST_CONNECTIONS, **named
+    )
+    assert isinstance(found, Redis)
+    return found
+
+
+def _named(url: SplitResult, options: Mapping[str, str]) -> dict[str, Any]:
+    """What every kind of client is told by name."""
+    named: dict[str, Any] = {
+        "username": unquote(url.username) if url.username else None,
+        "password": unquote(url.password) if url.password else None,
+        "socket_timeout": _ANSWER_SECONDS,
+        "socket_connect_timeout": _CONNECT_SECONDS,
+        "retry": Retry(ConstantBackoff(0.05), _RETRIES),
+    }
+    if url.scheme == "rediss" or options.get("tls") == "true":
+        named |= {"ssl": True, "ssl_check_hostname": True}
+        if "sslrootcert" in options:
+            named["ssl_ca_certs"] = options["sslrootcert"]
+    return named
+
+
+def _hosts(url: SplitResult, port: int) -> list[tuple[str, int]]:
+    """The hosts between `@` and `/`; `urlsplit` itself knows of one alone."""
+    named = url.netloc.rpartition("@")[2].split(",")
+    hosts = [urlsplit(f"//{each}") for each in named]
+    found = [(host.hostname, host.port or port) for host in hosts if host.hostname]
+    if len(found) != len(named) or (url.scheme in {"redis", "rediss"} and len(found) != 1):
+        raise _WrongUrl("a host is wrong")
+    return found
+
+
+def _database(path: str) -> int:
+    if path and not path.isdecimal():
+        raise _WrongUrl("the database is a number")
+    return int(path or 0)

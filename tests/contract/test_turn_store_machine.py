@@ -1,0 +1,270 @@
+"""Whatever is written in whatever order, every store of turns answers as the one in memory.
+
+Hypothesis finds the orders. Two writers, as if in two processes, write in turn and at the same
+time, and some writes are repeated because nobody knows whether they were done.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from services.context_assembly.adapters.in_memory import InMemoryTurns
+from services.context_assembly.api import KeptIds
+from services.context_assembly.ports import Summary, TurnStore
+from services.memory.api import Erasure
+from services.shared.scope import Scope
+from tests.fakes.tree_writes import FACTS, MODELS, Known, Write, adding, told, told_of_turn, way_to
+from tests.fakes.turn_trees import TURN_STORES
+
+# Those in memory are the model itself.
+STORES = [name for name in TURN_STORES if name not in ("in memory", "metered")]
+# A failure is told as it was found, with what repeats it. Making it short takes minutes: for that,
+# add Phase.shrink here.
+SETTINGS = settings(
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+    max_examples=25,
+    stateful_step_count=25,
+    deadline=None,
+    print_blob=True,
+    database=None,
+    suppress_health_check=[*HealthCheck],
+)
+# As if `erasures_known` were how many erasures ago the facts were read.
+KEPT_IDS = st.builds(
+    KeptIds,
+    st.sampled_from(MODELS),
+    st.sampled_from([0, 0, 2]),
+    st.just([7, 8]),
+    st.lists(st.sampled_from(FACTS), unique=True),
+    st.integers(0, 2),
+)
+# Those that are named twice make trees grow.
+WRITES = [
+    *("add", "converse", "summarise", "add", "converse", "summarise", "erase", "erase item"),
+    *("erase tree", "forget facts", "set metadata", "start", "add root", "add again"),
+]
+_organisations = count(1)
+
+
+class Trees:
+    """The store under test, twice as if in two processes, and what it was found to do."""
+
+    def __init__(self, runner: asyncio.Runner, writers: list[TurnStore]) -> None:
+        self.runner = runner
+        self.writers = writers
+        # The number of the last erasure, over all examples.
+        self.number = 0
+        self.seen: Counter[str] = Counter()
+
+
+class TurnTrees(RuleBasedStateMachine):
+    def __init__(self, trees: Trees) -> None:
+        super().__init__()
+        self.trees = trees
+        self.model = InMemoryTurns()
+        self.known = Known(Scope(f"org {next(_organisations)}", "main", "ann"))
+
+    @initialize()
+    def begin(self) -> None:
+        """Where the store is with erasures, and with a conversation and a tree beside it."""
+        nobody = Erasure(self.trees.number, Scope("nobody", "main"), ())
+        conversation, first = self.known.conversation(1)
+        root = self.known.turn("", words=1, compacts=False)
+        child = self.known.turn(root.id, words=1, compacts=False)
+        self.trees.runner.run(self.model.forget_facts(nobody))
+        writer = self.trees.writers[0]
+        for write in (lambda store: store.start(conversation, first), adding(root), adding(child)):
+            self.trees.runner.run(self._same(writer, write))
+
+    @rule(data=st.data())
+    def write(self, data: st.DataObject) -> None:
+        writer = self.trees.writers[data.draw(st.integers(0, 1), "writer")]
+        self.trees.runner.run(self._same(writer, self._write(data)))
+
+    async def _same(self, writer: TurnStore, write: Write) -> None:
+        assert await write(writer) == await write(self.model)
+
+    @rule(data=st.data(), steps=st.one_of(st.none(), st.integers(0, 30)))
+    def write_with_an_unknown_outcome(self, data: st.DataObject, steps: int | None) -> None:
+        """It was done, or given up somewhere in its middle, and is repeated by the other writer."""
+        first, second = self.trees.writers
+        self.trees.runner.run(self._unsure(first, second, self._write(data), steps))
+
+    async def _unsure(
+        self, first: TurnStore, second: TurnStore, write: Write, steps: int | None
+    ) -> None:
+        task = asyncio.ensure_future(write(first))
+        if steps is not None:
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            self.trees.seen["given up"] += task.cancel()
+        await asyncio.wait([task])
+        repeated = await write(second)
+        assert repeated in (await write(self.model), await write(self.model))
+
+    @rule(data=st.data())
+    def two_writes_at_once(self, data: st.DataObject) -> None:
+        one, other = self._write(data), self._write(data)
+        self.trees.runner.run(self._raced(one, other))
+
+    async def _raced(self, one: Write, other: Write) -> None:
+        """As if one had come after the other, in one order or the other."""
+        first, second = self.trees.writers
+        said = tuple(await asyncio.gather(one(first), other(second)))
+        forwards, backwards = deepcopy(self.model), deepcopy(self.model)
+        expected = [
+            (await one(forwards), await other(forwards)),
+            (await other(backwards), await one(backwards))[::-1],
+        ]
+        models = [forwards, backwards]
+        after = [await told(model, self.known) for model in models]
+        differing = {name for name in after[0] if after[0][name] != after[1][name]}
+        here = await told(first, self.known) if differing else {}
+        fitting = [
+            model
+            for model, words, answers in zip(models, expected, after, strict=True)
+            if words == said and all(here[name] == answers[name] for name in differing)
+        ]
+        assert fitting, (said, expected)
+        self.trees.seen["in an order of their own"] += bool(differing)
+        self.model = fitting[0]
+
+    @rule(data=st.data(), writer=st.integers(0, 1))
+    def ask_for_a_turn(self, data: st.DataObject, writer: int) -> None:
+        self.trees.runner.run(self._asked(self.trees.writers[writer], self._turn_id(data)))
+
+    async def _asked(self, writer: TurnStore, turn_id: str) -> None:
+        here = await told_of_turn(writer, self.known.scope, turn_id)
+        assert here == await told_of_turn(self.model, self.known.scope, turn_id)
+
+    def teardown(self) -> None:
+        self.trees.runner.run(self._all_the_same())
+
+    async def _all_the_same(self) -> None:
+        expected = await told(self.model, self.known)
+        handled = await self.model.erasures_handled()
+        numbers = [await each.erasures_handled() for each in self.trees.writers]
+        assert await told(self.trees.writers[1], self.known) == expected
+        # Of two processes, one may lag behind.
+        assert max(numbers) == handled
+
+    def _write(self, data: st.DataObject) -> Write:
+        name = data.draw(st.sampled_from(WRITES), "write")
+        self.trees.seen[name] += 1
+        write: Write = getattr(self, f"_{name.replace(' ', '_')}")(data)
+        return write
+
+    def _turn_id(self, data: st.DataObject) -> str:
+        return data.draw(st.sampled_from([*self.known.turns]), "turn")
+
+    def _add_root(self, data: st.DataObject) -> Write:
+        return self._adding(data, "")
+
+    def _add(self, data: st.DataObject) -> Write:
+        return self._adding(data, self._turn_id(data))
+
+    def _adding(self, data: st.DataObject, parent_id: str, conversation_id: str = "") -> Write:
+        turn = self.known.turn(
+            parent_id,
+            words=data.draw(st.integers(0, 20), "words"),
+            compacts=data.draw(st.integers(0, 4), "compacts") == 0,
+        )
+        kept_ids = data.draw(st.one_of(st.none(), KEPT_IDS), "kept ids")
+        if kept_ids:
+            known = max(0, self.trees.number - kept_ids.erasures_known)
+            kept_ids = replace(kept_ids, erasures_known=known)
+        above = data.draw(st.integers(0, 3), "erasures above")
+        return adding(
+            replace(turn, kept_ids=kept_ids, erasures_above=above, conversation_id=conversation_id)
+        )
+
+    def _add_again(self, data: st.DataObject) -> Write:
+        known = self.known.turns[self._turn_id(data)]
+        return adding(replace(known, document="another"))
+
+    def _start(self, data: st.DataObject) -> Write:
+        begun, first = self.known.conversation(data.draw(st.integers(1, 3), "at"))
+        return lambda store: store.start(begun, first)
+
+    def _converse(self, data: st.DataObject) -> Write:
+        """Below its last turn, or below any other."""
+        conversation = data.draw(st.sampled_from(self.known.conversations), "conversation")
+        found = self.trees.runner.run(self.model.conversation(self.known.scope, conversation.id))
+        head = found.head if found else conversation.head
+        below = [head, head, *(each for each in self.known.turns if each[:37] == head[:37])]
+        parent_id = data.draw(st.sampled_from(below), "parent")
+        return self._adding(data, parent_id, conversation.id)
+
+    def _set_metadata(self, data: st.DataObject) -> Write:
+        conversation = data.draw(st.sampled_from(self.known.conversations), "conversation")
+        metadata = data.draw(st.dictionaries(st.sampled_from("ab"), st.text(max_size=3)))
+        return lambda store: store.set_metadata(self.known.scope, conversation.id, metadata)
+
+    def _erase(self, data: st.DataObject) -> Write:
+        turn_id = self._turn_id(data)
+        return lambda store: store.erase(self.known.scope, turn_id)
+
+    def _erase_item(self, data: st.DataObject) -> Write:
+        turn = self.known.turns[self._turn_id(data)]
+        item = data.draw(st.sampled_from([*turn.input, *turn.output]), "item")
+        return lambda store: store.erase_item(self.known.scope, turn.id, item.id)
+
+    def _erase_tree(self, data: st.DataObject) -> Write:
+        conversation = data.draw(st.sampled_from(self.known.conversations), "conversation")
+        return lambda store: store.erase_tree(self.known.scope, conversation.id)
+
+    def _summarise(self, data: st.DataObject) -> Write:
+        """What an assembly writes: of turns on one way, and of a summary that is there or was."""
+        way = way_to(self.known, self._turn_id(data))
+        model = data.draw(st.sampled_from(MODELS), "model")
+        made = len(self.known.summaries)
+        summary = Summary(way[-1], data.draw(st.integers(1, 3), "items"), f"summary {made}")
+        older = [each for by, each in self.known.summaries if by == model and each.turn_id in way]
+        grown_from = data.draw(st.sampled_from([None, *older]), "grown from")
+        begin = way.index(grown_from.turn_id) if grown_from else 0
+        self.known.summaries.append((model, summary))
+        return lambda store: store.keep_summary(
+            self.known.scope, model, summary, covers=way[begin:], grown_from=grown_from
+        )
+
+    def _forget_facts(self, data: st.DataObject) -> Write:
+        """The next erasure, or one that was handled before."""
+        fact_ids = data.draw(st.lists(st.sampled_from(FACTS), min_size=1, unique=True), "facts")
+        self.trees.number += 1
+        following = Erasure(self.trees.number, self.known.scope, tuple(fact_ids))
+        erasure = data.draw(st.sampled_from([following, *self.known.erasures]), "erasure")
+        self.known.erasures.append(erasure)
+        return lambda store: store.forget_facts(erasure)
+
+
+@contextmanager
+def opened(name: str, folder: Path) -> Iterator[Trees]:
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        stack = AsyncExitStack()
+        try:
+            writers = [
+                runner.run(stack.enter_async_context(TURN_STORES[name](folder))) for _ in range(2)
+            ]
+            yield Trees(runner, writers)
+        finally:
+            runner.run(stack.aclose())
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_a_store_answers_as_the_one_in_memory(name: str, tmp_path: Path) -> None:
+    with opened(name, tmp_path) as trees:
+        run_state_machine_as_test(partial(TurnTrees, trees), settings=SETTINGS)  # type: ignore[arg-type]
+        for what in (*WRITES, "given up", "in an order of their own"):
+            assert trees.seen[what], what
