@@ -29,6 +29,7 @@ MONGODB_SERVER := $(TOOLS)/ferretdb-1.24.2
 CLIENTS_PYTHON := .venv-clients/bin/python
 CLIENTS := .venv-clients/installed
 NODE_CLIENTS := .tools/clients/node_modules/.package-lock.json
+CODEX := .tools/codex/installed
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
 .PHONY: help up down key install test check unit contract mesh live charts bench protos locks clean
@@ -99,7 +100,7 @@ redis-server:
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server; } >/dev/null
 
 .PHONY: clients
-clients: $(INSTALLED) $(CLIENTS) $(NODE_CLIENTS) ## the mesh as real clients see it: OpenAI's SDKs, LangChain, AI SDK, ...
+clients: $(INSTALLED) $(CLIENTS) $(NODE_CLIENTS) $(CODEX) ## the mesh as real clients see it: OpenAI's SDKs, LangChain, AI SDK, ...
 	$(CLIENTS_PYTHON) -m pytest -q tests/clients
 
 $(CLIENTS): requirements/clients.txt $(INSTALLED)
@@ -114,6 +115,13 @@ $(NODE_CLIENTS): $(wildcard tests/clients/node/package*.json)
 	@mkdir -p .tools/clients && cp tests/clients/node/package*.json .tools/clients
 	@npm ci --prefix .tools/clients --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
+
+# Codex is one program of some 400 MB. Where npm has it not, its tests are skipped, and say so.
+$(CODEX): $(wildcard tests/clients/codex/package*.json)
+	@echo "installing tests/clients/codex with npm"
+	@mkdir -p .tools/codex && cp tests/clients/codex/package*.json .tools/codex
+	@npm ci --prefix .tools/codex --ignore-scripts --no-audit --no-fund --loglevel=error \
+	  && touch $@ || echo "Codex CLI could not be installed: its tests are skipped"
 
 .PHONY: protos-test charts-test
 protos-test: $(INSTALLED) $(BUF)
