@@ -219,7 +219,8 @@ def start_nodes() -> CassandraNodes:
 
 def _end(nodes: CassandraNodes, folder: Path) -> None:
     for node in nodes.nodes:
-        node.kill()
+        if hasattr(node, "process"):
+            node.kill()
     shutil.rmtree(folder)
 
 
