@@ -2,10 +2,8 @@
 
 import asyncio
 import atexit
-import os
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -97,13 +95,6 @@ class Node:
         """As a machine that is switched off: nothing is said to anybody."""
         self.process.kill()
         self.process.wait()
-
-    def stop_answering(self) -> None:
-        """It holds its connections and does nothing."""
-        os.kill(self.process.pid, signal.SIGSTOP)
-
-    def answer_again(self) -> None:
-        os.kill(self.process.pid, signal.SIGCONT)
 
 
 @dataclass(slots=True)
