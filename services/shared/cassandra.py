@@ -290,8 +290,6 @@ async def _connected(found: CassandraSettings) -> AsyncIterator[Session]:
         connection_class=LibevConnection,
         protocol_version=5,
         connect_timeout=_CONNECT_SECONDS,
-        # So long a change of the tables waits for all nodes to have heard of it.
-        max_schema_agreement_wait=_MIGRATION_SECONDS,
         # A node that has not heard of a statement is told when it is first asked for it.
         prepare_on_all_hosts=False,
         # A node that is back is asked again soon.

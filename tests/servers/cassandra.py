@@ -2,10 +2,8 @@
 
 import asyncio
 import atexit
-import os
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -48,8 +46,6 @@ _OPENS = """
     java.management.rmi/javax.management.remote.rmi jdk.management/com.sun.management.internal
     jdk.attach/sun.tools.attach jdk.compiler/com.sun.tools.javac.file
 """.split()
-# Nodes that start at once make each their own first schema. They agree on one when they pull the
-# others', which takes minutes as they come.
 _JAVA = """
     -Xms384m -Xmx512m -Xss512k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto
     -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=1000
@@ -99,13 +95,6 @@ class Node:
         """As a machine that is switched off: nothing is said to anybody."""
         self.process.kill()
         self.process.wait()
-
-    def stop_answering(self) -> None:
-        """It holds its connections and does nothing."""
-        os.kill(self.process.pid, signal.SIGSTOP)
-
-    def answer_again(self) -> None:
-        os.kill(self.process.pid, signal.SIGCONT)
 
 
 @dataclass(slots=True)
@@ -198,7 +187,7 @@ def start_nodes() -> CassandraNodes:
         conf.mkdir(parents=True)
         settings = {
             "token": -(2**63) + number * 2**64 // _NODES,
-            "seeds": ",".join(addresses),
+            "seeds": addresses[0],
             "address": node.address,
             "storage_port": storage_port,
             "native_port": native_port,
@@ -206,8 +195,14 @@ def start_nodes() -> CassandraNodes:
         }
         (conf / "cassandra.yaml").write_text(template.format(**settings))
         shutil.copy(_CONFIGURATION / "logback.xml", conf)
+    # The others take the first one's schema: nodes that start at once make each their own, and
+    # agree on one minutes later.
+    first, *others = nodes.nodes
+    first.start()
+    first.wait(native_port)
+    for node in others:
         node.start()
-    for node in nodes.nodes:
+    for node in others:
         node.wait(native_port)
     nodes.make_user()
     return nodes
@@ -215,7 +210,8 @@ def start_nodes() -> CassandraNodes:
 
 def _end(nodes: CassandraNodes, folder: Path) -> None:
     for node in nodes.nodes:
-        node.kill()
+        if hasattr(node, "process"):
+            node.kill()
     shutil.rmtree(folder)
 
 
