@@ -29,6 +29,7 @@ MONGODB_SERVER := $(TOOLS)/ferretdb-1.24.2
 CLIENTS_PYTHON := .venv-clients/bin/python
 CLIENTS := .venv-clients/installed
 NODE_CLIENTS := .tools/clients/node_modules/.package-lock.json
+CODEX := .tools/codex/installed
 export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 
 .PHONY: help up down key install test check unit contract mesh live charts bench protos locks clean
@@ -36,7 +37,10 @@ export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: $(INSTALLED) ## run the mesh here   [PORT=8000 HOST=127.0.0.1 MODEL=<directory or hub id> DETACH=1]
+# A server's URL holds a password, so it goes by the environment.
+up key key-list key-revoke: export CHATMESH_STORES := $(or $(STORES),$(CHATMESH_STORES))
+
+up: $(INSTALLED) ## run the mesh here   [PORT=8000 HOST=127.0.0.1 MODEL=<directory or hub id> STORES=<postgresql://...> DETACH=1]
 	@$(PYTHON) -m services up --host $(HOST) --port $(PORT) --model "$(MODEL)" $(if $(DETACH),--detach)
 
 down: ## stop what `make up DETACH=1` started
@@ -96,7 +100,7 @@ redis-server:
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server; } >/dev/null
 
 .PHONY: clients
-clients: $(INSTALLED) $(CLIENTS) $(NODE_CLIENTS) ## the mesh as real clients see it: OpenAI's SDKs, LangChain, AI SDK, ...
+clients: $(INSTALLED) $(CLIENTS) $(NODE_CLIENTS) $(CODEX) ## the mesh as real clients see it: OpenAI's SDKs, LangChain, AI SDK, ...
 	$(CLIENTS_PYTHON) -m pytest -q tests/clients
 
 $(CLIENTS): requirements/clients.txt $(INSTALLED)
@@ -111,6 +115,13 @@ $(NODE_CLIENTS): $(wildcard tests/clients/node/package*.json)
 	@mkdir -p .tools/clients && cp tests/clients/node/package*.json .tools/clients
 	@npm ci --prefix .tools/clients --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
+
+# Codex is one program of some 400 MB. Where npm has it not, its tests are skipped, and say so.
+$(CODEX): $(wildcard tests/clients/codex/package*.json)
+	@echo "installing tests/clients/codex with npm"
+	@mkdir -p .tools/codex && cp tests/clients/codex/package*.json .tools/codex
+	@npm ci --prefix .tools/codex --ignore-scripts --no-audit --no-fund --loglevel=error \
+	  && touch $@ || echo "Codex CLI could not be installed: its tests are skipped"
 
 .PHONY: protos-test charts-test
 protos-test: $(INSTALLED) $(BUF)
@@ -224,6 +235,7 @@ cluster-images: ## build what `make cluster-test` needs   [IMAGES=chatmesh/ TAG=
 	done
 
 cluster-test: $(INSTALLED) $(S3_SERVER) ## the tests on the cluster that KUBECONFIG names   [TAG=version IMAGES=chatmesh/ SUITE=tests/cluster]
+	@tests/cluster/definitions
 	@IMAGES=$(IMAGES) TAG=$(TAG) NEXT_TAG=$(TAG)-next .venv/bin/pytest -q $(SUITE)
 
 clean: ## forget what was installed and what the mesh kept here

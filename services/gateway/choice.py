@@ -16,7 +16,7 @@ from services.gateway.api import (
 )
 from services.gateway.guard import Blocked, Guard, OpenGuard
 from services.gateway.token_matching import TokenMatcher
-from services.inference.api import CallDelta, Delta, FinishReason
+from services.inference.api import CallDelta, Delta, FinishReason, TokenLogprob
 from services.shared.conversation import Call, Item, Phase, Reasoning, Role, RunBy, said
 from services.shared.tools import Tool, text_arguments
 
@@ -62,6 +62,8 @@ class Choice:
         self._blanks = ""
         self._tokens = TokenMatcher()
         self.items: list[Item] = []
+        # Of the tokens of messages, by the message's id.
+        self.logprobs: dict[str, list[TokenLogprob]] = {}
         self.own_calls: list[Call] = []
         self.finish: Finish | None = None
         # Whether moderation has masked or stopped any of it.
@@ -163,6 +165,8 @@ class Choice:
         if segment.kind == "rs":
             return [ReasoningDelta(self._index, segment.id, shown)]
         if segment.kind == "msg":
+            if logprobs:
+                self.logprobs.setdefault(segment.id, []).extend(logprobs)
             return [TextDelta(self._index, segment.id, shown, logprobs)]
         started = self._call_started(segment)
         return [*started, ArgumentsDelta(self._index, segment.id, shown)] if segment.started else []

@@ -3,11 +3,15 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from services.context_assembly.api import Turn
 from services.gateway.api import Failed, Response, Status
-from services.inference.api import Usage
+from services.inference.api import TokenLogprob, Usage
 from services.shared.conversation import Item
+
+# Some three hundred kilobytes.
+_MOST_LOGPROBS = 10_000
 
 
 def dump(response: Response, *, earlier: int) -> str:
@@ -24,6 +28,7 @@ def dump(response: Response, *, earlier: int) -> str:
             "background": response.background,
             "error": asdict(response.error) if response.error else None,
             "unfinished": sorted(response.unfinished),
+            **_logprobs_out(response),
         }
     )
 
@@ -49,7 +54,29 @@ def load(turn: Turn) -> Response:
         error=Failed(**error) if error else None,
         unfinished=frozenset(kept.get("unfinished", ())),
         conversation=turn.conversation_id,
+        logprobs={
+            item_id: tuple(map(_logprob_in, tokens))
+            for item_id, tokens in kept.get("logprobs", {}).items()
+        },
     )
+
+
+def _logprobs_out(response: Response) -> dict[str, Any]:
+    """Nothing where there are more than are kept: a store has to carry them in one piece."""
+    count = sum(1 + len(token.top) for told in response.logprobs.values() for token in told)
+    if not 0 < count <= _MOST_LOGPROBS:
+        return {}
+    told = response.logprobs.items()
+    return {"logprobs": {item_id: [*map(_logprob_out, tokens)] for item_id, tokens in told}}
+
+
+def _logprob_out(logprob: TokenLogprob) -> list[Any]:
+    return [logprob.id, logprob.token, logprob.logprob, [*map(_logprob_out, logprob.top)]]
+
+
+def _logprob_in(kept: Sequence[Any]) -> TokenLogprob:
+    token_id, token, logprob, top = kept
+    return TokenLogprob(token_id, token, logprob, tuple(map(_logprob_in, top)))
 
 
 def own_input(turn: Turn) -> Sequence[Item]:

@@ -10,7 +10,7 @@ from services.gateway.compacting import Summarised
 from services.gateway.guard import OpenGuard
 from services.gateway.steering import Inbox
 from services.gateway.steps import Steps
-from services.inference.api import Piece, Usage, total
+from services.inference.api import Piece, TokenLogprob, Usage, total
 from services.shared.conversation import Call, Item
 from services.shared.errors import MeshError
 from services.shared.scope import Scope
@@ -83,6 +83,8 @@ class Reply:
         # What the model has written in this round, by choice 0.
         self._written: list[int] = []
         self._earlier: list[Item] = []
+        # As in a choice, of the rounds before.
+        self._earlier_logprobs: dict[str, Sequence[TokenLogprob]] = {}
         # The summary with which the reply begins.
         self.summarised: Summarised | None = None
         # The ids of calls that only the model hears of again.
@@ -106,6 +108,11 @@ class Reply:
     @property
     def items(self) -> list[Item]:
         return [*self._earlier, *(self._choices[0].items if self._choices else ())]
+
+    @property
+    def logprobs(self) -> dict[str, Sequence[TokenLogprob]]:
+        """Of the tokens of messages, by the message's id."""
+        return {**self._earlier_logprobs, **(self._choices[0].logprobs if self._choices else {})}
 
     @property
     def output(self) -> list[Item]:
@@ -134,7 +141,7 @@ class Reply:
     @asynccontextmanager
     async def round(self, prompt_ids: Sequence[int]) -> AsyncIterator[None]:
         """Another round of the model, in which `hear` is called."""
-        self._earlier = self.items
+        self._earlier, self._earlier_logprobs = self.items, self.logprobs
         self._choices = [self._begin_choice(index) for index in range(self._number)]
         self._reported = None
         self._heard_tokens = 0

@@ -1,6 +1,6 @@
 """A turn's events and its response, each made of the other."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from services.gateway.api import (
@@ -18,7 +18,7 @@ from services.gateway.api import (
     TextDelta,
     TurnEvent,
 )
-from services.inference.api import Usage
+from services.inference.api import TokenLogprob, Usage
 from services.shared.conversation import Call, Item, Message, Reasoning, Role, RunBy, said
 from services.shared.tools import text_arguments, text_in
 
@@ -48,7 +48,7 @@ def retold(response: Response) -> Iterator[TurnEvent]:
         conversation=response.conversation,
     )
     for item in response.output:
-        yield from _growth(item)
+        yield from _growth(item, response.logprobs.get(item.id, ()))
         if item.id not in response.unfinished:
             yield ItemDone(0, item)
     if response.error:
@@ -58,10 +58,10 @@ def retold(response: Response) -> Iterator[TurnEvent]:
     yield Completed(response)
 
 
-def _growth(item: Item) -> Iterator[TurnEvent]:
+def _growth(item: Item, logprobs: Sequence[TokenLogprob]) -> Iterator[TurnEvent]:
     match item:
         case Message():
-            yield TextDelta(0, item.id, item.text)
+            yield TextDelta(0, item.id, item.text, tuple(logprobs))
         case Reasoning():
             yield ReasoningDelta(0, item.id, item.text)
         case Call(run_by=RunBy.MESH):
@@ -81,13 +81,16 @@ class SoFar:
         self._items: dict[str, Item] = {}
         # Of each item that is not whole: the pieces that it has.
         self._pieces: dict[str, list[str]] = {}
+        self._logprobs: dict[str, list[TokenLogprob]] = {}
 
     def hear(self, event: TurnEvent) -> None:
         match event:
             case Started():
                 self.started = event
-            case TextDelta(index=0, item_id=item_id, text=text):
+            case TextDelta(index=0, item_id=item_id, text=text, logprobs=logprobs):
                 self._grow(item_id, text, said(item_id, Role.ASSISTANT, ""))
+                if logprobs:
+                    self._logprobs.setdefault(item_id, []).extend(logprobs)
             case ReasoningDelta(index=0, item_id=item_id, text=text):
                 self._grow(item_id, text, Reasoning(item_id))
             case CallStarted(index=0, call=call):
@@ -131,6 +134,7 @@ class SoFar:
             usage=Usage(),
             echo=self.started.echo,
             background=self.started.background,
+            logprobs={**self._logprobs},
         )
 
 

@@ -354,6 +354,7 @@ class TurnLoop:
         self, plan: Plan, context: Context, reply: Reply, opened: Opened
     ) -> Response:
         response = _response(plan, reply.status, _output(plan.ask, reply), reply.usage)
+        response = replace(response, logprobs=reply.logprobs)
         kept_ids = _kept_ids(plan.card.id, context, reply)
         erasures_above = (reply.summarised or context).erasures_above
         await self._record(opened, response, kept_ids, erasures_above)

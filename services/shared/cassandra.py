@@ -57,8 +57,8 @@ _RETRY_AFTER = "1"
 _CAS_UNKNOWN = 0x1700
 # What the driver and the server raise where asking again later may help.
 _PASSING = (DriverException, NoHostAvailable, ConnectionException, ConnectionBusy, TimeoutError)
-# Among them, what would fail again: a bug, or a table that is not there.
-_BUGS = (RequestValidationException, UnsupportedOperation)
+# What Cassandra says where it cannot look a user or a permission up.
+_TOO_FEW_NODES = "Cannot achieve consistency level"
 _OPTIONS = {"dc", "sslrootcert", "sslcert", "sslkey"}
 _VERSION_TABLE = """
     CREATE TABLE IF NOT EXISTS schema_version (
@@ -192,7 +192,7 @@ class Keyspace:
         try:
             rows = await self._all(statement)
         except _PASSING as error:
-            if isinstance(error, _BUGS):
+            if _is_bug(error):
                 raise
             raise Undecided from None
         except ErrorMessage as error:
@@ -240,11 +240,16 @@ def _prepared(session: Session, statement: str) -> PreparedStatement:
         raise _unavailable(error) from None
 
 
+def _is_bug(error: Exception) -> bool:
+    """Whether it would fail again: a wrong statement, or a table that is not there."""
+    wrong = isinstance(error, RequestValidationException | UnsupportedOperation)
+    return wrong and _TOO_FEW_NODES not in str(error)
+
+
 def _unavailable(error: Exception) -> Exception:
     """Its words hold addresses, and are left out. A bug is what it was."""
-    if isinstance(error, _BUGS):
-        bug: Exception = error
-        return bug
+    if _is_bug(error):
+        return error
     return Unavailable(
         f"Cassandra does not answer now ({type(error).__name__})",
         service="cassandra",
@@ -285,6 +290,8 @@ async def _connected(found: CassandraSettings) -> AsyncIterator[Session]:
         connection_class=LibevConnection,
         protocol_version=5,
         connect_timeout=_CONNECT_SECONDS,
+        # So long a change of the tables waits for all nodes to have heard of it.
+        max_schema_agreement_wait=_MIGRATION_SECONDS,
         # A node that has not heard of a statement is told when it is first asked for it.
         prepare_on_all_hosts=False,
         # A node that is back is asked again soon.
@@ -305,7 +312,8 @@ def _connect(cluster: Cluster, keyspace: str) -> Session:
         ) from None
     except NoHostAvailable as error:
         failures = error.errors.values() if isinstance(error.errors, dict) else ()
-        if any(isinstance(each, AuthenticationFailed) for each in failures):
+        refusals = [each for each in failures if isinstance(each, AuthenticationFailed)]
+        if any(_TOO_FEW_NODES not in str(each) for each in refusals):
             raise CannotStart("Cassandra refuses the user or the password") from None
         raise _unavailable(error) from None
     except _PASSING as error:
@@ -349,7 +357,10 @@ class _Tables:
         try:
             return list(
                 await asyncio.to_thread(
-                    self._session.execute, statement, values or None, timeout=_MIGRATION_SECONDS
+                    self._session.execute,
+                    statement,
+                    values or None,
+                    timeout=_MIGRATION_SECONDS,
                 )
             )
         except _PASSING as error:

@@ -49,6 +49,8 @@ class Served:
 class Scripted(Served):
     """And what its engine says; `scripted_mesh.py` has what may be asked."""
 
+    # Where the gateway's metrics are.
+    metrics: str
     said: IO[str]
     heard: IO[str]
 

@@ -79,7 +79,8 @@ async def scripted_mesh(folder: Path) -> AsyncIterator[tuple[dict[str, str], Sta
     settings = Settings(folder, HOST, port, grpc_port, str(DEMO_DIRECTORY), card.id)
     async with mesh(lambda *_: None) as made:
         configs = settings.configs()
-        await made.start(configs, lambda *_: None, scripted_services(play, backends, card))
+        services = scripted_services(play, backends, card)
+        endpoints = await made.start(configs, lambda *_: None, services)
         gateway = configs["gateway"]
         assert isinstance(gateway, GatewayConfig)
         async with open_authenticator(gateway) as authenticator:
@@ -88,6 +89,7 @@ async def scripted_mesh(folder: Path) -> AsyncIterator[tuple[dict[str, str], Sta
         url = f"http://{HOST}:{port}"
         await _ready(url)
         where = {"base_url": f"{url}/v1", "api_key": key, "model": card.id}
+        where["metrics"] = endpoints["gateway"].metrics_url
         yield where, Stage(play, backends[0])
 
 

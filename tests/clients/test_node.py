@@ -1,8 +1,12 @@
 """JavaScript's clients, each a script in `node/`. The scripted engine answers."""
 
+import json
+
+import httpx
 import pytest
 
 from .conftest import Scripted, call, run_node
+from .test_openai_python import LONG
 
 HELLO, COLD, WELCOME = "Hello to you!", "It is 4 degrees.", "You are welcome."
 
@@ -32,6 +36,23 @@ def test_openai_node_cancels(scripted: Scripted) -> None:
 
 def test_openai_node_on_a_socket(scripted: Scripted) -> None:
     assert run_node("openai_socket.mjs", scripted) == [HELLO, HELLO]
+
+
+def test_openai_node_in_lanes(scripted: Scripted) -> None:
+    """The response in the background goes on when its socket has closed."""
+    scripted.hold()
+    scripted.when("Tell me more.", LONG, hold_after=20)
+    seen = run_node("openai_lanes.mjs", scripted)
+    assert (seen["fast"], seen["steered"]) == (HELLO, True)
+    later = f"{scripted.base_url}/responses/{seen['later']}"
+    got = httpx.get(later, headers=scripted.headers, trust_env=False, timeout=60)
+    assert got.json()["status"] == "in_progress"
+    scripted.release()
+    scripted.until_idle()
+    told = httpx.get(f"{later}?stream=true", headers=scripted.headers, trust_env=False, timeout=60)
+    last = json.loads(told.text.split("data: ")[-2])
+    assert last["type"] == "response.completed"
+    assert last["response"]["output"][0]["content"][0]["text"] == LONG
 
 
 @pytest.mark.parametrize("kind", ["responses", "chat"])

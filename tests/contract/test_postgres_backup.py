@@ -1,52 +1,46 @@
-"""PostgreSQL's own tools, as the README has them, bring back what was kept."""
+"""PostgreSQL's own programs back up and bring back what the services keep, as the README says."""
 
-import asyncio
+import os
 import subprocess
 from pathlib import Path
 
-import pytest
-
-from services.context_assembly.adapters.postgres import open_postgres_turns
-from services.context_assembly.ports import RECORD_KINDS
+from services.gateway.adapters.postgres import open_postgres_accounts
+from services.gateway.ports import RECORD_KINDS
 from services.shared.store_url import StoreUrl
-from tests.fakes.kept_trees import fill
-from tests.fakes.moving import contents
+from tests.fakes.moving import contents, fill_accounts
 from tests.servers.postgres import empty_database, fresh_database, server
 
+# The owner of the tables sees rows for every organisation where it says so.
+EVERY = {"PGOPTIONS": "-c chatmesh.every_organisation=yes"}
 
-def superuser(url: StoreUrl) -> str:
-    return url.get_secret_value().replace("//mesh:", "//postgres:")
 
-
-async def run(program: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+def ran(program: str, *words: str, **environment: str) -> None:
     command = [str(server().program(program)), *words]
-    return await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False)
+    done = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
-async def test_what_pg_dump_wrote_is_brought_back_by_pg_restore(tmp_path: Path) -> None:
-    file = f"{tmp_path}/chatmesh.dump"
-    async with fresh_database() as url, empty_database() as target:
-        async with open_postgres_turns(url) as turns:
-            await fill(turns)
-            before = await contents(turns, RECORD_KINDS)
-            dump = ("--format=custom", "--schema=chatmesh_*", f"--file={file}")
-            dumped = await run("pg_dump", *dump, superuser(url))
-        assert dumped.returncode == 0, dumped.stderr
-        restored = await run("pg_restore", "--exit-on-error", f"--dbname={superuser(target)}", file)
-        assert restored.returncode == 0, restored.stderr
-        async with open_postgres_turns(target) as copy:
-            assert await contents(copy, RECORD_KINDS) == before
-            assert before["turns"]
+async def kept(url: StoreUrl) -> object:
+    async with open_postgres_accounts(url) as accounts:
+        return await contents(accounts, RECORD_KINDS)
 
 
-async def test_who_is_no_superuser_is_refused_a_dump_that_would_lack_rows(tmp_path: Path) -> None:
-    async with fresh_database() as url:
-        words = ("--schema=chatmesh_*", f"--file={tmp_path}/x", url.get_secret_value())
-        refused = await run("pg_dump", *words)
-    assert refused.returncode != 0
-    assert b"row-level security" in refused.stderr
-
-
-@pytest.fixture(autouse=True)
-def _tools_are_there() -> None:
-    assert server().program("pg_dump").is_file()
+async def test_a_dump_of_the_tables_owner_holds_all_and_can_be_brought_back(tmp_path: Path) -> None:
+    dump = str(tmp_path / "mesh.dump")
+    async with fresh_database() as url, empty_database() as elsewhere:
+        async with open_postgres_accounts(url) as accounts:
+            await fill_accounts(accounts)
+        whole = await kept(url)
+        options = ("--format=custom", "--enable-row-security", "--schema=chatmesh_*")
+        ran("pg_dump", *options, f"--file={dump}", url.get_secret_value(), **EVERY)
+        ran("pg_restore", "--no-owner", f"--dbname={elsewhere.get_secret_value()}", dump)
+        assert await kept(elsewhere) == whole
+        # Over what was written since.
+        async with open_postgres_accounts(url) as accounts:
+            await accounts.add_key("later", "acct_1", b"print")
+        assert await kept(url) != whole
+        restore = ("--no-owner", "--clean", "--if-exists")
+        ran("pg_restore", *restore, f"--dbname={url.get_secret_value()}", dump)
+        assert await kept(url) == whole

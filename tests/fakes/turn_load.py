@@ -24,6 +24,7 @@ class TurnLoad:
     acknowledged: dict[str, list[str]] = field(default_factory=dict)
     # When each failed, by the monotonic clock.
     failures: list[tuple[float, MeshError]] = field(default_factory=list)
+    _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
@@ -32,19 +33,23 @@ class TurnLoad:
 
     @asynccontextmanager
     async def running(self, writers: int) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self._write()) for _ in range(writers)]
+        self._tasks = {asyncio.create_task(self._write()) for _ in range(writers)}
         try:
             yield
         finally:
-            for task in tasks:
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
-            # A writer never ends by itself: this raises what ended it.
-            for task in tasks:
-                if not task.cancelled():
-                    task.result()
+            await asyncio.wait(self._tasks)
 
     async def until(self, reached: Callable[[], bool]) -> None:
+        """Raises what has ended a writer: none ends by itself."""
+        waiting = asyncio.create_task(self._reached(reached))
+        done, _ = await asyncio.wait({waiting, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        for task in done:
+            task.result()
+
+    async def _reached(self, reached: Callable[[], bool]) -> None:
         async with self._changed:
             await self._changed.wait_for(reached)
 

@@ -5,7 +5,7 @@ import json
 from services.context_assembly.api import Turn
 from services.gateway import documents
 from services.gateway.api import Response, Status
-from services.inference.api import Usage
+from services.inference.api import TokenLogprob, Usage
 from services.shared.conversation import Role, said
 from services.shared.scope import Scope
 
@@ -29,6 +29,25 @@ def test_a_response_is_read_back_as_it_was() -> None:
         )
         assert documents.load(turn) == response
         assert documents.own_input(turn) == (OWN,)
+
+
+def test_log_probabilities_are_kept_unless_they_are_too_many() -> None:
+    likeliest = tuple(TokenLogprob(n, "a", -1.5) for n in range(20))
+    token = TokenLogprob(7, "a", -0.5, likeliest)
+    assert kept_logprobs((token,) * 400) == {"msg_1": (token,) * 400}
+    assert kept_logprobs((token,) * 500) == {}
+    assert kept_logprobs(()) == {}
+
+
+def kept_logprobs(tokens: tuple[TokenLogprob, ...]) -> object:
+    output = (said("msg_1", Role.ASSISTANT, "a"),)
+    told = {"msg_1": tokens} if tokens else {}
+    response = Response(
+        "resp_2", "demo", "", 5, 9, Status.COMPLETED, output, Usage(), logprobs=told
+    )
+    document = documents.dump(response, earlier=0)
+    turn = Turn("resp_2", Scope("acme", "main"), "", 5, (), output, (), document=document)
+    return documents.load(turn).logprobs
 
 
 def test_a_response_of_an_older_release_names_its_parent_and_brought_all_its_input() -> None:

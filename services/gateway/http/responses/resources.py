@@ -96,8 +96,8 @@ def begun(started: Started) -> JsonObject:
 
 
 def resource(response: Response, logprobs: Logprobs | None = None) -> JsonObject:
-    """A response, or what is there of it. Log probabilities are not stored: its stream has them."""
-    known = logprobs or {}
+    """A response, or what is there of it."""
+    known = logprobs or response.logprobs
     reason = _INCOMPLETE.get(response.status)
     ended = response.status not in _WITHOUT_END
     return {

@@ -89,10 +89,7 @@ def response_routes() -> APIRouter:
 async def get_response(
     response_id: str, request: Request, query: Annotated[ResponseQuery, Query()]
 ) -> HttpResponse:
-    """A response that was stored or is under way; with `stream`, its events.
-
-    Log probabilities are not stored: only the stream has them.
-    """
+    """A response that was stored or is under way; with `stream`, its events."""
     session = session_of(request)
     if not query.stream:
         response = await session.get_response(response_id)
