@@ -94,7 +94,7 @@ async def test_what_went_through_every_store_is_the_same(
             said.append(compared.output)
     assert rows(tmp_path / "last.sqlite") == rows(tmp_path / "first.sqlite")
     assert len(said) == 8
-    for url in servers:
-        password = urlsplit(url.get_secret_value()).password
-        assert password
+    passwords = [urlsplit(url.get_secret_value()).password for url in servers]
+    assert all(passwords[:2])  # FerretDB asks for none here
+    for password in filter(None, passwords):
         assert not [each for each in said if password in each]
