@@ -37,7 +37,10 @@ export PATH := $(CURDIR)/$(TOOLS):$(PATH)
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: $(INSTALLED) ## run the mesh here   [PORT=8000 HOST=127.0.0.1 MODEL=<directory or hub id> DETACH=1]
+# A server's URL holds a password, so it goes by the environment.
+up key key-list key-revoke: export CHATMESH_STORES := $(or $(STORES),$(CHATMESH_STORES))
+
+up: $(INSTALLED) ## run the mesh here   [PORT=8000 HOST=127.0.0.1 MODEL=<directory or hub id> STORES=<postgresql://...> DETACH=1]
 	@$(PYTHON) -m services up --host $(HOST) --port $(PORT) --model "$(MODEL)" $(if $(DETACH),--detach)
 
 down: ## stop what `make up DETACH=1` started
@@ -232,6 +235,7 @@ cluster-images: ## build what `make cluster-test` needs   [IMAGES=chatmesh/ TAG=
 	done
 
 cluster-test: $(INSTALLED) $(S3_SERVER) ## the tests on the cluster that KUBECONFIG names   [TAG=version IMAGES=chatmesh/ SUITE=tests/cluster]
+	@tests/cluster/definitions
 	@IMAGES=$(IMAGES) TAG=$(TAG) NEXT_TAG=$(TAG)-next .venv/bin/pytest -q $(SUITE)
 
 clean: ## forget what was installed and what the mesh kept here

@@ -35,7 +35,7 @@ CHART = HERE / "chatmesh"
 GOLDEN = HERE.parent / "tests" / "charts" / "golden"
 RELEASE, NAMESPACE = "chatmesh", "chat"
 # A values file of this folder each; the last is the chart's own.
-RENDERS = ("values-local", "values-aks", "values-gke", "values-eks", "values")
+RENDERS = ("values-local", "values-aks", "values-gke", "values-eks", "values-ha", "values")
 
 Schema = dict[str, Any]
 # What the chart decides, so that nobody says it twice.
@@ -81,6 +81,11 @@ _ANY: Schema = {"type": "object"}
 # Nothing else may write the file of an embedded store.
 _ONE_WRITER: Schema = {
     "if": {"properties": {"store": {"properties": {"existingSecret": {"const": ""}}}}},
+    "then": {"properties": {"replicas": {"const": 1}}},
+}
+# Without Redis no gateway knows the turns of the others.
+_ONE_GATEWAY: Schema = {
+    "if": {"properties": {"streams": {"properties": {"existingSecret": {"const": ""}}}}},
     "then": {"properties": {"replicas": {"const": 1}}},
 }
 _LIST: Schema = {"type": "array", "items": {"type": "object"}}
@@ -163,11 +168,26 @@ def _config(service: str) -> Schema:
     kind, decided = _CONFIGS[service]
     described = kind.model_json_schema()
     fields = {
-        name: _plain(field)
+        name: _plain(_inlined(field, described.get("$defs", {})))
         for name, field in described["properties"].items()
         if name not in decided | _DECIDED
     }
     return _object(fields)
+
+
+def _inlined(field: Schema, kinds: Schema) -> Schema:
+    """A list with the schema of its members in place of its name."""
+    member = field.get("items", {})
+    if "$ref" not in member:
+        return field
+    kind = kinds[member["$ref"].rpartition("/")[2]]
+    members = {
+        name: {"enum": kinds[each["$ref"].rpartition("/")[2]]["enum"]}
+        if "$ref" in each
+        else _plain(each)
+        for name, each in kind["properties"].items()
+    }
+    return field | {"items": _object(members, tuple(kind["required"]))}
 
 
 def _plain(field: Schema) -> Schema:
@@ -235,13 +255,14 @@ def _service(
     service: str, *, storage: bool = False, targets: list[str] | None = None, **more: Schema
 ) -> Schema:
     fields: Schema = {"config": _config(service), **_placing(), **more}
-    # Turns under way are in the process of one gateway.
-    fields["replicas"] = {"const": 1} if service == "gateway" else _whole(0)
+    fields["replicas"] = _whole(0)
     if storage:
         fields["storage"] = _object({"size": _SIZE, "storageClass": _TEXT, "existingClaim": _TEXT})
         key = {"type": "string", "pattern": "^[-._a-zA-Z0-9]+$"}
         fields["store"] = _object({"existingSecret": _TEXT, "key": key, "egress": _LIST})
     if service == "gateway":
+        key = {"type": "string", "pattern": "^[-._a-zA-Z0-9]+$"}
+        fields["streams"] = _object({"existingSecret": _TEXT, "key": key, "egress": _LIST})
         fields["scaling"] = _object(
             {
                 "enabled": {"const": False},
@@ -254,7 +275,8 @@ def _service(
         fields["scaling"] = _scaling(targets, least=1)
     if not storage:
         fields["rollingUpdate"] = _rolling_update()
-    return _object(fields) | (_ONE_WRITER if storage else {})
+    rules = [*([_ONE_WRITER] if storage else []), *([_ONE_GATEWAY] if service == "gateway" else [])]
+    return _object(fields) | ({"allOf": rules} if rules else {})
 
 
 def _inference() -> Schema:

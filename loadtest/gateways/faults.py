@@ -25,7 +25,7 @@ from tests.servers.redis import redis_server
 
 _HOST = "127.0.0.1"
 # A reader that hears nothing for so long asks another gateway, in seconds.
-_SILENCE = 2.0
+_SILENCE = 5.0
 _TAKEN = re.compile(r'"a turn was taken over"')
 _FENCED = re.compile(r'"another gateway goes on with a turn"')
 

@@ -76,7 +76,7 @@ class GatewayConfig(ServiceConfig):
     max_background_turns_per_organisation: int = Field(default=64, ge=0)
     # What each organisation, person or key may use, counted by all gateways together: a JSON list
     # of objects with the fields of `Limit`. The counts are where `streams_url` says.
-    limits: tuple[Limit, ...] = ()
+    usage_limits: tuple[Limit, ...] = ()
     # How many WebSockets one key may have open.
     max_sockets_per_key: int = Field(default=64, gt=0)
     # How long a WebSocket may stay open, in seconds.

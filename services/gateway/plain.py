@@ -61,7 +61,9 @@ def _out(value: object) -> object:  # noqa: PLR0911 - one for each kind
     if isinstance(value, frozenset):
         return {_KIND: "frozenset", "members": sorted(value)}
     if is_dataclass(value):
-        named = {each.name: _out(getattr(value, each.name)) for each in fields(value)}
+        told = ((each, getattr(value, each.name)) for each in fields(value))
+        # What has its default value need not be kept.
+        named = {each.name: _out(it) for each, it in told if it is not each.default}
         return {_KIND: type(value).__name__, **named}
     if isinstance(value, Sequence):  # also one of protobuf's
         return [_out(each) for each in value]

@@ -246,6 +246,9 @@ class Journal(Protocol):
     async def notes(self, response_id: str) -> Sequence[bytes]:
         """The steps that are kept, in their order. Raises `EventsGone`."""
 
+    async def first_note(self, response_id: str) -> bytes:
+        """The first of these steps; empty, where there is none. Raises `EventsGone`."""
+
     async def abandoned(self) -> Sequence[str]:
         """Some of the turns whose events are not complete and whose lease has run out."""
 

@@ -14,7 +14,7 @@ from services.gateway.plain import past_from
 from services.gateway.ports import Journal
 from services.gateway.steps import Origin
 from services.shared.background import failure_of
-from services.shared.errors import MeshError
+from services.shared.errors import MeshError, Unavailable
 
 _log = structlog.get_logger()
 
@@ -54,7 +54,10 @@ class Takeover:
 
     async def look(self) -> None:
         """Takes over what there is now."""
-        abandoned = await self._journal.abandoned()
+        try:
+            abandoned = await self._journal.abandoned()
+        except Unavailable:  # told elsewhere
+            return
         self._seen = {each: self._seen.get(each, self._clock()) for each in abandoned}
         for failure in await asyncio.gather(*map(self._taken_or_left, abandoned)):
             if failure is not None and not isinstance(failure, EventsGone | StreamInterrupted):
@@ -64,7 +67,7 @@ class Takeover:
         return await failure_of(self._take_or_leave(response_id))
 
     async def _take_or_leave(self, response_id: str) -> None:
-        origin = past_from(await self._journal.notes(response_id)).origin
+        origin = past_from([await self._journal.first_note(response_id)]).origin
         background = origin is not None and origin.ask.background
         goes_on = background or await self._elsewhere.attended(response_id)
         waits = self._clock() < self._seen[response_id] + self._reader_seconds

@@ -319,7 +319,9 @@ def _live_turns(
         ),
         ledger,
         elsewhere,
-        limits=Limits(streams.limiter, config.limits, time.time, turn_seconds=config.turn_seconds),
+        limits=Limits(
+            streams.limiter, config.usage_limits, time.time, turn_seconds=config.turn_seconds
+        ),
         bounds=TurnBounds(
             turn_seconds=config.turn_seconds,
             joining_seconds=_JOINING_SECONDS,

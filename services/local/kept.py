@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import click
 from pydantic import ValidationError
 
-from services.shared.errors import CannotStart
+from services.shared.errors import CannotStart, MeshError
 from services.shared.moving import Movable, RecordKind
 from services.shared.process import Service
 from services.shared.sqlite import SCHEME
@@ -130,5 +130,5 @@ def in_a_sentence() -> Iterator[None]:
     """What an operator can act on is told without a stack of calls."""
     try:
         yield
-    except CannotStart as error:
+    except (CannotStart, MeshError) as error:
         raise click.ClickException(str(error)) from None

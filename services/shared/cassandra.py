@@ -37,6 +37,7 @@ from cassandra.policies import (
     RetryPolicy,
     TokenAwarePolicy,
 )
+from cassandra.protocol import ErrorMessage
 from cassandra.query import BatchStatement, PreparedStatement, Statement
 
 from services.shared.deadline import within
@@ -53,15 +54,20 @@ _SPECULATIVE_SECONDS = 0.05
 _RECONNECT_SECONDS = 1.0
 _MIGRATION_SECONDS = 60.0
 _RETRY_AFTER = "1"
+_CAS_UNKNOWN = 0x1700
 # What the driver and the server raise where asking again later may help.
 _PASSING = (DriverException, NoHostAvailable, ConnectionException, ConnectionBusy, TimeoutError)
-# Among them, what would fail again: a bug, or a table that is not there.
-_BUGS = (RequestValidationException, UnsupportedOperation)
+# What Cassandra says where it cannot look a user or a permission up.
+_TOO_FEW_NODES = "Cannot achieve consistency level"
 _OPTIONS = {"dc", "sslrootcert", "sslcert", "sslkey"}
 _VERSION_TABLE = """
     CREATE TABLE IF NOT EXISTS schema_version (
         part text PRIMARY KEY, number int, needed int
     )
+"""
+_IS_VERSIONED = """
+    SELECT table_name FROM system_schema.tables
+    WHERE keyspace_name = %s AND table_name = 'schema_version'
 """
 _VERSION = "SELECT number, needed FROM schema_version WHERE part = %s"
 _SET_VERSION = "INSERT INTO schema_version (part, number, needed) VALUES (%s, %s, %s)"
@@ -186,7 +192,12 @@ class Keyspace:
         try:
             rows = await self._all(statement)
         except _PASSING as error:
-            if isinstance(error, _BUGS):
+            if _is_bug(error):
+                raise
+            raise Undecided from None
+        except ErrorMessage as error:
+            # Of several at once the server may not know itself; the driver has no class for that.
+            if error.code != _CAS_UNKNOWN:
                 raise
             raise Undecided from None
         return bool(rows[0][0])
@@ -229,11 +240,16 @@ def _prepared(session: Session, statement: str) -> PreparedStatement:
         raise _unavailable(error) from None
 
 
+def _is_bug(error: Exception) -> bool:
+    """Whether it would fail again: a wrong statement, or a table that is not there."""
+    wrong = isinstance(error, RequestValidationException | UnsupportedOperation)
+    return wrong and _TOO_FEW_NODES not in str(error)
+
+
 def _unavailable(error: Exception) -> Exception:
     """Its words hold addresses, and are left out. A bug is what it was."""
-    if isinstance(error, _BUGS):
-        bug: Exception = error
-        return bug
+    if _is_bug(error):
+        return error
     return Unavailable(
         f"Cassandra does not answer now ({type(error).__name__})",
         service="cassandra",
@@ -274,6 +290,8 @@ async def _connected(found: CassandraSettings) -> AsyncIterator[Session]:
         connection_class=LibevConnection,
         protocol_version=5,
         connect_timeout=_CONNECT_SECONDS,
+        # So long a change of the tables waits for all nodes to have heard of it.
+        max_schema_agreement_wait=_MIGRATION_SECONDS,
         # A node that has not heard of a statement is told when it is first asked for it.
         prepare_on_all_hosts=False,
         # A node that is back is asked again soon.
@@ -294,7 +312,8 @@ def _connect(cluster: Cluster, keyspace: str) -> Session:
         ) from None
     except NoHostAvailable as error:
         failures = error.errors.values() if isinstance(error.errors, dict) else ()
-        if any(isinstance(each, AuthenticationFailed) for each in failures):
+        refusals = [each for each in failures if isinstance(each, AuthenticationFailed)]
+        if any(_TOO_FEW_NODES not in str(each) for each in refusals):
             raise CannotStart("Cassandra refuses the user or the password") from None
         raise _unavailable(error) from None
     except _PASSING as error:
@@ -321,10 +340,7 @@ class _Tables:
         self.name = f"the keyspace {session.keyspace} of Cassandra"
 
     async def version(self) -> Version:
-        if (
-            "schema_version"
-            not in self._session.cluster.metadata.keyspaces[self._session.keyspace].tables
-        ):
+        if not await self._execute(_IS_VERSIONED, (self._session.keyspace,)):
             return Version()
         for row in await self._execute(_VERSION, (self._part,)):
             return Version(row.number, row.needed)
@@ -341,7 +357,10 @@ class _Tables:
         try:
             return list(
                 await asyncio.to_thread(
-                    self._session.execute, statement, values or None, timeout=_MIGRATION_SECONDS
+                    self._session.execute,
+                    statement,
+                    values or None,
+                    timeout=_MIGRATION_SECONDS,
                 )
             )
         except _PASSING as error:

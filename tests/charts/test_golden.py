@@ -9,7 +9,7 @@ import yaml
 from services import __version__
 from tests.charts.conftest import CHART, ROOT, generate, refused_or_rendered
 
-RENDERS = ("values-local", "values-aks", "values-gke", "values-eks", "values")
+RENDERS = ("values-local", "values-aks", "values-gke", "values-eks", "values-ha", "values")
 
 
 def test_every_values_file_has_its_render() -> None:

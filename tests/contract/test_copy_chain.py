@@ -66,8 +66,8 @@ async def fill_first(folder: Path) -> str:
     url = f"sqlite:{folder}/first.sqlite"
     async with open_sqlite_turns(url) as turns:
         await fill(turns)
-        await chain(turns, *(f"t{number:05}" for number in range(TURNS)))
-        await turns.erase(SCOPE, id_of("t00040"))
+        await chain(turns, *(f"t{number:02}" for number in range(TURNS)))
+        await turns.erase(SCOPE, id_of("t40"))
     return url
 
 

@@ -283,6 +283,7 @@ async def test_steps_are_kept_with_the_next_event(opened: Opened) -> None:
     await journal.note(TURN, epoch, b"third")
     await journal.keep_notes(TURN, epoch)
     assert list(await journal.notes(TURN)) == [b"first", b"second", b"third"]
+    assert await journal.first_note(TURN) == b"first"
     with pytest.raises(EventsGone):
         await journal.notes("resp_never")
 

@@ -6,35 +6,40 @@ time, and some writes are repeated because nobody knows whether they were done.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from services.context_assembly.adapters.cassandra import open_cassandra_turns
 from services.context_assembly.adapters.in_memory import InMemoryTurns
+from services.context_assembly.adapters.mongodb import open_mongodb_turns
+from services.context_assembly.adapters.postgres import open_postgres_turns
+from services.context_assembly.adapters.sqlite import open_sqlite_turns
 from services.context_assembly.api import KeptIds
 from services.context_assembly.ports import Summary, TurnStore
 from services.memory.api import Erasure
 from services.shared.scope import Scope
 from tests.fakes.tree_writes import FACTS, MODELS, Known, Write, adding, told, told_of_turn, way_to
 from tests.fakes.turn_trees import TURN_STORES
+from tests.servers.cassandra import empty_keyspace
+from tests.servers.ferretdb import fresh_documents
+from tests.servers.postgres import fresh_database
 
-# Those in memory are the model itself.
-STORES = [name for name in TURN_STORES if name not in ("in memory", "metered")]
 # A failure is told as it was found, with what repeats it. Making it short takes minutes: for that,
 # add Phase.shrink here.
 SETTINGS = settings(
     phases=[Phase.generate],
     report_multiple_bugs=False,
-    max_examples=25,
     stateful_step_count=25,
     deadline=None,
     print_blob=True,
@@ -58,10 +63,13 @@ WRITES = [
 _organisations = count(1)
 
 
+Pair = tuple[TurnStore, TurnStore]
+
+
 class Trees:
     """The store under test, twice as if in two processes, and what it was found to do."""
 
-    def __init__(self, runner: asyncio.Runner, writers: list[TurnStore]) -> None:
+    def __init__(self, runner: asyncio.Runner, writers: Pair) -> None:
         self.runner = runner
         self.writers = writers
         # The number of the last erasure, over all examples.
@@ -242,29 +250,69 @@ class TurnTrees(RuleBasedStateMachine):
     def _forget_facts(self, data: st.DataObject) -> Write:
         """The next erasure, or one that was handled before."""
         fact_ids = data.draw(st.lists(st.sampled_from(FACTS), min_size=1, unique=True), "facts")
-        self.trees.number += 1
-        following = Erasure(self.trees.number, self.known.scope, tuple(fact_ids))
+        following = Erasure(self.trees.number + 1, self.known.scope, tuple(fact_ids))
         erasure = data.draw(st.sampled_from([following, *self.known.erasures]), "erasure")
+        self.trees.number = max(self.trees.number, erasure.number)
         self.known.erasures.append(erasure)
         return lambda store: store.forget_facts(erasure)
 
 
-@contextmanager
-def opened(name: str, folder: Path) -> Iterator[Trees]:
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        stack = AsyncExitStack()
-        try:
-            writers = [
-                runner.run(stack.enter_async_context(TURN_STORES[name](folder))) for _ in range(2)
-            ]
-            yield Trees(runner, writers)
-        finally:
-            runner.run(stack.aclose())
+@asynccontextmanager
+async def _sqlite(folder: Path) -> AsyncIterator[Pair]:
+    url = f"sqlite:{folder}/turns.sqlite"
+    async with open_sqlite_turns(url) as one, open_sqlite_turns(url) as other:
+        yield one, other
 
 
-@pytest.mark.parametrize("name", STORES)
+@asynccontextmanager
+async def _postgres(_folder: Path) -> AsyncIterator[Pair]:
+    async with (
+        fresh_database() as url,
+        open_postgres_turns(url) as one,
+        open_postgres_turns(url) as other,
+    ):
+        yield one, other
+
+
+@asynccontextmanager
+async def _cassandra(_folder: Path) -> AsyncIterator[Pair]:
+    opened = partial(open_cassandra_turns, await empty_keyspace(), erased_within_seconds=60)
+    async with opened() as one, opened() as other:
+        yield one, other
+
+
+@asynccontextmanager
+async def _mongodb(_folder: Path) -> AsyncIterator[Pair]:
+    opened = partial(open_mongodb_turns, await fresh_documents(), erased_within_seconds=60)
+    async with opened() as one, opened() as other:
+        yield one, other
+
+
+# With how many examples each is tried: what a server answers takes longer.
+PAIRS: Mapping[str, tuple[Callable[[Path], AbstractAsyncContextManager[Pair]], int]] = {
+    "sqlite": (_sqlite, 25),
+    "postgresql": (_postgres, 12),
+    "cassandra": (_cassandra, 6),
+    "mongodb": (_mongodb, 6),
+}
+
+
+@pytest.mark.timeout(400)  # three nodes of Cassandra start
+@pytest.mark.parametrize("name", PAIRS)
 def test_a_store_answers_as_the_one_in_memory(name: str, tmp_path: Path) -> None:
-    with opened(name, tmp_path) as trees:
-        run_state_machine_as_test(partial(TurnTrees, trees), settings=SETTINGS)  # type: ignore[arg-type]
-        for what in (*WRITES, "given up", "in an order of their own"):
-            assert trees.seen[what], what
+    opening, examples = PAIRS[name]
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        pair = opening(tmp_path)
+        trees = Trees(runner, runner.run(pair.__aenter__()))
+        try:
+            machine: Any = partial(TurnTrees, trees)
+            run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=examples))
+        finally:
+            runner.run(pair.__aexit__(None, None, None))
+    for what in (*WRITES, "given up"):
+        assert trees.seen[what], what
+
+
+def test_every_store_is_tried() -> None:
+    """Those in memory are the model itself."""
+    assert {*PAIRS} == {*TURN_STORES} - {"in memory", "metered"}

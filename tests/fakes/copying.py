@@ -25,12 +25,20 @@ def copying_until(
         os.close(there)
         told = b""
         while turns > max(map(int, re.findall(rb"copied: (\d+) turns", told)), default=0):
-            told += os.read(here, 1024)
+            more = _read(here)
+            assert more, f"the copy ended by itself: {told.decode()}"
+            told += more
         process.send_signal(stop)
         status = process.wait(timeout=60)
-        try:
-            while more := os.read(here, 1024):
-                told += more
-        except OSError:  # so ends a terminal whose other side was closed
-            os.close(here)
+        while more := _read(here):
+            told += more
+    os.close(here)
     return status, told.decode()
+
+
+def _read(terminal: int) -> bytes:
+    """Empty: the other side has ended."""
+    try:
+        return os.read(terminal, 1024)
+    except OSError:  # so ends a terminal
+        return b""

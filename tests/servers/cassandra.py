@@ -48,11 +48,14 @@ _OPENS = """
     java.management.rmi/javax.management.remote.rmi jdk.management/com.sun.management.internal
     jdk.attach/sun.tools.attach jdk.compiler/com.sun.tools.javac.file
 """.split()
+# Nodes that start at once make each their own first schema. They agree on one when they pull the
+# others', which takes minutes as they come.
 _JAVA = """
     -Xms384m -Xmx512m -Xss512k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto
     -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=1000
     -Dcassandra.superuser_setup_delay_ms=0 -Dcassandra.auth_bcrypt_gensalt_log2_rounds=4
     -Djdk.attach.allowAttachSelf=true
+    -Dcassandra.migration_delay_ms=500 -Dcassandra.schema_pull_interval_ms=500
 """.split()
 _NODES = 3
 _KEYSPACE = "tests"
@@ -122,7 +125,8 @@ class CassandraNodes:
         return StoreUrl(self.url(name))
 
     def empty(self, keyspace: str) -> None:
-        tables = self.session.cluster.metadata.keyspaces[keyspace].tables.keys()
+        told = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
+        tables = {row.table_name for row in self.session.execute(told, (keyspace,))}
         rows = {
             table: self.session.execute_async(f"SELECT * FROM {keyspace}.{table} LIMIT 1")
             for table in tables - {"schema_version"}

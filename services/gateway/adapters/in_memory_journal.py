@@ -102,6 +102,9 @@ class InMemoryJournal:
     async def notes(self, response_id: str) -> Sequence[bytes]:
         return tuple(self._record(response_id).notes)
 
+    async def first_note(self, response_id: str) -> bytes:
+        return next(iter(self._record(response_id).notes), b"")
+
     async def abandoned(self) -> Sequence[str]:
         now = self._clock()
         return [

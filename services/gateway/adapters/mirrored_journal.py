@@ -113,6 +113,9 @@ class MirroredJournal:
     async def notes(self, response_id: str) -> Sequence[bytes]:
         return await self._shared.notes(response_id)
 
+    async def first_note(self, response_id: str) -> bytes:
+        return await self._shared.first_note(response_id)
+
     async def abandoned(self) -> Sequence[str]:
         return await self._shared.abandoned()
 

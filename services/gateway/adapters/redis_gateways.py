@@ -9,8 +9,12 @@ from typing import Any
 
 from services.gateway.adapters.redis_channels import Channels
 from services.gateway.ports import AnswerMail
+from services.shared.background import failure_of
 from services.shared.errors import Unavailable
 from services.shared.redis import RedisStore, Script
+
+# How often a gateway tells that it is there; it is believed for three times as long.
+_COUNT_SECONDS = 2.0
 
 # KEYS: a turn's readers, by when they have gone. ARGV: reader and for how long, in milliseconds.
 _NOW = """
@@ -49,6 +53,27 @@ class RedisPresence:
 
     def _key(self, response_id: str) -> str:
         return self._store.key(f"{{{response_id}}}", "readers")
+
+
+class GatewayCount:
+    """How many gateways share a Redis. When it is lost, as many as there were last."""
+
+    def __init__(self, store: RedisStore, gateway: str) -> None:
+        self._attend = Script(store, _ATTEND)
+        self._attended = Script(store, _ATTENDED)
+        self._keys = [store.key("gateways")]
+        self._gateway = gateway
+        self.known = 1
+
+    async def follow(self) -> None:
+        """Never returns: tells that this one is there, and counts."""
+        while True:
+            await failure_of(self._count())
+            await asyncio.sleep(_COUNT_SECONDS)
+
+    async def _count(self) -> None:
+        await self._attend(self._keys, self._gateway, int(3000 * _COUNT_SECONDS))
+        self.known = max(1, await self._attended(self._keys))
 
 
 class RedisMail:

@@ -128,6 +128,12 @@ class RedisJournal:
             await self.owner(response_id)
         return list(found)
 
+    async def first_note(self, response_id: str) -> bytes:
+        found = await self.store.run(self._client.lindex(self._keys(response_id)[2], 0))
+        if found is None:
+            await self.owner(response_id)
+        return found or b""
+
     async def abandoned(self) -> Sequence[str]:
         ids = await self._overdue([self.store.key("leases")], _MOST_ABANDONED)
         return [each.decode() for each in ids if await self._is_abandoned(each.decode())]

@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from services.gateway.adapters.fallback_limiter import FallbackLimiter
@@ -12,10 +12,11 @@ from services.gateway.adapters.in_memory_journal import InMemoryJournal
 from services.gateway.adapters.in_memory_limiter import InMemoryLimiter
 from services.gateway.adapters.mirrored_journal import MirroredJournal
 from services.gateway.adapters.redis_channels import Channels
-from services.gateway.adapters.redis_gateways import RedisMail, RedisPresence
+from services.gateway.adapters.redis_gateways import GatewayCount, RedisMail, RedisPresence
 from services.gateway.adapters.redis_journal import RedisJournal
 from services.gateway.adapters.redis_limiter import RedisLimiter
 from services.gateway.ports import Journal, Limiter, Mail, Presence
+from services.shared.background import in_background
 from services.shared.redis import open_redis
 from services.shared.store_url import StoreUrl
 
@@ -39,16 +40,17 @@ async def open_streams(url: StoreUrl, *, max_bytes: int) -> AsyncIterator[Stream
         yield Streams(memory, alone, alone, InMemoryLimiter(), lost=lambda: False)
         return
     gateway = secrets.token_hex(8)
-    async with (
-        open_redis(url.get_secret_value()) as store,
-        Channels.following(store) as channels,
-    ):
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_redis(url.get_secret_value()))
+        channels = await stack.enter_async_context(Channels.following(store))
+        count = GatewayCount(store, gateway)
+        await stack.enter_async_context(in_background(count.follow))
         memory = InMemoryJournal(time.monotonic, max_bytes=max_bytes)
         shared = RedisJournal(store, channels, gateway=gateway)
         yield Streams(
             MirroredJournal(shared, memory, time.monotonic),
             RedisPresence(store),
             RedisMail(store, channels, gateway=gateway),
-            FallbackLimiter(RedisLimiter(store), lambda: 1),
+            FallbackLimiter(RedisLimiter(store), lambda: count.known),
             lost=lambda: store.lost,
         )

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from services.memory.adapters.cassandra_log import ErasureLog
+from services.memory.adapters.cassandra_moving import FactMover
 from services.memory.adapters.cassandra_schema import MIGRATIONS, PART
 from services.memory.api import Erasure, Fact, Kind
 from services.memory.ports import EmbeddedFact, Outdated, ScopeFacts, Vectors
 from services.shared.background import every, in_background
 from services.shared.cassandra import Keyspace, Undecided, migrate_keyspace, open_keyspace
+from services.shared.moving import Page, Record
 from services.shared.scope import Scope
 from services.shared.store_url import StoreUrl
 
@@ -24,7 +26,7 @@ _STORED = np.dtype("<f2")
 _ALL = "all"
 _SCOPE = "organisation = ? AND project = ? AND person = ?"
 _REVISION = f"SELECT revision FROM fact WHERE {_SCOPE} LIMIT 1"
-_STATE = f"SELECT revision, written, unlogged FROM fact WHERE {_SCOPE} LIMIT 1"
+_STATE = f"SELECT revision, written, erasing FROM fact WHERE {_SCOPE} LIMIT 1"
 _READ = f"""
     SELECT revision, id, body, kind, created_at_ms, updated_at_ms, vector FROM fact WHERE {_SCOPE}
 """
@@ -32,8 +34,8 @@ _TEXTS = f"SELECT id, body FROM fact WHERE {_SCOPE} AND id IN ?"
 _IDS = f"SELECT id FROM fact WHERE {_SCOPE}"
 _SOME_IDS = f"{_IDS} LIMIT ?"
 _REVISE = f"""
-    UPDATE fact SET revision = ?, written = ?, unlogged = ? WHERE {_SCOPE}
-    IF revision = ? AND unlogged = ?
+    UPDATE fact SET revision = ?, written = ?, erasing = ? WHERE {_SCOPE}
+    IF revision = ? AND erasing = ?
 """
 _KEEP = """
     INSERT INTO fact (organisation, project, person, id, body, kind, created_at_ms, updated_at_ms,
@@ -42,7 +44,7 @@ _KEEP = """
 """
 _DROP = f"DELETE FROM fact WHERE {_SCOPE} AND id = ?"
 _DROP_ALL = f"DELETE FROM fact WHERE {_SCOPE} AND id >= ''"
-_LOGGED = f"UPDATE fact SET unlogged = ? WHERE {_SCOPE} IF unlogged = ?"
+_LOGGED = f"UPDATE fact SET erasing = ? WHERE {_SCOPE} IF erasing = ?"
 _OWE = """
     INSERT INTO unlogged_scope (whose, organisation, project, person, name) VALUES (?, ?, ?, ?, ?)
 """
@@ -91,15 +93,18 @@ async def migrate_cassandra_facts(url: StoreUrl) -> None:
 
 
 class CassandraFacts:
-    """A `FactStore`."""
+    """A `FactStore`, and `Movable`."""
 
     def __init__(self, keyspace: Keyspace) -> None:
         self._keyspace = keyspace
         self._log = ErasureLog(keyspace)
+        self._moving = FactMover(keyspace, self._log)
         self._seen: set[tuple[str, ...]] = set()
 
     async def prepare(self) -> None:
-        await asyncio.gather(self._keyspace.prepare(_STATEMENTS), self._log.prepare())
+        await asyncio.gather(
+            self._keyspace.prepare(_STATEMENTS), self._log.prepare(), self._moving.prepare()
+        )
 
     async def revision(self, scope: Scope) -> int:
         rows = await self._keyspace.rows(_REVISION, _key(scope))
@@ -141,6 +146,12 @@ class CassandraFacts:
 
     async def erasures(self, after: int, limit: int) -> Sequence[Erasure]:
         return await self._log.entries(after, limit)
+
+    async def records(self, kind: type[Record], start: str, limit: int) -> Page[Record]:
+        return await self._moving.page(kind, start, limit)
+
+    async def put_records(self, records: Sequence[Any]) -> None:
+        await self._moving.put(records)
 
     async def sweep(self) -> None:
         """Logs what was erased by processes that ended before they did."""
@@ -188,7 +199,7 @@ class CassandraFacts:
     async def _state(self, scope: Scope) -> _State:
         """With all that was ever asked for and may still be done."""
         for row in await self._keyspace.rows(_STATE, _key(scope), serial=True):
-            return _State(row.revision or 0, row.written or "", row.unlogged)
+            return _State(row.revision or 0, row.written or "", row.erasing)
         return _State()
 
     async def _log_unlogged(self, scope: Scope, state: _State) -> None:

@@ -15,6 +15,10 @@ _APPEND = """
     INSERT INTO erasure_log (part, number, name, organisation, project, person, fact_ids)
     VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS
 """
+_PUT = """
+    INSERT INTO erasure_log (part, number, name, organisation, project, person, fact_ids)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
 _ENTRY = "SELECT name FROM erasure_log WHERE part = ? AND number = ?"
 _ENTRIES = """
     SELECT number, organisation, project, person, fact_ids FROM erasure_log
@@ -35,13 +39,22 @@ class ErasureLog:
         self._keyspace = keyspace
 
     async def prepare(self) -> None:
-        await self._keyspace.prepare([_APPEND, _ENTRY, _ENTRIES, _END, _SET_END])
+        await self._keyspace.prepare([_APPEND, _PUT, _ENTRY, _ENTRIES, _END, _SET_END])
 
     async def append(self, name: str, scope: Scope, fact_ids: Sequence[str]) -> None:
         """`name` tells one entry from another."""
         number = await self._end() + 1
         while not await self._appended(number, name, scope, fact_ids):
             number += 1
+        await self._keyspace.rows(_SET_END, (_ALL, number, number))
+
+    async def put(self, erasure: Erasure) -> None:
+        """An entry of a store of which this one becomes a copy."""
+        scope, number = erasure.scope, erasure.number
+        place = (number // _PART, number, f"copied {number}")
+        ids = json.dumps([*erasure.fact_ids])
+        values = (scope.organisation, scope.project, scope.person, ids)
+        await self._keyspace.rows(_PUT, (*place, *values))
         await self._keyspace.rows(_SET_END, (_ALL, number, number))
 
     async def entries(self, after: int, limit: int) -> Sequence[Erasure]:

@@ -7,7 +7,7 @@ no more. All changes of it are lightweight transactions.
 _FIRST = """
     CREATE TABLE IF NOT EXISTS fact (
         organisation text, project text, person text,
-        revision bigint STATIC, written text STATIC, unlogged text STATIC,
+        revision bigint STATIC, written text STATIC, erasing text STATIC,
         id text,
         body text, kind text, created_at_ms bigint, updated_at_ms bigint, vector blob,
         PRIMARY KEY ((organisation, project, person), id)

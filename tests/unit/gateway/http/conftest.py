@@ -14,9 +14,10 @@ from websockets.asyncio.client import connect
 from services.gateway.guard import OutputModeration
 from services.gateway.http.app import application
 from services.gateway.http.server import HttpServer, serving_http
+from services.gateway.limits import Limits
 from services.gateway.live_turns import TurnBounds
 from services.shared.tracing import Tracer
-from tests.fakes.mesh import BOUNDS, Script, Surroundings, surroundings
+from tests.fakes.mesh import BOUNDS, UNLIMITED, Script, Surroundings, surroundings
 
 # Of a body, and of a message on a socket.
 MOST_BYTES = 200_000
@@ -54,6 +55,7 @@ class OpenSite(Protocol):
         ping_seconds: float = ...,
         bounds: TurnBounds = ...,
         max_background_turns: int = ...,
+        limits: Limits = ...,
     ) -> AbstractAsyncContextManager[Site]: ...
 
 
@@ -72,12 +74,14 @@ async def _site(
     ping_seconds: float = 20,
     bounds: TurnBounds = BOUNDS,
     max_background_turns: int = 8,
+    limits: Limits = UNLIMITED,
 ) -> AsyncIterator[Site]:
     async with surroundings(
         *scripts,
         mode=mode,
         max_turns=max_turns,
         max_background_turns=max_background_turns,
+        limits=limits,
         bounds=bounds,
     ) as mesh:
         registry = CollectorRegistry()
