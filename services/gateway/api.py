@@ -325,9 +325,8 @@ class Response:
     unfinished: frozenset[str] = frozenset()
     # The conversation that it belongs to; empty: none.
     conversation: str = ""
-    # Of the tokens of messages, by the message's id, where they were asked for. On gRPC only the
-    # events have them.
-    logprobs: Mapping[str, Sequence[TokenLogprob]] = field(default_factory=dict)
+    # Of the tokens of messages, by the message's id, where they were asked for.
+    logprobs: Mapping[str, tuple[TokenLogprob, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -431,6 +431,7 @@ def response_in(response: pb.Response) -> Response:
         error=_failed_in(response.error) if response.HasField("error") else None,
         unfinished=frozenset(response.unfinished),
         conversation=response.conversation_id,
+        logprobs={each.item_id: tuple(map(_logprob_in, each.tokens)) for each in response.logprobs},
     )
 
 
@@ -455,6 +456,10 @@ def response_out(response: Response) -> pb.Response:
         background=response.background,
         error=pb.Failed(**asdict(response.error)) if response.error else None,
         unfinished=sorted(response.unfinished),
+        logprobs=(
+            pb.MessageLogprobs(item_id=item_id, tokens=map(_logprob_out, tokens))
+            for item_id, tokens in response.logprobs.items()
+        ),
     )
 
 

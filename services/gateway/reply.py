@@ -84,7 +84,7 @@ class Reply:
         self._written: list[int] = []
         self._earlier: list[Item] = []
         # As in a choice, of the rounds before.
-        self._earlier_logprobs: dict[str, Sequence[TokenLogprob]] = {}
+        self._earlier_logprobs: dict[str, tuple[TokenLogprob, ...]] = {}
         # The summary with which the reply begins.
         self.summarised: Summarised | None = None
         # The ids of calls that only the model hears of again.
@@ -110,9 +110,11 @@ class Reply:
         return [*self._earlier, *(self._choices[0].items if self._choices else ())]
 
     @property
-    def logprobs(self) -> dict[str, Sequence[TokenLogprob]]:
+    def logprobs(self) -> dict[str, tuple[TokenLogprob, ...]]:
         """Of the tokens of messages, by the message's id."""
-        return {**self._earlier_logprobs, **(self._choices[0].logprobs if self._choices else {})}
+        latest = self._choices[0].logprobs if self._choices else {}
+        told = {item_id: tuple(tokens) for item_id, tokens in latest.items()}
+        return {**self._earlier_logprobs, **told}
 
     @property
     def output(self) -> list[Item]:

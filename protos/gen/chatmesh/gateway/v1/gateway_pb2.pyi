@@ -907,6 +907,7 @@ class Response(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     UNFINISHED_FIELD_NUMBER: _builtins.int
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    LOGPROBS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     model: _builtins.str
     previous_response_id: _builtins.str
@@ -931,6 +932,10 @@ class Response(_message.Message):
     def unfinished(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of items that are not whole, because it failed or was cancelled."""
 
+    @_builtins.property
+    def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___MessageLogprobs]:
+        """Of the tokens of messages, where they were asked for and are not too many."""
+
     def __init__(
         self,
         *,
@@ -947,14 +952,38 @@ class Response(_message.Message):
         error: Global___Failed | None = ...,
         unfinished: _abc.Iterable[_builtins.str] | None = ...,
         conversation_id: _builtins.str = ...,
+        logprobs: _abc.Iterable[Global___MessageLogprobs] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["background", b"background", "completed_at_ms", b"completed_at_ms", "conversation_id", b"conversation_id", "created_at_ms", b"created_at_ms", "echo", b"echo", "error", b"error", "id", b"id", "model", b"model", "output", b"output", "previous_response_id", b"previous_response_id", "status", b"status", "unfinished", b"unfinished", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["background", b"background", "completed_at_ms", b"completed_at_ms", "conversation_id", b"conversation_id", "created_at_ms", b"created_at_ms", "echo", b"echo", "error", b"error", "id", b"id", "logprobs", b"logprobs", "model", b"model", "output", b"output", "previous_response_id", b"previous_response_id", "status", b"status", "unfinished", b"unfinished", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Response: _TypeAlias = Response  # noqa: Y015
+
+@_typing.final
+class MessageLogprobs(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenLogprob]: ...
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+        tokens: _abc.Iterable[Global___TokenLogprob] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MessageLogprobs: _TypeAlias = MessageLogprobs  # noqa: Y015
 
 @_typing.final
 class Usage(_message.Message):
