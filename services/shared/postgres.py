@@ -11,6 +11,7 @@ use a role that is none.
 All settings are those of a transaction, so that a pooler such as PgBouncer may stand between.
 """
 
+import asyncio
 import select
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -108,8 +109,9 @@ class PostgresDatabase:
                 self._lent += 1
                 try:
                     yield connection
-                except errors.ReadOnlySqlTransaction:
-                    # Another server was made the primary one: this connection is to the old one.
+                except (asyncio.CancelledError, errors.ReadOnlySqlTransaction):
+                    # What was given up may still be answered. Or another server was made the
+                    # primary one, and this connection is to the old one.
                     await connection.close()
                     raise
                 finally:

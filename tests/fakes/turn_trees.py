@@ -19,7 +19,7 @@ from services.shared.scope import Scope
 from tests.fakes.context_assembly import SCOPE, assistant, recorded, user
 from tests.servers.cassandra import empty_keyspace
 from tests.servers.ferretdb import fresh_documents
-from tests.servers.postgres import fresh_database
+from tests.servers.postgres import database_of
 
 
 @asynccontextmanager
@@ -34,8 +34,8 @@ async def _sqlite(folder: Path) -> AsyncIterator[TurnStore]:
 
 
 @asynccontextmanager
-async def _postgres(_folder: Path) -> AsyncIterator[TurnStore]:
-    async with fresh_database() as url, open_postgres_turns(url) as turns:
+async def _postgres(folder: Path) -> AsyncIterator[TurnStore]:
+    async with open_postgres_turns(await database_of(folder)) as turns:
         yield turns
 
 

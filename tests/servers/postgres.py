@@ -148,6 +148,19 @@ async def fresh_database(*, pgvector: bool = False) -> AsyncIterator[StoreUrl]:
         yield url
 
 
+_of_folders: dict[Path, StoreUrl] = {}
+
+
+async def database_of(folder: Path) -> StoreUrl:
+    """The same one whenever it is asked for, as for a file there. It ends with the server."""
+    if folder not in _of_folders:
+        async with fresh_database():
+            name = f"of_folder{next(_numbers)}"
+            _create(name, "migrated")
+            _of_folders[folder] = server().url(name)
+    return _of_folders[folder]
+
+
 async def _make(template: str, *, pgvector: bool) -> None:
     _create(template, "template0")
     if pgvector:
