@@ -24,7 +24,8 @@ from tests.servers.cassandra import empty_keyspace
 from tests.servers.ferretdb import fresh_documents
 from tests.servers.postgres import fresh_database
 
-TURNS = 80
+# Many more than are copied until the test has heard of those that it waits for.
+TURNS = 300
 # An erased turn keeps its place alone, in whichever store.
 TABLES = {
     "turn": "SELECT * FROM turn WHERE NOT erased ORDER BY 1, 2, 3",

@@ -1,5 +1,7 @@
 """What a request brings, as the turn takes it in."""
 
+from itertools import count
+
 import pytest
 
 from services.gateway.api import Ask, InvalidRequest
@@ -71,6 +73,7 @@ def test_reasoning_that_was_sealed_here_is_read_again() -> None:
         "\u00e9",
         "x",
     ],
+    ids=count(),
 )
 def test_reasoning_that_was_sealed_elsewhere_or_changed_is_refused(sealed: str) -> None:
     with pytest.raises(InvalidRequest) as caught:

@@ -1,6 +1,7 @@
 """Items that a request names by their ids alone."""
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
@@ -40,7 +41,9 @@ async def test_an_ask_without_references_is_the_very_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "item_id", ["msg_1", make_item_id("msg", RESPONSE), make_item_id("msg", make_response_id(""))]
+    "item_id",
+    ["msg_1", make_item_id("msg", RESPONSE), make_item_id("msg", make_response_id(""))],
+    ids=count(),
 )
 async def test_what_is_not_stored_is_refused_by_its_place(item_id: str) -> None:
     with pytest.raises(InvalidRequest) as caught:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from itertools import count
 
 import brotli
 import pytest
@@ -76,6 +77,7 @@ def far_back() -> bytes:
         *((encoding, b"nonsense", 400) for encoding in ("gzip", "br", "zstd")),
         *((encoding, CHAT, 400) for encoding in ("gzip", "br", "zstd")),
     ],
+    ids=count(),
 )
 async def test_what_is_packed_wrongly_is_refused(
     site: OpenSite, encoding: str, packed: bytes, status: int
