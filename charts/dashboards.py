@@ -62,6 +62,16 @@ BOARDS: Mapping[str, Sequence[Panel]] = {
             "reqps",
             {"{{status}}": _rate("chatmesh_http_requests_total", "status")},
         ),
+        Panel(
+            "Turns that another gateway took over",
+            "ops",
+            {"goes on: {{goes_on}}": _rate("chatmesh_turns_taken_over_total", "goes_on")},
+        ),
+        Panel(
+            "Gateways that have lost Redis",
+            "short",
+            {"gateways": f"sum(chatmesh_streams_lost{{{_HERE}}})"},
+        ),
         Panel("Sockets that are open", "short", {"sockets": f"sum(chatmesh_sockets{{{_HERE}}})"}),
         Panel(
             "Messages on sockets by status",

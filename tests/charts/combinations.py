@@ -156,6 +156,10 @@ class Drawing:
             keeping = self.values.get(service, {})
             if "replicas" in keeping and not keeping.get("store", {}).get("existingSecret"):
                 keeping["replicas"] = 1
+        gateway = self.values.get("gateway", {})
+        shared = (gateway.get(each, {}).get("existingSecret") for each in ("store", "streams"))
+        if "replicas" in gateway and not all(shared):
+            gateway["replicas"] = 1
         one = self._random
         routers = self.values.get("inferencePool", {})
         if routers.get("enabled"):

@@ -160,6 +160,8 @@ def given(place: Place) -> Manifest:
         made["keda"] = {"enabled": False}
     if place[-1] == "replicas":
         scaled["scaling"]["enabled"] = False
+    if place[1] in {"store", "streams"}:
+        holder(made, place)["existingSecret"] = "url"
     if place[-1] == "maxSurge" and "0" not in place:
         service["rollingUpdate"] = {"maxUnavailable": 1}
     return made
