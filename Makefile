@@ -158,7 +158,7 @@ $(CASSANDRA): tests/servers/cassandra_node/pom.xml
 		-DoutputDirectory=$(CURDIR)/$(@D) -DincludeScope=runtime && touch $@
 
 # `go install` of it fails: its module lacks the file that says its version.
-$(MONGODB_SERVER): tests/servers/ferretdb/go.mod tests/servers/ferretdb/go.sum
+$(MONGODB_SERVER): tests/servers/ferretdb_build/go.mod tests/servers/ferretdb_build/go.sum
 	@echo "building FerretDB with Go: minutes, the first time"
 	@rm -rf .tools/ferretdb && mkdir -p .tools/ferretdb && cp $^ .tools/ferretdb
 	@cd .tools/ferretdb && go mod vendor && chmod -R u+w vendor && \

@@ -81,6 +81,6 @@ def test_what_cannot_be_migrated_ends_with_a_sentence(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert "s3cr3t" not in done.stdout + done.stderr
         assert done.stderr.startswith(
-            ("chatmesh: PostgreSQL cannot be reached", "MEMORY_STORE_URL")
+            ("chatmesh: PostgreSQL cannot be reached", "CONTEXT_ASSEMBLY_TURNS_URL: ")
         )
         assert done.stderr.count("\n") == 1
