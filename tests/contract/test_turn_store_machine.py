@@ -79,8 +79,8 @@ class Trees:
         self.runner = runner
         self.writers = writers
         # Whether writes are given up in their middle and done two at a time. At a server, what
-        # comes of that is left to its clock: the same example would not end the same each time. Tests of
-        # their own hold a writer there at a place that they choose.
+        # comes of that is left to its clock: the same example would not end the same each time.
+        # Tests of their own hold a writer there at a place that they choose.
         self.raced = raced
         # The number of the last erasure, over all examples.
         self.number = 0
