@@ -24,6 +24,7 @@ from cassandra.cluster import (
     Session,
 )
 from cassandra.policies import WhiteListRoundRobinPolicy
+from cassandra.protocol import ConfigurationException
 
 from services.context_assembly.adapters.cassandra import migrate_cassandra_turns
 from services.memory.adapters.cassandra import migrate_cassandra_facts
@@ -132,11 +133,22 @@ class CassandraNodes:
                 break
             except NoHostAvailable:
                 continue  # that one is made some time after the start
-        session.execute(f"ALTER KEYSPACE system_auth WITH replication = {self._replicas()}")
+        self._replicate_users(session)
         may = "LOGIN = true AND SUPERUSER = true"
         session.execute(f"CREATE ROLE {USER} WITH PASSWORD = '{PASSWORD}' AND {may}")
         session.cluster.shutdown()
         self.session = self.connect(USER, PASSWORD)
+
+    def _replicate_users(self, session: Session) -> None:
+        """Refused until every node has heard that the others have joined."""
+        while True:
+            try:
+                alter = f"ALTER KEYSPACE system_auth WITH replication = {self._replicas()}"
+                session.execute(alter)
+                return
+            except ConfigurationException:
+                with suppress(subprocess.TimeoutExpired):
+                    self.nodes[0].process.wait(timeout=0.2)
 
     def connect(self, user: str, password: str) -> Session:
         hosts = [node.address for node in self.nodes]
