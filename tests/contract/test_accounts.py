@@ -6,33 +6,24 @@ from pathlib import Path
 import pytest
 
 from services.gateway.adapters.in_memory import InMemoryAccounts
-from services.gateway.adapters.postgres import PostgresAccounts, open_postgres_accounts
 from services.gateway.adapters.remembering import BufferedLedger, CachedKeys, buffered
-from services.gateway.adapters.sqlite import SqliteAccounts, open_sqlite_accounts
 from services.gateway.ports import Account, AccountKind, KeyUse, LedgerEntry
 from services.inference.api import Usage
 from services.shared.scope import Scope
-from tests.servers.postgres import fresh_database
+from tests.fakes.account_stores import ACCOUNT_STORES
+from tests.fakes.moving import AccountStore
 
-Store = InMemoryAccounts | SqliteAccounts | PostgresAccounts
 ADA = Account("acct_1", "Ada", AccountKind.PERSONAL, "Be brief.")
 SHOP = Account("acct_2", "shop", AccountKind.APPLICATION, memory_write=True)
 
 
-@pytest.fixture(params=["in memory", "sqlite", "postgresql"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    if request.param == "in memory":
-        yield InMemoryAccounts()
-        return
-    if request.param == "postgresql":
-        async with fresh_database() as url, open_postgres_accounts(url) as accounts:
-            yield accounts
-        return
-    async with open_sqlite_accounts(f"sqlite:{tmp_path}/gateway.sqlite") as opened:
+@pytest.fixture(params=ACCOUNT_STORES)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AccountStore]:
+    async with ACCOUNT_STORES[request.param](tmp_path) as opened:
         yield opened
 
 
-async def test_a_key_is_found_with_its_account(store: Store) -> None:
+async def test_a_key_is_found_with_its_account(store: AccountStore) -> None:
     await store.add_account(ADA)
     await store.add_key("key1", "acct_1", b"print")
     found = await store.find_key("key1")
@@ -41,7 +32,7 @@ async def test_a_key_is_found_with_its_account(store: Store) -> None:
     assert await store.find_key("key2") is None
 
 
-async def test_an_account_is_changed_by_adding_it_again(store: Store) -> None:
+async def test_an_account_is_changed_by_adding_it_again(store: AccountStore) -> None:
     await store.add_account(ADA)
     await store.add_key("key1", "acct_1", b"print")
     changed = Account("acct_1", "Ada L.", AccountKind.PERSONAL, "Be long.", memory_write=True)
@@ -51,7 +42,7 @@ async def test_an_account_is_changed_by_adding_it_again(store: Store) -> None:
     assert found.account == changed
 
 
-async def test_revoking_takes_all_keys_of_one_account(store: Store) -> None:
+async def test_revoking_takes_all_keys_of_one_account(store: AccountStore) -> None:
     await store.add_account(ADA)
     await store.add_account(SHOP)
     for key, account in (("key1", "acct_1"), ("key2", "acct_1"), ("key3", "acct_2")):
@@ -62,7 +53,7 @@ async def test_revoking_takes_all_keys_of_one_account(store: Store) -> None:
     assert [key.revoked for key in found if key] == [True, True, False]
 
 
-async def test_an_accounts_id_is_claimed_once(store: Store) -> None:
+async def test_an_accounts_id_is_claimed_once(store: AccountStore) -> None:
     assert await store.claim_account(ADA) == ADA
     other = Account("acct_1", "ada", AccountKind.APPLICATION)
     assert await store.claim_account(other) == ADA
@@ -70,7 +61,7 @@ async def test_an_accounts_id_is_claimed_once(store: Store) -> None:
     assert await store.claim_account(ADA) == other
 
 
-async def test_keys_are_listed_by_account_also_revoked_ones(store: Store) -> None:
+async def test_keys_are_listed_by_account_also_revoked_ones(store: AccountStore) -> None:
     await store.add_account(SHOP)
     await store.add_account(ADA)
     for key, account in (("key1", "acct_2"), ("key2", "acct_1"), ("key3", "acct_2")):
@@ -93,7 +84,7 @@ def entry(number: int, organisation: str = "acct_1") -> LedgerEntry:
     return LedgerEntry(f"resp_{number}", scope, "key1", "demo", number, Usage(10, 5, 3, 1))
 
 
-async def test_usage_is_counted_once_and_by_organisation(store: Store) -> None:
+async def test_usage_is_counted_once_and_by_organisation(store: AccountStore) -> None:
     await store.add([entry(1), entry(2), entry(1, "acct_2")])
     await store.add([entry(2), entry(3)])
     assert await store.total("acct_1") == Usage(30, 15, 9, 3)
@@ -101,7 +92,7 @@ async def test_usage_is_counted_once_and_by_organisation(store: Store) -> None:
     assert await store.total("nobody") == Usage()
 
 
-async def test_a_buffered_ledger_writes_all_when_it_closes(store: Store) -> None:
+async def test_a_buffered_ledger_writes_all_when_it_closes(store: AccountStore) -> None:
     async with buffered(store) as ledger:
         await ledger.add([entry(1)])
         assert await ledger.total("acct_1") == Usage(10, 5, 3, 1)
@@ -128,7 +119,7 @@ async def test_what_cannot_be_written_now_is_written_later() -> None:
     assert await ledger.total("acct_1") == Usage(10, 5, 3, 1)
 
 
-async def test_cached_keys_ask_again_for_those_they_do_not_know(store: Store) -> None:
+async def test_cached_keys_ask_again_for_those_they_do_not_know(store: AccountStore) -> None:
     cached = CachedKeys(store)
     assert await cached.find_key("key1") is None
     await cached.add_account(ADA)
@@ -140,7 +131,7 @@ async def test_cached_keys_ask_again_for_those_they_do_not_know(store: Store) ->
     assert found.revoked
 
 
-async def test_cached_keys_forget_one_that_is_revoked(store: Store) -> None:
+async def test_cached_keys_forget_one_that_is_revoked(store: AccountStore) -> None:
     cached = CachedKeys(store)
     await cached.claim_account(ADA)
     await cached.add_key("key1", "acct_1", b"print")
@@ -155,21 +146,21 @@ async def test_cached_keys_forget_one_that_is_revoked(store: Store) -> None:
 FIRST, SECOND = KeyUse(b"print", "resp_1", 1000), KeyUse(b"other", "resp_2", 2000)
 
 
-async def test_an_idempotency_key_stands_for_its_first_use(store: Store) -> None:
+async def test_an_idempotency_key_stands_for_its_first_use(store: AccountStore) -> None:
     assert await store.use("acct_1", "k", FIRST) == FIRST
     assert await store.use("acct_1", "k", SECOND) == FIRST
     assert await store.use("acct_2", "k", SECOND) == SECOND
     assert await store.use("acct_1", "other", SECOND) == SECOND
 
 
-async def test_an_idempotency_key_goes_on_to_another_response_once(store: Store) -> None:
+async def test_an_idempotency_key_goes_on_to_another_response_once(store: AccountStore) -> None:
     third = KeyUse(b"print", "resp_3", 3000)
     await store.use("acct_1", "k", FIRST)
     assert await store.use("acct_1", "k", SECOND, instead_of="resp_1") == SECOND
     assert await store.use("acct_1", "k", third, instead_of="resp_1") == SECOND
 
 
-async def test_an_idempotency_key_is_freed_by_who_has_it(store: Store) -> None:
+async def test_an_idempotency_key_is_freed_by_who_has_it(store: AccountStore) -> None:
     await store.use("acct_1", "k", FIRST)
     await store.free("acct_1", "k", "resp_2")
     await store.free("acct_2", "k", "resp_1")
@@ -178,7 +169,7 @@ async def test_an_idempotency_key_is_freed_by_who_has_it(store: Store) -> None:
     assert await store.use("acct_1", "k", SECOND) == SECOND
 
 
-async def test_old_idempotency_keys_are_dropped(store: Store) -> None:
+async def test_old_idempotency_keys_are_dropped(store: AccountStore) -> None:
     await store.use("acct_1", "old", FIRST)
     await store.use("acct_1", "new", SECOND)
     await store.drop_uses(2000)

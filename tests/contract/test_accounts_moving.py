@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from services.gateway.adapters.in_memory import InMemoryAccounts
-from services.gateway.adapters.postgres import open_postgres_accounts
-from services.gateway.adapters.sqlite import open_sqlite_accounts
 from services.gateway.ports import (
     RECORD_KINDS,
     Account,
@@ -18,6 +16,7 @@ from services.gateway.ports import (
     LedgerEntry,
 )
 from services.inference.api import Usage
+from tests.fakes.account_stores import ACCOUNT_STORES
 from tests.fakes.moving import (
     ADA,
     SHOP,
@@ -29,19 +28,11 @@ from tests.fakes.moving import (
     contents,
     fill_accounts,
 )
-from tests.servers.postgres import fresh_database
 
 
-@pytest.fixture(params=["in memory", "sqlite", "postgresql"])
+@pytest.fixture(params=ACCOUNT_STORES)
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AccountStore]:
-    if request.param == "in memory":
-        yield InMemoryAccounts()
-        return
-    if request.param == "postgresql":
-        async with fresh_database() as url, open_postgres_accounts(url) as accounts:
-            yield accounts
-        return
-    async with open_sqlite_accounts(f"sqlite:{tmp_path}/gateway.sqlite") as opened:
+    async with ACCOUNT_STORES[request.param](tmp_path) as opened:
         yield opened
 
 
