@@ -304,11 +304,11 @@ class Bucket:
     """What one of those who are limited may use; 0: as much as they like."""
 
     name: str
-    requests_per_minute: int
-    tokens_per_minute: int
-    turns: int
-    tokens_per_day: int
-    tokens_per_month: int
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    turns: int = 0
+    tokens_per_day: int = 0
+    tokens_per_month: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,15 +312,16 @@ def _live_turns(
     return LiveTurns(
         turns,
         journal,
-        Admission(
-            max_turns=config.max_turns,
-            max_turns_per_organisation=config.max_turns_per_organisation,
-            max_background_turns_per_organisation=config.max_background_turns_per_organisation,
-        ),
+        Admission(max_turns=config.max_turns),
         ledger,
         elsewhere,
         limits=Limits(
-            streams.limiter, config.usage_limits, time.time, turn_seconds=config.turn_seconds
+            streams.limiter,
+            config.usage_limits,
+            time.time,
+            turn_seconds=config.turn_seconds,
+            turns=config.max_turns_per_organisation,
+            background_turns=config.max_background_turns_per_organisation,
         ),
         bounds=TurnBounds(
             turn_seconds=config.turn_seconds,

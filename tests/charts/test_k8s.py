@@ -269,9 +269,7 @@ def _moment() -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(
         GatewayGauges(
-            Admission(
-                max_turns=1, max_turns_per_organisation=1, max_background_turns_per_organisation=8
-            ),
+            Admission(max_turns=1),
             fleet,
             lambda: False,
         )

@@ -34,14 +34,12 @@ def gateway_metrics(
             replica.report = Report((CARD,), load)
             replica.in_flight = (in_flight or {}).get(pod, 0)
             state.replicas[replica.peer] = replica
-    admission = Admission(
-        max_turns=100, max_turns_per_organisation=100, max_background_turns_per_organisation=8
-    )
+    admission = Admission(max_turns=100)
     registry = CollectorRegistry()
     registry.register(GatewayGauges(admission, fleet, lambda: False))
     with ExitStack() as under_way:
         for _ in range(turns):
-            under_way.enter_context(admission.admitted("ada", background=False))
+            under_way.enter_context(admission.admitted())
         return generate_latest(registry).decode()
 
 

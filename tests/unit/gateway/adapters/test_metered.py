@@ -22,9 +22,7 @@ from tests.unit.gateway.test_fleet import LOAD, WAKING, A, B, site
 
 
 async def test_turns_pools_and_replicas_are_as_they_are() -> None:
-    admission = Admission(
-        max_turns=5, max_turns_per_organisation=5, max_background_turns_per_organisation=8
-    )
+    admission = Admission(max_turns=5)
     async with site(A, B, pool=WAKING) as here:
         here.replicas[A].tell(replace(LOAD, running=3, kv_cache_use=0.5))
         here.replicas[B].tell(replace(LOAD, draining=True))
@@ -32,7 +30,7 @@ async def test_turns_pools_and_replicas_are_as_they_are() -> None:
         registry = CollectorRegistry()
         registry.register(GatewayGauges(admission, here.fleet, lambda: False))
         read = registry.get_sample_value
-        with admission.admitted("ada", background=False):
+        with admission.admitted():
             assert read("chatmesh_turns") == 1
         assert read("chatmesh_pool_held", {"pool": "only"}) == 0
         of_a, of_b = ({"pool": "only", "pod": pod} for pod in ("pod-a", "pod-b"))

@@ -30,9 +30,7 @@ POOL = {"pool": "only"}
 
 
 def admission() -> Admission:
-    return Admission(
-        max_turns=10, max_turns_per_organisation=10, max_background_turns_per_organisation=8
-    )
+    return Admission(max_turns=10)
 
 
 def scaler(here: Site, activity: Activity | None = None) -> Scaler:
