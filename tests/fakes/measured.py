@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, ExitStack
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from services.gateway.adapters.in_memory import NobodyElse
 from services.gateway.adapters.metered import GatewayGauges
 from services.gateway.admission import Admission
 from services.gateway.fleet import Fleet, Pool, Replica
@@ -36,7 +37,7 @@ def gateway_metrics(
             state.replicas[replica.peer] = replica
     admission = Admission(max_turns=100)
     registry = CollectorRegistry()
-    registry.register(GatewayGauges(admission, fleet, lambda: False))
+    registry.register(GatewayGauges(admission, fleet, NobodyElse(), lambda: False))
     with ExitStack() as under_way:
         for _ in range(turns):
             under_way.enter_context(admission.admitted())
