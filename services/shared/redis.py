@@ -14,13 +14,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError, ResponseError
 
@@ -139,8 +140,9 @@ async def open_redis(url: str) -> AsyncIterator[RedisStore]:
     try:
         yield RedisStore(client, options.get("prefix", "chatmesh"))
     finally:
-        with redis_errors():
-            await client.aclose()
+        for each in (client, *_sentinels_of(client)):
+            with redis_errors():
+                await each.aclose()
 
 
 class _WrongUrl(ValueError):
@@ -180,6 +182,12 @@ def _by_sentinel(url: SplitResult, options: Mapping[str, str], named: dict[str, 
     return found
 
 
+def _sentinels_of(client: Client) -> Sequence[Redis]:
+    """The clients by which it asks for the master; closing it leaves them open."""
+    pool = client.connection_pool if isinstance(client, Redis) else None
+    return pool.sentinel_manager.sentinels if isinstance(pool, SentinelConnectionPool) else ()
+
+
 def _named(url: SplitResult, options: Mapping[str, str]) -> dict[str, Any]:
     """What every kind of client is told by name."""
     named: dict[str, Any] = {
@@ -192,6 +200,8 @@ def _named(url: SplitResult, options: Mapping[str, str]) -> dict[str, Any]:
     if url.scheme == "rediss" or options.get("tls") == "true":
         named |= {"ssl": True, "ssl_check_hostname": True}
         if "sslrootcert" in options:
+            if not Path(options["sslrootcert"]).is_file():
+                raise _WrongUrl("sslrootcert names no file")
             named["ssl_ca_certs"] = options["sslrootcert"]
     return named
 
