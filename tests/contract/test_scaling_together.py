@@ -128,7 +128,7 @@ async def test_keda_hears_the_same_from_each_gateway_and_nothing_when_all_is_ove
             async def all_answer() -> bool:
                 return all(each.answers() == said for each in three)
 
-            said = [
+            said: Sequence[object] = [
                 True,
                 {"queuedTokens": 6, "slotsPercent": 25, "kvPercent": 0},
                 {"turns": 2},
