@@ -125,11 +125,13 @@ class PoolState:
     held_tokens: int = 0
     # How many scalers follow whether it is needed. KEDA does not while the pool is paused.
     scalers: int = 0
+    # The same at other gateways, which tell the scaler what is held here too.
+    scalers_elsewhere: int = 0
 
     @property
     def unheard(self) -> bool:
         """Whether nobody would start a replica, however many requests wait."""
-        return self.pool.scaled and not self.scalers
+        return self.pool.scaled and not (self.scalers or self.scalers_elsewhere)
 
     @property
     def reported(self) -> Sequence[Replica]:
