@@ -53,7 +53,7 @@ class Tally:
     lost: int = 0
     doubled: int = 0
     wrong: int = 0
-    # Ended with an error that was told, by its code.
+    # Ended with an error that was told, by its code and words.
     failed: Counter[str] = field(default_factory=Counter)
     resumed: list[float] = field(default_factory=list)
     # Streams that a gateway did not begin: it was away.
@@ -90,22 +90,29 @@ class Site:
 
 @contextmanager
 def site(folder: Path, plan: Plan) -> Iterator[Site]:
-    folder.mkdir(parents=True, exist_ok=True)
-    around, *ports = free_ports(1 + 2 * plan.gateways)
+    (around,) = free_ports(1)
+    address = f"{_HOST}:{around}"
+    command = [sys.executable, "-m", "loadtest.gateways.surroundings", address]
+    command += [str(plan.words), str(plan.pace)]
+    services = Process("surroundings", command, {}, folder / "surroundings.log")
     with ExitStack() as stack:
-        redis = stack.enter_context(redis_server(folder))
-        address = f"{_HOST}:{around}"
-        command = [sys.executable, "-m", "loadtest.gateways.surroundings", address]
-        command += [str(plan.words), str(plan.pace)]
-        services = Process("surroundings", command, {}, folder / "surroundings.log")
         stack.callback(services.stop)
         services.start()
         module = "services.gateway" if plan.fenced else "tests.fakes.unfenced"
+        yield stack.enter_context(gateways(folder, plan, address, module))
+
+
+@contextmanager
+def gateways(folder: Path, plan: Plan, around: str, module: str) -> Iterator[Site]:
+    """They call the services at `around`. Each runs `module`."""
+    ports = free_ports(2 * plan.gateways)
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_server(folder))
         made = [
             Process(
                 f"gateway {number}",
                 [sys.executable, "-m", module],
-                _environment(folder, address, ports[2 * number : 2 * number + 2], redis.url, plan),
+                _environment(folder, around, ports[2 * number : 2 * number + 2], redis.url, plan),
                 folder / f"gateway-{number}.log",
             )
             for number in range(plan.gateways)
@@ -229,7 +236,10 @@ class Reader:
             self._tally.doubled += (counted - wanted).total()
             self._tally.wrong += words != expected and counted == wanted
             return True
-        if kind in {"response.failed", "error", "response.incomplete"}:
+        if kind == "error":
+            self._tally.failed[f"{event['code']}: {event['message']}"] += 1
+            return True
+        if kind in {"response.failed", "response.incomplete"}:
             self._tally.failed[str(kind)] += 1
             return True
         return False

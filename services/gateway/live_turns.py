@@ -50,6 +50,7 @@ from services.gateway.steering import (
     waits_for_caller,
 )
 from services.gateway.steps import Origin, Past, Step, Steps, interrupted
+from services.gateway.together import both
 from services.inference.api import Usage
 from services.shared.background import failure_of
 from services.shared.conversation import Call, Compaction, Item, Reasoning, RunBy
@@ -62,6 +63,8 @@ from services.shared.signal import Signal
 # How far a turn may run ahead of its foremost reader, in events. Beyond that it waits, and
 # inference merges what the engine writes meanwhile.
 _MOST_AHEAD = 256
+# After so many events that a turn repeats without waiting for anybody, others have their turn.
+_REPEATED_AT_ONCE = 32
 _log = structlog.get_logger()
 _LEFT = "nobody reads this response any more"
 
@@ -243,8 +246,10 @@ class LiveTurns:
             )
         except LeaseLost:
             return False
-        shown = await self._journal.so_far(response_id)
-        past = past_from(await self._journal.notes(response_id))
+        shown, notes = await both(
+            self._journal.so_far(response_id), self._journal.notes(response_id)
+        )
+        past = past_from(notes)
         if past.origin is None or (shown and _is_last(shown[-1])):
             await self._end_adopted(response_id, epoch, shown, past)
             return True
@@ -544,6 +549,8 @@ class LiveTurns:
             _check_same(event, turn.shown[turn.length])
             turn.length += 1
             turn.progress.steps.repeating = len(turn.shown) - turn.length
+            if not turn.length % _REPEATED_AT_ONCE:
+                await asyncio.sleep(0)
             return
         kept = await self._journal.append(turn.id, turn.epoch, turn.length, event)
         turn.length += 1

@@ -76,7 +76,7 @@ _FORGET_SECONDS = 3600
 # Of turns that no other gateway knows, so that nobody takes them over.
 _LEASE_SECONDS = 15
 # How often it is looked for turns whose gateway has died.
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.25
 
 
 @asynccontextmanager

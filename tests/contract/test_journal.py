@@ -74,7 +74,8 @@ async def mirrored(server: RedisServer) -> AsyncIterator[Opened]:
             inner.wait(seconds)
             memory.wait(seconds)
 
-        yield Opened(MirroredJournal(inner.journal, memory.journal, time.monotonic), wait)
+        both = MirroredJournal(inner.journal, memory.journal, time.monotonic, patience_seconds=5)
+        yield Opened(both, wait)
 
 
 @pytest.fixture(params=["in memory", "redis", "redis cluster", "mirrored"])

@@ -95,6 +95,7 @@ class Around:
     tools: FewTools = field(default_factory=FewTools)
     ledger: CountedLedger = field(default_factory=CountedLedger)
     lease_seconds: float = 30
+    patience_seconds: float = 30
 
     def pass_lease(self) -> None:
         self.server.pass_time(self.url.partition("prefix=")[2], self.lease_seconds + 1)
@@ -134,7 +135,9 @@ async def gateway(around: Around, engine: WordEngine, name: str) -> AsyncIterato
         channels = await stack.enter_async_context(Channels.following(store))
         memory = InMemoryJournal(time.monotonic, max_bytes=10_000_000)
         shared = RedisJournal(store, channels, gateway=name)
-        mirrored = MirroredJournal(shared, memory, time.monotonic)
+        mirrored = MirroredJournal(
+            shared, memory, time.monotonic, patience_seconds=around.patience_seconds
+        )
         journal: Any = Mortal(mirrored)
         mail = RedisMail(store, channels, gateway=name)
         elsewhere = Elsewhere(RedisPresence(store), mail, turn_seconds=30)
