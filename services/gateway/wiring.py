@@ -40,6 +40,7 @@ from services.gateway.http.app import application
 from services.gateway.http.server import HttpServer, serving_http
 from services.gateway.key_issuer import KeyIssuer
 from services.gateway.lanes import Lanes
+from services.gateway.letter_answers import LetterAnswers
 from services.gateway.limits import Limits
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
 from services.gateway.ports import AccountStore, Ledger, Neighbours
@@ -298,7 +299,7 @@ async def _together(
         reader_seconds=config.reader_seconds,
     )
     async with (
-        in_background(partial(running.elsewhere.serve, running.live_turns.answer)),
+        in_background(partial(running.elsewhere.serve, LetterAnswers(running.live_turns).answer)),
         in_background(partial(every, _LOOK_SECONDS, takeover.look)),
     ):
         yield

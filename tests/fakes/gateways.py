@@ -21,6 +21,7 @@ from services.gateway.authenticator import Principal
 from services.gateway.elsewhere import Elsewhere
 from services.gateway.guard import OutputModeration, guards
 from services.gateway.lanes import Lanes
+from services.gateway.letter_answers import LetterAnswers
 from services.gateway.live_turns import LiveTurns
 from services.gateway.ports import Neighbours
 from services.gateway.resuming import ResumableTurns
@@ -175,7 +176,9 @@ async def gateway(around: Around, engine: WordEngine, name: str) -> AsyncIterato
             clock=lambda: now[0],
             reader_seconds=10,
         )
-        await stack.enter_async_context(in_background(partial(elsewhere.serve, live.answer)))
+        await stack.enter_async_context(
+            in_background(partial(elsewhere.serve, LetterAnswers(live).answer))
+        )
         await stack.enter_async_context(in_background(live.keep_leases))
         yield Gateway(live, engine, takeover, journal, admission, now, elsewhere, around, store)
         journal.resumed.set()

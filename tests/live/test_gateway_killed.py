@@ -28,7 +28,7 @@ from services.inference.server import InferenceServer
 from services.moderation.server import ModerationServer
 from services.shared.conversation import Call, Item, Message, Text
 from services.shared.scope import Scope
-from services.shared.server import serving
+from services.shared.server import Served, serving
 from services.shared.tools import Tool, ToolCall
 from services.tool_runner.api import Outcome
 from services.tool_runner.server import ToolRunnerServer
@@ -183,7 +183,7 @@ async def killed(folder: Path, module: str) -> AsyncIterator[Killed]:
     engine = NumberedEngine(0, card=replace(CARD, reasons=False))
     engine.stops = stops
     context, effects = NumberedContext(stops), Effects(stops)
-    served = [
+    served: list[Served] = [
         ContextAssemblyServer(context),
         ModerationServer(WordModeration()),
         InferenceServer(engine),
