@@ -11,6 +11,7 @@ Times are the server's.
 """
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -82,6 +83,7 @@ class RedisJournal:
             self._gateway,
             int(seconds * 1000),
             _ABANDONED_SECONDS * 1000,
+            secrets.token_hex(8),
             *self._gone.found,
         )
         self._check(epoch)
@@ -166,9 +168,11 @@ class RedisJournal:
     async def finish(self, response_id: str, epoch: int, *, keep_seconds: float) -> None:
         channel = self._channels.of_turn(response_id)
         keep = int(keep_seconds * 1000)
-        self._check(await self._finish(self._keys(response_id), epoch, keep, channel))
-        self._waiting.pop(response_id, None)
-        self._kept_notes.pop(response_id, None)
+        try:
+            self._check(await self._finish(self._keys(response_id), epoch, keep, channel))
+        finally:
+            self._waiting.pop(response_id, None)
+            self._kept_notes.pop(response_id, None)
         await self._unlist_lease(response_id, self._gateway)
 
     async def owner(self, response_id: str) -> Scope:

@@ -47,25 +47,31 @@ end
 
 _TURN = """
 local turn = {}
-local names = {'epoch', 'complete', 'until', 'gateway', 'lease'}
+local names = {'epoch', 'complete', 'until', 'gateway', 'lease', 'claim'}
 for place, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
     turn[names[place]] = value
 end
 """
 
-# ARGV: organisation, project, person, gateway, lease and time to keep in milliseconds, gateways
-# that seem to have gone. Says also whose it was.
+# ARGV: organisation, project, person, gateway, lease and time to keep in milliseconds, the claim's
+# own name, gateways that seem to have gone. Says also whose it was. A claim whose answer came too
+# late is sent again: it has been granted already.
 CLAIM = f"""
-{_NOW} {_KEEP} {_TURN} {_free(7)}
+{_NOW} {_KEEP} {_TURN} {_free(8)}
+local noted = redis.call('LLEN', KEYS[3])
+if turn['claim'] == ARGV[7] then
+    return {{tonumber(turn['epoch']), tonumber(turn['until']), noted, ''}}
+end
 if turn['complete'] or (turn['epoch'] and not free(turn)) then return {{{LOST}, 0, 0, ''}} end
 if not turn['epoch'] then
     redis.call('HSET', KEYS[1], 'organisation', ARGV[1], 'project', ARGV[2], 'person', ARGV[3])
 end
 local leased = now + ARGV[5]
 redis.call('HSET', KEYS[1], 'until', leased, 'lease', ARGV[5], 'gateway', ARGV[4])
+redis.call('HSET', KEYS[1], 'claim', ARGV[7])
 local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
 keep(ARGV[6])
-return {{epoch, leased, redis.call('LLEN', KEYS[3]), turn['gateway'] or ''}}
+return {{epoch, leased, noted, turn['gateway'] or ''}}
 """
 
 # KEYS: the turn. ARGV: whose it is said to be, gateways that seem to have gone. Says whether that
