@@ -10,10 +10,12 @@ from typing import Any
 
 import pymongo
 from pymongo import AsyncMongoClient, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
+    DuplicateKeyError,
     ExecutionTimeout,
     InvalidName,
     InvalidURI,
@@ -49,6 +51,18 @@ def answering() -> Iterator[None]:
             yield
     except _PASSING as error:
         raise _unavailable(error) from None
+
+
+async def set_fields(
+    collection: AsyncCollection[Document], own: Document, fields: Document
+) -> None:
+    """Sets fields of a document, which is made where it is not there yet."""
+    with answering():
+        try:
+            await collection.update_one(own, {"$set": fields}, upsert=True)
+        except DuplicateKeyError:
+            # Somebody has made it meanwhile.
+            await collection.update_one(own, {"$set": fields})
 
 
 def _unavailable(error: PyMongoError) -> Unavailable:
@@ -119,11 +133,8 @@ class _Collections:
         with self._starting():
             for line in filter(str.strip, script.splitlines()):
                 await self._database.command(json.loads(line))
-            await self._database[_VERSIONS].update_one(
-                {"_id": self._part},
-                {"$set": {"number": version.number, "needed": version.needed}},
-                upsert=True,
-            )
+            told = {"number": version.number, "needed": version.needed}
+            await set_fields(self._database[_VERSIONS], {"_id": self._part}, told)
 
     @contextmanager
     def _starting(self) -> Iterator[None]:
