@@ -39,6 +39,8 @@ _CONNECT_MS = 5_000
 _RETRY_AFTER = "1"
 _VERSIONS = "schema_version"
 _REFUSED_LOGIN = 18
+# What OpenSSL says of a certificate that this side does not trust, or that is another's.
+_DISTRUSTED = "certificate verify failed"
 # What is raised where asking again later may help, and what was asked for may have been done.
 _PASSING = (ConnectionFailure, ExecutionTimeout, NetworkTimeout, WriteConcernError, WTimeoutError)
 
@@ -50,6 +52,10 @@ def answering() -> Iterator[None]:
         with pymongo.timeout(within(_OPERATION_SECONDS)):
             yield
     except _PASSING as error:
+        if _DISTRUSTED in str(error):
+            raise CannotStart(
+                "MongoDB has no certificate for its host name from an authority that the URL names"
+            ) from None
         raise _unavailable(error) from None
 
 

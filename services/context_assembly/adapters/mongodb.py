@@ -151,13 +151,13 @@ class MongoRows(MongoLists):
         """The index on places is unique. One that is there keeps its place, whoever puts it again:
         turns may stand behind it.
         """
-        own = {"_id": _turn(tree, row.id)}
+        own, columns = {"_id": _turn(tree, row.id)}, _columns(tree, row)
         at = {"section": row.section, "position": row.position}
-        try:
-            with answering():
-                await self._turns.update_one(own | at, {"$set": _columns(tree, row)}, upsert=True)
-        except DuplicateKeyError:
-            with answering():
+        with answering():
+            try:
+                await self._turns.insert_one(own | columns)
+            except DuplicateKeyError:
+                await self._turns.update_one(own | at, {"$set": columns})
                 return bool(await self._turns.find_one(own, {"_id": 1}))
         return True
 
