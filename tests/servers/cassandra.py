@@ -51,7 +51,7 @@ _OPENS = """
 """.split()
 _JAVA = """
     -Xms384m -Xmx512m -Xss512k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto
-    -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=1000
+    -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=5000
     -Dcassandra.superuser_setup_delay_ms=0 -Dcassandra.auth_bcrypt_gensalt_log2_rounds=4
     -Djdk.attach.allowAttachSelf=true
     -Dcassandra.migration_delay_ms=500 -Dcassandra.schema_pull_interval_ms=500
