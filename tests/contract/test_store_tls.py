@@ -17,8 +17,8 @@ from tests.contract.test_postgres_tls import passed
 from tests.fakes.context_assembly import SCOPE
 from tests.fakes.turn_trees import id_of, turn
 from tests.servers import ferretdb
+from tests.servers.authority import Authority
 from tests.servers.cassandra import PASSWORD, empty_keyspace, nodes
-from tests.servers.certificates import Authority
 
 CLIENTS = "SELECT ssl_enabled, username FROM system_views.clients"
 pytestmark = pytest.mark.timeout(400)  # three nodes of Cassandra start

@@ -30,7 +30,7 @@ from cassandra.protocol import ConfigurationException
 from services.context_assembly.adapters.cassandra import migrate_cassandra_turns
 from services.memory.adapters.cassandra import migrate_cassandra_facts
 from services.shared.store_url import StoreUrl
-from tests.servers.certificates import KEYSTORE_PASSWORD, Authority
+from tests.servers.authority import KEYSTORE_PASSWORD, Authority
 
 _ROOT = Path(__file__).parents[2]
 _JARS = _ROOT / ".tools/cassandra-5.0.5"

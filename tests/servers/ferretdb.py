@@ -20,7 +20,7 @@ import pytest
 
 from services.context_assembly.adapters.mongodb import migrate_mongodb_turns
 from services.shared.store_url import StoreUrl
-from tests.servers.certificates import Certified
+from tests.servers.authority import Certified
 
 _PROGRAM = Path(__file__).parents[2] / ".tools/bin/ferretdb-1.24.2"
 _numbers = count(1)
