@@ -230,7 +230,7 @@ class RedisMail:
                 self._answering.add(task)
                 task.add_done_callback(self._answering.discard)
 
-        with self._channels.taking(self._channel(self._gateway), take):
+        with self._channels.taking(self._channels.of_gateway(self._gateway), take):
             await asyncio.Event().wait()
 
     async def _answer(self, letter: Mapping[str, str], answer: AnswerMail, content: bytes) -> None:
@@ -239,11 +239,8 @@ class RedisMail:
 
     async def _send(self, gateway: str, of: Mapping[str, str], content: bytes) -> None:
         letter = {**of, "from": self._gateway, "content": b64encode(content).decode()}
-        channel = self._channel(gateway)
+        channel = self._channels.of_gateway(gateway)
         await self._store.run(self._client.publish(channel, json.dumps(letter)))
-
-    def _channel(self, gateway: str) -> str:
-        return self._store.key("gateway", gateway)
 
 
 def _unanswered() -> Unavailable:
