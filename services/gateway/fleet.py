@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from dataclasses import dataclass, field
 
+from services.gateway import holding
 from services.gateway.api import ModelNotFound, NoReplica
 from services.gateway.model_list import ModelList
 from services.gateway.ports import Inference
@@ -205,6 +206,7 @@ class Fleet:
         waking = self._waking(model)
         if waking is None or not wait:
             raise NoReplica(f"no replica serves {model} now", service="inference", retry_after="1")
+        holding.tell()
         waking.held += 1
         waking.held_tokens += prompt_tokens
         self.changed.notify()

@@ -40,6 +40,7 @@ from services.gateway.http.app import application
 from services.gateway.http.server import HttpServer, serving_http
 from services.gateway.key_issuer import KeyIssuer
 from services.gateway.lanes import Lanes
+from services.gateway.letter_answers import LetterAnswers
 from services.gateway.limits import Limits
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
 from services.gateway.ports import AccountStore, Ledger, Neighbours, OtherGateways
@@ -77,7 +78,7 @@ _FORGET_SECONDS = 3600
 # Of turns that no other gateway knows, so that nobody takes them over.
 _LEASE_SECONDS = 15
 # How often it is looked for turns whose gateway has died.
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.25
 
 
 @asynccontextmanager
@@ -309,7 +310,7 @@ async def _together(
         reader_seconds=config.reader_seconds,
     )
     async with (
-        in_background(partial(running.elsewhere.serve, running.live_turns.answer)),
+        in_background(partial(running.elsewhere.serve, LetterAnswers(running.live_turns).answer)),
         in_background(partial(every, _LOOK_SECONDS, takeover.look)),
     ):
         yield

@@ -91,12 +91,14 @@ class _Together:
                 _tell(answered, answer)
 
     async def _answers(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        client: Any = self._client
         if len(commands) == 1:  # for one alone, a pipeline costs more
-            return [await self._client.execute_command(*commands[0])]
-        pipeline: Any = self._client.pipeline(transaction=False)
+            return [await client.execute_command(*commands[0])]
+        pipeline = client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        return await pipeline.execute(raise_on_error=False)
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        return answers
 
 
 def _tell(answered: "asyncio.Future[Any]", answer: Any) -> None:

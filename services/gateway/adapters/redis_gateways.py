@@ -93,6 +93,11 @@ class RedisPresence:
         return self._store.key(f"{{{response_id}}}", "readers")
 
 
+def until_key(store: RedisStore) -> str:
+    """Of the gateways that have told something of late, by when they count as gone."""
+    return store.key("{gateways}", "until")
+
+
 @dataclass(frozen=True, slots=True)
 class _Told:
     """What another gateway has told; the number grows with everything that it tells."""
@@ -119,7 +124,7 @@ class RedisGateways:
         self._clock = clock
         self._tell = Script(store, _TELL)
         self._leave = Script(store, _LEAVE)
-        self._keys = [store.key("{gateways}", each) for each in ("until", "told")]
+        self._keys = [until_key(store), store.key("{gateways}", "told")]
         self._channel = store.key("{gateways}")
         self._others: dict[str, _Told] = {}
         self._number = 0
@@ -230,7 +235,7 @@ class RedisMail:
                 self._answering.add(task)
                 task.add_done_callback(self._answering.discard)
 
-        with self._channels.taking(self._channel(self._gateway), take):
+        with self._channels.taking(self._channels.of_gateway(self._gateway), take):
             await asyncio.Event().wait()
 
     async def _answer(self, letter: Mapping[str, str], answer: AnswerMail, content: bytes) -> None:
@@ -239,11 +244,8 @@ class RedisMail:
 
     async def _send(self, gateway: str, of: Mapping[str, str], content: bytes) -> None:
         letter = {**of, "from": self._gateway, "content": b64encode(content).decode()}
-        channel = self._channel(gateway)
+        channel = self._channels.of_gateway(gateway)
         await self._store.run(self._client.publish(channel, json.dumps(letter)))
-
-    def _channel(self, gateway: str) -> str:
-        return self._store.key("gateway", gateway)
 
 
 def _unanswered() -> Unavailable:

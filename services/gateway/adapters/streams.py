@@ -20,6 +20,10 @@ from services.shared.background import failure_of, in_background
 from services.shared.redis import open_redis
 from services.shared.store_url import StoreUrl
 
+# How long a turn in the background waits for Redis, in seconds. Two commands that were not answered
+# take as long as a lease already, and a gateway that is short of CPU finds answers too late.
+_PATIENCE_SECONDS = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Streams:
@@ -50,7 +54,7 @@ async def open_streams(url: StoreUrl, *, max_bytes: int) -> AsyncIterator[Stream
         memory = InMemoryJournal(time.monotonic, max_bytes=max_bytes)
         shared = RedisJournal(store, channels, gateway=gateway)
         yield Streams(
-            MirroredJournal(shared, memory, time.monotonic),
+            MirroredJournal(shared, memory, time.monotonic, patience_seconds=_PATIENCE_SECONDS),
             RedisPresence(store),
             RedisMail(store, channels, gateway=gateway),
             FallbackLimiter(RedisLimiter(store), lambda: gateways.count),
