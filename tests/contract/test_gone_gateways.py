@@ -3,14 +3,16 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
 from services.gateway.adapters.redis_channels import Channels
-from services.gateway.adapters.redis_gateways import GatewayCount
+from services.gateway.adapters.redis_gateways import RedisGateways
 from services.gateway.adapters.redis_journal import RedisJournal
 from services.gateway.api import LeaseLost
-from services.shared.background import in_background
+from services.gateway.ports import Demand
+from services.shared.background import every, in_background
 from services.shared.redis import open_redis
 from services.shared.scope import Scope
 from tests.fakes.gateways import eventually
@@ -33,7 +35,9 @@ class Process(AsyncExitStack):
         self.ears = await self.enter_async_context(AsyncExitStack())
         channels = await self.ears.enter_async_context(Channels.following(store))
         self.ears.enter_context(channels.taking(channels.of_gateway(name), lambda _: None))
-        await self.enter_async_context(in_background(GatewayCount(store, name).follow))
+        gateways = RedisGateways(store, channels, gateway=name)
+        telling = partial(every, 0.01, lambda: gateways.tell(Demand()))
+        await self.enter_async_context(in_background(telling))
         self.journal = RedisJournal(store, channels, gateway=name)
         return self
 

@@ -6,6 +6,7 @@ from typing import Any
 from redis.asyncio import RedisCluster
 
 from services.gateway.adapters.redis_channels import Channels
+from services.gateway.adapters.redis_gateways import until_key
 from services.shared.redis import RedisStore
 
 
@@ -28,7 +29,7 @@ class GoneGateways:
     async def look(self) -> Collection[str]:
         """Also in `found`, from now on."""
         client: Any = self._store.client
-        known = await self._store.run(client.zrange(self._store.key("gateways"), 0, -1))
+        known = await self._store.run(client.zrange(until_key(self._store), 0, -1))
         names = {self._gateway, *self._listening, *(name.decode() for name in known)}
         listening = await self._of(names)
         if self._gateway in listening:

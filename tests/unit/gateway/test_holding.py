@@ -17,7 +17,7 @@ from services.gateway.reply import TurnProgress
 from services.gateway.sealing import Sealer
 from services.shared.conversation import Role, said
 from services.shared.peers import Peer, Peers
-from tests.fakes.mesh import BOUNDS, PERSON, UNLIMITED, CountedLedger, alone
+from tests.fakes.mesh import BOUNDS, PERSON, CountedLedger, alone, limits_of
 
 ADA = Principal(PERSON, "key1", Sealer(b"secret", PERSON.id))
 HELLO = Ask("demo", (said("msg_0", Role.USER, "hello"),))
@@ -46,12 +46,10 @@ def live_over(fleet: Fleet) -> LiveTurns:
     return LiveTurns(
         Picking(fleet),
         InMemoryJournal(time.monotonic, max_bytes=1_000_000),
-        Admission(
-            max_turns=8, max_turns_per_organisation=8, max_background_turns_per_organisation=8
-        ),
+        Admission(max_turns=8),
         CountedLedger(),
         alone(),
-        limits=UNLIMITED,
+        limits=limits_of(),
         bounds=BOUNDS,
     )
 
