@@ -16,7 +16,7 @@ import pytest
 from services.gateway.adapters.postgres import open_postgres_accounts
 from services.shared.errors import CannotStart
 from services.shared.store_url import StoreUrl
-from tests.servers.certificates import certificates
+from tests.servers.authority import certified_folder
 from tests.servers.postgres import fresh_database, server
 
 SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
@@ -28,7 +28,7 @@ class TlsEnd:
     def __init__(self, certified: Path) -> None:
         self.encrypted = 0
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certified / "server.crt", certified / "server.key")
+        self._context.load_cert_chain(certified / "localhost.crt", certified / "localhost.key")
 
     async def connected(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
@@ -54,12 +54,12 @@ async def passed(reader: StreamReader, writer: StreamWriter) -> None:
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return certificates(tmp_path_factory.mktemp("ours"))
+    return certified_folder(tmp_path_factory.mktemp("ours"))
 
 
 @pytest.fixture(scope="module")
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return certificates(tmp_path_factory.mktemp("strangers"))
+    return certified_folder(tmp_path_factory.mktemp("strangers"))
 
 
 @asynccontextmanager
@@ -79,7 +79,7 @@ async def behind_tls(certified: Path) -> AsyncIterator[tuple[TlsEnd, str]]:
 
 async def test_a_server_is_known_by_a_private_authority(ours: Path) -> None:
     async with behind_tls(ours) as (end, url):
-        trusting = StoreUrl(f"{url}?sslmode=verify-full&sslrootcert={ours}/server.crt")
+        trusting = StoreUrl(f"{url}?sslmode=verify-full&sslrootcert={ours}/ca.crt")
         async with open_postgres_accounts(trusting) as accounts:
             assert await accounts.find_key("key1") is None
         assert end.encrypted > 0
@@ -90,7 +90,7 @@ async def test_a_server_that_a_stranger_signed_is_refused(
     ours: Path, strangers: Path, mode: str
 ) -> None:
     async with behind_tls(strangers) as (_, url):
-        trusting = StoreUrl(f"{url}?sslmode={mode}&sslrootcert={ours}/server.crt")
+        trusting = StoreUrl(f"{url}?sslmode={mode}&sslrootcert={ours}/ca.crt")
         with pytest.raises(CannotStart, match="do not trust each other's certificates"):
             async with open_postgres_accounts(trusting):
                 pass

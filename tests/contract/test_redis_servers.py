@@ -15,7 +15,7 @@ from services.shared.errors import CannotStart
 from services.shared.redis import RedisUnavailable, open_redis
 from tests.fakes.gateways import ADA, Around, Gateway, gateway
 from tests.fakes.word_engine import WordEngine
-from tests.servers.certificates import certificates
+from tests.servers.authority import certified_folder
 from tests.servers.redis import RedisServer, redis_server
 from tests.servers.redis_sentinel import PASSWORD, Sentinels, redis_sentinels
 
@@ -26,12 +26,12 @@ TWO_TURNS = Bucket("key:one", turns=2)
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return certificates(tmp_path_factory.mktemp("ours"))
+    return certified_folder(tmp_path_factory.mktemp("ours"))
 
 
 @pytest.fixture(scope="module")
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return certificates(tmp_path_factory.mktemp("strangers"))
+    return certified_folder(tmp_path_factory.mktemp("strangers"))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ async def check_limiter(url: str) -> None:
 
 
 async def test_journal_and_limits_over_tls(with_tls: RedisServer, ours: Path) -> None:
-    url = f"rediss://localhost:{with_tls.tls_port}?sslrootcert={ours}/server.crt"
+    url = f"rediss://localhost:{with_tls.tls_port}?sslrootcert={ours}/ca.crt"
     around = Around(with_tls, url)
     async with (
         gateway(around, WordEngine(20, 0, -1), "first") as first,
@@ -85,12 +85,12 @@ async def test_a_server_that_a_stranger_signed_is_refused(
     scheme: str, with_tls: RedisServer, ours: Path, strangers: Path
 ) -> None:
     """And so is one that is asked without TLS at the port that has it."""
-    trusting = f"?sslrootcert={strangers}/server.crt" if scheme == "rediss" else ""
+    trusting = f"?sslrootcert={strangers}/ca.crt" if scheme == "rediss" else ""
     async with open_redis(f"{scheme}://localhost:{with_tls.tls_port}{trusting}") as store:
         with pytest.raises(RedisUnavailable):
             await store.run(store.client.get("key"))
     # The same server, by the authority that signed it.
-    known = f"rediss://localhost:{with_tls.tls_port}?sslrootcert={ours}/server.crt"
+    known = f"rediss://localhost:{with_tls.tls_port}?sslrootcert={ours}/ca.crt"
     async with open_redis(known) as store:
         assert await store.run(store.client.get("key")) is None
 

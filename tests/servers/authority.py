@@ -85,3 +85,9 @@ def _alternatives(names: Sequence[str]) -> x509.SubjectAlternativeName:
             for name in names
         ]
     )
+
+
+def certified_folder(folder: Path) -> Path:
+    """An authority, `ca.crt`, and what it signed for loopback: `localhost.crt`, `localhost.key`."""
+    Authority(folder).certify("localhost", "127.0.0.1")
+    return folder

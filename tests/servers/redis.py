@@ -27,7 +27,7 @@ class RedisServer:
     folder: Path
     clustered: bool = False
     options: tuple[str, ...] = ()
-    # Where it has `server.crt` and `server.key`, and its port with TLS.
+    # A `certified_folder`, and its port with TLS.
     certified: Path | None = None
     tls_port: int = 0
     password: str | None = None
@@ -63,9 +63,10 @@ class RedisServer:
     def _tls(self) -> list[str]:
         if not self.certified:
             return []
-        certificate, key = (str(self.certified / f"server.{each}") for each in ("crt", "key"))
-        known = ["--tls-cert-file", certificate, "--tls-key-file", key]
-        trusted = ["--tls-ca-cert-file", certificate, "--tls-auth-clients", "no"]
+        own = {each: str(self.certified / f"localhost.{each}") for each in ("crt", "key")}
+        known = ["--tls-cert-file", own["crt"], "--tls-key-file", own["key"]]
+        authority = str(self.certified / "ca.crt")
+        trusted = ["--tls-ca-cert-file", authority, "--tls-auth-clients", "no"]
         return ["--tls-port", str(self.tls_port), "--tls-replication", "yes", *known, *trusted]
 
     def stop(self) -> None:

@@ -30,7 +30,7 @@ class Sentinels:
     @property
     def url(self) -> str:
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
-        tls = f"?tls=true&sslrootcert={self.certified}/server.crt" if self.certified else ""
+        tls = f"?tls=true&sslrootcert={self.certified}/ca.crt" if self.certified else ""
         return f"redis+sentinel://:{PASSWORD}@{hosts}/{MASTER}{tls}"
 
     def master(self) -> RedisServer:
@@ -46,7 +46,7 @@ class Sentinels:
         return met and self.servers[1].client.info("replication")["master_link_status"] == "up"
 
     def _client(self, port: int) -> Any:
-        tls = {"ssl": True, "ssl_ca_certs": f"{self.certified}/server.crt"}
+        tls = {"ssl": True, "ssl_ca_certs": f"{self.certified}/ca.crt"}
         named: Any = tls if self.certified else {}
         return redis.Redis(port=port, socket_timeout=5, **named)
 
@@ -84,8 +84,11 @@ def _settings(own_port: int, port: int, certified: Path | None) -> Iterator[str]
     yield "bind 127.0.0.1"
     if certified:
         yield from (f"tls-port {own_port}", "port 0", "tls-replication yes")
-        yield from ("tls-auth-clients no", f"tls-ca-cert-file {certified}/server.crt")
-        yield from (f"tls-cert-file {certified}/server.crt", f"tls-key-file {certified}/server.key")
+        yield from ("tls-auth-clients no", f"tls-ca-cert-file {certified}/ca.crt")
+        yield from (
+            f"tls-cert-file {certified}/localhost.crt",
+            f"tls-key-file {certified}/localhost.key",
+        )
     else:
         yield f"port {own_port}"
     yield f"sentinel monitor {MASTER} 127.0.0.1 {port} 2"
