@@ -6,7 +6,6 @@ has no transactions, replica sets, change streams, TTL or text indexes.
 
 import atexit
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -62,13 +61,6 @@ class FerretServer:
             except ConnectionRefusedError:
                 with suppress(subprocess.TimeoutExpired):
                     self.process.wait(timeout=0.05)
-
-    def hang(self) -> None:
-        """Its connections stay, and nothing answers on them."""
-        self.process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         self.process.kill()
