@@ -62,6 +62,7 @@ _CONFIG_MARK = "<!-- config -->"
 _NAME = "^[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?$"
 _QUANTITY = {"type": ["string", "number"], "pattern": r"^\d+(\.\d+)?([EPTGMk]i?|m)?$"}
 _SIZE = {"type": "string", "pattern": r"^0*[1-9]\d*(\.\d+)?([EPTGMk]i?)?$"}
+_EXTENDED_RESOURCE = {"type": "string", "pattern": r"^[a-z0-9.-]+/[a-z0-9._-]+$"}
 _TEXT: Schema = {"type": "string"}
 _TEXTS: Schema = {"type": "object", "additionalProperties": _TEXT}
 _FLAG: Schema = {"type": "boolean"}
@@ -326,7 +327,7 @@ def _pool() -> Schema:
         {
             "preset": {"enum": ["a100", "h100"]},
             "products": {"type": "array", "items": _TEXT, "minItems": 1},
-            "resource": {"type": "string", "pattern": r"^[a-z0-9.-]+/[a-z0-9._-]+$"},
+            "resource": _EXTENDED_RESOURCE,
             "count": _whole(1),
             "claims": {"type": "array", "items": _claim(), "minItems": 1},
         }
@@ -342,7 +343,7 @@ def _pool() -> Schema:
         "tensorParallel": _whole(1),
         "pipelineParallel": _whole(1),
         "nodes": _whole(1),
-        "rdma": _object({"resource": _TEXT, "count": _whole(1)}, ("resource",)),
+        "rdma": _object({"resource": _EXTENDED_RESOURCE, "count": _whole(1)}, ("resource",)),
         "quantization": _TEXT,
         "engineArgs": _ANY,
         "cache": _object({"claim": _TEXT}),

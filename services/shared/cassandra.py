@@ -53,8 +53,8 @@ _STATEMENT_SECONDS = 5.0
 _SPECULATIVE_SECONDS = 0.05
 _RECONNECT_SECONDS = 1.0
 # A connection on which nothing came for the first is asked whether it lives, and has the second to
-# answer: a node that hangs is then left, as one that died.
-_QUIET_SECONDS, _ALIVE_SECONDS = 1.0, 2.0
+# answer, as a statement has: a node that hangs is then left, as one that died.
+_QUIET_SECONDS, _ALIVE_SECONDS = 1.0, 5.0
 _MIGRATION_SECONDS = 60.0
 _RETRY_AFTER = "1"
 _CAS_UNKNOWN = 0x1700
