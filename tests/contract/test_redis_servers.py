@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ResponseError
 
 from services.gateway.adapters.redis_limiter import RedisLimiter
 from services.gateway.api import Ask, Completed
 from services.gateway.ports import Bucket, Reservation
 from services.shared.conversation import Role, said
 from services.shared.errors import CannotStart
-from services.shared.redis import RedisUnavailable, open_redis
+from services.shared.redis import RedisUnavailable, Script, open_redis
 from tests.fakes.gateways import ADA, Around, Gateway, gateway
 from tests.fakes.word_engine import WordEngine
 from tests.servers.authority import certified_folder
@@ -133,3 +134,22 @@ async def test_after_a_failover_all_goes_on_at_the_new_master(sentinels: Sentine
             with pytest.raises(RedisUnavailable):
                 await store.run(store.client.get("key"))
     await check_limiter(sentinels.url)
+
+
+async def test_scripts_that_go_together_are_answered_each(with_tls: RedisServer) -> None:
+    """Also those that the server does not know yet, and beside one that fails."""
+    async with open_redis(with_tls.own_url()) as store:
+        echo, wrong = (
+            Script(store, "return ARGV[1]"),
+            Script(store, "return redis.error_reply('WRONGTYPE no')"),
+        )
+        with_tls.client.script_flush()
+        asked = [echo([store.key("a")], number) for number in range(50)]
+        *answers, failure = await asyncio.gather(*asked, wrong([]), return_exceptions=True)
+        assert answers == [b"%d" % number for number in range(50)]
+        assert isinstance(failure, ResponseError)
+        assert await asyncio.gather(*(echo([], number) for number in range(3))) == [
+            b"0",
+            b"1",
+            b"2",
+        ]
