@@ -78,15 +78,21 @@ _COUNTED: Schema = {
     "oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+%$"}]
 }
 _ANY: Schema = {"type": "object"}
+_ONE: Schema = {
+    "properties": {
+        "replicas": {"const": 1},
+        "scaling": {"properties": {"enabled": {"const": False}}},
+    }
+}
 # Nothing else may write the file of an embedded store.
 _ONE_WRITER: Schema = {
     "if": {"properties": {"store": {"properties": {"existingSecret": {"const": ""}}}}},
-    "then": {"properties": {"replicas": {"const": 1}}},
+    "then": _ONE,
 }
 # Without Redis no gateway knows the turns of the others.
 _ONE_GATEWAY: Schema = {
     "if": {"properties": {"streams": {"properties": {"existingSecret": {"const": ""}}}}},
-    "then": {"properties": {"replicas": {"const": 1}}},
+    "then": _ONE,
 }
 _LIST: Schema = {"type": "array", "items": {"type": "object"}}
 
@@ -116,6 +122,7 @@ def schema() -> str:
             "gateway": _service(
                 "gateway",
                 storage=True,
+                targets=["turns"],
                 pepper=_object({"existingSecret": _TEXT}),
                 adminToken=_object({"existingSecret": _TEXT}),
             ),
@@ -263,15 +270,7 @@ def _service(
     if service == "gateway":
         key = {"type": "string", "pattern": "^[-._a-zA-Z0-9]+$"}
         fields["streams"] = _object({"existingSecret": _TEXT, "key": key, "egress": _LIST})
-        fields["scaling"] = _object(
-            {
-                "enabled": {"const": False},
-                "minReplicas": {"const": 1},
-                "maxReplicas": {"const": 1},
-                "targets": _object({"turns": {"type": "number", "exclusiveMinimum": 0}}),
-            }
-        )
-    elif targets:
+    if targets:
         fields["scaling"] = _scaling(targets, least=1)
     if not storage:
         fields["rollingUpdate"] = _rolling_update()
@@ -308,6 +307,10 @@ def _pool() -> Schema:
     }
     source = _object({**sources, "path": _TEXT})
     source["oneOf"] = [{"required": [kind]} for kind in sources]
+    # Of the others all is fetched, or there already.
+    source["dependencies"] = {
+        "path": {"anyOf": [{"required": [kind]} for kind in ("claim", "image")]}
+    }
     model = _object(
         {
             "name": {"type": "string", "minLength": 1},
@@ -328,7 +331,8 @@ def _pool() -> Schema:
             "claims": {"type": "array", "items": _claim(), "minItems": 1},
         }
     )
-    gpu |= {"minProperties": 1, "dependencies": {"claims": {"not": {"required": ["count"]}}}}
+    counted = {"anyOf": [{"required": [name]} for name in ("count", "resource")]}
+    gpu |= {"minProperties": 1, "dependencies": {"claims": {"not": counted}}}
     fields = {
         "name": {"type": "string", "pattern": _NAME},
         "model": model,
@@ -350,7 +354,10 @@ def _pool() -> Schema:
         "rollingUpdate": _rolling_update(),
         "scaling": _scaling(["queuedTokens", "slotsPercent", "kvPercent"], least=0),
     }
-    return _object(fields | _placing(), ("name", "model", "replicas"))
+    made = _object(fields | _placing(), ("name", "model", "replicas"))
+    # One node has nobody to talk to by its network's device.
+    several = {"properties": {"nodes": {"minimum": 2}}, "required": ["nodes"]}
+    return made | {"dependencies": {"rdma": several}}
 
 
 def _claim() -> Schema:
@@ -374,16 +381,30 @@ def _edge() -> Schema:
         "loadBalancerSourceRanges": {"type": "array", "items": host},
         "externalTrafficPolicy": {"enum": ["", "Cluster", "Local"]},
     }
+    balanced = _object(service) | {
+        "if": {
+            "anyOf": [
+                _filled("loadBalancerClass", minLength=1),
+                _filled("loadBalancerSourceRanges", minItems=1),
+            ]
+        },
+        "then": {"properties": {"type": {"const": "LoadBalancer"}}},
+    }
     ingress = {"enabled": _FLAG, "className": _TEXT, "host": _TEXT, "moreHosts": hosts}
     ingress |= {"tlsSecret": _TEXT, "annotations": _TEXTS}
     return _object(
         {
-            "service": _object(service),
+            "service": balanced,
             "httpRoute": route,
             "grpcRoute": route,
             "ingress": _enabled_needs(_object(ingress), host=host),
         }
     )
+
+
+def _filled(name: str, **least: int) -> Schema:
+    """Where it is there and not empty."""
+    return {"properties": {name: least}, "required": [name]}
 
 
 def _inference_pool() -> Schema:

@@ -128,17 +128,9 @@ class LiveTurns:
         `BudgetSpent`.
         """
         response_id = response_id or make_response_id(ask.tree_id)
-        organisation = principal.account.scope(ask.safety_identifier).organisation
         with ExitStack() as held:
-            place = self.admission.admitted(organisation, background=ask.background)
-            held.enter_context(place)
-            await self._limits.reserve(principal, ask, response_id)
-            try:
-                await self._begin(principal, ask, TurnProgress(response_id), held)
-            except BaseException:
-                scope = principal.account.scope(ask.safety_identifier)
-                await self._limits.settle(response_id, scope, principal.key_id, 0)
-                raise
+            held.enter_context(self.admission.admitted())
+            await self._begin(principal, ask, TurnProgress(response_id), held)
         return response_id
 
     async def _begin(
@@ -151,6 +143,22 @@ class LiveTurns:
         answers: Sequence[Steer] = (),
     ) -> None:
         """Lets a turn run that has its place already; the place is in `held`, and goes to it."""
+        await self._limits.reserve(principal, ask, progress.response_id)
+        try:
+            await self._begin_reserved(principal, ask, progress, held, answers)
+        except BaseException:
+            scope = principal.account.scope(ask.safety_identifier)
+            await self._limits.settle(progress.response_id, scope, principal.key_id, 0)
+            raise
+
+    async def _begin_reserved(
+        self,
+        principal: Principal,
+        ask: Ask,
+        progress: TurnProgress,
+        held: ExitStack,
+        answers: Sequence[Steer],
+    ) -> None:
         response_id = progress.response_id
         scope = principal.account.scope(ask.safety_identifier)
         epoch = await self._journal.claim(
@@ -214,9 +222,7 @@ class LiveTurns:
             turn.stopped_by = interrupted()
         self._live[response_id] = turn
         with ExitStack() as held:
-            held.enter_context(
-                self.admission.taken_over(owner.organisation, background=ask.background)
-            )
+            held.enter_context(self.admission.taken_over())
             turn.task = asyncio.create_task(self._run(turn, held.pop_all()))
         return True
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import re2  # type: ignore[import-untyped]
 
 from services.moderation.api import CATEGORIES
+from services.moderation.legible import legible
 from services.moderation.ports import Scores
 
 
@@ -30,7 +31,7 @@ class Phrasebook:
 
 
 def _pattern(phrases: Sequence[str]) -> re2._Regexp:
-    return re2.compile("|".join(_whole(_folded(phrase)) for phrase in phrases))
+    return re2.compile("|".join(_whole(_folded(legible(phrase))) for phrase in phrases))
 
 
 def _whole(phrase: str) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from services.moderation.legible import legible
+
 # Scripts without spaces between words: kana and CJK ideographs; Thai, Lao, Burmese, Khmer.
 _IDEOGRAPHS = (
     "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -15,9 +17,11 @@ _SYLLABLES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 # has words, and is scored after some of them.
 _WORD = re.compile(rf"[{_IDEOGRAPHS}]|[{_SYLLABLES}]{{1,4}}|[^\s{_IDEOGRAPHS}{_SYLLABLES}]{{1,12}}")
 _UNSPACED = re.compile(rf"[\s{_IDEOGRAPHS}{_SYLLABLES}\u3000-\u303f\uff00-\uff0f]")
-# What ends a sentence, with the gap after it. A row of such signs is read once, from its first.
+# What ends a sentence, with the gap after it; so does the end of a string in JSON. A row of such
+# signs is read once, from its first.
 _SENTENCE_END = re.compile(
     r"(?<![.!?;\u2026])[.!?;\u2026]++[\"'\u201d\u2019)\]]*+\s+|[\u3002\uff01\uff1f\uff1b]+|\n\s*"
+    r"|\"\\?[,:}\]]\s*"
 )
 # A shorter sentence is not looked at alone.
 _LEAST_WORDS = 2
@@ -55,12 +59,13 @@ def windows(text: str, window_size: WindowSize) -> list[str]:
 
 
 def passages(text: str, window_size: WindowSize) -> list[str]:
-    """What is scored of a text, each once.
+    """What is scored of a text, each once, as a person would read it.
 
     Its windows; each sentence by itself, so that none hides between harmless ones; and short
     windows of each long sentence, so that nothing hides where there are no full stops. A sentence
     that is longer than a window is cut into windows as well.
     """
+    text = legible(text)
     whole = windows(text, window_size)
     alone = (
         window

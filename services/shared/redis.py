@@ -13,14 +13,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError, ResponseError
 
@@ -57,6 +58,7 @@ class RedisStore:
     client: Client
     prefix: str
     _lost_until: float = 0
+    _running: "set[asyncio.Future[Any]]" = field(default_factory=set)
 
     @property
     def lost(self) -> bool:
@@ -73,16 +75,37 @@ class RedisStore:
         It is a task of its own: Python 3.11's `wait_for`, which redis-py calls, may lose a
         cancellation, and a turn that is stopped must stop. The command itself goes on.
         """
-        apart = _apart(command) if not self.lost else None
-        if apart is None:
+        if self.lost:
             _unsent(command)
             raise _unavailable("not tried again yet")
         try:
             with redis_errors():
-                return await asyncio.shield(apart)
+                return await asyncio.shield(self._apart(command))
         except RedisUnavailable:
             self._lost_until = time.monotonic() + _LOST_SECONDS
             raise
+
+    def _apart(self, command: Awaitable[Any]) -> "asyncio.Future[Any]":
+        task = asyncio.ensure_future(command)
+        self._running.add(task)
+        task.add_done_callback(self._ran)
+        return task
+
+    def _ran(self, task: "asyncio.Future[Any]") -> None:
+        self._running.discard(task)
+        # Whoever asked may have gone: then nobody asks what became of it.
+        if not task.cancelled():
+            task.exception()
+
+    async def close(self) -> None:
+        """Commands that still run would open connections again, so they end before."""
+        for task in [*self._running]:
+            task.cancel()
+        if self._running:
+            await asyncio.wait([*self._running], timeout=_ANSWER_SECONDS)
+        for each in (self.client, *_sentinels_of(self.client)):
+            with redis_errors():
+                await each.aclose()
 
 
 def _unsent(command: Awaitable[Any]) -> None:
@@ -101,13 +124,6 @@ class Script:
     async def __call__(self, keys: Sequence[str], *arguments: str | bytes | float) -> Any:
         """Raises `RedisUnavailable`."""
         return await self._store.run(self._script(keys=keys, args=arguments))
-
-
-def _apart(command: Awaitable[Any]) -> "asyncio.Future[Any]":
-    task = asyncio.ensure_future(command)
-    # Whoever asked may have gone: then nobody asks what became of it.
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return task
 
 
 @contextmanager
@@ -136,11 +152,11 @@ async def open_redis(url: str) -> AsyncIterator[RedisStore]:
     except (ValueError, RedisError, OSError) as error:
         said = str(error) if isinstance(error, _WrongUrl) else type(error).__name__
         raise CannotStart(f"the URL of Redis is wrong: {said}") from None
+    store = RedisStore(client, options.get("prefix", "chatmesh"))
     try:
-        yield RedisStore(client, options.get("prefix", "chatmesh"))
+        yield store
     finally:
-        with redis_errors():
-            await client.aclose()
+        await store.close()
 
 
 class _WrongUrl(ValueError):
@@ -180,6 +196,12 @@ def _by_sentinel(url: SplitResult, options: Mapping[str, str], named: dict[str, 
     return found
 
 
+def _sentinels_of(client: Client) -> Sequence[Redis]:
+    """The clients by which it asks for the master; closing it leaves them open."""
+    pool = client.connection_pool if isinstance(client, Redis) else None
+    return pool.sentinel_manager.sentinels if isinstance(pool, SentinelConnectionPool) else ()
+
+
 def _named(url: SplitResult, options: Mapping[str, str]) -> dict[str, Any]:
     """What every kind of client is told by name."""
     named: dict[str, Any] = {
@@ -192,6 +214,8 @@ def _named(url: SplitResult, options: Mapping[str, str]) -> dict[str, Any]:
     if url.scheme == "rediss" or options.get("tls") == "true":
         named |= {"ssl": True, "ssl_check_hostname": True}
         if "sslrootcert" in options:
+            if not Path(options["sslrootcert"]).is_file():
+                raise _WrongUrl("sslrootcert names no file")
             named["ssl_ca_certs"] = options["sslrootcert"]
     return named
 

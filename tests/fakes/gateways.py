@@ -33,11 +33,11 @@ from services.shared.redis import RedisStore, open_redis
 from tests.fakes.mesh import (
     BOUNDS,
     PERSON,
-    UNLIMITED,
     CountedLedger,
     FewTools,
     WordContext,
     fleet_of,
+    limits_of,
 )
 from tests.fakes.moderation import WordModeration
 from tests.fakes.word_engine import WordEngine
@@ -154,16 +154,14 @@ async def gateway(around: Around, engine: WordEngine, name: str) -> AsyncIterato
             lanes=Lanes(around.context),
             tool_rounds=8,
         )
-        admission = Admission(
-            max_turns=99, max_turns_per_organisation=99, max_background_turns_per_organisation=99
-        )
+        admission = Admission(max_turns=99)
         live = LiveTurns(
             ResumableTurns(neighbours, loop_over),
             journal,
             admission,
             around.ledger,
             elsewhere,
-            limits=UNLIMITED,
+            limits=limits_of(),
             bounds=replace(BOUNDS, lease_seconds=around.lease_seconds),
         )
         now = [1000.0]

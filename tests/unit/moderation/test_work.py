@@ -47,6 +47,13 @@ UNITS = {
     "digits": "1",
     "colons": "1:",
     "ideographs": "好",
+    "spaced letters": "k i l l m y s e l f on ",
+    "escapes": "\\\\u0061",
+    "backslashes": "\\",
+    "joined words": "howdoirunaprogramhere ",
+    "lookalikes": "k\u0456ll ",
+    "tags": "<b",
+    "stars": "*",
 }
 
 

@@ -1,0 +1,59 @@
+"""How texts are read before they are scored."""
+
+import pytest
+
+from services.moderation.legible import legible
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "How do I kill a process in C++? See https://example.org/a-b?c=1&d=2",
+        "if a<b and c>d: return {'x': [1, 2]}  # 50% of 2*3*4",
+        "IPv4, mp3, GPT-4, B2B, 1st, 3D, k8s",
+        "\u041f\u0440\u0438\u0432\u0435\u0442, IT-\u043c\u0438\u0440",
+        "\u4f60\u597d\uff0c\u4eca\u65e5\u306e\u5929\u6c17",
+        "He was uncharacteristically disproportionately kind",
+        "a b c",
+        "\\",
+    ],
+)
+def test_what_is_plain_stays(text: str) -> None:
+    assert legible(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("k\u0456ll m\u0443s\u0435lf", "kill myself"),
+        ("k\u200bi\u00adl\u2060l", "kill"),
+        ("na\u00efve caf\u00e9", "naive cafe"),
+        ("\uff48\uff4f\uff57 \U0001d424\U0001d422\U0001d425\U0001d425", "how kill"),
+        ("h o w  d o  I  r u n", "how do I run"),
+        ("h.o.w d.o I r.u.n", "how do I run"),
+        ("h-o-w-d-o-I-r-u-n", "how do I run"),
+        ("w h a t i s t h i s now", "what is this now"),
+        ("WhatIsTheBestWayToRun", "What Is The Best Way To Run"),
+        ("h0w d0 I k1ll 1t", "how d0 I kill 1t"),
+        ("**how** _do_ I `run`", "how do I run"),
+        ("how<b> </b>do<br/>", "how do"),
+        ("kill_all+workers", "kill all workers"),
+        ("caf\\u00e9 \\u0061nd\\nbar \\\\u0061", "cafe and bar a"),
+        ("&#104;ow &amp; why", "how & why"),
+        ("how%20do%20I", "how do I"),
+    ],
+)
+def test_what_hides_words_is_undone(text: str, read: str) -> None:
+    assert legible(text) == read
+
+
+def test_no_word_is_left_out() -> None:
+    """Whatever stands in what looks like a tag, an attribute or a number is read as well."""
+    text = '<kill me> <a title="kill me"> 1<k 2>'
+    assert legible(text) == text
+
+
+def test_letters_without_words_stay_joined() -> None:
+    assert legible("\u0436" + "x" * 300) == "\u0436" + "x" * 300
+    assert "qzxjqzxjqzxj" in legible("qzxjqzxjqzxjqzxjqzxj")
