@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import pytest
 
 from services.gateway.adapters.redis_channels import Channels
-from services.gateway.adapters.redis_gateways import GatewayCount
+from services.gateway.adapters.redis_gateways import RedisGateways
 from services.gateway.adapters.redis_journal import RedisJournal
 from services.gateway.api import LeaseLost
-from services.shared.background import in_background
+from services.gateway.ports import Demand
 from services.shared.redis import open_redis
 from services.shared.scope import Scope
 from tests.fakes.gateways import eventually
@@ -33,7 +33,7 @@ class Process(AsyncExitStack):
         self.ears = await self.enter_async_context(AsyncExitStack())
         channels = await self.ears.enter_async_context(Channels.following(store))
         self.ears.enter_context(channels.taking(channels.of_gateway(name), lambda _: None))
-        await self.enter_async_context(in_background(GatewayCount(store, name).follow))
+        await RedisGateways(store, channels, gateway=name).tell(Demand())
         self.journal = RedisJournal(store, channels, gateway=name)
         return self
 

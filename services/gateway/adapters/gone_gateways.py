@@ -28,7 +28,7 @@ class GoneGateways:
     async def look(self) -> Collection[str]:
         """Also in `found`, from now on."""
         client: Any = self._store.client
-        known = await self._store.run(client.zrange(self._store.key("gateways"), 0, -1))
+        known = await self._store.run(client.zrange(self._store.key("{gateways}", "until"), 0, -1))
         names = {self._gateway, *self._listening, *(name.decode() for name in known)}
         listening = await self._of(names)
         if self._gateway in listening:
