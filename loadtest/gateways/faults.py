@@ -221,6 +221,9 @@ class Reader:
                         if self._is_last(event, words):
                             self._count_foreground(event, resumed)
                             return number
+            except Lost as lost:
+                self._tally.failed[f"{lost} when its reader came again"] += 1
+                return number
             except (httpx.HTTPError, Refused):
                 if response_id:
                     broke = broke if broke is not None else time.monotonic()
@@ -281,12 +284,18 @@ class Reader:
             body["background"] = self._background
             asking = self._client.stream("POST", url, json=body)
         async with asking as response:
+            if response.status_code in {404, 410}:
+                raise Lost(response.status_code)
             if response.status_code != 200:
                 raise Refused(response.status_code)
             async for line in response.aiter_lines():
                 if line.startswith("data: {"):
                     yield json.loads(line.removeprefix("data: "))
             raise Refused(0)  # it ended before its end
+
+
+class Lost(Exception):
+    """No gateway knows the stream any more."""
 
 
 class Refused(Exception):
