@@ -234,6 +234,32 @@ cluster-images: ## build what `make cluster-test` needs   [IMAGES=chatmesh/ TAG=
 		esac; \
 	done
 
+# The servers of tests/cluster/test_several.py.
+.PHONY: stores-images
+stores-images: ## build one-pod PostgreSQL and Redis, for the cluster tests   [IMAGES=chatmesh/ TAG=version BUILD=docker, ... or a script]
+	@for target in postgres redis; do \
+		name=$(IMAGES)$$target:$(TAG); echo "building $$name with $(BUILD)"; \
+		case "$(BUILD)" in \
+			docker | podman | buildah) $(BUILD) build --target $$target -t $$name -f tests/cluster/stores.Dockerfile . ;; \
+			*) $(BUILD) $$name . tests/cluster/stores.Dockerfile --target $$target ;; \
+		esac; \
+	done
+
+# What tests/cluster/test_upgrade.py begins with.
+RELEASED := 8c10d44
+RELEASED_TAG := 0.1.0
+.PHONY: released-images
+released-images: ## build the images of 0.1.0, from which a cluster test upgrades   [IMAGES=chatmesh/ BUILD=docker, ... or a script]
+	@folder=$$(mktemp -d); trap 'rm -rf $$folder' EXIT; \
+	git archive $(RELEASED) | tar -x -C $$folder; \
+	$(MAKE) --no-print-directory -C $$folder images TARGETS=mesh TAG=$(RELEASED_TAG); \
+	name=$(IMAGES)scripted:$(RELEASED_TAG); echo "building $$name with $(BUILD)"; \
+	options="--build-arg MESH=$(IMAGES)mesh:$(RELEASED_TAG)"; \
+	case "$(BUILD)" in \
+		docker | podman | buildah) $(BUILD) build $$options -t $$name -f $$folder/tests/cluster/Dockerfile $$folder ;; \
+		*) $(BUILD) $$name $$folder $$folder/tests/cluster/Dockerfile $$options ;; \
+	esac
+
 cluster-test: $(INSTALLED) $(S3_SERVER) ## the tests on the cluster that KUBECONFIG names   [TAG=version IMAGES=chatmesh/ SUITE=tests/cluster]
 	@tests/cluster/definitions
 	@IMAGES=$(IMAGES) TAG=$(TAG) NEXT_TAG=$(TAG)-next .venv/bin/pytest -q $(SUITE)

@@ -72,6 +72,11 @@ BOARDS: Mapping[str, Sequence[Panel]] = {
             "short",
             {"gateways": f"sum(chatmesh_streams_lost{{{_HERE}}})"},
         ),
+        Panel(
+            "Gateways that each one knows",
+            "short",
+            {"the one that knows fewest": f"min(chatmesh_gateways_known{{{_HERE}}})"},
+        ),
         Panel("Sockets that are open", "short", {"sockets": f"sum(chatmesh_sockets{{{_HERE}}})"}),
         Panel(
             "Messages on sockets by status",

@@ -62,6 +62,7 @@ _CONFIG_MARK = "<!-- config -->"
 _NAME = "^[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?$"
 _QUANTITY = {"type": ["string", "number"], "pattern": r"^\d+(\.\d+)?([EPTGMk]i?|m)?$"}
 _SIZE = {"type": "string", "pattern": r"^0*[1-9]\d*(\.\d+)?([EPTGMk]i?)?$"}
+_EXTENDED_RESOURCE = {"type": "string", "pattern": r"^[a-z0-9.-]+/[a-z0-9._-]+$"}
 _TEXT: Schema = {"type": "string"}
 _TEXTS: Schema = {"type": "object", "additionalProperties": _TEXT}
 _FLAG: Schema = {"type": "boolean"}
@@ -78,15 +79,21 @@ _COUNTED: Schema = {
     "oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+%$"}]
 }
 _ANY: Schema = {"type": "object"}
+_ONE: Schema = {
+    "properties": {
+        "replicas": {"const": 1},
+        "scaling": {"properties": {"enabled": {"const": False}}},
+    }
+}
 # Nothing else may write the file of an embedded store.
 _ONE_WRITER: Schema = {
     "if": {"properties": {"store": {"properties": {"existingSecret": {"const": ""}}}}},
-    "then": {"properties": {"replicas": {"const": 1}}},
+    "then": _ONE,
 }
 # Without Redis no gateway knows the turns of the others.
 _ONE_GATEWAY: Schema = {
     "if": {"properties": {"streams": {"properties": {"existingSecret": {"const": ""}}}}},
-    "then": {"properties": {"replicas": {"const": 1}}},
+    "then": _ONE,
 }
 _LIST: Schema = {"type": "array", "items": {"type": "object"}}
 
@@ -116,6 +123,7 @@ def schema() -> str:
             "gateway": _service(
                 "gateway",
                 storage=True,
+                targets=["turns"],
                 pepper=_object({"existingSecret": _TEXT}),
                 adminToken=_object({"existingSecret": _TEXT}),
             ),
@@ -263,15 +271,7 @@ def _service(
     if service == "gateway":
         key = {"type": "string", "pattern": "^[-._a-zA-Z0-9]+$"}
         fields["streams"] = _object({"existingSecret": _TEXT, "key": key, "egress": _LIST})
-        fields["scaling"] = _object(
-            {
-                "enabled": {"const": False},
-                "minReplicas": {"const": 1},
-                "maxReplicas": {"const": 1},
-                "targets": _object({"turns": {"type": "number", "exclusiveMinimum": 0}}),
-            }
-        )
-    elif targets:
+    if targets:
         fields["scaling"] = _scaling(targets, least=1)
     if not storage:
         fields["rollingUpdate"] = _rolling_update()
@@ -308,6 +308,10 @@ def _pool() -> Schema:
     }
     source = _object({**sources, "path": _TEXT})
     source["oneOf"] = [{"required": [kind]} for kind in sources]
+    # Of the others all is fetched, or there already.
+    source["dependencies"] = {
+        "path": {"anyOf": [{"required": [kind]} for kind in ("claim", "image")]}
+    }
     model = _object(
         {
             "name": {"type": "string", "minLength": 1},
@@ -323,12 +327,13 @@ def _pool() -> Schema:
         {
             "preset": {"enum": ["a100", "h100"]},
             "products": {"type": "array", "items": _TEXT, "minItems": 1},
-            "resource": {"type": "string", "pattern": r"^[a-z0-9.-]+/[a-z0-9._-]+$"},
+            "resource": _EXTENDED_RESOURCE,
             "count": _whole(1),
             "claims": {"type": "array", "items": _claim(), "minItems": 1},
         }
     )
-    gpu |= {"minProperties": 1, "dependencies": {"claims": {"not": {"required": ["count"]}}}}
+    counted = {"anyOf": [{"required": [name]} for name in ("count", "resource")]}
+    gpu |= {"minProperties": 1, "dependencies": {"claims": {"not": counted}}}
     fields = {
         "name": {"type": "string", "pattern": _NAME},
         "model": model,
@@ -338,7 +343,7 @@ def _pool() -> Schema:
         "tensorParallel": _whole(1),
         "pipelineParallel": _whole(1),
         "nodes": _whole(1),
-        "rdma": _object({"resource": _TEXT, "count": _whole(1)}, ("resource",)),
+        "rdma": _object({"resource": _EXTENDED_RESOURCE, "count": _whole(1)}, ("resource",)),
         "quantization": _TEXT,
         "engineArgs": _ANY,
         "cache": _object({"claim": _TEXT}),
@@ -350,7 +355,10 @@ def _pool() -> Schema:
         "rollingUpdate": _rolling_update(),
         "scaling": _scaling(["queuedTokens", "slotsPercent", "kvPercent"], least=0),
     }
-    return _object(fields | _placing(), ("name", "model", "replicas"))
+    made = _object(fields | _placing(), ("name", "model", "replicas"))
+    # One node has nobody to talk to by its network's device.
+    several = {"properties": {"nodes": {"minimum": 2}}, "required": ["nodes"]}
+    return made | {"dependencies": {"rdma": several}}
 
 
 def _claim() -> Schema:
@@ -374,16 +382,30 @@ def _edge() -> Schema:
         "loadBalancerSourceRanges": {"type": "array", "items": host},
         "externalTrafficPolicy": {"enum": ["", "Cluster", "Local"]},
     }
+    balanced = _object(service) | {
+        "if": {
+            "anyOf": [
+                _filled("loadBalancerClass", minLength=1),
+                _filled("loadBalancerSourceRanges", minItems=1),
+            ]
+        },
+        "then": {"properties": {"type": {"const": "LoadBalancer"}}},
+    }
     ingress = {"enabled": _FLAG, "className": _TEXT, "host": _TEXT, "moreHosts": hosts}
     ingress |= {"tlsSecret": _TEXT, "annotations": _TEXTS}
     return _object(
         {
-            "service": _object(service),
+            "service": balanced,
             "httpRoute": route,
             "grpcRoute": route,
             "ingress": _enabled_needs(_object(ingress), host=host),
         }
     )
+
+
+def _filled(name: str, **least: int) -> Schema:
+    """Where it is there and not empty."""
+    return {"properties": {name: least}, "required": [name]}
 
 
 def _inference_pool() -> Schema:

@@ -8,7 +8,19 @@ from pathlib import Path
 
 import click
 
-from loadtest import calls, cpu, latency, leaving, stages, startup, stores, throughput, turns
+from loadtest import (
+    calls,
+    chat,
+    cpu,
+    journal,
+    latency,
+    leaving,
+    stages,
+    startup,
+    stores,
+    throughput,
+    turns,
+)
 from loadtest.bare import BareServer, bare_vllm
 from loadtest.interrupts import Interrupted, interruptible
 from loadtest.processes import SevenProcesses, seven_processes
@@ -20,9 +32,10 @@ from services.local.preflight import free_port
 
 # In the order in which they run.
 PARTS = ("startup", "throughput", "cpu", "latency", "turns", "leaving", "stages")
-# They need something to be told, so they run only when they are asked for.
-ON_REQUEST = ("calls", "stores")
+# They need something to be told or ask for no ratio, so they run only when they are asked for.
+ON_REQUEST = ("calls", "stores", "chat", "journal")
 _AGAINST_BARE = {"throughput", "cpu", "latency"}
+_CHAT_TURNS = 200
 _ON_ONE_MESH = {*_AGAINST_BARE, "turns", "leaving"}
 
 
@@ -61,7 +74,7 @@ def main(
     words: Path | None,
     store_urls: tuple[str, ...],
 ) -> None:
-    """Measure PARTS of the mesh on this machine; all but the last two by default, in a quarter of
+    """Measure PARTS of the mesh on this machine; all but the last three by default, in a quarter of
     an hour.
 
     \b
@@ -74,6 +87,8 @@ def main(
     stages      time to the first token, split by the services' spans
     calls       calls of invented tools, with the engine's grammar on and off
     stores      a turn written and a conversation read, by its length and its store
+    chat        200 turns of one conversation in a small window, compacted as it grows
+    journal     the same streams with their events in Redis and in memory; a limit check
 
     throughput, cpu and latency ask the same of both: prompts, rounds and tokens are compared for
     every request, and where they differ the bench says so and ends without a ratio.
@@ -88,16 +103,35 @@ def main(
                 _of_calls(words, requests)
             if "stores" in parts:
                 click.echo(asyncio.run(stores.measured(store_urls)))
+            if "chat" in parts:
+                _of_a_chat()
+            if "journal" in parts:
+                _of_the_journal(rounds)
             _run(set(parts or PARTS) - {*ON_REQUEST}, Width(rounds, requests), cold=cold)
     except Interrupted as error:
         sys.exit(f"stopped by {error}, and with it all that the bench had started")
     except NotTheSame as error:
         sys.exit(f"no ratio: {error}")
+    except chat.WrongChat as error:
+        sys.exit(f"the chat is wrong: {error}")
 
 
 def _of_calls(words: Path, requests: int) -> None:
     with tempfile.TemporaryDirectory(prefix="chatmesh-bench-") as folder:
         click.echo(calls.measured(words, requests=requests, folder=Path(folder)))
+
+
+def _of_the_journal(rounds: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="chatmesh-bench-") as folder:
+        click.echo(machine())
+        click.echo(journal.measured(Path(folder), rounds=rounds))
+
+
+def _of_a_chat() -> None:
+    with tempfile.TemporaryDirectory(prefix="chatmesh-bench-") as folder:
+        progress("starting seven processes: half a minute")
+        with seven_processes(Path(folder) / "mesh") as mesh:
+            click.echo(chat.measured(mesh, turns=_CHAT_TURNS))
 
 
 def _run(wanted: set[str], width: Width, *, cold: bool) -> None:

@@ -9,7 +9,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,6 +32,8 @@ class Turn:
     silence: float = 0
     tries: int = 0
     words: int = 0
+    # How often it broke off and was read on, by those who can.
+    resumed: int = 0
     # Empty: it ended as it should. Else what went wrong, before or within the stream.
     refused: str = ""
     broken: str = ""
@@ -95,22 +98,88 @@ async def _stream(
             turn.broken = "the stream ended without [DONE]"
 
 
+async def follow(
+    session: aiohttp.ClientSession, url: str, body: Mapping[str, Any], patience: float
+) -> Turn:
+    """As `converse`, over Responses: a stream that breaks off is read on by its last number."""
+    turn = Turn(time.time())
+    began = broke = last_piece = time.monotonic()
+    response_id, last, ended, broken_off = "", -1, False, False
+    while not ended:
+        turn.tries += 1
+        if not response_id:
+            turn.waited = time.monotonic() - began
+        try:
+            async with aclosing(_events(session, url, body, response_id, last)) as events:
+                async for event in events:
+                    now = time.monotonic()
+                    turn.silence, last_piece = max(turn.silence, now - last_piece), now
+                    broke = now
+                    turn.resumed += broken_off
+                    broken_off = False
+                    response_id = response_id or event.get("response", {}).get("id", "")
+                    last = event["sequence_number"]
+                    ended = _heard(event, turn)
+                    if ended:
+                        break
+        except (Refused, aiohttp.ClientError, TimeoutError) as error:
+            if time.monotonic() - broke >= patience:
+                words = f"{type(error).__name__}: {error}"
+                turn.broken, turn.refused = (words, "") if response_id else ("", words)
+                break
+            broken_off = bool(response_id)
+            await asyncio.sleep(_RETRY_SECONDS)
+    turn.seconds = time.monotonic() - began
+    return turn
+
+
+def _heard(event: Mapping[str, Any], turn: Turn) -> bool:
+    """Whether it was the last one."""
+    kind = event["type"]
+    if kind == "response.output_text.delta":
+        turn.words += len(str(event["delta"]).split())
+    if kind in {"response.failed", "response.incomplete", "error"}:
+        turn.broken = json.dumps(event)
+        return True
+    return bool(kind == "response.completed")
+
+
+async def _events(
+    session: aiohttp.ClientSession, url: str, body: Mapping[str, Any], response_id: str, last: int
+) -> AsyncGenerator[dict[str, Any], None]:
+    """The events of a new response, or of one from its last number on. Raises Refused."""
+    if response_id:
+        asked = session.get(
+            f"{url}/{response_id}", params={"stream": "true", "starting_after": str(last)}
+        )
+    else:
+        asked = session.post(url, json=body)
+    async with asked as response:
+        if response.status != 200:
+            raise Refused(f"{response.status}: {(await response.text())[:300]}")
+        async for line in response.content:
+            if line.startswith(b"data: {"):
+                yield json.loads(line.removeprefix(b"data: "))
+    raise Refused("the stream ended before its last event")
+
+
 async def drive(options: argparse.Namespace) -> None:
     """So many conversations side by side until somebody closes our standard input."""
     told = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin, _read, told)
-    body = {
-        "model": options.model,
-        "stream": True,
-        "messages": [{"role": "user", "content": options.ask}],
-        "tools": [{"type": "mcp", "server_label": "chatmesh"}],
-    }
+    tools = [{"type": "mcp", "server_label": "chatmesh"}]
+    body = {"model": options.model, "stream": True, "tools": tools}
     headers = {"authorization": f"Bearer {options.key}"}
-    url = f"{options.url}/v1/chat/completions"
+    if options.resume:
+        talk, url = follow, f"{options.url}/v1/responses"
+        body |= {"input": options.ask}
+    else:
+        talk, url = converse, f"{options.url}/v1/chat/completions"
+        body |= {"messages": [{"role": "user", "content": options.ask}]}
 
     async def stream(session: aiohttp.ClientSession) -> None:
         while not told.is_set():
-            turn = await converse(session, url, body, options.patience)
+            turn = await talk(session, url, body, options.patience)
             print(json.dumps(asdict(turn)), flush=True)
 
     timeout = aiohttp.ClientTimeout(total=None, sock_read=120)
@@ -137,6 +206,7 @@ def main() -> None:
     parser.add_argument("--ask", required=True)
     parser.add_argument("--streams", type=int, default=1)
     parser.add_argument("--patience", type=float, default=0)
+    parser.add_argument("--resume", action="store_true", help="streams that break off are read on")
     asyncio.run(drive(parser.parse_args()))
 
 

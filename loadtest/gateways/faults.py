@@ -32,7 +32,9 @@ _FENCED = re.compile(r'"another gateway goes on with a turn"')
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    # Of those in the background, and of those whose callers wait for them.
     streams: int = 60
+    foreground: int = 6
     words: int = 1200
     # Of each stream, a second.
     pace: float = 10
@@ -50,16 +52,22 @@ class Tally:
     """What the readers saw."""
 
     whole: int = 0
+    # Of these, those that somebody waited for, and of them, those whose reader had to come again.
+    foreground: int = 0
+    foreground_resumed: int = 0
     lost: int = 0
     doubled: int = 0
     wrong: int = 0
-    # Ended with an error that was told, by its code.
+    # Ended with an error that was told, by its code and words.
     failed: Counter[str] = field(default_factory=Counter)
     resumed: list[float] = field(default_factory=list)
     # Streams that a gateway did not begin: it was away.
     refused: int = 0
     kills: int = 0
     pauses: int = 0
+    # After how many kills turns were taken over, and after how many pauses a writer was refused.
+    kills_that_bit: int = 0
+    pauses_that_bit: int = 0
     taken_over: int = 0
     fenced: int = 0
 
@@ -90,22 +98,29 @@ class Site:
 
 @contextmanager
 def site(folder: Path, plan: Plan) -> Iterator[Site]:
-    folder.mkdir(parents=True, exist_ok=True)
-    around, *ports = free_ports(1 + 2 * plan.gateways)
+    (around,) = free_ports(1)
+    address = f"{_HOST}:{around}"
+    command = [sys.executable, "-m", "loadtest.gateways.surroundings", address]
+    command += [str(plan.words), str(plan.pace)]
+    services = Process("surroundings", command, {}, folder / "surroundings.log")
     with ExitStack() as stack:
-        redis = stack.enter_context(redis_server(folder))
-        address = f"{_HOST}:{around}"
-        command = [sys.executable, "-m", "loadtest.gateways.surroundings", address]
-        command += [str(plan.words), str(plan.pace)]
-        services = Process("surroundings", command, {}, folder / "surroundings.log")
         stack.callback(services.stop)
         services.start()
         module = "services.gateway" if plan.fenced else "tests.fakes.unfenced"
+        yield stack.enter_context(gateways(folder, plan, address, module))
+
+
+@contextmanager
+def gateways(folder: Path, plan: Plan, around: str, module: str) -> Iterator[Site]:
+    """They call the services at `around`. Each runs `module`."""
+    ports = free_ports(2 * plan.gateways)
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_server(folder))
         made = [
             Process(
                 f"gateway {number}",
                 [sys.executable, "-m", module],
-                _environment(folder, address, ports[2 * number : 2 * number + 2], redis.url, plan),
+                _environment(folder, around, ports[2 * number : 2 * number + 2], redis.url, plan),
                 folder / f"gateway-{number}.log",
             )
             for number in range(plan.gateways)
@@ -167,7 +182,16 @@ def _ready(port: int) -> bool:
 class Reader:
     """Reads one stream after the other, each to its end, from whichever gateway answers."""
 
-    def __init__(self, here: Site, plan: Plan, tally: Tally, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self,
+        here: Site,
+        plan: Plan,
+        tally: Tally,
+        client: httpx.AsyncClient,
+        *,
+        background: bool,
+    ) -> None:
+        self._background = background
         self._site = here
         self._plan = plan
         self._tally = tally
@@ -182,6 +206,7 @@ class Reader:
         """One stream; says which gateway was the last to be asked."""
         response_id, last, words = "", -1, list[str]()
         broke: float | None = None
+        resumed = 0
         while True:
             try:
                 asked = self._asked(number, response_id, last)
@@ -190,9 +215,11 @@ class Reader:
                         if broke is not None:
                             self._tally.resumed.append(time.monotonic() - broke)
                             broke = None
+                            resumed += 1
                         response_id = response_id or event.get("response", {}).get("id", "")
                         last = self._heard(event, last, words)
                         if self._is_last(event, words):
+                            self._count_foreground(event, resumed)
                             return number
             except (httpx.HTTPError, Refused):
                 if response_id:
@@ -201,6 +228,11 @@ class Reader:
                     self._refused()
                 number += 1
                 await asyncio.sleep(0.05)
+
+    def _count_foreground(self, event: dict[str, Any], resumed: int) -> None:
+        if not self._background and event["type"] == "response.completed":
+            self._tally.foreground += 1
+            self._tally.foreground_resumed += resumed > 0
 
     def _refused(self) -> None:
         """A gateway that is away takes no streams; if none does, nothing is measured."""
@@ -229,7 +261,10 @@ class Reader:
             self._tally.doubled += (counted - wanted).total()
             self._tally.wrong += words != expected and counted == wanted
             return True
-        if kind in {"response.failed", "error", "response.incomplete"}:
+        if kind == "error":
+            self._tally.failed[f"{event['code']}: {event['message']}"] += 1
+            return True
+        if kind in {"response.failed", "response.incomplete"}:
             self._tally.failed[str(kind)] += 1
             return True
         return False
@@ -242,7 +277,8 @@ class Reader:
             query = {"stream": "true", "starting_after": str(last)}
             asking = self._client.stream("GET", f"{url}/{response_id}", params=query)
         else:
-            body = {"model": "demo", "input": "go on", "background": True, "stream": True}
+            body: dict[str, Any] = {"model": "demo", "input": "go on", "stream": True}
+            body["background"] = self._background
             asking = self._client.stream("POST", url, json=body)
         async with asking as response:
             if response.status_code != 200:
@@ -268,8 +304,9 @@ async def run(here: Site, plan: Plan) -> Tally:
         ) as client,
         asyncio.TaskGroup() as group,
     ):
-        for number in range(plan.streams):
-            reader = Reader(here, plan, tally, client)
+        for number in range(plan.streams + plan.foreground):
+            background = number < plan.streams
+            reader = Reader(here, plan, tally, client, background=background)
             group.create_task(reader.read_until(ended, number))
         await asyncio.sleep(2 * plan.lease_seconds)  # all have begun
         await _disturb(here, plan, tally)
@@ -284,9 +321,12 @@ async def _disturb(here: Site, plan: Plan, tally: Tally) -> None:
     chance = random.Random(plan.seed)
     faults = ["kill"] * plan.kills + ["pause"] * plan.pauses
     chance.shuffle(faults)
+    victim = 0
     for fault in faults:
-        victim = chance.randrange(len(here.gateways))
+        # The last one may have no turns yet.
+        victim = chance.choice([each for each in range(len(here.gateways)) if each != victim])
         process = here.gateways[victim]
+        taken, fenced = here.counted(_TAKEN), here.counted(_FENCED)
         if fault == "kill":
             process.signal(signal.SIGKILL)
             await asyncio.to_thread(process.wait, 10)
@@ -298,4 +338,6 @@ async def _disturb(here: Site, plan: Plan, tally: Tally) -> None:
             process.signal(signal.SIGCONT)
             tally.pauses += 1
         await asyncio.to_thread(_wait_ready, [here.ports[victim]])
-        await asyncio.sleep(chance.uniform(0.2, 1))
+        await asyncio.sleep(chance.uniform(0.5, 1.5))
+        tally.kills_that_bit += fault == "kill" and here.counted(_TAKEN) > taken
+        tally.pauses_that_bit += fault == "pause" and here.counted(_FENCED) > fenced

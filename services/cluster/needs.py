@@ -7,6 +7,7 @@ from typing import Any
 Values = Mapping[str, Any]
 Right = tuple[str, str, str]
 _STORES = ("gateway", "context-assembly", "memory")
+_SERVICES = (*_STORES, "tokenizer", "tool-runner", "moderation")
 # By verb, what an install makes and changes, and what it grants people: nobody grants what they do
 # not have.
 _MADE: Sequence[tuple[str, str]] = (
@@ -34,6 +35,17 @@ _GRANTED: Sequence[Right] = (
 )
 
 
+# The chart's presets as clouds write them; the GPU operator's label holds the preset's name.
+PRODUCT = "nvidia.com/gpu.product"
+_CLOUDS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "cloud.google.com/gke-accelerator": {
+        "A100": ("nvidia-tesla-a100", "nvidia-a100-80gb"),
+        "H100": ("nvidia-h100-80gb", "nvidia-h100-mega-80gb"),
+    },
+    "karpenter.k8s.aws/instance-gpu-name": {"A100": ("a100",), "H100": ("h100",)},
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Accelerators:
     """What each replica of a pool wants."""
@@ -48,10 +60,13 @@ class Accelerators:
     def shown(self) -> str:
         return " or ".join(self.products) or self.preset or self.resource
 
-    def suits(self, product: str) -> bool:
+    def suits(self, labels: Mapping[str, str]) -> bool:
+        """Whether a node with such labels has them."""
+        product = labels.get(PRODUCT, "")
         if self.products:
             return product in self.products
-        return self.preset in product
+        named = (labels.get(key) in _CLOUDS[key].get(self.preset, ()) for key in _CLOUDS)
+        return self.preset in product or any(named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +97,11 @@ class Needs:
                 "monitoring.coreos.com",
                 "k8s/README.md, step 4, or monitor.enabled: false",
             ),
+            "inferencePool": (
+                "Gateway API Inference Extension",
+                "inference.networking.k8s.io",
+                "install its definitions, or inferencePool.enabled: false",
+            ),
         }
         yield from dict.fromkeys(known[use] for use in known if use in self.uses)
 
@@ -96,6 +116,7 @@ class Needs:
             "monitor": ("monitoring.coreos.com", "podmonitors"),
             "keda": ("keda.sh", "scaledobjects"),
             "groups": ("leaderworkerset.x-k8s.io", "leaderworkersets"),
+            "inferencePool": ("inference.networking.k8s.io", "inferencepools"),
         }
         made += [where for use, where in further.items() if use in self.uses]
         if "deletionCosts" in self.uses:
@@ -148,6 +169,7 @@ def _uses(values: Values, pools: Sequence[Values]) -> Iterator[str]:
         "grpcRoute": ("edge", "grpcRoute", "enabled"),
         "ingress": ("edge", "ingress", "enabled"),
         "deletionCosts": ("podDeletionCosts", "enabled"),
+        "inferencePool": ("inferencePool", "enabled"),
     }
     yield from (use for use, path in switched.items() if _at(values, *path))
     if _at(values, "networkPolicies", "enabled") is not False:
@@ -158,7 +180,8 @@ def _uses(values: Values, pools: Sequence[Values]) -> Iterator[str]:
 
 def _storage_classes(values: Values) -> Iterator[str]:
     for service in _STORES:
-        if not _at(values, service, "storage", "existingClaim"):
+        served = _at(values, service, "store", "existingSecret")
+        if not served and not _at(values, service, "storage", "existingClaim"):
             yield str(_at(values, service, "storage", "storageClass") or "")
 
 
@@ -166,11 +189,16 @@ def _objects(values: Values, pools: Sequence[Values]) -> Iterator[tuple[str, str
     named = [
         ("secret", _at(values, "gateway", "pepper", "existingSecret")),
         ("secret", _at(values, "gateway", "adminToken", "existingSecret")),
+        ("secret", _at(values, "gateway", "streams", "existingSecret")),
         ("secret", _at(values, "inference", "weights", "secret")),
         ("serviceaccount", _at(values, "inference", "weights", "serviceAccount")),
         ("claim", _at(values, "inference", "weights", "cacheClaim")),
         ("configmap", _at(values, "moderation", "policyConfigMap")),
+        ("configmap", _at(values, "privateCA", "configMap")),
     ]
+    named += [("secret", _at(values, name, "store", "existingSecret")) for name in _STORES]
+    placed = [*(values.get(name) for name in _SERVICES), *pools]
+    named += [("serviceaccount", _at(each, "serviceAccount", "name")) for each in placed]
     named += [("claim", _at(values, name, "storage", "existingClaim")) for name in _STORES]
     named += [("claim", _at(pool, "model", "source", "claim")) for pool in pools]
     named += [("claim", _at(pool, "cache", "claim")) for pool in pools]

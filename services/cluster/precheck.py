@@ -10,14 +10,13 @@ from typing import Any
 from kubernetes import client
 from kubernetes.client import ApiException
 
-from services.cluster.needs import Needs
+from services.cluster.needs import PRODUCT, Needs
 from services.cluster.view import Cluster
 
 # As kubeVersion of the chart says; and since when images are volumes without a feature gate.
 _LEAST, _IMAGE_VOLUMES = (1, 31), (1, 35)
 _FORBIDDEN, _NOT_FOUND = 403, 404
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-_PRODUCT = "nvidia.com/gpu.product"
 
 
 class Readiness(Enum):
@@ -168,16 +167,14 @@ def _accelerators(cluster: Cluster, needs: Needs) -> Iterator[Check]:
         return
     nodes = cluster.core.list_node().items
     for pool, wanted in needs.accelerators.items():
-        labelled = [
-            node for node in nodes if wanted.suits((node.metadata.labels or {}).get(_PRODUCT, ""))
-        ]
+        labelled = [node for node in nodes if wanted.suits(node.metadata.labels or {})]
         fitting = [node for node in labelled if _has(node, wanted.resource) >= wanted.count]
         what = f"GPUs of pool {pool}"
         if fitting:
             said = f"{len(fitting)} nodes have {wanted.count} of {wanted.resource}"
             yield Check(what, Readiness.FINE, said)
             continue
-        products = {(node.metadata.labels or {}).get(_PRODUCT, "") for node in nodes} - {""}
+        products = {(node.metadata.labels or {}).get(PRODUCT, "") for node in nodes} - {""}
         there = ", ".join(sorted(products)) or "none is labelled"
         lacking = "has enough of it" if labelled else f"is labelled so; products that are: {there}"
         said = f"it wants {wanted.count} of {wanted.shown}, and no node {lacking}"

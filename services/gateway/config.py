@@ -68,9 +68,9 @@ class GatewayConfig(ServiceConfig):
     call_seconds: float = Field(default=90, gt=0)
     # How often the mesh's own tools may be run in one turn before it ends.
     tool_rounds: int = Field(default=8, ge=0, le=64)
-    # How many turns may be under way.
+    # How many turns may be under way in one gateway.
     max_turns: int = Field(default=1024, gt=0)
-    # The same for one organisation.
+    # How many of one organisation, in all gateways together.
     max_turns_per_organisation: int = Field(default=256, gt=0)
     # Of these, how many may be in the background, where nobody waits for them; 0: none.
     max_background_turns_per_organisation: int = Field(default=64, ge=0)

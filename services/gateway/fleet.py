@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from dataclasses import dataclass, field
 
+from services.gateway import holding
 from services.gateway.api import ModelNotFound, NoReplica
 from services.gateway.model_list import ModelList
 from services.gateway.ports import Inference
@@ -124,11 +125,13 @@ class PoolState:
     held_tokens: int = 0
     # How many scalers follow whether it is needed. KEDA does not while the pool is paused.
     scalers: int = 0
+    # The same at other gateways, which tell the scaler what is held here too.
+    scalers_elsewhere: int = 0
 
     @property
     def unheard(self) -> bool:
         """Whether nobody would start a replica, however many requests wait."""
-        return self.pool.scaled and not self.scalers
+        return self.pool.scaled and not (self.scalers or self.scalers_elsewhere)
 
     @property
     def reported(self) -> Sequence[Replica]:
@@ -203,6 +206,7 @@ class Fleet:
         waking = self._waking(model)
         if waking is None or not wait:
             raise NoReplica(f"no replica serves {model} now", service="inference", retry_after="1")
+        holding.tell()
         waking.held += 1
         waking.held_tokens += prompt_tokens
         self.changed.notify()

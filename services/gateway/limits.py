@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from services.gateway.api import Ask, BudgetSpent, RateLimited
+from services.gateway.api import Ask, BudgetSpent, RateLimited, TooManyTurns
 from services.gateway.authenticator import Principal
 from services.gateway.ports import Bucket, Left, Limiter, Reservation, Verdict
 from services.gateway.sizes import items_size
@@ -18,7 +18,10 @@ from services.shared.scope import Scope
 _BYTES_PER_TOKEN = 4
 _WINDOW_SECONDS = 60
 # The kinds of limits, as refusals count them from 1.
-_KINDS = ("requests per minute", "tokens per minute", "turns at once", "day", "month")
+_AT_ONCE = "turns at once"
+_KINDS = ("requests per minute", "tokens per minute", _AT_ONCE, "day", "month")
+# Whose the buckets of `Limits.turns` and `Limits.background_turns` are.
+_TURNS, _BACKGROUND = "organisation as a whole", "organisation's background"
 # What is reserved for a reply whose length nobody has bounded.
 _REPLY_TOKENS = 1024
 
@@ -81,16 +84,20 @@ class Limits:
     clock: Callable[[], float] = field(repr=False)
     # How long a turn may take. One that nobody ends counts as under way for so long.
     turn_seconds: float
+    # How many turns of an organisation may be under way, whatever `limits` say. Of these, only some
+    # may be in the background: nobody waits for them, so that one caller can have started many.
+    turns: int
+    background_turns: int
 
     async def reserve(self, principal: Principal, ask: Ask, response_id: str) -> None:
-        """Raises `RateLimited` or `BudgetSpent`, which say when to come again."""
-        if not self.limits:
-            return
+        """Raises `TooManyTurns`, `RateLimited` or `BudgetSpent`, which say when to come again."""
+        if ask.background and not self.background_turns:
+            raise TooManyTurns("no turn may be in the background", retry_after="1")
         scope = principal.account.scope(ask.safety_identifier)
         wanted = Reservation(
             response_id,
             scope.organisation,
-            self._buckets(scope, principal.key_id),
+            self._buckets(scope, principal.key_id, background=ask.background),
             tokens=_estimate(ask),
             seconds=self.turn_seconds,
         )
@@ -102,18 +109,21 @@ class Limits:
 
     async def settle(self, response_id: str, scope: Scope, key_id: str, tokens: int) -> None:
         """The turn has ended, and used so many tokens; again, it changes nothing."""
-        if self.limits:
-            buckets = self._buckets(scope, key_id)
-            reserved = Reservation(response_id, scope.organisation, buckets, tokens, 0)
-            await self.limiter.settle(reserved, self.clock())
+        buckets = self._buckets(scope, key_id, background=True)
+        reserved = Reservation(response_id, scope.organisation, buckets, tokens, 0)
+        await self.limiter.settle(reserved, self.clock())
 
-    def _buckets(self, scope: Scope, key_id: str) -> Sequence[Bucket]:
+    def _buckets(self, scope: Scope, key_id: str, *, background: bool) -> Sequence[Bucket]:
         whose = {
             Of.ORGANISATION: scope.organisation,
             Of.PERSON: scope.person,
             Of.KEY: key_id,
         }
-        return [
+        turns = [Bucket(f"{_TURNS}:{scope.organisation}", turns=self.turns)]
+        if background:
+            most = self.background_turns
+            turns.append(Bucket(f"{_BACKGROUND}:{scope.organisation}", turns=most))
+        return turns + [
             Bucket(
                 f"{limit.of}:{whose[limit.of]}",
                 limit.requests_per_minute,
@@ -144,7 +154,7 @@ def _estimate(ask: Ask) -> int:
     return said // _BYTES_PER_TOKEN + reply
 
 
-def _refusal(verdict: Verdict) -> RateLimited | BudgetSpent:
+def _refusal(verdict: Verdict) -> TooManyTurns | RateLimited | BudgetSpent:
     seconds = max(0.001, verdict.retry_after)
     details = {
         "retry_after": f"{-(-seconds // 1):.0f}",
@@ -154,7 +164,8 @@ def _refusal(verdict: Verdict) -> RateLimited | BudgetSpent:
     if verdict.budget:
         said = f"the budget of tokens of the {whose} is spent until the {verdict.budget} ends"
         return BudgetSpent(said, code="insufficient_quota", **details)
-    return RateLimited(f"the {whose} has reached its limit of {verdict.what}", **details)
+    refused = TooManyTurns if verdict.what == _AT_ONCE else RateLimited
+    return refused(f"the {whose} has reached its limit of {verdict.what}", **details)
 
 
 def verdict(

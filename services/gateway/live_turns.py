@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -35,8 +35,8 @@ from services.gateway.api import (
 from services.gateway.authenticator import Principal
 from services.gateway.elsewhere import Elsewhere
 from services.gateway.intake import with_ids
-from services.gateway.letters import Letter, LetterReply, Wanted
 from services.gateway.limits import Limits
+from services.gateway.live_turn import MOST_AHEAD, LiveTurn, ended, moved, stop, stopped
 from services.gateway.plain import dumped, past_from
 from services.gateway.ports import Accounts, Journal, Ledger, LedgerEntry
 from services.gateway.reply import TurnProgress
@@ -50,6 +50,7 @@ from services.gateway.steering import (
     waits_for_caller,
 )
 from services.gateway.steps import Origin, Past, Step, Steps, interrupted
+from services.gateway.together import both
 from services.inference.api import Usage
 from services.shared.background import failure_of
 from services.shared.conversation import Call, Compaction, Item, Reasoning, RunBy
@@ -57,11 +58,9 @@ from services.shared.deadline import due_anew_in
 from services.shared.errors import DeadlineExceeded, MeshError
 from services.shared.ids import make_response_id
 from services.shared.scope import Scope
-from services.shared.signal import Signal
 
-# How far a turn may run ahead of its foremost reader, in events. Beyond that it waits, and
-# inference merges what the engine writes meanwhile.
-_MOST_AHEAD = 256
+# After so many events that a turn repeats without waiting for anybody, others have their turn.
+_REPEATED_AT_ONCE = 32
 _log = structlog.get_logger()
 _LEFT = "nobody reads this response any more"
 
@@ -95,53 +94,6 @@ class TurnBounds:
     event_bytes: int
 
 
-@dataclass(slots=True)
-class _LiveTurn:
-    """A turn's task and what belongs to it."""
-
-    principal: Principal
-    ask: Ask
-    scope: Scope
-    progress: TurnProgress
-    epoch: int
-    # How many events were appended.
-    length: int = 0
-    # How many events each reader has taken.
-    readers: dict[object, int] = field(default_factory=dict)
-    reader_moved: Signal = field(default_factory=Signal)
-    # Whether anybody has begun to read it.
-    joined: bool = False
-    # Why it is being stopped.
-    stopped_by: MeshError | None = None
-    # Whether its caller has erased it: nothing of it is kept then.
-    erased: bool = False
-    # Whether the task has begun: a task that is cancelled before would never give anything back.
-    begun: bool = False
-    # The loop is over; what is left to do must not be interrupted.
-    ending: bool = False
-    settled: bool = False
-    # Its last word, once it has completed.
-    response: Response | None = None
-    # What its input is made of, where it goes on with words that came for another turn.
-    answers: Sequence[Steer] = ()
-    # The events that another gateway had shown before this one took the turn over.
-    shown: Sequence[TurnEvent] = ()
-    # Another gateway shall go on with it, or does so already.
-    given_up: bool = False
-    task: asyncio.Task[None] | None = None
-
-    @property
-    def id(self) -> str:
-        return self.progress.response_id
-
-    @property
-    def ahead(self) -> int:
-        """By how many events it is ahead of its foremost reader, where it waits for one at all."""
-        if self.ask.background:
-            return 0
-        return self.length - max(self.readers.values(), default=self.length)
-
-
 class LiveTurns:
     """Starts turns, and owns what each holds: its task, its place, its deadline, its ledger entry.
 
@@ -166,7 +118,7 @@ class LiveTurns:
         self.admission = admission
         self._ledger = ledger
         self._bounds = bounds
-        self._live: dict[str, _LiveTurn] = {}
+        self._live: dict[str, LiveTurn] = {}
 
     async def start(self, principal: Principal, ask: Ask, response_id: str = "") -> str:
         """Admits a turn and lets it run; the id of its response, which the caller may have made.
@@ -176,17 +128,9 @@ class LiveTurns:
         `BudgetSpent`.
         """
         response_id = response_id or make_response_id(ask.tree_id)
-        organisation = principal.account.scope(ask.safety_identifier).organisation
         with ExitStack() as held:
-            place = self.admission.admitted(organisation, background=ask.background)
-            held.enter_context(place)
-            await self._limits.reserve(principal, ask, response_id)
-            try:
-                await self._begin(principal, ask, TurnProgress(response_id), held)
-            except BaseException:
-                scope = principal.account.scope(ask.safety_identifier)
-                await self._limits.settle(response_id, scope, principal.key_id, 0)
-                raise
+            held.enter_context(self.admission.admitted())
+            await self._begin(principal, ask, TurnProgress(response_id), held)
         return response_id
 
     async def _begin(
@@ -199,6 +143,22 @@ class LiveTurns:
         answers: Sequence[Steer] = (),
     ) -> None:
         """Lets a turn run that has its place already; the place is in `held`, and goes to it."""
+        await self._limits.reserve(principal, ask, progress.response_id)
+        try:
+            await self._begin_reserved(principal, ask, progress, held, answers)
+        except BaseException:
+            scope = principal.account.scope(ask.safety_identifier)
+            await self._limits.settle(progress.response_id, scope, principal.key_id, 0)
+            raise
+
+    async def _begin_reserved(
+        self,
+        principal: Principal,
+        ask: Ask,
+        progress: TurnProgress,
+        held: ExitStack,
+        answers: Sequence[Steer],
+    ) -> None:
         response_id = progress.response_id
         scope = principal.account.scope(ask.safety_identifier)
         epoch = await self._journal.claim(
@@ -208,7 +168,7 @@ class LiveTurns:
             # Sent again, it has to be found by any gateway.
             waited_for=not ask.background and ask.once is None,
         )
-        turn = _LiveTurn(principal, ask, scope, progress, epoch, answers=answers)
+        turn = LiveTurn(principal, ask, scope, progress, epoch, answers=answers)
         if self._journal.shared:
             progress.steps = self._steps(response_id, epoch, Past())
             await progress.steps.note(Origin(principal.account, principal.key_id, ask))
@@ -243,8 +203,10 @@ class LiveTurns:
             )
         except LeaseLost:
             return False
-        shown = await self._journal.so_far(response_id)
-        past = past_from(await self._journal.notes(response_id))
+        shown, notes = await both(
+            self._journal.so_far(response_id), self._journal.notes(response_id)
+        )
+        past = past_from(notes)
         if past.origin is None or (shown and _is_last(shown[-1])):
             await self._end_adopted(response_id, epoch, shown, past)
             return True
@@ -253,16 +215,14 @@ class LiveTurns:
         if shown and isinstance(shown[0], Started):
             progress.created_at_ms = shown[0].created_at_ms
         principal, ask = principal_of(past.origin), past.origin.ask
-        turn = _LiveTurn(principal, ask, owner, progress, epoch, joined=True, shown=shown)
+        turn = LiveTurn(principal, ask, owner, progress, epoch, joined=True, shown=shown)
         if goes_on:
             progress.used = Usage()
         else:
             turn.stopped_by = interrupted()
         self._live[response_id] = turn
         with ExitStack() as held:
-            held.enter_context(
-                self.admission.taken_over(owner.organisation, background=ask.background)
-            )
+            held.enter_context(self.admission.taken_over())
             turn.task = asyncio.create_task(self._run(turn, held.pop_all()))
         return True
 
@@ -317,7 +277,7 @@ class LiveTurns:
                 await reading.enter_async_context(aclosing(events))
                 async for numbered in events:
                     if turn:
-                        _moved(turn, reader, numbered.number + 1)
+                        moved(turn, reader, numbered.number + 1)
                     yield numbered
         finally:
             if turn:
@@ -370,14 +330,14 @@ class LiveTurns:
                 await self._elsewhere.cancel(response_id)
             return
         if not turn.progress.recording:
-            _stop(turn, TurnCancelled("the response was cancelled"))
-        await _ended(turn)
+            stop(turn, TurnCancelled("the response was cancelled"))
+        await ended(turn)
 
     async def erase(self, response_id: str) -> None:
         """Stops a turn, of which nothing is kept, and returns when it has ended."""
         if turn := self._live.get(response_id):
             turn.erased = True
-            await _stopped(turn, TurnStopped("the response was erased"))
+            await stopped(turn, TurnStopped("the response was erased"))
         elif await self._lives_elsewhere(response_id):
             await self._elsewhere.erase(response_id)
 
@@ -388,35 +348,6 @@ class LiveTurns:
         except EventsGone:
             return False
         return not (events and _is_last(events[-1]))
-
-    async def answer(self, letter: Letter) -> LetterReply:
-        """What another gateway asks of a turn that lives here."""
-        reply = LetterReply()
-
-        async def act() -> None:
-            nonlocal reply
-            reply = await self._done(letter)
-
-        failure = await failure_of(act())
-        return LetterReply(Failed.with_error(failure)) if failure else reply
-
-    async def _done(self, letter: Letter) -> LetterReply:
-        if letter.response_id not in self._live:
-            if letter.wanted is Wanted.STEER:
-                raise over()
-            return LetterReply()
-        match letter.wanted:
-            case Wanted.CANCEL:
-                await self.cancel(letter.response_id)
-            case Wanted.ERASE:
-                await self.erase(letter.response_id)
-            case Wanted.INPUT:
-                items = await self.input_of(letter.response_id)
-                return LetterReply(items=None if items is None else tuple(items))
-            case Wanted.STEER:
-                steer = await self.steer(letter.response_id, letter.words)
-                return LetterReply(response_id=await steer.told())
-        return LetterReply()
 
     async def owner(self, response_id: str) -> Scope:
         """Whose turn it is. Raises `EventsGone`."""
@@ -437,7 +368,7 @@ class LiveTurns:
         for turn in [*self._live.values()]:
             # Another gateway takes it over at once.
             turn.given_up = self._journal.shared and turn.ask.background and not turn.ending
-            await _stopped(turn, TurnStopped("this gateway is shutting down"))
+            await stopped(turn, TurnStopped("this gateway is shutting down"))
 
     async def keep_leases(self) -> None:
         """Renews the leases of turns that may have nothing to say for a while; never ends."""
@@ -455,19 +386,19 @@ class LiveTurns:
     def _stop_turns_of(self, key_id: str) -> None:
         for turn in [*self._live.values()]:
             if turn.principal.key_id == key_id:
-                _stop(turn, InvalidKey("this API key was revoked"))
+                stop(turn, InvalidKey("this API key was revoked"))
 
-    async def _keep_lease(self, turn: _LiveTurn) -> None:
+    async def _keep_lease(self, turn: LiveTurn) -> None:
         seconds = self._bounds.lease_seconds
         failure = await failure_of(self._journal.renew(turn.id, turn.epoch, seconds=seconds))
         if isinstance(failure, LeaseLost) and not turn.ending:
             turn.given_up = True
-            _stop(turn, failure)
+            stop(turn, failure)
         # One whose readers are in other gateways.
         if turn.joined and not turn.readers and not turn.ask.background:
             await self._stop_unless_attended(turn)
 
-    async def _run(self, turn: _LiveTurn, held: ExitStack) -> None:
+    async def _run(self, turn: LiveTurn, held: ExitStack) -> None:
         turn.begun = True
         with held:
             try:
@@ -489,7 +420,7 @@ class LiveTurns:
             finally:
                 del self._live[turn.id]
 
-    async def _give_up(self, turn: _LiveTurn) -> None:
+    async def _give_up(self, turn: LiveTurn) -> None:
         """Whoever goes on with it writes the bill, and need not wait for the lease's end."""
         _log.info("another gateway goes on with a turn", response_id=turn.id)
         for steer in (*turn.progress.inbox.take(), *turn.answers):
@@ -497,7 +428,7 @@ class LiveTurns:
         await failure_of(self._journal.renew(turn.id, turn.epoch, seconds=0))
 
     async def _go_on(
-        self, turn: _LiveTurn, failure: MeshError | None, steers: Sequence[Steer], held: ExitStack
+        self, turn: LiveTurn, failure: MeshError | None, steers: Sequence[Steer], held: ExitStack
     ) -> Continued | None:
         """Begins the turn that answers what came; it has the place of the one that has ended."""
         for steer in turn.answers:
@@ -521,7 +452,7 @@ class LiveTurns:
             return None
         return Continued(progress.response_id, ask.input)
 
-    async def _write(self, turn: _LiveTurn) -> None:
+    async def _write(self, turn: LiveTurn) -> None:
         if turn.stopped_by:
             raise turn.stopped_by
         seconds = self._bounds.turn_seconds
@@ -539,11 +470,13 @@ class LiveTurns:
         except asyncio.CancelledError:
             raise turn.stopped_by or TurnStopped("the turn was stopped") from None
 
-    async def _append(self, turn: _LiveTurn, event: TurnEvent) -> None:
+    async def _append(self, turn: LiveTurn, event: TurnEvent) -> None:
         if turn.length < len(turn.shown):
             _check_same(event, turn.shown[turn.length])
             turn.length += 1
             turn.progress.steps.repeating = len(turn.shown) - turn.length
+            if not turn.length % _REPEATED_AT_ONCE:
+                await asyncio.sleep(0)
             return
         kept = await self._journal.append(turn.id, turn.epoch, turn.length, event)
         turn.length += 1
@@ -552,10 +485,10 @@ class LiveTurns:
                 steer.taken_in(turn.id)
         if kept > self._bounds.event_bytes:
             turn.progress.too_many_events = True
-        while turn.ahead >= _MOST_AHEAD:
+        while turn.ahead >= MOST_AHEAD:
             await turn.reader_moved.wait()
 
-    async def _record_failed(self, turn: _LiveTurn, failure: MeshError | None) -> None:
+    async def _record_failed(self, turn: LiveTurn, failure: MeshError | None) -> None:
         """Nobody waits for a turn in the background, so that what became of it has to be kept.
 
         What failed before it started was refused, and is no response.
@@ -568,7 +501,7 @@ class LiveTurns:
             await self._turns.record_failed(turn.progress, response)
 
     async def _finish(
-        self, turn: _LiveTurn, failure: MeshError | None, continued: Continued | None
+        self, turn: LiveTurn, failure: MeshError | None, continued: Continued | None
     ) -> None:
         """Its last event, where it failed or another turn goes on, and the end of its journal.
 
@@ -580,7 +513,7 @@ class LiveTurns:
             await self._journal.append(turn.id, turn.epoch, number, event)
         await self._journal.finish(turn.id, turn.epoch, keep_seconds=self._bounds.kept_seconds)
 
-    async def _settle(self, turn: _LiveTurn) -> None:
+    async def _settle(self, turn: LiveTurn) -> None:
         """Writes what the turn has used until now, once; to the ledger a repetition is no entry."""
         if turn.settled:
             return
@@ -592,46 +525,19 @@ class LiveTurns:
     def _stop_unread(self, response_id: str) -> None:
         turn = self._live.get(response_id)
         if turn and not turn.joined:
-            _stop(turn, TurnStopped(_LEFT))
+            stop(turn, TurnStopped(_LEFT))
 
-    async def _left(self, turn: _LiveTurn, reader: object) -> None:
+    async def _left(self, turn: LiveTurn, reader: object) -> None:
         del turn.readers[reader]
         turn.reader_moved.notify()
         if not turn.readers and not turn.ask.background:
             await self._stop_unless_attended(turn)
 
-    async def _stop_unless_attended(self, turn: _LiveTurn) -> None:
+    async def _stop_unless_attended(self, turn: LiveTurn) -> None:
         if not self._journal.is_alone(turn.id) and await self._elsewhere.attended(turn.id):
             return
         if not turn.readers:
-            await _stopped(turn, TurnStopped(_LEFT))
-
-
-def _moved(turn: _LiveTurn, reader: object, taken: int) -> None:
-    waits = turn.ahead >= _MOST_AHEAD
-    turn.readers[reader] = taken
-    if waits:
-        turn.reader_moved.notify()
-
-
-async def _stopped(turn: _LiveTurn, why: MeshError) -> None:
-    """Stops the turn and returns when it has ended; it may just be about to."""
-    _stop(turn, why)
-    await _ended(turn)
-
-
-async def _ended(turn: _LiveTurn) -> None:
-    assert turn.task
-    await asyncio.wait([turn.task])
-
-
-def _stop(turn: _LiveTurn, why: MeshError) -> None:
-    if turn.ending or turn.stopped_by:
-        return
-    turn.stopped_by = why
-    turn.progress.inbox.close(why)
-    if turn.begun and turn.task:
-        turn.task.cancel()
+            await stopped(turn, TurnStopped(_LEFT))
 
 
 def _waits_for_caller(response: Response) -> bool:

@@ -1,7 +1,7 @@
 """What the gateway needs from outside."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from services.inference.api import Calling, Generation, Parsed, Piece, Report, U
 from services.moderation.api import Moderation
 from services.shared.moving import RecordKind
 from services.shared.scope import Scope
+from services.shared.signal import Signal
 from services.tool_runner.api import ToolRunner
 
 
@@ -282,6 +283,50 @@ class Presence(Protocol):
     async def attended(self, response_id: str) -> bool: ...
 
 
+@dataclass(frozen=True, slots=True)
+class PoolDemand:
+    """What one gateway asks of a pool of replicas."""
+
+    # Requests that wait for a replica, and the tokens of their prompts.
+    held: int = 0
+    held_tokens: int = 0
+    # Generations of this gateway, by the replica's address.
+    in_flight: Mapping[str, int] = field(default_factory=dict)
+    # How many scalers follow the pool here.
+    scalers: int = 0
+    # How much longer a replica may take to come; 0: none is awaited.
+    awaited_seconds: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one gateway asks of pools and services."""
+
+    turns: int = 0
+    # Of prompts, and of texts that moderation reads.
+    tokens_per_second: float = 0
+    characters_per_second: float = 0
+    running_tools: int = 0
+    # By the pool's name.
+    pools: Mapping[str, PoolDemand] = field(default_factory=dict)
+
+
+class OtherGateways(Protocol):
+    """What each gateway asks of pools and services, for all that share a store.
+
+    A gateway is believed for some seconds after it has told something; then it is gone.
+    """
+
+    # Is notified when another gateway tells something new.
+    changed: Signal
+
+    def demands(self) -> Sequence[Demand]:
+        """Those of the others; none, where they cannot be known."""
+
+    async def tell(self, own: Demand) -> None:
+        """Tells the others at once, and hears who is there. Raises `Unavailable`."""
+
+
 # Answers what another gateway asks of a turn that lives here, with bytes of its own.
 AnswerMail = Callable[[bytes], Awaitable[bytes]]
 
@@ -304,11 +349,11 @@ class Bucket:
     """What one of those who are limited may use; 0: as much as they like."""
 
     name: str
-    requests_per_minute: int
-    tokens_per_minute: int
-    turns: int
-    tokens_per_day: int
-    tokens_per_month: int
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    turns: int = 0
+    tokens_per_day: int = 0
+    tokens_per_month: int = 0
 
 
 @dataclass(frozen=True, slots=True)

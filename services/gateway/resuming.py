@@ -5,8 +5,15 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from services.context_assembly.api import Assembly, Compacted, Context, ContextAssembly
-from services.gateway.api import Ask, Response, TurnEvent
+from services.context_assembly.api import (
+    Assembly,
+    Compacted,
+    Context,
+    ContextAssembly,
+    TurnNotFound,
+)
+from services.gateway import documents
+from services.gateway.api import Ask, Completed, Response, TurnEvent
 from services.gateway.authenticator import Principal
 from services.gateway.live_turns import Turns
 from services.gateway.ports import Generates, Neighbours
@@ -48,10 +55,30 @@ class ResumableTurns:
     async def run(
         self, principal: Principal, ask: Ask, progress: TurnProgress
     ) -> AsyncGenerator[TurnEvent, None]:
+        adopted = progress.steps.past.origin is not None
+        if adopted:
+            await self._check_recorded(principal, ask, progress)
         heard = heard_again(self._neighbours, progress.steps)
         async with aclosing(self._loop_over(heard).run(principal, ask, progress)) as events:
             async for event in events:
+                if adopted and isinstance(event, Completed):
+                    await self._check_recorded(principal, ask, progress)
                 yield event
+
+    async def _check_recorded(self, principal: Principal, ask: Ask, progress: TurnProgress) -> None:
+        """Raises what a turn has failed with in the gateway that made it before.
+
+        That gateway may live, and have lost Redis. What was recorded first stays, and its readers
+        were told so.
+        """
+        scope = principal.account.scope(ask.safety_identifier)
+        try:
+            turn = await self._neighbours.context.get_turn(scope, progress.response_id)
+        except TurnNotFound:
+            return
+        error = documents.load(turn).error if turn.document else None
+        if error:
+            raise error.error()
 
     async def record_failed(self, progress: TurnProgress, response: Response) -> None:
         await self._plain.record_failed(progress, response)

@@ -16,6 +16,9 @@ from services.gateway.steps import Origin
 from services.shared.background import failure_of
 from services.shared.errors import MeshError, Unavailable
 
+# So many turns are taken over at the same time: each takes CPU, and those that run already must not
+# be late with their signs of life.
+_AT_ONCE = 8
 _log = structlog.get_logger()
 
 
@@ -43,6 +46,7 @@ class Takeover:
         self._principal_of = principal_of
         self._clock = clock
         self._reader_seconds = reader_seconds
+        self._places = asyncio.Semaphore(_AT_ONCE)
         # When each turn that waits for a reader was first seen.
         self._seen: dict[str, float] = {}
         self._taken = Counter(
@@ -73,7 +77,8 @@ class Takeover:
         waits = self._clock() < self._seen[response_id] + self._reader_seconds
         if not goes_on and origin is not None and waits:
             return
-        taken = await self._live_turns.adopt(response_id, self._principal_of, goes_on=goes_on)
+        async with self._places:
+            taken = await self._live_turns.adopt(response_id, self._principal_of, goes_on=goes_on)
         if taken:
             self._taken.labels(str(goes_on).lower()).inc()
             _log.info("a turn was taken over", response_id=response_id, goes_on=goes_on)

@@ -40,14 +40,16 @@ from services.gateway.http.app import application
 from services.gateway.http.server import HttpServer, serving_http
 from services.gateway.key_issuer import KeyIssuer
 from services.gateway.lanes import Lanes
+from services.gateway.letter_answers import LetterAnswers
 from services.gateway.limits import Limits
 from services.gateway.live_turns import LiveTurns, TurnBounds, Turns
-from services.gateway.ports import AccountStore, Ledger, Neighbours
+from services.gateway.ports import AccountStore, Ledger, Neighbours, OtherGateways
 from services.gateway.repeats import Repeats
 from services.gateway.resuming import ResumableTurns
 from services.gateway.router import Router
 from services.gateway.scaling.scaler import Scaler
 from services.gateway.scaling.server import ExternalScalerServer
+from services.gateway.scaling.sharing import DemandSharing
 from services.gateway.server import GatewayServer
 from services.gateway.takeover import Takeover
 from services.gateway.turn import TurnLoop
@@ -76,7 +78,7 @@ _FORGET_SECONDS = 3600
 # Of turns that no other gateway knows, so that nobody takes them over.
 _LEASE_SECONDS = 15
 # How often it is looked for turns whose gateway has died.
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.25
 
 
 @asynccontextmanager
@@ -105,11 +107,14 @@ async def build(
         )
         if running.streams.journal.shared:
             await stack.enter_async_context(_together(config, front, running, registry))
-        registry.register(GatewayGauges(front.admission, fleet, running.streams.lost))
+        streams = running.streams
+        registry.register(GatewayGauges(front.admission, fleet, streams.others, streams.lost))
         tracer = _tracer(config)
         stack.callback(tracer.close)
+        scaler = Scaler(fleet, front.admission, activity, streams.others)
+        if streams.journal.shared:
+            await stack.enter_async_context(_sharing(scaler, fleet, streams.others))
         if config.scaler_address:
-            scaler = Scaler(fleet, front.admission, activity)
             await stack.enter_async_context(_scaling(config, scaler, tracer))
         if config.deletion_costs:
             await stack.enter_async_context(_pricing(fleet))
@@ -196,6 +201,13 @@ async def _scaling(config: GatewayConfig, scaler: Scaler, tracer: Tracer) -> Asy
     boundary = Boundary("gateway", tracer, RpcMetrics(CollectorRegistry()))
     server = ExternalScalerServer(scaler)
     async with serving([server], config.scaler_address, grace=0, interceptors=[boundary]):
+        yield
+
+
+@asynccontextmanager
+async def _sharing(scaler: Scaler, fleet: Fleet, others: OtherGateways) -> AsyncIterator[None]:
+    sharing = DemandSharing(scaler, fleet, others)
+    async with in_background(sharing.tell), in_background(sharing.hear):
         yield
 
 
@@ -298,7 +310,7 @@ async def _together(
         reader_seconds=config.reader_seconds,
     )
     async with (
-        in_background(partial(running.elsewhere.serve, running.live_turns.answer)),
+        in_background(partial(running.elsewhere.serve, LetterAnswers(running.live_turns).answer)),
         in_background(partial(every, _LOOK_SECONDS, takeover.look)),
     ):
         yield
@@ -312,15 +324,16 @@ def _live_turns(
     return LiveTurns(
         turns,
         journal,
-        Admission(
-            max_turns=config.max_turns,
-            max_turns_per_organisation=config.max_turns_per_organisation,
-            max_background_turns_per_organisation=config.max_background_turns_per_organisation,
-        ),
+        Admission(max_turns=config.max_turns),
         ledger,
         elsewhere,
         limits=Limits(
-            streams.limiter, config.usage_limits, time.time, turn_seconds=config.turn_seconds
+            streams.limiter,
+            config.usage_limits,
+            time.time,
+            turn_seconds=config.turn_seconds,
+            turns=config.max_turns_per_organisation,
+            background_turns=config.max_background_turns_per_organisation,
         ),
         bounds=TurnBounds(
             turn_seconds=config.turn_seconds,

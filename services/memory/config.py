@@ -39,9 +39,10 @@ class MemoryConfig(ServiceConfig):
     # The least score with which a fact is shown. A lower one shows more, also of what does not
     # matter.
     relevance: float = Field(default=0.2, ge=0, le=1)
-    # After how many seconds those who watch for erasures see what another process has erased in
-    # the same store. That happens during an upgrade; erasures of this process are seen at once.
-    erasures_reread_seconds: float = Field(default=5, gt=0)
+    # After how many seconds those who watch for erasures see what another replica has erased in the
+    # same store; erasures of this process are seen at once. Less costs the store more reads: one of
+    # each watcher in this time.
+    erasures_reread_seconds: float = Field(default=0.5, gt=0)
     # Within how many seconds the file is rewritten without what was erased, for all erasures of
     # that time at once: less costs more writing. Nobody reads what was erased meanwhile.
     erased_within_seconds: float = Field(default=60, gt=0)

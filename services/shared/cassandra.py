@@ -52,11 +52,16 @@ _STATEMENT_SECONDS = 5.0
 # A read that has not been answered for so long is asked of a second node too.
 _SPECULATIVE_SECONDS = 0.05
 _RECONNECT_SECONDS = 1.0
+# A connection on which nothing came for the first is asked whether it lives, and has the second to
+# answer, as a statement has: a node that hangs is then left, as one that died.
+_QUIET_SECONDS, _ALIVE_SECONDS = 1.0, 5.0
 _MIGRATION_SECONDS = 60.0
 _RETRY_AFTER = "1"
 _CAS_UNKNOWN = 0x1700
 # What the driver and the server raise where asking again later may help.
 _PASSING = (DriverException, NoHostAvailable, ConnectionException, ConnectionBusy, TimeoutError)
+# What OpenSSL says of a certificate that this side does not trust, or that is another's.
+_DISTRUSTED = "certificate verify failed"
 # What Cassandra says where it cannot look a user or a permission up.
 _TOO_FEW_NODES = "Cannot achieve consistency level"
 _OPTIONS = {"dc", "sslrootcert", "sslcert", "sslkey"}
@@ -292,6 +297,8 @@ async def _connected(found: CassandraSettings) -> AsyncIterator[Session]:
         connect_timeout=_CONNECT_SECONDS,
         # A node that has not heard of a statement is told when it is first asked for it.
         prepare_on_all_hosts=False,
+        idle_heartbeat_interval=_QUIET_SECONDS,
+        idle_heartbeat_timeout=_ALIVE_SECONDS,
         # A node that is back is asked again soon.
         reconnection_policy=ConstantReconnectionPolicy(_RECONNECT_SECONDS, max_attempts=None),
     )
@@ -313,6 +320,11 @@ def _connect(cluster: Cluster, keyspace: str) -> Session:
         refusals = [each for each in failures if isinstance(each, AuthenticationFailed)]
         if any(_TOO_FEW_NODES not in str(each) for each in refusals):
             raise CannotStart("Cassandra refuses the user or the password") from None
+        if failures and all(_DISTRUSTED in str(each) for each in failures):
+            raise CannotStart(
+                "no node of Cassandra has a certificate for its own address from an authority that"
+                " the URL names"
+            ) from None
         raise _unavailable(error) from None
     except _PASSING as error:
         raise _unavailable(error) from None

@@ -10,10 +10,12 @@ from typing import Any
 
 import pymongo
 from pymongo import AsyncMongoClient, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
+    DuplicateKeyError,
     ExecutionTimeout,
     InvalidName,
     InvalidURI,
@@ -37,6 +39,8 @@ _CONNECT_MS = 5_000
 _RETRY_AFTER = "1"
 _VERSIONS = "schema_version"
 _REFUSED_LOGIN = 18
+# What OpenSSL says of a certificate that this side does not trust, or that is another's.
+_DISTRUSTED = "certificate verify failed"
 # What is raised where asking again later may help, and what was asked for may have been done.
 _PASSING = (ConnectionFailure, ExecutionTimeout, NetworkTimeout, WriteConcernError, WTimeoutError)
 
@@ -48,7 +52,23 @@ def answering() -> Iterator[None]:
         with pymongo.timeout(within(_OPERATION_SECONDS)):
             yield
     except _PASSING as error:
+        if _DISTRUSTED in str(error):
+            raise CannotStart(
+                "MongoDB has no certificate for its host name from an authority that the URL names"
+            ) from None
         raise _unavailable(error) from None
+
+
+async def set_fields(
+    collection: AsyncCollection[Document], own: Document, fields: Document
+) -> None:
+    """Sets fields of a document, which is made where it is not there yet."""
+    with answering():
+        try:
+            await collection.update_one(own, {"$set": fields}, upsert=True)
+        except DuplicateKeyError:
+            # Somebody has made it meanwhile.
+            await collection.update_one(own, {"$set": fields})
 
 
 def _unavailable(error: PyMongoError) -> Unavailable:
@@ -119,11 +139,8 @@ class _Collections:
         with self._starting():
             for line in filter(str.strip, script.splitlines()):
                 await self._database.command(json.loads(line))
-            await self._database[_VERSIONS].update_one(
-                {"_id": self._part},
-                {"$set": {"number": version.number, "needed": version.needed}},
-                upsert=True,
-            )
+            told = {"number": version.number, "needed": version.needed}
+            await set_fields(self._database[_VERSIONS], {"_id": self._part}, told)
 
     @contextmanager
     def _starting(self) -> Iterator[None]:

@@ -12,16 +12,19 @@ All settings are those of a transaction, so that a pooler such as PgBouncer may 
 """
 
 import asyncio
+import os
 import select
+import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import Enum
 from typing import Any, Literal
 
-from psycopg import errors
+from psycopg import Error, errors
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
+from services.shared.deadline import within
 from services.shared.errors import Overloaded
 from services.shared.postgres_connection import (
     RETRY_AFTER,
@@ -37,6 +40,8 @@ from services.shared.store_url import StoreUrl
 
 # How long one waits for a connection, and how many may wait for each one that there is.
 _WAIT_SECONDS, _WAITING_EACH = 5, 20
+# How long one may keep it. The server has ended by then what takes long there.
+_HELD_SECONDS = 30.0
 # A pool that cannot connect for so long tries again only for who asks.
 _RECONNECT_SECONDS = 2
 Parameters = Mapping[str, Any] | Sequence[Any]
@@ -108,7 +113,8 @@ class PostgresDatabase:
             async with self._pool.connection() as connection:
                 self._lent += 1
                 try:
-                    yield connection
+                    with _bounded(connection):
+                        yield connection
                 except (asyncio.CancelledError, errors.ReadOnlySqlTransaction):
                     # What was given up may still be answered. Or another server was made the
                     # primary one, and this connection is to the old one.
@@ -126,6 +132,25 @@ class PostgresDatabase:
                 raise unreached() from None
             said = "the database has more to do than it can: try again later"
             raise Overloaded(said, retry_after=RETRY_AFTER) from None
+
+
+@contextmanager
+def _bounded(connection: Connection) -> Iterator[None]:
+    """Hangs up when it takes too long: a server that hangs ends nothing by itself.
+
+    Who waits for an answer then reads the end of the connection.
+    """
+    seconds = within(_HELD_SECONDS)
+    timer = asyncio.get_running_loop().call_later(seconds or 0, _hang_up, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _hang_up(connection: Connection) -> None:
+    with suppress(OSError, Error), socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
 
 
 class Transaction:

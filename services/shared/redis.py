@@ -13,16 +13,17 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import ConstantBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from services.shared.errors import CannotStart, Unavailable
 
@@ -31,6 +32,8 @@ _PORT, _SENTINEL_PORT = 6379, 26379
 # A server that is there answers within milliseconds. Whoever asks has something else to do without.
 _ANSWER_SECONDS = 1.0
 _CONNECT_SECONDS = 1.0
+# How long commands may take to end that were given up: they connect, ask and try once more.
+_CLOSE_SECONDS = 5.0
 # Once more at once: the server may have closed a connection that was idle, or have another master.
 _RETRIES = 1
 _MOST_CONNECTIONS = 200
@@ -47,6 +50,68 @@ class RedisUnavailable(Unavailable):
     """Redis does not answer, or refuses to write. What was sent may have been done all the same."""
 
 
+class _Together:
+    """Sends what is asked in one round of the event loop at once, on one connection.
+
+    Of a command that is sent alone, most of the CPU is the client's own.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def answer(self, command: tuple[Any, ...]) -> Any:
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((command, answered))
+        if len(self._waiting) == 1:
+            task = asyncio.create_task(self._send())
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+        return await answered
+
+    async def close(self) -> None:
+        for task in [*self._sending]:
+            task.cancel()
+        if self._sending:
+            await asyncio.wait([*self._sending], timeout=_CLOSE_SECONDS)
+
+    async def _send(self) -> None:
+        # Whoever else is about to ask in this round goes along.
+        await asyncio.sleep(0)
+        asked, self._waiting = self._waiting, []
+        try:
+            answers = await self._answers([command for command, _ in asked])
+        except BaseException as error:
+            answers = [error] * len(asked)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            for (_, answered), answer in zip(asked, answers, strict=True):
+                _tell(answered, answer)
+
+    async def _answers(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        client: Any = self._client
+        if len(commands) == 1:  # for one alone, a pipeline costs more
+            return [await client.execute_command(*commands[0])]
+        pipeline = client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        return answers
+
+
+def _tell(answered: "asyncio.Future[Any]", answer: Any) -> None:
+    if answered.done():  # whoever asked has gone
+        return
+    if isinstance(answer, asyncio.CancelledError):
+        answered.cancel()
+    elif isinstance(answer, BaseException):
+        answered.set_exception(answer)
+    else:
+        answered.set_result(answer)
+
+
 @dataclass(slots=True)
 class RedisStore:
     """A client, and what its keys begin with.
@@ -56,7 +121,10 @@ class RedisStore:
 
     client: Client
     prefix: str
+    # None: a cluster, whose client sends each command to its node.
+    together: _Together | None
     _lost_until: float = 0
+    _running: "set[asyncio.Future[Any]]" = field(default_factory=set)
 
     @property
     def lost(self) -> bool:
@@ -73,16 +141,39 @@ class RedisStore:
         It is a task of its own: Python 3.11's `wait_for`, which redis-py calls, may lose a
         cancellation, and a turn that is stopped must stop. The command itself goes on.
         """
-        apart = _apart(command) if not self.lost else None
-        if apart is None:
+        if self.lost:
             _unsent(command)
             raise _unavailable("not tried again yet")
         try:
             with redis_errors():
-                return await asyncio.shield(apart)
+                return await asyncio.shield(self._apart(command))
         except RedisUnavailable:
             self._lost_until = time.monotonic() + _LOST_SECONDS
             raise
+
+    def _apart(self, command: Awaitable[Any]) -> "asyncio.Future[Any]":
+        task = asyncio.ensure_future(command)
+        self._running.add(task)
+        task.add_done_callback(self._ran)
+        return task
+
+    def _ran(self, task: "asyncio.Future[Any]") -> None:
+        self._running.discard(task)
+        # Whoever asked may have gone: then nobody asks what became of it.
+        if not task.cancelled():
+            task.exception()
+
+    async def close(self) -> None:
+        """Commands that still run would open connections again, so they end before."""
+        for task in [*self._running]:
+            task.cancel()
+        if self._running:
+            await asyncio.wait([*self._running], timeout=_CLOSE_SECONDS)
+        if self.together:
+            await self.together.close()
+        for each in (self.client, *_sentinels_of(self.client)):
+            with redis_errors():
+                await each.aclose()
 
 
 def _unsent(command: Awaitable[Any]) -> None:
@@ -100,14 +191,16 @@ class Script:
 
     async def __call__(self, keys: Sequence[str], *arguments: str | bytes | float) -> Any:
         """Raises `RedisUnavailable`."""
-        return await self._store.run(self._script(keys=keys, args=arguments))
+        return await self._store.run(self._run(keys, arguments))
 
-
-def _apart(command: Awaitable[Any]) -> "asyncio.Future[Any]":
-    task = asyncio.ensure_future(command)
-    # Whoever asked may have gone: then nobody asks what became of it.
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return task
+    async def _run(self, keys: Sequence[str], arguments: Sequence[str | bytes | float]) -> Any:
+        if self._store.together is None:
+            return await self._script(keys=keys, args=arguments)
+        try:
+            call = ("EVALSHA", self._script.sha, len(keys), *keys, *arguments)
+            return await self._store.together.answer(call)
+        except NoScriptError:
+            return await self._script(keys=keys, args=arguments)
 
 
 @contextmanager
@@ -136,11 +229,12 @@ async def open_redis(url: str) -> AsyncIterator[RedisStore]:
     except (ValueError, RedisError, OSError) as error:
         said = str(error) if isinstance(error, _WrongUrl) else type(error).__name__
         raise CannotStart(f"the URL of Redis is wrong: {said}") from None
+    together = _Together(client) if isinstance(client, Redis) else None
+    store = RedisStore(client, options.get("prefix", "chatmesh"), together)
     try:
-        yield RedisStore(client, options.get("prefix", "chatmesh"))
+        yield store
     finally:
-        with redis_errors():
-            await client.aclose()
+        await store.close()
 
 
 class _WrongUrl(ValueError):
@@ -180,6 +274,12 @@ def _by_sentinel(url: SplitResult, options: Mapping[str, str], named: dict[str, 
     return found
 
 
+def _sentinels_of(client: Client) -> Sequence[Redis]:
+    """The clients by which it asks for the master; closing it leaves them open."""
+    pool = client.connection_pool if isinstance(client, Redis) else None
+    return pool.sentinel_manager.sentinels if isinstance(pool, SentinelConnectionPool) else ()
+
+
 def _named(url: SplitResult, options: Mapping[str, str]) -> dict[str, Any]:
     """What every kind of client is told by name."""
     named: dict[str, Any] = {
@@ -192,6 +292,8 @@ def _named(url: SplitResult, options: Mapping[str, str]) -> dict[str, Any]:
     if url.scheme == "rediss" or options.get("tls") == "true":
         named |= {"ssl": True, "ssl_check_hostname": True}
         if "sslrootcert" in options:
+            if not Path(options["sslrootcert"]).is_file():
+                raise _WrongUrl("sslrootcert names no file")
             named["ssl_ca_certs"] = options["sslrootcert"]
     return named
 

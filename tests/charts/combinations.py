@@ -158,8 +158,10 @@ class Drawing:
                 keeping["replicas"] = 1
         gateway = self.values.get("gateway", {})
         shared = (gateway.get(each, {}).get("existingSecret") for each in ("store", "streams"))
-        if "replicas" in gateway and not all(shared):
+        self._ordered(gateway)
+        if not all(shared):
             gateway["replicas"] = 1
+            gateway.get("scaling", {})["enabled"] = False
         one = self._random
         routers = self.values.get("inferencePool", {})
         if routers.get("enabled"):
@@ -168,6 +170,10 @@ class Drawing:
         for way in ("httpRoute", "grpcRoute"):
             if edge.get(way, {}).get("enabled"):
                 edge[way]["parentRefs"] = _SAMPLES["parentRefs"][0]
+        service = edge.get("service", {})
+        if service.get("type") != "LoadBalancer":
+            service.pop("loadBalancerClass", None)
+            service.pop("loadBalancerSourceRanges", None)
         if edge.get("ingress", {}).get("enabled"):
             edge["ingress"]["host"] = _SAMPLES["host"][0]
         inference = self.values.setdefault("inference", {})
@@ -205,6 +211,8 @@ class Drawing:
     def _fitted(self, pool: Manifest) -> None:
         """As many accelerators as the engine wants."""
         pool.get("config", {}).pop("tensor_parallel_size", None)
+        if pool.get("nodes", 1) == 1:
+            pool.pop("rdma", None)
         wanted = pool.get("tensorParallel", 1) * pool.get("pipelineParallel", 1)
         gpu = pool.get("gpu")
         if gpu is None:
@@ -214,6 +222,7 @@ class Drawing:
         nodes = pool.get("nodes", 1)
         if "claims" in gpu:
             gpu.pop("count", None)
+            gpu.pop("resource", None)
             return
         if wanted % nodes:
             pool["tensorParallel"] = nodes * pool.get("tensorParallel", 1)

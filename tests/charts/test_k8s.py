@@ -19,6 +19,7 @@ from hcl2.utils import SerializationOptions
 from prometheus_client import CollectorRegistry
 
 from services import __version__
+from services.gateway.adapters.in_memory import NobodyElse
 from services.gateway.adapters.metered import GatewayGauges
 from services.gateway.admission import Admission
 from services.gateway.fleet import Fleet, Pool, Replica
@@ -269,10 +270,9 @@ def _moment() -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(
         GatewayGauges(
-            Admission(
-                max_turns=1, max_turns_per_organisation=1, max_background_turns_per_organisation=8
-            ),
+            Admission(max_turns=1),
             fleet,
+            NobodyElse(),
             lambda: False,
         )
     )

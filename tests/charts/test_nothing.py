@@ -155,6 +155,13 @@ def given(place: Place) -> Manifest:
     """FULL, as a copy, with what the place needs to matter."""
     made: Manifest = json.loads(json.dumps(FULL))
     service = made.get(place[0], {})
+    if place[:2] == ("gateway", "scaling"):
+        shared = {"existingSecret": "url"}
+        service |= {
+            "store": shared,
+            "streams": shared,
+            "scaling": dict(made["tokenizer"]["scaling"]),
+        }
     scaled = service if "scaling" in service else made["inference"]["pools"][0]
     if place[-1] in {"replicas", "cpuPercent"}:
         made["keda"] = {"enabled": False}

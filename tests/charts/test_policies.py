@@ -132,6 +132,20 @@ def test_pools_ask_for_their_gpus_and_nodes() -> None:
     assert large["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
 
 
+def test_a_rollout_has_time_for_a_node_to_come() -> None:
+    """A small model starts sooner than a node with its accelerator does."""
+    model = {"name": "m", "source": {"bundled": True}, "contextTokens": 4096}
+    small = {"name": "small", "model": model, "replicas": 1, "loadSeconds": 60}
+    pools = [{**small, "gpu": {"preset": "h100"}}, {**small, "name": "here"}]
+    told = json.dumps({"pools": pools})
+    made = named(rendered("values", "--set-json", f"inference={told}"), "Deployment")
+    deadline = {
+        name: made[f"chatmesh-inference-{name}"]["spec"]["progressDeadlineSeconds"]
+        for name in ("small", "here")
+    }
+    assert deadline["small"] - deadline["here"] == 900
+
+
 def test_a_cache_of_compiled_code_fits_one_engine_and_its_arguments() -> None:
     def key(*options: str) -> str:
         maps = named(rendered("values-aks", *options), "ConfigMap")

@@ -7,6 +7,8 @@ import pytest
 from tests.charts.conftest import Manifest, refusal
 
 MODEL = {"name": "m", "source": {"bundled": True}, "contextTokens": 4096}
+HALF_A_GPU = {"requests": {"nvidia.com/gpu": "1"}}
+UNEQUAL = {"requests": {"hugepages-2Mi": "2Mi"}, "limits": {"hugepages-2Mi": "4Mi"}}
 POOL: Manifest = {"name": "demo", "model": MODEL, "replicas": 1}
 
 
@@ -94,6 +96,49 @@ WRONG = [
     ({"gateway": {"pod": {"spce": {}}}}, "spce"),
     ({"monitor": {"interval": "soon"}}, "/monitor/interval"),
     ({"fullnameOverride": "1chat"}, "/fullnameOverride"),
+    # What the API server would refuse of pods once they are made.
+    (
+        {"tokenizer": {"resources": {"requests": {"memory": "2Gi"}}}},
+        "tokenizer.resources.requests.memory: 2Gi is more than limits.memory, 1Gi",
+    ),
+    (
+        {"gateway": {"resources": {"limits": {"cpu": "0.2"}}}},
+        "gateway.resources.requests.cpu: 250m is more than limits.cpu, 0.2",
+    ),
+    (
+        pool(resources={"requests": {"memory": "3G"}, "limits": {"memory": "2Gi"}}),
+        "inference.pools[0].resources.requests.memory: 3G",
+    ),
+    ({"jobs": {"resources": {"requests": {"memory": "1Gi"}}}}, "jobs.resources.requests.memory"),
+    (
+        {
+            "inference": {
+                **pool(model={**MODEL, "source": {"hub": "a/b"}})["inference"],
+                "weights": {"resources": {"limits": {"memory": "128Mi"}}},
+            }
+        },
+        "inference.weights.resources.requests.memory: 256Mi",
+    ),
+    (
+        pool(pod={"spec": {"containers": [{"name": "inference", "resources": HALF_A_GPU}]}}),
+        "inference.pools[0].resources.limits.nvidia.com/gpu",
+    ),
+    (
+        {"memory": {"pod": {"spec": {"containers": [{"name": "side", "resources": UNEQUAL}]}}}},
+        "pod.spec.containers of memory: side.resources.requests.hugepages-2Mi: 2Mi is less",
+    ),
+    # What would be looked at by nobody.
+    (pool(rdma={"resource": "rdma/ib"}), "/inference/pools/0"),
+    (pool(model={**MODEL, "source": {"hub": "a/b", "path": "c"}}), "/model/source"),
+    (
+        pool(gpu={"resource": "a.b/gpu", "claims": [{"name": "g", "resourceClaimName": "c"}]}),
+        "/inference/pools/0/gpu",
+    ),
+    (
+        {"edge": {"service": {"loadBalancerSourceRanges": ["10.0.0.0/8"]}}},
+        "/edge/service/type",
+    ),
+    ({"edge": {"service": {"loadBalancerClass": "internal"}}}, "/edge/service/type"),
 ]
 
 

@@ -1,5 +1,7 @@
 """Where gateways find the Redis that they share, and that they may reach it."""
 
+import yaml
+
 from tests.charts.conftest import named, pods, refusal, refused_or_rendered, rendered
 
 SECRET = "gateway.streams.existingSecret=shared"
@@ -67,3 +69,19 @@ def test_where_all_is_thrice_every_service_is_spread_and_guarded() -> None:
             "kubernetes.io/hostname",
         }
         assert any(name.endswith(service) for name in named(made, "PodDisruptionBudget"))
+
+
+def test_gateways_that_share_both_may_be_scaled_by_turns() -> None:
+    shared = {"existingSecret": "there"}
+    both = {"streams": shared, "store": shared, "scaling": {"enabled": True}}
+    for missing in ("streams", "store"):
+        gateway = {**both, missing: {"existingSecret": ""}}
+        assert "/gateway/scaling/enabled" in refusal({"gateway": gateway}), missing
+    shown, refused = refused_or_rendered({"gateway": both, "keda": {"enabled": True}})
+    assert not refused
+    made = [each for each in yaml.safe_load_all(shown) if each]
+    assert "replicas" not in named(made, "Deployment")["chatmesh-gateway"]["spec"]
+    scaled = named(made, "ScaledObject")["chatmesh-gateway"]["spec"]
+    (trigger,) = scaled["triggers"]
+    assert (trigger["metadata"]["service"], trigger["metadata"]["turns"]) == ("gateway", "100")
+    assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (2, 8)

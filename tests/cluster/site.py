@@ -3,11 +3,12 @@
 import asyncio
 import json
 import os
+import re
 import secrets
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,18 @@ def image(name: str) -> str:
     return f"{prefix}{name}:{tag}"
 
 
-def run(*command: str, timeout: float = 900) -> str:
+def run(*command: str, timeout: float = 900, given: str | None = None) -> str:
     """What it printed; fails with what it complained of."""
     # Without what readline, which pytest loads, has put into the process's: the width of a window.
     environment = dict(os.environ)
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=timeout, env=environment
+        command,
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+        env=environment,
     )
     if done.returncode:
         raise AssertionError(f"{' '.join(command[:6])}: {done.stderr.strip() or done.stdout}")
@@ -118,11 +125,17 @@ class Site:
     def kubectl(self, *arguments: str) -> str:
         return run("kubectl", "-n", self.namespace, *arguments)
 
-    def helm(self, verb: str, *options: str, values: Values | None = None) -> str:
+    def apply(self, manifest: Mapping[str, Any]) -> None:
+        given = json.dumps(manifest)
+        run("kubectl", "-n", self.namespace, "apply", "-f", "-", given=given)
+
+    def helm(
+        self, verb: str, *options: str, values: Values | None = None, chart: Path = CHART
+    ) -> str:
         """`helm VERB chatmesh`, with the chart where the verb takes one."""
         command = ["helm", verb, RELEASE]
         if verb in {"install", "upgrade"}:
-            command += [str(CHART)]
+            command += [str(chart)]
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
             if values is not None:
                 yaml.safe_dump(values, file)
@@ -138,6 +151,26 @@ class Site:
         """`kubectl chatmesh`."""
         command = [str(ROOT / ".venv/bin/kubectl-chatmesh"), "-n", self.namespace, *arguments]
         return run(*command)
+
+    def has_image(self, ending: str) -> bool:
+        """Whether some node has an image whose name ends so."""
+        nodes = self.core.list_node().items
+        names = (name for node in nodes for one in node.status.images or () for name in one.names)
+        return any(name.endswith(ending) for name in names)
+
+    @contextmanager
+    def forwarded(self) -> Iterator[str]:
+        """The gateway's address on this machine, as Helm's notes say."""
+        command = ["kubectl", "-n", self.namespace, "port-forward", f"service/{RELEASE}", ":80"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                told = process.stdout.readline()
+                found = re.search(r"Forwarding from (127\.0\.0\.1:\d+)", told)
+                assert found, told
+                yield f"http://{found[1]}"
+            finally:
+                process.terminate()
 
     def replicas(self, component: str) -> Sequence[Pod]:
         """Those that are not leaving."""
@@ -184,14 +217,20 @@ class Site:
 
     @asynccontextmanager
     async def traffic(
-        self, streams: int, ask: str, *, patience: float = 0, model: str = MODEL
+        self,
+        streams: int,
+        ask: str,
+        *,
+        patience: float = 0,
+        model: str = MODEL,
+        resume: bool = False,
     ) -> AsyncIterator["Traffic"]:
         """Conversations side by side from a pod of the cluster; they end with the block."""
         command = ("python", "-m", "loadtest.traffic", f"http://{RELEASE}", "--key", self.key)
         options = ("--streams", str(streams), "--ask", ask, "--patience", str(patience))
         process = await asyncio.create_subprocess_exec(
             *("kubectl", "-n", self.namespace, "exec", "-i", "traffic", "--"),
-            *(*command, *options, "--model", model),
+            *(*command, *options, "--model", model, *(["--resume"] if resume else [])),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -243,6 +282,10 @@ class Traffic:
     def longest_wait(self) -> float:
         """Until a turn was taken, in seconds."""
         return max(turn.waited for turn in self.turns)
+
+    @property
+    def resumed(self) -> int:
+        return sum(turn.resumed for turn in self.turns)
 
     @property
     def longest_silence(self) -> float:

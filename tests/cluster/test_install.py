@@ -3,8 +3,6 @@
 import re
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -19,11 +17,12 @@ GIVENS = {"configmap/kube-root-ca.crt", "serviceaccount/default", "pod/traffic"}
 
 
 @pytest.mark.parametrize(("wrong", "field"), WRONG, ids=lambda value: str(value)[:60])
-def test_a_wrong_value_is_refused_before_anything_is_made(
-    here: Site, wrong: dict[str, Any], field: str
-) -> None:
+def test_a_wrong_value_is_refused(here: Site, wrong: dict[str, Any], field: str) -> None:
     with pytest.raises(AssertionError, match=re.escape(field)):
         here.helm("install", values=wrong)
+
+
+def test_until_then_nothing_was_made(here: Site) -> None:
     assert there(here) == set()
 
 
@@ -33,8 +32,8 @@ def test_the_printed_request_is_answered_by_real_vllm_and_a_tool(here: Site) -> 
     installed = time.monotonic() - began
     pods = here.kubectl("get", "pods", "-o", "name")
     assert len(re.findall(rf"pod/{RELEASE}-", pods)) == 7
-    command = printed_request(here)
-    with forwarded(here):
+    with here.forwarded() as address:
+        command = printed_request(here, address)
         answer = subprocess.run(
             command, shell=True, capture_output=True, text=True, timeout=120, check=True
         ).stdout
@@ -48,20 +47,28 @@ def test_the_printed_request_is_answered_by_real_vllm_and_a_tool(here: Site) -> 
     )
 
 
-def test_uninstalled_it_leaves_its_volumes_and_a_secret_and_says_so(here: Site) -> None:
+def test_helm_test_says_that_it_answers_and_leaves_nothing(here: Site) -> None:
+    before = there(here)
+    assert re.search(r"Phase:\s+Succeeded", here.helm("test", "--timeout=300s"))
+    assert there(here) == before
+
+
+def test_uninstalled_it_leaves_its_volumes_and_secrets_and_says_so(here: Site) -> None:
     notes = here.helm("status", "-o", "yaml")
     here.helm("uninstall", "--wait")
     here.until_pods(lambda pods: set(pods) == {"traffic"})
     left = there(here)
     assert left == {
         *(f"persistentvolumeclaim/{RELEASE}-{name}" for name in STORED),
-        f"secret/{RELEASE}-pepper",
+        *(f"secret/{RELEASE}-{name}" for name in SECRETS),
     }
-    for words in (f"delete pvc -l app.kubernetes.io/instance={RELEASE}", f"{RELEASE}-pepper"):
+    secrets = (f"delete secret {RELEASE}-{name}" for name in SECRETS)
+    for words in (f"delete pvc -l app.kubernetes.io/instance={RELEASE}", *secrets):
         assert words in notes
 
 
 STORED = ("gateway", "context-assembly", "memory")
+SECRETS = ("pepper", "admin-token")
 
 
 def there(here: Site) -> set[str]:
@@ -73,26 +80,16 @@ def there(here: Site) -> set[str]:
     return plain - GIVENS
 
 
-def printed_request(here: Site) -> str:
+def printed_request(here: Site, address: str) -> str:
+    """As the notes have it, but for the port, which may be taken here."""
     notes: str = yaml.safe_load(here.helm("status", "-o", "yaml"))["info"]["notes"]
     command = notes[notes.index("curl -N") :]
     lines = command.splitlines()
-    return "\n".join(lines[:2]).replace("Bearer KEY", f"Bearer {here.key}")
+    asked = "\n".join(lines[:2]).replace("Bearer KEY", f"Bearer {here.key}")
+    assert "http://127.0.0.1:8000" in asked
+    return asked.replace("http://127.0.0.1:8000", address)
 
 
 def spoken(stream: str) -> str:
     pieces = re.findall(r'"content":\s?"((?:[^"\\]|\\.)*)"', stream)
     return "".join(pieces)
-
-
-@contextmanager
-def forwarded(here: Site) -> Iterator[None]:
-    """As the notes say."""
-    command = ["kubectl", "-n", here.namespace, "port-forward", f"service/{RELEASE}", "8000:80"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert "Forwarding" in process.stdout.readline()
-            yield
-        finally:
-            process.terminate()

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from services.cluster.doctor import examine
+from services.memory.adapters.sqlite import MIGRATIONS
+from services.shared.schema import Breaking
 from tests.cluster.site import Site, labelled, ready, values
 
 pytestmark = [pytest.mark.timeout(900)]
@@ -33,13 +35,18 @@ def on_store(mesh: Site, sql: str) -> str:
     return mesh.kubectl("exec", "deployment/chatmesh-memory", "--", "python", "-c", code)
 
 
-def schema(known: int) -> str:
-    """As a release with so many migrations leaves it, the last of which breaks those before."""
-    return f"PRAGMA user_version={known}; UPDATE readers SET know={known};"
+def schema(known: int, needed: int) -> str:
+    """As a release with so many migrations leaves it, one of which breaks those before."""
+    return f"PRAGMA user_version={known}; UPDATE readers SET know={needed};"
+
+
+def our_schema() -> str:
+    breaking = [n for n, script in enumerate(MIGRATIONS, 1) if isinstance(script, Breaking)]
+    return schema(len(MIGRATIONS), max(breaking, default=0))
 
 
 async def test_a_store_that_is_too_new_stops_the_upgrade_and_nothing_else(mesh: Site) -> None:
-    on_store(mesh, schema(99))
+    on_store(mesh, schema(99, 99))
     before = {one.name: {r.name for r in one.pods} for one in mesh.cluster.view().components}
     async with mesh.traffic(4, "say hello") as traffic:
         await traffic.finished(4)
@@ -62,7 +69,7 @@ async def test_a_store_that_is_too_new_stops_the_upgrade_and_nothing_else(mesh: 
 
 
 async def test_once_it_is_right_the_upgrade_goes_through(mesh: Site) -> None:
-    on_store(mesh, schema(1))
+    on_store(mesh, our_schema())
     mesh.helm("upgrade", "--wait", "--timeout=600s", values=values())
     assert not list(examine(mesh.cluster, mesh.cluster.view()).findings)
     for store in STORES:

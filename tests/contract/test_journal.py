@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -74,7 +75,8 @@ async def mirrored(server: RedisServer) -> AsyncIterator[Opened]:
             inner.wait(seconds)
             memory.wait(seconds)
 
-        yield Opened(MirroredJournal(inner.journal, memory.journal, time.monotonic), wait)
+        both = MirroredJournal(inner.journal, memory.journal, time.monotonic, patience_seconds=5)
+        yield Opened(both, wait)
 
 
 @pytest.fixture(params=["in memory", "redis", "redis cluster", "mirrored"])
@@ -105,7 +107,7 @@ async def written(journal: Journal, count: int, turn: str = TURN) -> int:
 async def heard(journal: Journal, after: int = -1, turn: str = TURN) -> list[int]:
     """The numbers that a reader gets, to the end; each with its own event."""
     numbers = []
-    async with asyncio.timeout(5), aclosing(journal.read(turn, after)) as events:
+    async with asyncio.timeout(20), aclosing(journal.read(turn, after)) as events:
         async for numbered in events:
             assert numbered.event == said(numbered.number)
             numbers.append(numbered.number)
@@ -340,3 +342,24 @@ async def test_two_gateways_that_both_believe_to_write(
             events = [numbered.event async for numbered in other.read(TURN)]
     assert refused == 6 - doubled
     assert len(events) == 9 + doubled
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+async def test_a_claim_whose_answer_came_too_late_is_sent_again(
+    clustered: bool, redis_servers: RedisServers
+) -> None:
+    """Redis had done it; the client, which waits for an answer no longer, sends it once more."""
+    async with in_redis(redis_servers(clustered=clustered)) as opened:
+        journal = opened.journal
+        assert isinstance(journal, RedisJournal)
+        claim = journal._claim
+
+        async def sent_twice(*sent: Any) -> Any:
+            await claim(*sent)
+            return await claim(*sent)
+
+        journal._claim = sent_twice  # type: ignore[assignment]
+        epoch = await written(journal, 3)
+        assert epoch == 1
+        await journal.finish(TURN, epoch, keep_seconds=60)
+        assert await heard(journal) == [0, 1, 2]

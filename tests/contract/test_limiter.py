@@ -11,12 +11,9 @@ import pytest
 
 from services.gateway.adapters.fallback_limiter import FallbackLimiter
 from services.gateway.adapters.in_memory_limiter import InMemoryLimiter
-from services.gateway.adapters.redis_gateways import GatewayCount
 from services.gateway.adapters.redis_limiter import RedisLimiter
 from services.gateway.ports import Bucket, Limiter, Reservation
-from services.shared.background import in_background
 from services.shared.redis import open_redis
-from tests.fakes.gateways import eventually
 from tests.servers.redis import RedisServers, redis_servers
 
 __all__ = ["redis_servers"]
@@ -244,17 +241,3 @@ async def test_three_gateways_that_count_apart_let_in_too_many() -> None:
     bucket = replace(FREE, requests_per_minute=100, tokens_per_minute=50_000)
     hour = await an_hour([InMemoryLimiter() for _ in range(3)], bucket, 300, seconds=120)
     assert hour.most_in_a_minute()[0] > 100
-
-
-async def test_gateways_know_how_many_they_are(redis_servers: RedisServers) -> None:
-    """By that they share limits when Redis is lost."""
-    async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_redis(redis_servers().own_url()))
-        counts = [GatewayCount(store, name) for name in ("one", "two", "three")]
-        for count in counts:
-            await stack.enter_async_context(in_background(count.follow))
-
-        async def all_known() -> bool:
-            return [count.known for count in counts] == [3, 3, 3]
-
-        await eventually(all_known)

@@ -1,8 +1,10 @@
 """A PostgreSQL that is killed and comes back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -16,6 +18,7 @@ from services.gateway.adapters.postgres import (
 from services.gateway.adapters.remembering import BufferedLedger
 from services.gateway.ports import Ledger, LedgerEntry
 from services.inference.api import Usage
+from services.shared.deadline import due_in
 from services.shared.errors import Unavailable
 from services.shared.scope import Scope
 from services.shared.store_url import StoreUrl
@@ -168,3 +171,35 @@ async def test_idle_connections_that_the_server_closed_are_nobodys_error(
         await asyncio.to_thread(own_server.stop)
         await asyncio.to_thread(own_server.start)
         assert len(await asyncio.gather(*(accounts.total("acct_1") for _ in range(50)))) == 50
+
+
+@contextmanager
+def hanging(server: PostgresServer) -> Iterator[int]:
+    """How many processes of the server hang, which have a client in the database."""
+    found = "SELECT pid FROM pg_stat_activity WHERE datname = 'faults'"
+    with server.superuser() as watching:
+        pids = [pid for (pid,) in watching.execute(found)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield len(pids)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_who_asks_a_process_that_hangs_hears_it_in_time_and_the_next_asks_another(
+    own_server: PostgresServer, url: StoreUrl
+) -> None:
+    async with open_postgres_accounts(url) as accounts:
+        assert await accounts.total("acct_1")
+        refused = 0
+        with hanging(own_server) as hung:
+            while True:
+                try:
+                    with due_in(1):
+                        await accounts.total("acct_1")
+                    break
+                except Unavailable:
+                    refused += 1
+        assert 0 < refused <= hung

@@ -5,9 +5,7 @@ TLS with an end that speaks PostgreSQL's way into it, and which passes the rest 
 """
 
 import asyncio
-import shutil
 import ssl
-import subprocess
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +16,7 @@ import pytest
 from services.gateway.adapters.postgres import open_postgres_accounts
 from services.shared.errors import CannotStart
 from services.shared.store_url import StoreUrl
+from tests.servers.certificates import certificates
 from tests.servers.postgres import fresh_database, server
 
 SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
@@ -61,17 +60,6 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return certificates(tmp_path_factory.mktemp("strangers"))
-
-
-def certificates(folder: Path) -> Path:
-    """Of a server called localhost, signed by itself."""
-    if not shutil.which("openssl"):
-        pytest.skip("openssl missing: the distribution has it")
-    request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
-    names = ["-addext", "subjectAltName=DNS:localhost", "-days", "2"]
-    files = ["-keyout", str(folder / "server.key"), "-out", str(folder / "server.crt")]
-    subprocess.run(["openssl", *request, *names, *files], check=True, capture_output=True)
-    return folder
 
 
 @asynccontextmanager

@@ -1,21 +1,23 @@
 """Two processes that write to one PostgreSQL at once, one of them held just before its commit."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TypeVar
 
 import pytest
+from psycopg.rows import DictRow
 
 from services.context_assembly.adapters.postgres import PostgresTurns, open_postgres_turns
 from services.context_assembly.api import KeptIds, StoredConversation, Turn
-from services.context_assembly.ports import HeadMoved, Summary
+from services.context_assembly.ports import ConversationGone, HeadMoved, Summary
 from services.memory.adapters.postgres import PostgresFactStore, open_postgres_facts
 from services.memory.api import Erasure
 from services.memory.ports import Outdated
 from services.shared.conversation import Compaction
-from services.shared.postgres import PostgresDatabase, Tenant, Transaction
+from services.shared.postgres import Parameters, PostgresDatabase, Tenant, Transaction
+from services.shared.postgres_connection import Connection
 from services.shared.store_url import StoreUrl
 from tests.contract.test_fact_store import ANN, BOB, kept
 from tests.fakes.context_assembly import SCOPE
@@ -181,3 +183,42 @@ async def test_erasures_are_numbered_in_the_order_in_which_they_can_be_read(url:
         first = of(held, theirs).erase(ANN)
         assert await overlapping(url, held, first, erased_then_read()) == [1, 2]
         assert [each.scope for each in await theirs.erasures(0, 10)] == [ANN, BOB]
+
+
+class InterruptedDatabase(PostgresDatabase):
+    """Lets somebody else do something after the first answer of a transaction."""
+
+    def __init__(self, database: PostgresDatabase, between: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(database._pool, database._schema)
+        self._between = between
+
+    @asynccontextmanager
+    async def transaction(self, tenant: Tenant) -> AsyncIterator[Transaction]:
+        async with super().transaction(tenant) as writing:
+            yield _Interrupted(writing._connection, self._between)
+
+
+class _Interrupted(Transaction):
+    def __init__(self, connection: Connection, between: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(connection)
+        self._between: Callable[[], Awaitable[None]] | None = between
+
+    async def rows(self, sql: str, parameters: Parameters = ()) -> list[DictRow]:
+        found = await super().rows(sql, parameters)
+        between, self._between = self._between, None
+        if between:
+            await between()
+        return found
+
+
+async def test_a_turn_beside_the_beginning_of_its_conversation_comes_before_it(
+    url: StoreUrl,
+) -> None:
+    async with turns_of_two(url) as (held, theirs):
+        first = replace(turn("a"), conversation_id="conv_1")
+        second = replace(turn("b", "a"), conversation_id="conv_1")
+        begins = InterruptedDatabase(held, lambda: theirs.start(CONVERSATION, first))
+        with pytest.raises(ConversationGone):
+            await PostgresTurns(begins).add(second)
+        assert await theirs.conversation(SCOPE, "conv_1") == CONVERSATION
+        assert await theirs.add(second)

@@ -1,10 +1,12 @@
 """What goes on, and what does not, while Redis is killed, emptied, paused or takes no writes."""
 
 import asyncio
+import math
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -56,9 +58,9 @@ Loss = Callable[[RedisServer], None]
 
 @asynccontextmanager
 async def one(
-    server: RedisServer, *, pause_before: int = -1, lease_seconds: float = 0.5
+    server: RedisServer, *, pause_before: int = -1, patience_seconds: float = 0.5
 ) -> AsyncIterator[Gateway]:
-    around = Around(server, server.own_url(), lease_seconds=lease_seconds)
+    around = Around(server, server.own_url(), lease_seconds=0.5, patience_seconds=patience_seconds)
     async with AsyncExitStack() as stack:
         yield await stack.enter_async_context(
             gateway(around, WordEngine(60, 0, pause_before), "one")
@@ -124,12 +126,83 @@ async def test_a_turn_in_the_background_ends_with_an_error(lose: Loss, server: R
         assert len(here.around.ledger.entries) == 1
 
 
-async def test_a_short_loss_is_nothing_to_a_turn_in_the_background(server: RedisServer) -> None:
-    async with one(server, pause_before=25, lease_seconds=30) as here:
+@pytest.mark.parametrize("lose", [pause, refuse_writes])
+async def test_a_short_loss_is_nothing_to_a_turn_in_the_background(
+    lose: Loss, server: RedisServer
+) -> None:
+    """Longer than its lease; nobody else has taken it over meanwhile."""
+    async with one(server, pause_before=25, patience_seconds=30) as here:
         response_id = await here.live.start(ADA, ALONE)
         await asyncio.wait_for(here.engine.paused.wait(), 10)
-        refuse_writes(server)
+        lose(server)
         here.engine.go_on.set()
         await eventually(here.lost_redis)
         repair(server)
         assert isinstance((await here.read(response_id))[-1].event, Completed)
+
+
+async def test_a_short_loss_is_nothing_to_who_reads_elsewhere(server: RedisServer) -> None:
+    """The turn goes on, so that its reader must not be told that it has failed."""
+    around = Around(server, server.own_url())
+    async with (
+        gateway(around, WordEngine(60, 0, 25), "maker") as maker,
+        gateway(around, WordEngine(60), "reader") as here,
+    ):
+        response_id = await maker.live.start(ADA, ALONE)
+        reading = asyncio.create_task(here.read(response_id))
+        await asyncio.wait_for(maker.engine.paused.wait(), 10)
+        await eventually(partial(maker.elsewhere.attended, response_id))
+        pause(server)
+        await eventually(here.lost_redis)
+        repair(server)
+        maker.engine.go_on.set()
+        events = await reading
+    assert [each.number for each in events] == list(range(len(events)))
+    assert isinstance(events[-1].event, Completed)
+
+
+def cut_off(gateway: Gateway) -> None:
+    """This one alone does not reach Redis any more."""
+    gateway.store._lost_until = math.inf
+
+
+async def test_a_turn_that_has_failed_without_redis_is_not_completed_by_another(
+    server: RedisServer,
+) -> None:
+    around = Around(server, server.own_url(), patience_seconds=0.2)
+    async with (
+        gateway(around, WordEngine(60, 0, 25), "first") as first,
+        gateway(around, WordEngine(60), "second") as second,
+    ):
+        response_id = await first.live.start(ADA, ALONE)
+        await asyncio.wait_for(first.engine.paused.wait(), 10)
+        cut_off(first)
+        first.engine.go_on.set()
+        told = (await first.read(response_id))[-1].event
+        assert isinstance(told, Failed)
+        around.pass_lease()
+        await second.takeover.look()
+        assert (await second.read(response_id))[-1].event == told
+        assert second.engine.generations == []
+    assert len({entry.response_id for entry in around.ledger.entries}) == 1
+
+
+async def test_the_end_that_was_recorded_first_is_the_end(server: RedisServer) -> None:
+    """It fails in one gateway while another goes on with it."""
+    around = Around(server, server.own_url(), patience_seconds=0.2)
+    async with (
+        gateway(around, WordEngine(60, 0, 25), "first") as first,
+        gateway(around, WordEngine(60, 0, 40), "second") as second,
+    ):
+        response_id = await first.live.start(ADA, ALONE)
+        await asyncio.wait_for(first.engine.paused.wait(), 10)
+        cut_off(first)
+        around.pass_lease()
+        await second.takeover.look()
+        await asyncio.wait_for(second.engine.paused.wait(), 10)
+        first.engine.go_on.set()
+        told = (await first.read(response_id))[-1].event
+        assert isinstance(told, Failed)
+        second.engine.go_on.set()
+        assert (await second.read(response_id))[-1].event == told
+        assert second.engine.written > 40 - 25, "it did go on to its end"

@@ -151,6 +151,14 @@ async def test_nothing_is_added_to_a_conversation_that_is_not_there(store: TurnS
         await store.add(following(conversation, conversation.head, "one"))
 
 
+async def test_no_first_turn_is_added_to_a_conversation_that_is_not_there(store: TurnStore) -> None:
+    conversation = begun()
+    with pytest.raises(ConversationGone):
+        await store.add(first_of(conversation))
+    await store.start(conversation, first_of(conversation))
+    assert await store.conversation(SCOPE, conversation.id) == conversation
+
+
 @pytest.mark.parametrize("elsewhere", ELSEWHERE)
 async def test_nobody_reaches_the_conversations_of_another_project(
     store: TurnStore, elsewhere: Scope

@@ -35,7 +35,17 @@ from services.context_assembly.api import KeptIds
 from services.context_assembly.ports import Summary, TurnStore
 from services.memory.api import Erasure
 from services.shared.scope import Scope
-from tests.fakes.tree_writes import FACTS, MODELS, Known, Write, adding, told, told_of_turn, way_to
+from tests.fakes.tree_writes import (
+    FACTS,
+    MODELS,
+    Known,
+    Write,
+    adding,
+    questions,
+    questions_of_turn,
+    told,
+    way_to,
+)
 from tests.fakes.turn_trees import TURN_STORES
 from tests.servers.cassandra import empty_keyspace
 from tests.servers.ferretdb import fresh_documents
@@ -78,9 +88,7 @@ class Trees:
     def __init__(self, runner: asyncio.Runner, writers: Pair, *, raced: bool) -> None:
         self.runner = runner
         self.writers = writers
-        # Whether writes are given up in their middle and done two at a time. At a server, what
-        # comes of that is left to its clock: the same example would not end the same each time.
-        # Tests of their own hold a writer there at a place that they choose.
+        # Whether writes are given up in their middle and done two at a time.
         self.raced = raced
         # The number of the last erasure, over all examples.
         self.number = 0
@@ -140,7 +148,7 @@ class TurnTrees(RuleBasedStateMachine):
         self.trees.runner.run(self._raced(one, other))
 
     async def _raced(self, one: Write, other: Write) -> None:
-        """As if one had come after the other, in one order or the other."""
+        """As if one had come after the other. Which, a server's clock says: both orders may be."""
         first, second = self.trees.writers
         said = tuple(await asyncio.gather(one(first), other(second)))
         forwards, backwards = deepcopy(self.model), deepcopy(self.model)
@@ -148,17 +156,17 @@ class TurnTrees(RuleBasedStateMachine):
             (await one(forwards), await other(forwards)),
             (await other(backwards), await one(backwards))[::-1],
         ]
-        models = [forwards, backwards]
-        after = [await told(model, self.known) for model in models]
-        differing = {name for name in after[0] if after[0][name] != after[1][name]}
-        here = await told(first, self.known) if differing else {}
+        asked = questions(self.known)
+        after = [await told(model, asked) for model in (forwards, backwards)]
+        differing = {name: asked[name] for name in asked if after[0][name] != after[1][name]}
+        here = await told(first, differing)
         fitting = [
             model
-            for model, words, answers in zip(models, expected, after, strict=True)
+            for model, words, answers in zip((forwards, backwards), expected, after, strict=True)
             if words == said and all(here[name] == answers[name] for name in differing)
         ]
         assert fitting, (said, expected)
-        self.trees.seen["in an order of their own"] += bool(differing)
+        self.trees.seen["at once"] += 1
         self.model = fitting[0]
 
     @rule(data=st.data(), writer=st.integers(0, 1))
@@ -166,17 +174,18 @@ class TurnTrees(RuleBasedStateMachine):
         self.trees.runner.run(self._asked(self.trees.writers[writer], self._turn_id(data)))
 
     async def _asked(self, writer: TurnStore, turn_id: str) -> None:
-        here = await told_of_turn(writer, self.known.scope, turn_id)
-        assert here == await told_of_turn(self.model, self.known.scope, turn_id)
+        asked = questions_of_turn(self.known.scope, turn_id)
+        assert await told(writer, asked) == await told(self.model, asked)
 
     def teardown(self) -> None:
         self.trees.runner.run(self._all_the_same())
 
     async def _all_the_same(self) -> None:
-        expected = await told(self.model, self.known)
+        asked = questions(self.known)
+        expected = await told(self.model, asked)
         handled = await self.model.erasures_handled()
         numbers = [await each.erasures_handled() for each in self.trees.writers]
-        assert await told(self.trees.writers[1], self.known) == expected
+        assert await told(self.trees.writers[1], asked) == expected
         # Of two processes, one may lag behind.
         assert max(numbers) == handled
 
@@ -251,8 +260,10 @@ class TurnTrees(RuleBasedStateMachine):
         model = data.draw(st.sampled_from(MODELS), "model")
         made = len(self.known.summaries)
         summary = Summary(way[-1], data.draw(st.integers(1, 3), "items"), f"summary {made}")
-        older = [each for by, each in self.known.summaries if by == model and each.turn_id in way]
-        grown_from = data.draw(st.sampled_from([None, *older]), "grown from")
+        mine = [each for by, each in self.known.summaries if by == model and each.turn_id in way]
+        # What is drawn may not hang on how a race ended, of which the way is made.
+        older = [None, *mine[-3:]]
+        grown_from = older[data.draw(st.integers(0, 3), "grown from") % len(older)]
         begin = way.index(grown_from.turn_id) if grown_from else 0
         self.known.summaries.append((model, summary))
         return lambda store: store.keep_summary(
@@ -307,6 +318,9 @@ PAIRS: Mapping[str, tuple[Callable[[Path], AbstractAsyncContextManager[Pair]], i
     "cassandra": (_cassandra, 6),
     "mongodb": (_mongodb, 6),
 }
+# Where the machine was run often enough with races to know that it ends the same each time. Of the
+# others test_tree_writers.py tries, one by one, what two writers at once were found to do.
+RACED = {"sqlite", "postgresql"}
 
 
 @pytest.mark.timeout(400)  # three nodes of Cassandra start
@@ -315,7 +329,7 @@ def test_a_store_answers_as_the_one_in_memory(name: str, tmp_path: Path) -> None
     opening, examples = PAIRS[name]
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         pair = opening(tmp_path)
-        trees = Trees(runner, runner.run(pair.__aenter__()), raced=name == "sqlite")
+        trees = Trees(runner, runner.run(pair.__aenter__()), raced=name in RACED)
         try:
             machine: Any = partial(TurnTrees, trees)
             run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=examples))
@@ -323,7 +337,7 @@ def test_a_store_answers_as_the_one_in_memory(name: str, tmp_path: Path) -> None
             runner.run(pair.__aexit__(None, None, None))
     # Which writes there are is left to chance.
     assert len({*WRITES} - {*+trees.seen}) <= 3
-    assert bool(trees.seen["given up"]) == trees.raced
+    assert bool(trees.seen["given up"]) == bool(trees.seen["at once"]) == trees.raced
 
 
 def test_every_store_is_tried() -> None:

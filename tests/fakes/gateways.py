@@ -21,6 +21,7 @@ from services.gateway.authenticator import Principal
 from services.gateway.elsewhere import Elsewhere
 from services.gateway.guard import OutputModeration, guards
 from services.gateway.lanes import Lanes
+from services.gateway.letter_answers import LetterAnswers
 from services.gateway.live_turns import LiveTurns
 from services.gateway.ports import Neighbours
 from services.gateway.resuming import ResumableTurns
@@ -32,11 +33,11 @@ from services.shared.redis import RedisStore, open_redis
 from tests.fakes.mesh import (
     BOUNDS,
     PERSON,
-    UNLIMITED,
     CountedLedger,
     FewTools,
     WordContext,
     fleet_of,
+    limits_of,
 )
 from tests.fakes.moderation import WordModeration
 from tests.fakes.word_engine import WordEngine
@@ -95,6 +96,7 @@ class Around:
     tools: FewTools = field(default_factory=FewTools)
     ledger: CountedLedger = field(default_factory=CountedLedger)
     lease_seconds: float = 30
+    patience_seconds: float = 30
 
     def pass_lease(self) -> None:
         self.server.pass_time(self.url.partition("prefix=")[2], self.lease_seconds + 1)
@@ -134,7 +136,9 @@ async def gateway(around: Around, engine: WordEngine, name: str) -> AsyncIterato
         channels = await stack.enter_async_context(Channels.following(store))
         memory = InMemoryJournal(time.monotonic, max_bytes=10_000_000)
         shared = RedisJournal(store, channels, gateway=name)
-        mirrored = MirroredJournal(shared, memory, time.monotonic)
+        mirrored = MirroredJournal(
+            shared, memory, time.monotonic, patience_seconds=around.patience_seconds
+        )
         journal: Any = Mortal(mirrored)
         mail = RedisMail(store, channels, gateway=name)
         elsewhere = Elsewhere(RedisPresence(store), mail, turn_seconds=30)
@@ -150,16 +154,14 @@ async def gateway(around: Around, engine: WordEngine, name: str) -> AsyncIterato
             lanes=Lanes(around.context),
             tool_rounds=8,
         )
-        admission = Admission(
-            max_turns=99, max_turns_per_organisation=99, max_background_turns_per_organisation=99
-        )
+        admission = Admission(max_turns=99)
         live = LiveTurns(
             ResumableTurns(neighbours, loop_over),
             journal,
             admission,
             around.ledger,
             elsewhere,
-            limits=UNLIMITED,
+            limits=limits_of(),
             bounds=replace(BOUNDS, lease_seconds=around.lease_seconds),
         )
         now = [1000.0]
@@ -172,7 +174,9 @@ async def gateway(around: Around, engine: WordEngine, name: str) -> AsyncIterato
             clock=lambda: now[0],
             reader_seconds=10,
         )
-        await stack.enter_async_context(in_background(partial(elsewhere.serve, live.answer)))
+        await stack.enter_async_context(
+            in_background(partial(elsewhere.serve, LetterAnswers(live).answer))
+        )
         await stack.enter_async_context(in_background(live.keep_leases))
         yield Gateway(live, engine, takeover, journal, admission, now, elsewhere, around, store)
         journal.resumed.set()

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, ExitStack
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from services.gateway.adapters.in_memory import NobodyElse
 from services.gateway.adapters.metered import GatewayGauges
 from services.gateway.admission import Admission
 from services.gateway.fleet import Fleet, Pool, Replica
@@ -34,14 +35,12 @@ def gateway_metrics(
             replica.report = Report((CARD,), load)
             replica.in_flight = (in_flight or {}).get(pod, 0)
             state.replicas[replica.peer] = replica
-    admission = Admission(
-        max_turns=100, max_turns_per_organisation=100, max_background_turns_per_organisation=8
-    )
+    admission = Admission(max_turns=100)
     registry = CollectorRegistry()
-    registry.register(GatewayGauges(admission, fleet, lambda: False))
+    registry.register(GatewayGauges(admission, fleet, NobodyElse(), lambda: False))
     with ExitStack() as under_way:
         for _ in range(turns):
-            under_way.enter_context(admission.admitted("ada", background=False))
+            under_way.enter_context(admission.admitted())
         return generate_latest(registry).decode()
 
 

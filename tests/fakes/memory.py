@@ -121,9 +121,10 @@ def keeper(
     erasures: ErasureFeed | None = None,
     *,
     cached_facts: int = 10_000,
+    name: str = "",
     **limits: float,
 ) -> Keeper:
-    """Its ids count up, and its clock goes on by a second whenever it is read.
+    """Its ids count up from its name, and its clock goes on by a second whenever it is read.
 
     Only this keeper's own writes wake who watches its erasures, unless `erasures` is given.
     """
@@ -135,7 +136,7 @@ def keeper(
         erasures or CountedFeed(store),
         limits=replace(LIMITS, **limits),  # type: ignore[arg-type]
         now_ms=lambda: next(ticks),
-        make_id=lambda: f"mem_{next(ids)}",
+        make_id=lambda: f"mem_{name}{next(ids)}",
     )
 
 

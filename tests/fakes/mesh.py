@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -23,7 +23,7 @@ from services.gateway.fleet import Fleet, Pool
 from services.gateway.front import Front
 from services.gateway.guard import OutputModeration, guards
 from services.gateway.lanes import Lanes
-from services.gateway.limits import Limits
+from services.gateway.limits import Limit, Limits
 from services.gateway.live_turns import LiveTurns, TurnBounds
 from services.gateway.ports import Account, AccountKind, Inference, LedgerEntry, Neighbours
 from services.gateway.repeats import Repeats
@@ -297,8 +297,21 @@ def fleet_of(inference: Inference) -> Fleet:
     return Fleet([Pool("only", "here:1")], followed, opened)
 
 
-# Nobody is limited.
-UNLIMITED = Limits(InMemoryLimiter(), (), time.time, turn_seconds=30)
+def limits_of(
+    *limits: Limit,
+    turns: int = 100,
+    background_turns: int = 100,
+    clock: Callable[[], float] = time.time,
+) -> Limits:
+    """Nobody is limited otherwise."""
+    return Limits(
+        InMemoryLimiter(),
+        limits,
+        clock,
+        turn_seconds=600,
+        turns=turns,
+        background_turns=background_turns,
+    )
 
 
 def alone() -> Elsewhere:
@@ -314,10 +327,9 @@ async def surroundings(
     *scripts: Script,
     mode: OutputModeration = OutputModeration.BLOCK,
     max_turns: int = 8,
-    max_background_turns: int = 8,
     bounds: TurnBounds = BOUNDS,
     account: Account = PERSON,
-    limits: Limits = UNLIMITED,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Surroundings]:
     moderation, context, tools = WordModeration(), WordContext(), FewTools()
     inference = ScriptedInference(*scripts)
@@ -328,15 +340,11 @@ async def surroundings(
     neighbours = Neighbours(moderation, context, inference, tools)
     lanes = Lanes(context)
     turns = TurnLoop(neighbours, fleet, guards(moderation, mode), lanes, tool_rounds=3)
-    admission = Admission(
-        max_turns=max_turns,
-        max_turns_per_organisation=max(1, max_turns - 1),
-        max_background_turns_per_organisation=max_background_turns,
-    )
+    admission = Admission(max_turns=max_turns)
     clock = Clock()
     journal = InMemoryJournal(clock, max_bytes=1_000_000)
     live_turns = LiveTurns(
-        turns, journal, admission, accounts, alone(), limits=limits, bounds=bounds
+        turns, journal, admission, accounts, alone(), limits=limits or limits_of(), bounds=bounds
     )
     front = Front(
         authenticator,

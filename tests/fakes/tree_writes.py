@@ -1,7 +1,8 @@
 """Writes to a store of turns as values, so that two stores can be asked the same."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from services.context_assembly.api import KeptIds, Paging, StoredConversation, Turn
@@ -74,26 +75,41 @@ def kept(turn: Turn, ids: KeptIds | None, erasures_above: int) -> Turn:
     return replace(turn, kept_ids=ids, erasures_above=erasures_above)
 
 
-async def told(store: TurnStore, known: Known) -> dict[str, Any]:
-    """All that a store says of an organisation."""
+def questions(known: Known) -> Mapping[str, Write]:
+    """All that a store can be asked about an organisation."""
     scope = known.scope
-    said: dict[str, Any] = {"conversations": await store.conversations(scope, Paging(limit=1000))}
-    for conversation in known.conversations:
-        said[conversation.id] = await store.conversation(scope, conversation.id)
+    asked: dict[str, Write] = {
+        "conversations": lambda store: store.conversations(scope, Paging(limit=1000))
+    }
+    for each in known.conversations:
+        asked[each.id] = partial(_conversation, scope=scope, conversation_id=each.id)
     for turn_id in known.turns:
-        said |= await told_of_turn(store, scope, turn_id)
-    return {name: plain(each) for name, each in said.items()}
+        asked |= questions_of_turn(scope, turn_id)
+    return asked
 
 
-async def told_of_turn(store: TurnStore, scope: Scope, turn_id: str) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        f"{turn_id} whole": await store.get(scope, turn_id),
-        f"{turn_id} stretch": await store.stretch(scope, turn_id, 3),
+def questions_of_turn(scope: Scope, turn_id: str) -> Mapping[str, Write]:
+    asked: dict[str, Write] = {
+        f"{turn_id} whole": lambda store: store.get(scope, turn_id),
+        f"{turn_id} stretch": lambda store: store.stretch(scope, turn_id, 3),
+        f"{turn_id} near": lambda store: store.path(scope, turn_id, MODELS[0], _NEAR),
     }
     for model in MODELS:
-        said[f"{turn_id} path {model}"] = await store.path(scope, turn_id, model, _FAR)
-    said[f"{turn_id} near"] = await store.path(scope, turn_id, MODELS[0], _NEAR)
-    return {name: plain(each) for name, each in said.items()}
+        asked[f"{turn_id} path {model}"] = partial(_path, scope=scope, turn_id=turn_id, model=model)
+    return asked
+
+
+async def _conversation(store: TurnStore, *, scope: Scope, conversation_id: str) -> object:
+    return await store.conversation(scope, conversation_id)
+
+
+async def _path(store: TurnStore, *, scope: Scope, turn_id: str, model: str) -> object:
+    return await store.path(scope, turn_id, model, _FAR)
+
+
+async def told(store: TurnStore, asked: Mapping[str, Write]) -> dict[str, Any]:
+    """What the store answers, by the question's name."""
+    return {name: plain(await question(store)) for name, question in asked.items()}
 
 
 def way_to(known: Known, turn_id: str) -> Sequence[str]:

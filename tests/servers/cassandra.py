@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -29,6 +30,7 @@ from cassandra.protocol import ConfigurationException
 from services.context_assembly.adapters.cassandra import migrate_cassandra_turns
 from services.memory.adapters.cassandra import migrate_cassandra_facts
 from services.shared.store_url import StoreUrl
+from tests.servers.authority import KEYSTORE_PASSWORD, Authority
 
 _ROOT = Path(__file__).parents[2]
 _JARS = _ROOT / ".tools/cassandra-5.0.5"
@@ -49,7 +51,7 @@ _OPENS = """
 """.split()
 _JAVA = """
     -Xms384m -Xmx512m -Xss512k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto
-    -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=1000
+    -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=5000
     -Dcassandra.superuser_setup_delay_ms=0 -Dcassandra.auth_bcrypt_gensalt_log2_rounds=4
     -Djdk.attach.allowAttachSelf=true
     -Dcassandra.migration_delay_ms=500 -Dcassandra.schema_pull_interval_ms=500
@@ -92,6 +94,13 @@ class Node:
                 with suppress(subprocess.TimeoutExpired):
                     self.process.wait(timeout=0.2)
 
+    def hang(self) -> None:
+        """Its connections stay, and nothing answers on them."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """As a machine that is switched off: nothing is said to anybody."""
         self.process.kill()
@@ -102,6 +111,8 @@ class Node:
 class CassandraNodes:
     nodes: Sequence[Node]
     port: int
+    # Who has signed the nodes' certificates.
+    authority: Authority
     # Of a superuser.
     session: Session = field(init=False)
 
@@ -191,7 +202,9 @@ def start_nodes() -> CassandraNodes:
         pytest.skip("Cassandra missing: `make contract` installs it")
     folder = Path(tempfile.mkdtemp(prefix="chatmesh-cassandra-"))
     addresses, native_port, storage_port = _free()
-    nodes = CassandraNodes([Node(folder / address, address) for address in addresses], native_port)
+    authority = Authority(folder / "authority")
+    started = [Node(folder / address, address) for address in addresses]
+    nodes = CassandraNodes(started, native_port, authority)
     template = (_CONFIGURATION / "cassandra.yaml").read_text()
     atexit.register(_end, nodes, folder)
     for number, node in enumerate(nodes.nodes):
@@ -204,6 +217,8 @@ def start_nodes() -> CassandraNodes:
             "storage_port": storage_port,
             "native_port": native_port,
             "folder": node.folder,
+            "keystore": authority.certify(node.address).keystore,
+            "keystore_password": KEYSTORE_PASSWORD,
         }
         (conf / "cassandra.yaml").write_text(template.format(**settings))
         shutil.copy(_CONFIGURATION / "logback.xml", conf)

@@ -6,6 +6,7 @@ has no transactions, replica sets, change streams, TTL or text indexes.
 
 import atexit
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -19,6 +20,7 @@ import pytest
 
 from services.context_assembly.adapters.mongodb import migrate_mongodb_turns
 from services.shared.store_url import StoreUrl
+from tests.servers.authority import Certified
 
 _PROGRAM = Path(__file__).parents[2] / ".tools/bin/ferretdb-1.24.2"
 _numbers = count(1)
@@ -30,6 +32,8 @@ class FerretServer:
 
     folder: Path
     port: int
+    # None: it speaks no TLS.
+    certified: Certified | None = None
     process: "subprocess.Popen[bytes]" = field(init=False)
 
     def start(self) -> None:
@@ -38,8 +42,15 @@ class FerretServer:
             f"--sqlite-url=file:{self.folder}/",
             f"--state-dir={self.folder}",
         ]
-        place = [f"--listen-addr=127.0.0.1:{self.port}", "--debug-addr=-"]
-        quiet = ["--telemetry=disable", "--log-level=error"]
+        place = [f"--listen-addr=127.0.0.1:{self.port}"]
+        if self.certified:
+            place = [
+                "--listen-addr=",
+                f"--listen-tls=127.0.0.1:{self.port}",
+                f"--listen-tls-cert-file={self.certified.certificate}",
+                f"--listen-tls-key-file={self.certified.key}",
+            ]
+        quiet = ["--debug-addr=-", "--telemetry=disable", "--log-level=error"]
         with (self.folder / "log").open("wb") as log:
             command = [str(_PROGRAM), *files, *place, *quiet]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -52,6 +63,13 @@ class FerretServer:
                 with suppress(subprocess.TimeoutExpired):
                     self.process.wait(timeout=0.05)
 
+    def hang(self) -> None:
+        """Its connections stay, and nothing answers on them."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -60,13 +78,13 @@ class FerretServer:
         return StoreUrl(f"mongodb://127.0.0.1:{self.port}/{database}")
 
 
-def start_server() -> FerretServer:
-    """One of its own, for a test that kills it. It ends with the process."""
+def start_server(certified: Certified | None = None) -> FerretServer:
+    """One of its own, for a test that needs one. It ends with the process."""
     if not _PROGRAM.exists():
         pytest.skip("FerretDB missing: `make contract` installs it")
     folder = Path(tempfile.mkdtemp(prefix="chatmesh-ferretdb-"))
     with socket.create_server(("127.0.0.1", 0)) as free:
-        started = FerretServer(folder, free.getsockname()[1])
+        started = FerretServer(folder, free.getsockname()[1], certified)
     atexit.register(_end, started)
     started.start()
     return started

@@ -27,6 +27,10 @@ class RedisServer:
     folder: Path
     clustered: bool = False
     options: tuple[str, ...] = ()
+    # Where it has `server.crt` and `server.key`, and its port with TLS.
+    certified: Path | None = None
+    tls_port: int = 0
+    password: str | None = None
     process: "subprocess.Popen[bytes] | None" = None
     stack: ExitStack = field(default_factory=ExitStack)
 
@@ -41,7 +45,7 @@ class RedisServer:
     @property
     def client(self) -> Any:
         """Its own client, for tests that look into it; one node holds every slot."""
-        return redis.Redis(port=self.port, socket_timeout=5)
+        return redis.Redis(port=self.port, password=self.password, socket_timeout=5)
 
     def start(self) -> None:
         program = shutil.which("redis-server")
@@ -50,11 +54,19 @@ class RedisServer:
         place = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
         kept = ["--save", "", "--appendonly", "no"]
         cluster = ["--cluster-enabled", "yes"] if self.clustered else []
-        command = [program, *place, *kept, *cluster, *self.options]
+        command = [program, *place, *kept, *cluster, *self._tls(), *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         self._wait_for_it()
         if self.clustered:
             self._take_all_slots()
+
+    def _tls(self) -> list[str]:
+        if not self.certified:
+            return []
+        certificate, key = (str(self.certified / f"server.{each}") for each in ("crt", "key"))
+        known = ["--tls-cert-file", certificate, "--tls-key-file", key]
+        trusted = ["--tls-ca-cert-file", certificate, "--tls-auth-clients", "no"]
+        return ["--tls-port", str(self.tls_port), "--tls-replication", "yes", *known, *trusted]
 
     def stop(self) -> None:
         """At once, as a crash is."""
@@ -97,13 +109,24 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(folder: Path, *options: str, clustered: bool = False) -> Iterator[RedisServer]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
+def redis_server(
+    folder: Path,
+    *options: str,
+    clustered: bool = False,
+    certified: Path | None = None,
+    password: str | None = None,
+) -> Iterator[RedisServer]:
+    """With `certified`, it talks TLS at a second port."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as free,
+        socket.create_server(("127.0.0.1", 0)) as free_too,
+    ):
         port: int = free.getsockname()[1]
+        tls_port: int = free_too.getsockname()[1] if certified else 0
     # A node of a cluster listens at its port + 10000 too.
     if clustered and port > 55_000:
         port -= 20_000
-    server = RedisServer(port, folder, clustered, options)
+    server = RedisServer(port, folder, clustered, options, certified, tls_port, password)
     try:
         server.start()
         yield server

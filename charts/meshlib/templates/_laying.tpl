@@ -121,6 +121,7 @@ hostAliases: ip
 {{- include "meshlib.checkBlock" (list $component $pod $block) -}}
 {{- include "meshlib.lay" (list $pod (pick $block "metadata" "spec")) -}}
 {{- end -}}
+{{- include "meshlib.checkResources" (list $component $pod) -}}
 {{- end -}}
 
 {{/* What a container of the chart runs is the chart's. */}}

@@ -1,5 +1,6 @@
 """Conversations in Cassandra."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
@@ -160,7 +161,15 @@ class CassandraRows(CassandraLists):
 
     async def section(self, tree: Tree, place: Place, reading: Reading) -> Sequence[Row]:
         found = await self._keyspace.rows(_ROWS[reading], (*tree, *place))
-        return [row for row in (_row(tree, each) for each in found) if row]
+        rows = [row for row in (_row(tree, each) for each in found) if row]
+        standing = Counter(row.position for row in rows)
+        return [row for row in rows if standing[row.position] == 1 or await self._stands(tree, row)]
+
+    async def _stands(self, tree: Tree, row: Row) -> bool:
+        """False: another turn has its place. Who has written it leaves, or has ended before."""
+        named = (tree.organisation, tree.project, row.id)
+        places = await self._keyspace.rows(_PLACE, named)
+        return any(tuple(each) == row.place for each in places)
 
     async def put(self, tree: Tree, row: Row) -> bool:
         columns = tree._asdict() | row_out(row)

@@ -1,8 +1,9 @@
 """Conversations in MongoDB."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from pymongo import ASCENDING, DESCENDING
@@ -39,10 +40,10 @@ from services.shared.mongodb import (
     answering,
     migrate_database,
     open_database,
+    set_fields,
 )
 from services.shared.store_url import StoreUrl
 
-_UNSETTLED = {"settled": {"$ne": True}}
 _WANTED = {reading: {"_id": 0, **dict.fromkeys(COLUMNS[reading], 1)} for reading in COLUMNS}
 # What stands in the place of a record that is not there, where nobody may make one unseen.
 _BLANK = Record(version=1)
@@ -70,7 +71,11 @@ async def migrate_mongodb_turns(url: StoreUrl) -> None:
 
 
 class MongoRows(MongoLists):
-    """`TreeRows`: a document for a turn, and one for a tree's record."""
+    """`TreeRows`: a document for a turn, one for that it is settled, and one for a tree's record.
+
+    FerretDB reads a document, changes it and writes it back whole, and does more between. So what
+    is written at the same time for different reasons stands in different documents.
+    """
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -127,44 +132,48 @@ class MongoRows(MongoLists):
 
     async def row(self, tree: Tree, turn_id: str, reading: Reading) -> Row | None:
         with answering():
-            found = await self._turns.find_one({"_id": _turn(tree, turn_id)}, _WANTED[reading])
-        return row_in(tree, found) if found else None
+            found, settled = await asyncio.gather(
+                self._turns.find_one({"_id": _turn(tree, turn_id)}, _WANTED[reading]),
+                self._turns.find_one({"_id": _settled(tree, turn_id)}, {"_id": 1}),
+            )
+        return _row(tree, found, settled=bool(settled)) if found else None
 
     async def section(self, tree: Tree, place: Place, reading: Reading) -> Sequence[Row]:
         wanted = {**_section(tree, place.section), "position": {"$lte": place.position}}
         with answering():
             found = self._turns.find(wanted, _WANTED[reading]).sort("position", DESCENDING)
-            return [row_in(tree, each) async for each in found]
+            documents = await found.to_list()
+        rows = [each for each in documents if each["position"] >= 0]
+        settled = {each["id"] for each in documents[len(rows) :]}
+        return [_row(tree, each, settled=each["id"] in settled) for each in rows]
 
     async def put(self, tree: Tree, row: Row) -> bool:
-        """The index on places is unique."""
-        columns = {"tree": key(*tree), **row_out(row), "rewritten_at": 0}
-        # One that is settled stays so, whoever writes it again.
-        if not row.settled:
-            del columns["settled"]
-        own = {"_id": _turn(tree, row.id)}
-        try:
-            with answering():
-                await self._turns.update_one(own | _UNSETTLED, {"$set": columns}, upsert=True)
-        except DuplicateKeyError:
-            with answering():
-                return bool(await self._turns.find_one(own | {"settled": True}, {"_id": 1}))
+        """The index on places is unique. One that is there keeps its place, whoever puts it again:
+        turns may stand behind it.
+        """
+        own, columns = {"_id": _turn(tree, row.id)}, _columns(tree, row)
+        at = {"section": row.section, "position": row.position}
+        with answering():
+            try:
+                await self._turns.insert_one(own | columns)
+            except DuplicateKeyError:
+                await self._turns.update_one(own | at, {"$set": columns})
+                return bool(await self._turns.find_one(own, {"_id": 1}))
         return True
 
     async def put_over(self, tree: Tree, row: Row) -> None:
-        columns = {"tree": key(*tree), **row_out(row), "rewritten_at": 0}
-        with answering():
-            own = {"_id": _turn(tree, row.id)}
-            await self._turns.update_one(own, {"$set": columns}, upsert=True)
+        await set_fields(self._turns, {"_id": _turn(tree, row.id)}, _columns(tree, row))
 
     async def take_back(self, tree: Tree, row: Row) -> None:
-        own = {"_id": _turn(tree, row.id), "written_at": row.written_at}
+        own = {"_id": _turn(tree, row.id), "written_at": row.written_at, "settled": False}
         with answering():
-            await self._turns.delete_one(own | _UNSETTLED)
+            await self._turns.delete_one(own)
 
     async def settle(self, tree: Tree, row: Row) -> None:
-        with answering():
-            await self._turns.update_one({"_id": _turn(tree, row.id)}, {"$set": {"settled": True}})
+        """Its document stands in the row's section, before all rows, so that one read brings it."""
+        place = {**_section(tree, row.section), "position": -1 - row.position, "id": row.id}
+        with suppress(DuplicateKeyError), answering():
+            await self._turns.insert_one({"_id": _settled(tree, row.id), **place})
 
     async def rewrite(self, tree: Tree, row: Row, version: int) -> None:
         columns = rewritten_out(row) if row.turn else dict.fromkeys(ERASED)
@@ -204,16 +213,15 @@ class MongoRows(MongoLists):
             "items": kept.items,
             "body": kept.text,
         }
-        own = {"_id": key(*tree, section, model, str(placed.position))}
-        with answering():
-            await self._summaries.update_one(own, {"$set": columns}, upsert=True)
+        await set_fields(
+            self._summaries, {"_id": _summary_id(tree, section, model, placed)}, columns
+        )
 
     async def erase_summary(
         self, tree: Tree, section: str, model: str, placed: PlacedSummary
     ) -> None:
-        own = {"_id": key(*tree, section, model, str(placed.position))}
         with answering():
-            await self._summaries.delete_one(own | {"erasures": placed.erasures})
+            await self._summaries.delete_one({"_id": _summary_id(tree, section, model, placed)})
 
     async def trees(self, after: Tree | None, limit: int) -> Sequence[Tree]:
         roots: Document = {"parent_id": ""}
@@ -228,8 +236,26 @@ def _turn(tree: Tree, turn_id: str) -> str:
     return key(tree.organisation, tree.project, turn_id)
 
 
+def _settled(tree: Tree, turn_id: str) -> str:
+    return key(tree.organisation, tree.project, turn_id, "settled")
+
+
+def _row(tree: Tree, found: Document, *, settled: bool) -> Row:
+    row = row_in(tree, found)
+    return replace(row, settled=True) if settled else row
+
+
+def _columns(tree: Tree, row: Row) -> Document:
+    return {"tree": key(*tree), **row_out(row), "rewritten_at": 0}
+
+
 def _section(tree: Tree, section: str) -> Document:
     return {"tree": key(*tree), "section": section}
+
+
+def _summary_id(tree: Tree, section: str, model: str, placed: PlacedSummary) -> str:
+    """One that was made after an erasure is another document than the one from before."""
+    return key(*tree, section, model, str(placed.position), str(placed.erasures))
 
 
 def _summary(found: Document) -> PlacedSummary:

@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pymongo import ASCENDING, DESCENDING
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import DuplicateKeyError
 
 from services.context_assembly.adapters.trees.rows import Debt, Noted, Tree
-from services.shared.mongodb import Database, Document, answering
+from services.shared.mongodb import Database, Document, answering, set_fields
 from services.shared.scope import Scope
-
-# The document that is about no tenant.
-_ALL = "all"
 
 
 class MongoLists:
@@ -25,10 +25,8 @@ class MongoLists:
 
     async def note_conversation(self, tree: Tree, noted: Noted) -> None:
         project = key(tree.organisation, tree.project)
-        listed = {"$set": {"project": project, **noted._asdict()}}
-        with answering():
-            own = {"_id": key(project, noted.id)}
-            await self._conversations.update_one(own, listed, upsert=True)
+        own = {"_id": key(project, noted.id)}
+        await set_fields(self._conversations, own, {"project": project, **noted._asdict()})
 
     async def forget_conversation(self, tree: Tree, noted: Noted) -> None:
         project = key(tree.organisation, tree.project)
@@ -54,9 +52,8 @@ class MongoLists:
 
     async def note_reader(self, tree: Tree, turn_id: str, fact_id: str, known: int) -> None:
         fact = key(tree.organisation, tree.project, fact_id)
-        noted = {"$set": {"fact": fact, "turn_id": turn_id, "known": known}}
-        with answering():
-            await self._readers.update_one({"_id": _reader(fact, turn_id)}, noted, upsert=True)
+        noted = {"fact": fact, "turn_id": turn_id, "known": known}
+        await set_fields(self._readers, {"_id": _reader(fact, turn_id)}, noted)
 
     async def readers(self, scope: Scope, fact_id: str) -> Sequence[tuple[str, int]]:
         fact = key(scope.organisation, scope.project, fact_id)
@@ -72,36 +69,43 @@ class MongoLists:
 
     async def note_erased(self, scope: Scope, fact_id: str, number: int) -> None:
         fact = key(scope.organisation, scope.project, fact_id)
+        own = {"_id": key(fact, str(number)), "fact": fact, "number": number}
+        await _add(self._erased, own)
         with answering():
-            await self._erased.update_one({"_id": fact}, {"$max": {"number": number}}, upsert=True)
+            await self._erased.delete_many({"fact": fact, "number": {"$lt": number}})
 
     async def last_erased(self, scope: Scope, fact_id: str) -> int:
         fact = key(scope.organisation, scope.project, fact_id)
-        with answering():
-            found = await self._erased.find_one({"_id": fact})
-        return found["number"] if found else 0
+        return await _highest(self._erased, {"fact": fact})
 
     async def erased_facts(
         self, after: tuple[str, str, str] | None, limit: int
     ) -> Sequence[tuple[str, str, str, int]]:
-        wanted: Document = {"_id": {"$gt": key(*after)}} if after else {}
+        wanted: Document = {"fact": {"$gt": key(*after)}} if after else {}
+        order = [("fact", ASCENDING), ("number", DESCENDING)]
+        highest: dict[str, int] = {}
         with answering():
-            found = self._erased.find(wanted).sort("_id", ASCENDING).limit(limit)
-            return [(*json.loads(each["_id"]), each["number"]) async for each in found]
+            async for each in self._erased.find(wanted).sort(order):
+                # A lower number may stand behind the highest one for a moment.
+                highest.setdefault(each["fact"], each["number"])
+                if len(highest) == limit:
+                    break
+        return [(*json.loads(fact), number) for fact, number in highest.items()]
 
     async def set_handled(self, number: int) -> None:
+        await _add(self._handled, {"_id": number, "number": number})
         with answering():
-            await self._handled.update_one({"_id": _ALL}, {"$max": {"number": number}}, upsert=True)
+            await self._handled.delete_many({"_id": {"$lt": number}})
 
     async def handled(self) -> int:
-        with answering():
-            found = await self._handled.find_one({"_id": _ALL})
-        return found["number"] if found else 0
+        return await _highest(self._handled, {})
 
     async def owe(self, debt: Debt) -> None:
-        owed = {"$set": {**debt.tree._asdict(), "name": debt.name}}
-        with answering():
-            await self._debts.update_one({"_id": key(*debt.tree, debt.name)}, owed, upsert=True)
+        await set_fields(
+            self._debts,
+            {"_id": key(*debt.tree, debt.name)},
+            {**debt.tree._asdict(), "name": debt.name},
+        )
 
     async def owed(self) -> Sequence[Debt]:
         with answering():
@@ -118,6 +122,20 @@ class MongoLists:
 def key(*parts: str) -> str:
     """The `_id` of a document: begins with the tenant, and names one thing whatever that holds."""
     return json.dumps(parts, separators=(",", ":"))
+
+
+async def _add(numbers: AsyncCollection[Document], document: Document) -> None:
+    """Not by `$max`: of two at once, FerretDB may leave the lower one."""
+    with suppress(DuplicateKeyError), answering():
+        await numbers.insert_one(document)
+
+
+async def _highest(numbers: AsyncCollection[Document], of: Document) -> int:
+    """0: there is none."""
+    with answering():
+        async for each in numbers.find(of).sort("number", DESCENDING).limit(1):
+            return int(each["number"])
+    return 0
 
 
 def _reader(fact: str, turn_id: str) -> str:

@@ -89,21 +89,12 @@ class PostgresTurns:
         async with self._database.transaction(turn.scope.organisation) as writing:
             await writing.queue(sql.SHARE_PROJECT, values)
             await writing.queue(sql.SHARE_TREE, values)
-            above = sql.PARENT_THAT_IS_HEAD if turn.conversation_id else sql.PARENT
-            if await _add(writing, turn, above if turn.parent_id else sql.NOTHING):
+            added = await _add(writing, turn, _above(turn))
+            if added["added"] or await writing.rows(sql.IS_THERE, values):
                 return True
-            return await self._was_there(writing, turn, values)
-
-    async def _was_there(self, writing: Transaction, turn: Turn, values: Mapping[str, Any]) -> bool:
-        """Why nothing was added."""
-        if await writing.rows(sql.IS_THERE, values):
-            return True
-        if not turn.conversation_id:
-            return False
-        conversation = columns.named(turn.scope, turn.conversation_id)
-        if await writing.rows(sql.CONVERSATION, conversation):
-            raise HeadMoved
-        raise ConversationGone
+            if not turn.conversation_id:
+                return False
+            raise HeadMoved if added["begun"] else ConversationGone
 
     async def get(self, scope: Scope, turn_id: str) -> Turn | None:
         rows = await self._run(sql.GET, columns.named(scope, turn_id))
@@ -233,8 +224,17 @@ class PostgresTurns:
         return await self._database.run(values["organisation"], statement, values)
 
 
-async def _add(writing: Transaction, turn: Turn, above: str) -> bool:
-    """Adds the turn below what `above` finds; false: that is nothing, or the turn was there."""
+def _above(turn: Turn) -> str:
+    if turn.conversation_id:
+        return sql.PARENT_THAT_IS_HEAD
+    return sql.PARENT if turn.parent_id else sql.NOTHING
+
+
+async def _add(writing: Transaction, turn: Turn, above: str) -> DictRow:
+    """Adds the turn below what `above` finds, unless that is nothing or the turn was there.
+
+    Says whether it has `added` it, and whether the turn's conversation was `begun` then.
+    """
     if compacts(turn) and turn.parent_id:
         place = columns.named(turn.scope, turn.id) | {"parent_id": turn.parent_id}
         erasures = [row["below_erased"] for row in await writing.rows(sql.ERASURES, place)]
@@ -243,7 +243,8 @@ async def _add(writing: Transaction, turn: Turn, above: str) -> bool:
     values = columns.named(turn.scope, turn.id) | columns.said(turn)
     if turn.kept_ids:
         values |= columns.kept(turn.kept_ids) | {"facts": [*turn.kept_ids.fact_ids]}
-    return bool(await writing.rows(sql.add(above, with_ids=bool(turn.kept_ids)), values))
+    (row,) = await writing.rows(sql.add(above, with_ids=bool(turn.kept_ids)), values)
+    return row
 
 
 async def _lock_tree(writing: Transaction, named: Mapping[str, Any]) -> None:

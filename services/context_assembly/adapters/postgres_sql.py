@@ -123,7 +123,8 @@ PARENT_THAT_IS_HEAD = f"""
     WHERE {_HERE} AND conversation.id = %(conversation_id)s AND head = %(parent_id)s
     FOR UPDATE OF conversation
 """
-# The conditions of `kept` are those of `TurnStore.add`.
+# The conditions of `kept` are those of `TurnStore.add`. Whether the conversation is begun is asked
+# in the same moment: it may begin before another statement could ask.
 _ADD = f"""
     WITH above AS MATERIALIZED ({{above}}), added AS (
         INSERT INTO turn (organisation, project, id, parent_id, root_id, conversation_id, chars,
@@ -137,7 +138,9 @@ _ADD = f"""
         WHERE {_THIS.replace("%(id)s", "%(conversation_id)s")} AND EXISTS (SELECT 1 FROM added)
             AND head = %(parent_id)s
     ){{keeping}}
-    SELECT 1 FROM added
+    SELECT EXISTS (SELECT 1 FROM added) AS added, EXISTS (
+        SELECT 1 FROM conversation WHERE {_THIS.replace("%(id)s", "%(conversation_id)s")}
+    ) AS begun
 """
 _KEEPING = f""", kept AS (
         INSERT INTO kept_ids

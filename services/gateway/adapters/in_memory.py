@@ -9,6 +9,7 @@ from typing import Any
 from services.gateway.ports import (
     Account,
     AnswerMail,
+    Demand,
     KeyRecord,
     KeyUse,
     KeyUseRecord,
@@ -18,6 +19,7 @@ from services.gateway.ports import (
 from services.inference.api import Usage
 from services.shared.errors import Unavailable
 from services.shared.moving import Page, Record, page_of_list
+from services.shared.signal import Signal
 
 
 class InMemoryAccounts:
@@ -122,7 +124,15 @@ def _now_ms() -> int:
 
 
 class NobodyElse:
-    """`Presence` and `Mail` of a gateway that shares its turns with no other."""
+    """`Presence`, `Mail` and `OtherGateways` of a gateway that shares its turns with no other."""
+
+    def __init__(self) -> None:
+        self.changed = Signal()
+
+    def demands(self) -> Sequence[Demand]:
+        return ()
+
+    async def tell(self, own: Demand) -> None: ...
 
     async def attend(self, response_id: str, reader: str, *, seconds: float) -> None: ...
 

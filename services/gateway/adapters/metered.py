@@ -13,7 +13,7 @@ from services.gateway.api import Ask, Response, TurnEvent
 from services.gateway.authenticator import Principal
 from services.gateway.fleet import Fleet, Replica
 from services.gateway.live_turns import Turns
-from services.gateway.ports import Ledger, LedgerEntry
+from services.gateway.ports import Ledger, LedgerEntry, OtherGateways
 from services.gateway.reply import TurnProgress
 from services.inference.api import Usage
 from services.shared.errors import MeshError
@@ -35,9 +35,14 @@ class GatewayGauges(Collector):
     """What the gateway knows now of turns, pools and replicas; read only when Prometheus asks."""
 
     def __init__(
-        self, admission: Admission, fleet: Fleet, streams_lost: Callable[[], bool]
+        self,
+        admission: Admission,
+        fleet: Fleet,
+        others: OtherGateways,
+        streams_lost: Callable[[], bool],
     ) -> None:
         self._admission = admission
+        self._others = others
         self._fleet = fleet
         self._streams_lost = streams_lost
 
@@ -49,6 +54,11 @@ class GatewayGauges(Collector):
             "chatmesh_streams_lost",
             "Whether what gateways share cannot be used: Redis is lost.",
             value=self._streams_lost(),
+        )
+        yield GaugeMetricFamily(
+            "chatmesh_gateways_known",
+            "Gateways for all of which this one answers KEDA, itself included.",
+            value=1 + len(self._others.demands()),
         )
         held = GaugeMetricFamily(
             "chatmesh_pool_held", "Requests that wait for a replica.", labels=["pool"]

@@ -23,7 +23,6 @@ class _Own:
     """A turn that is written here."""
 
     waited_for: bool
-    lease_seconds: float
     # Its epoch in memory; 0: another gateway began it, and its events are in Redis alone.
     epoch: int
     # Redis lacks some of its events, so that from there on it is here alone.
@@ -34,15 +33,23 @@ class MirroredJournal:
     """A `Journal`. What is read of a turn that runs here costs Redis nothing.
 
     Where Redis is lost, a turn that somebody waits for goes on from memory, and cannot be read or
-    gone on with elsewhere. One in the background shows nothing that Redis has not; it waits for as
-    long as its lease, and then fails.
+    gone on with elsewhere. One in the background shows nothing that Redis has not; it waits for
+    `patience_seconds`, and then fails; so does a reader of a turn that runs elsewhere. When its
+    lease has run out before, another gateway that reaches Redis may go on with it: the first word
+    of Redis then says so.
     """
 
     shared = True
 
     def __init__(
-        self, shared: RedisJournal, memory: InMemoryJournal, clock: Callable[[], float]
+        self,
+        shared: RedisJournal,
+        memory: InMemoryJournal,
+        clock: Callable[[], float],
+        *,
+        patience_seconds: float,
     ) -> None:
+        self._patience_seconds = patience_seconds
         self._shared = shared
         self._memory = memory
         self._clock = clock
@@ -70,7 +77,7 @@ class MirroredJournal:
             memory_epoch = await self._memory.claim(
                 response_id, scope, seconds=0, waited_for=waited_for
             )
-        self._own[response_id] = _Own(waited_for, seconds, memory_epoch, alone)
+        self._own[response_id] = _Own(waited_for, memory_epoch, alone)
         return epoch
 
     async def renew(self, response_id: str, epoch: int, *, seconds: float) -> None:
@@ -152,16 +159,32 @@ class MirroredJournal:
             return
         except EventsGone:
             pass  # it is not here, or not any more
-        async with aclosing(self._shared.read(response_id, after)) as events:
+        async with aclosing(self._read_shared(response_id, after)) as events:
             async for numbered in events:
                 yield numbered
+
+    async def _read_shared(self, response_id: str, after: int) -> AsyncGenerator[Numbered, None]:
+        """That Redis is lost does not end a turn that runs elsewhere: its reader waits a while."""
+        until: float | None = None
+        while True:
+            try:
+                async with aclosing(self._shared.read(response_id, after)) as events:
+                    async for numbered in events:
+                        after, until = numbered.number, None
+                        yield numbered
+                return
+            except RedisUnavailable:
+                until = until or self._clock() + self._patience_seconds
+                if self._clock() >= until:
+                    raise
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _kept(self, response_id: str, act: Callable[[], Awaitable[int]]) -> int:
         """What Redis says to it; 0 where the turn is here alone."""
         own = self._own.get(response_id)
         if own and own.alone:
             return 0
-        until = self._clock() + (own.lease_seconds if own else 0)
+        until = self._clock() + self._patience_seconds
         while True:
             try:
                 return await act()

@@ -47,6 +47,10 @@ class Channels:
     def of_turn(self, response_id: str) -> str:
         return self._store.key("turn", response_id)
 
+    def of_gateway(self, gateway: str) -> str:
+        """Each gateway listens to its own for as long as it lives."""
+        return self._store.key("gateway", gateway)
+
     @contextmanager
     def taking(self, channel: str, take: Take) -> Iterator[None]:
         """While within, `take` has every message of the channel."""

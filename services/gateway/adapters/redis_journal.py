@@ -4,21 +4,24 @@ All keys of a turn hold its id in braces, so that one script may use them in a c
 
 - `...:{id}:turn`: whose it is, its lease and epoch, and whether it is complete
 - `...:{id}:events` and `...:{id}:notes`: lists
-- `...:leases`: until when each turn is leased that is not complete. It may say too much, never too
-  little: who finds a turn there asks the turn itself.
+- `...:leases`: until when each turn is leased that is not complete, and by which gateway. It may
+  say too much, never too little: who finds a turn there asks the turn itself.
 
 Times are the server's.
 """
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from typing import Any
+from zlib import crc32
 
 from chatmesh.gateway.v1 import gateway_pb2 as pb
 
 from services.gateway import codec
 from services.gateway.adapters import redis_scripts as lua
+from services.gateway.adapters.gone_gateways import GoneGateways
 from services.gateway.adapters.redis_channels import Channels
 from services.gateway.api import EventsGone, LeaseLost, Numbered, TurnEvent
 from services.shared.redis import RedisStore, Script
@@ -31,7 +34,7 @@ _LOOK_AGAIN_SECONDS = 1.0
 # How long a turn is kept whose gateway died and that nobody has taken over, in seconds.
 _ABANDONED_SECONDS = 3600
 # So many abandoned turns are told at once.
-_MOST_ABANDONED = 64
+_MOST_ABANDONED = 256
 
 
 class TurnForgotten(LeaseLost):
@@ -48,12 +51,14 @@ class RedisJournal:
         self.store = store
         self._channels = channels
         self._gateway = gateway
+        self._gone = GoneGateways(store, channels, gateway=gateway)
         self._claim = Script(store, lua.CLAIM)
         self._renew = Script(store, lua.RENEW)
         self._append = Script(store, self.appending)
         self._finish = Script(store, lua.FINISH)
         self._page = Script(store, lua.PAGE)
         self._overdue = Script(store, lua.OVERDUE)
+        self._standing = Script(store, lua.STANDING)
         self._client: Any = store.client
         # By turn: how many notes are kept, and those that are not yet.
         self._kept_notes: dict[str, int] = {}
@@ -70,7 +75,7 @@ class RedisJournal:
         seconds: float,
         waited_for: bool,  # noqa: ARG002
     ) -> int:
-        epoch, until, notes = await self._claim(
+        epoch, until, notes, before = await self._claim(
             self._keys(response_id),
             scope.organisation,
             scope.project,
@@ -78,10 +83,14 @@ class RedisJournal:
             self._gateway,
             int(seconds * 1000),
             _ABANDONED_SECONDS * 1000,
+            secrets.token_hex(8),
+            *self._gone.found,
         )
         self._check(epoch)
         self._kept_notes[response_id], self._waiting[response_id] = notes, []
         await self._list_lease(response_id, until)
+        if before and before.decode() != self._gateway:
+            await self._unlist_lease(response_id, before.decode())
         return int(epoch)
 
     async def renew(self, response_id: str, epoch: int, *, seconds: float) -> None:
@@ -135,24 +144,36 @@ class RedisJournal:
         return found or b""
 
     async def abandoned(self) -> Sequence[str]:
-        ids = await self._overdue([self.store.key("leases")], _MOST_ABANDONED)
-        return [each.decode() for each in ids if await self._is_abandoned(each.decode())]
+        leases = self.store.key("leases")
+        listed = await self._overdue([leases], _MOST_ABANDONED)
+        if gone := await self._gone.look():
+            every = await self.store.run(self._client.zrange(leases, 0, -1))
+            left = [each for each in every if _holder(each)[1] in gone]
+            self._gone.forget(set(gone) - {_holder(each)[1] for each in left})
+            listed += left[:_MOST_ABANDONED]
+        # Each gateway has an order of its own, so that not all want the same turn first.
+        ordered = sorted(set(listed), key=lambda lease: crc32(self._gateway.encode() + lease))
+        held = [_holder(each) for each in ordered]
+        free = await asyncio.gather(*(self._is_free(*each) for each in held))
+        return [turn for (turn, _), is_free in zip(held, free, strict=True) if is_free]
 
-    async def _is_abandoned(self, response_id: str) -> bool:
-        """What is complete or gone is taken from the list: somebody died before doing so."""
-        exists, complete, _ = await self._page(self._keys(response_id), 0, 0)
-        if exists and not complete:
-            return True
-        await self._unlist_lease(response_id)
-        return False
+    async def _is_free(self, response_id: str, gateway: str) -> bool:
+        """What is complete, gone or another's is taken from the list: somebody died before."""
+        turn = self._keys(response_id)[:1]
+        is_held, is_free = await self._standing(turn, gateway, *self._gone.found)
+        if not is_held:
+            await self._unlist_lease(response_id, gateway)
+        return bool(is_free)
 
     async def finish(self, response_id: str, epoch: int, *, keep_seconds: float) -> None:
         channel = self._channels.of_turn(response_id)
         keep = int(keep_seconds * 1000)
-        self._check(await self._finish(self._keys(response_id), epoch, keep, channel))
-        self._waiting.pop(response_id, None)
-        self._kept_notes.pop(response_id, None)
-        await self._unlist_lease(response_id)
+        try:
+            self._check(await self._finish(self._keys(response_id), epoch, keep, channel))
+        finally:
+            self._waiting.pop(response_id, None)
+            self._kept_notes.pop(response_id, None)
+        await self._unlist_lease(response_id, self._gateway)
 
     async def owner(self, response_id: str) -> Scope:
         names = ("organisation", "project", "person")
@@ -203,11 +224,18 @@ class RedisJournal:
         return int(written)
 
     async def _list_lease(self, response_id: str, until: int) -> None:
-        leases = self.store.key("leases")
-        await self.store.run(self._client.zadd(leases, {response_id: until}))
+        lease = {f"{response_id} {self._gateway}": until}
+        await self.store.run(self._client.zadd(self.store.key("leases"), lease))
 
-    async def _unlist_lease(self, response_id: str) -> None:
-        await self.store.run(self._client.zrem(self.store.key("leases"), response_id))
+    async def _unlist_lease(self, response_id: str, gateway: str) -> None:
+        leases = self.store.key("leases")
+        await self.store.run(self._client.zrem(leases, f"{response_id} {gateway}"))
+
+
+def _holder(lease: bytes) -> tuple[str, str]:
+    """A turn, and the gateway that is said to make it."""
+    response_id, _, gateway = lease.decode().partition(" ")
+    return response_id, gateway
 
 
 def _event(packed: bytes) -> TurnEvent:

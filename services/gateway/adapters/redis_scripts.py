@@ -26,19 +26,60 @@ local function keep(milliseconds)
 end
 """
 
-# ARGV: organisation, project, person, gateway, lease and time to keep in milliseconds.
+
+def _free(first: int) -> str:
+    """Whether somebody else may have a turn: its lease is over, or its gateway has gone.
+
+    From ARGV[first] on stand the gateways that seem to have gone. Such a one must have missed a
+    sign of life too, which it gives each third of its lease.
+    """
+    return f"""
+local function free(turn)
+    local over, gateway, lease = tonumber(turn['until']), turn['gateway'], turn['lease']
+    if over <= now then return true end
+    for place = {first}, #ARGV do
+        if ARGV[place] == gateway and lease then return now > over - 0.6 * lease end
+    end
+    return false
+end
+"""
+
+
+_TURN = """
+local turn = {}
+local names = {'epoch', 'complete', 'until', 'gateway', 'lease', 'claim'}
+for place, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
+    turn[names[place]] = value
+end
+"""
+
+# ARGV: organisation, project, person, gateway, lease and time to keep in milliseconds, the claim's
+# own name, gateways that seem to have gone. Says also whose it was. A claim whose answer came too
+# late is sent again: it has been granted already.
 CLAIM = f"""
-{_NOW} {_KEEP}
-local turn = redis.call('HMGET', KEYS[1], 'epoch', 'until', 'complete')
-if turn[3] or (turn[2] and tonumber(turn[2]) > now) then return {{{LOST}, 0, 0}} end
-if not turn[1] then
+{_NOW} {_KEEP} {_TURN} {_free(8)}
+local noted = redis.call('LLEN', KEYS[3])
+if turn['claim'] == ARGV[7] then
+    return {{tonumber(turn['epoch']), tonumber(turn['until']), noted, ''}}
+end
+if turn['complete'] or (turn['epoch'] and not free(turn)) then return {{{LOST}, 0, 0, ''}} end
+if not turn['epoch'] then
     redis.call('HSET', KEYS[1], 'organisation', ARGV[1], 'project', ARGV[2], 'person', ARGV[3])
 end
 local leased = now + ARGV[5]
-redis.call('HSET', KEYS[1], 'until', leased, 'gateway', ARGV[4])
+redis.call('HSET', KEYS[1], 'until', leased, 'lease', ARGV[5], 'gateway', ARGV[4])
+redis.call('HSET', KEYS[1], 'claim', ARGV[7])
 local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
 keep(ARGV[6])
-return {{epoch, leased, redis.call('LLEN', KEYS[3])}}
+return {{epoch, leased, noted, turn['gateway'] or ''}}
+"""
+
+# KEYS: the turn. ARGV: whose it is said to be, gateways that seem to have gone. Says whether that
+# is so, and whether somebody else may have it.
+STANDING = f"""
+{_NOW} {_TURN} {_free(2)}
+if not turn['epoch'] or turn['complete'] or turn['gateway'] ~= ARGV[1] then return {{0, 0}} end
+return {{1, free(turn) and 1 or 0}}
 """
 
 # ARGV: epoch, lease and time to keep in milliseconds.

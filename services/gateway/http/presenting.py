@@ -57,13 +57,20 @@ class PresentedTurn:
         assert isinstance(self._first, Started)
         return self._first
 
-    async def go_on(self, seconds: float) -> None:
-        """Waits for the second event, but not for long. Raises what the turn failed with by then.
+    async def go_on(self, seconds: float, held: asyncio.Event) -> None:
+        """Waits for the second event, but not for long, and not for a turn that is held.
 
-        A replica that is full, or none, is told before the model's first word.
+        Raises what the turn failed with by then: a replica that is full, or none, is told before
+        the model's first word.
         """
         self._second = asyncio.create_task(self._read())
-        await asyncio.wait([self._second], timeout=seconds)
+        holds = asyncio.create_task(held.wait())
+        try:
+            await asyncio.wait(
+                [self._second, holds], timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            holds.cancel()
         if self._second.done() and isinstance(second := self._second.result(), Failed):
             raise second.error()
 

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
+from services.gateway import holding
 from services.gateway.api import Ask, Started
 from services.gateway.http.fields import Body
 from services.gateway.http.guarded import GuardedRoute, session_of
@@ -24,7 +25,7 @@ from services.gateway.http.sse import EventStream
 from services.shared.errors import MeshError
 
 # How long the status of a stream waits for the turn's second event, in seconds. A replica that is
-# full says so within this time; whoever waits for a replica shall see that the turn has begun.
+# full says so within this time. A turn that is held for want of a replica does not wait for it.
 _SECONDS_TO_STATUS = 1.0
 
 
@@ -81,6 +82,7 @@ def _endpoint(protocol: TurnProtocol, schemas: SchemaChecks) -> Callable[..., Aw
 async def _respond(protocol: TurnProtocol, body: TurnRequest, request: Request) -> Response:
     """A failure before anything was said is told by the status; a later one in the stream."""
     ask = replace(body.ask(), once=await once_of(request))
+    held = holding.watched()
     turn = PresentedTurn(session_of(request).respond(ask), protocol.presenter())
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(aclosing(turn))
@@ -90,7 +92,7 @@ async def _respond(protocol: TurnProtocol, body: TurnRequest, request: Request) 
                 return JSONResponse(begun)
             if not body.stream:
                 return JSONResponse(await unless_left(request, turn.whole()))
-            await unless_left(request, turn.go_on(_SECONDS_TO_STATUS))
+            await unless_left(request, turn.go_on(_SECONDS_TO_STATUS, held))
         except MeshError as error:
             raise named(error, body.field) from None
         stack.pop_all()  # from here on the stream closes the turn

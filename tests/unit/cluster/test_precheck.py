@@ -25,6 +25,7 @@ GROUPS = {
     "monitor.enabled": "monitoring.coreos.com",
     "edge.httpRoute.enabled": "gateway.networking.k8s.io",
     "edge.grpcRoute.enabled": "gateway.networking.k8s.io",
+    "inferencePool.enabled": "inference.networking.k8s.io",
 }
 
 
@@ -144,6 +145,8 @@ def test_without_a_default_class_one_is_to_be_named(api: ApiServer, cluster: Clu
     api.add(named("PersistentVolumeClaim", "mine"))
     assert verdicts(cluster, kept)["claim mine"][0] is FINE
     assert "storage class" not in verdicts(cluster, kept)
+    served = {name: {"store": {"existingSecret": "url"}} for name in stores}
+    assert "storage class" not in verdicts(cluster, served)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +157,10 @@ def test_without_a_default_class_one_is_to_be_named(api: ApiServer, cluster: Clu
         (nested("gateway.pepper.existingSecret", "mine"), "secret mine", "Secret"),
         (nested("inference.weights.serviceAccount", "id"), "serviceaccount id", "ServiceAccount"),
         (nested("moderation.policyConfigMap", "rules"), "configmap rules", "ConfigMap"),
+        (nested("gateway.streams.existingSecret", "redis"), "secret redis", "Secret"),
+        (nested("memory.store.existingSecret", "facts"), "secret facts", "Secret"),
+        (nested("privateCA.configMap", "roots"), "configmap roots", "ConfigMap"),
+        (nested("tokenizer.serviceAccount.name", "me"), "serviceaccount me", "ServiceAccount"),
         (
             {"inference": {"pools": [{"name": "a", "model": {"source": {"claim": "models"}}}]}},
             "claim models",
@@ -195,6 +202,28 @@ def test_gpus_are_looked_for_by_their_labels(
     values = {"inference": {"pools": [{"name": "large", "gpu": gpu}]}}
     found, words = verdicts(cluster, values)["GPUs of pool large"]
     assert (found, told in words) == (verdict, True), words
+
+
+@pytest.mark.parametrize(
+    ("label", "value"),
+    [
+        ("cloud.google.com/gke-accelerator", "nvidia-h100-80gb"),
+        ("karpenter.k8s.aws/instance-gpu-name", "h100"),
+    ],
+)
+def test_clouds_have_labels_of_their_own_for_accelerators(
+    api: ApiServer, cluster: Cluster, label: str, value: str
+) -> None:
+    """As the chart's pools look for them."""
+    made = gpu_node("large", "", 8)
+    made["metadata"]["labels"] = {label: value}
+    api.add(made)
+
+    def verdict(preset: str) -> Readiness:
+        values = {"inference": {"pools": [{"name": "large", "gpu": {"preset": preset}}]}}
+        return verdicts(cluster, values)["GPUs of pool large"][0]
+
+    assert (verdict("h100"), verdict("a100")) == (FINE, UNSURE)
 
 
 def test_memory_is_locked_only_where_pod_security_lets_it(api: ApiServer, cluster: Cluster) -> None:

@@ -5,20 +5,20 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.gateway.adapters.in_memory_limiter import InMemoryLimiter
-from services.gateway.api import Ask, BudgetSpent, RateLimited
+from services.gateway.api import Ask, BudgetSpent, RateLimited, TooManyTurns
+from services.gateway.http.rates import rate_headers
 from services.gateway.limits import Limit, Limits, Of, periods, told_standing
 from services.inference.api import Sampling
 from services.shared.conversation import Role, said
 from tests.fakes.gateways import ADA
-from tests.fakes.mesh import PERSON
+from tests.fakes.mesh import PERSON, limits_of
 
 NOON = 1_795_953_600.0
 ASK = Ask("demo", (said("msg_1", Role.USER, "x" * 400),), sampling=Sampling(max_tokens=50))
 
 
 def limits(*each: Limit) -> Limits:
-    return Limits(InMemoryLimiter(), each, lambda: NOON, turn_seconds=600)
+    return limits_of(*each, clock=lambda: NOON)
 
 
 async def test_a_key_has_its_own_limit_and_the_organisation_one_for_all() -> None:
@@ -39,7 +39,7 @@ async def test_each_person_of_an_application_is_limited_apart() -> None:
     here = limits(Limit(Of.PERSON, turns=1))
     await here.reserve(ADA, replace(ASK, safety_identifier="ada"), "resp_1")
     await here.reserve(ADA, replace(ASK, safety_identifier="ben"), "resp_2")
-    with pytest.raises(RateLimited, match="turns at once") as refused:
+    with pytest.raises(TooManyTurns, match="turns at once") as refused:
         await here.reserve(ADA, replace(ASK, safety_identifier="ada"), "resp_3")
     assert refused.value.details == {"retry_after": "1", "retry_after_ms": "1000"}
 
@@ -68,12 +68,48 @@ async def test_a_budget_that_is_spent_says_until_when() -> None:
     assert refused.value.details["retry_after"] == str(12 * 3600)
 
 
-async def test_without_limits_nothing_is_counted() -> None:
+async def test_without_limits_of_time_callers_are_told_of_none() -> None:
     here = limits()
     with told_standing() as standing:
-        for number in range(100):
+        for number in range(50):
             await here.reserve(ADA, ASK, f"resp_{number}")
-    assert standing.verdict is None
+    assert standing.verdict
+    assert rate_headers(standing.verdict) == []
+
+
+async def test_an_organisations_turns_are_bounded_and_the_others_may_come() -> None:
+    here = limits_of(turns=2)
+    other = replace(ADA, account=replace(PERSON, id="acct_2"))
+    for number in range(2):
+        await here.reserve(ADA, ASK, f"resp_{number}")
+    with pytest.raises(TooManyTurns, match="organisation") as refused:
+        await here.reserve(ADA, ASK, "resp_2")
+    assert refused.value.details["retry_after"] == "1"
+    await here.reserve(other, ASK, "resp_3")
+    await here.settle("resp_0", PERSON.scope(""), "key1", 0)
+    await here.reserve(ADA, ASK, "resp_4")
+
+
+async def test_turns_in_the_background_are_bounded_of_each_organisation() -> None:
+    here = limits_of(turns=3, background_turns=1)
+    alone = replace(ASK, background=True)
+    await here.reserve(ADA, alone, "resp_0")
+    with pytest.raises(TooManyTurns, match="background"):
+        await here.reserve(ADA, alone, "resp_1")
+    await here.reserve(ADA, ASK, "resp_2")
+    await here.settle("resp_0", PERSON.scope(""), "key1", 0)
+    await here.reserve(ADA, alone, "resp_3")
+    # They count as any other.
+    await here.reserve(ADA, ASK, "resp_4")
+    with pytest.raises(TooManyTurns, match="whole"):
+        await here.reserve(ADA, ASK, "resp_5")
+
+
+async def test_there_may_be_none_in_the_background() -> None:
+    here = limits_of(background_turns=0)
+    with pytest.raises(TooManyTurns):
+        await here.reserve(ADA, replace(ASK, background=True), "resp_0")
+    await here.reserve(ADA, ASK, "resp_1")
 
 
 @pytest.mark.parametrize(

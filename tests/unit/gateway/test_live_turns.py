@@ -18,12 +18,12 @@ from services.gateway.api import (
     Finish,
     InvalidKey,
     LeaseLost,
+    MeshFull,
     Numbered,
     Response,
     Started,
     Status,
     TextDelta,
-    TooManyTurns,
     TurnEvent,
 )
 from services.gateway.authenticator import Principal
@@ -36,7 +36,7 @@ from services.shared.background import in_background
 from services.shared.conversation import Message, Role, said
 from services.shared.errors import Overloaded
 from services.shared.ids import root_of
-from tests.fakes.mesh import BOUNDS, PERSON, UNLIMITED, CountedLedger, alone
+from tests.fakes.mesh import BOUNDS, PERSON, CountedLedger, alone, limits_of
 
 SEALER = Sealer(b"secret", PERSON.id)
 ADA = Principal(PERSON, "key1", SEALER)
@@ -111,11 +111,7 @@ class Turns:
         self.loop = loop
         self.now = 1000.0
         self.journal = InMemoryJournal(lambda: self.now, max_bytes=10_000_000)
-        self.admission = Admission(
-            max_turns=max_turns,
-            max_turns_per_organisation=max_turns,
-            max_background_turns_per_organisation=8,
-        )
+        self.admission = Admission(max_turns=max_turns)
         self.ledger = CountedLedger()
         self.live = LiveTurns(
             loop,
@@ -123,7 +119,7 @@ class Turns:
             self.admission,
             self.ledger,
             alone(),
-            limits=UNLIMITED,
+            limits=limits_of(),
             bounds=bounds,
         )
 
@@ -325,7 +321,7 @@ async def test_a_bill_that_cannot_be_written_fails_the_turn_and_stalls_nobody(
         turns.admission,
         turns.ledger,
         alone(),
-        limits=UNLIMITED,
+        limits=limits_of(),
         bounds=BOUNDS,
     )
     last = (await turns.read(await turns.live.start(ADA, HELLO)))[-1].event
@@ -390,7 +386,7 @@ async def silent(seconds: float) -> tuple[Turns, WatchedJournal, str]:
         turns.admission,
         turns.ledger,
         alone(),
-        limits=UNLIMITED,
+        limits=limits_of(),
         bounds=replace(BOUNDS, lease_seconds=seconds),
     )
     response_id = await turns.live.start(ADA, replace(HELLO, background=True))
@@ -467,7 +463,7 @@ async def test_what_does_not_end_within_the_grace_is_stopped() -> None:
 async def test_a_turn_that_is_not_admitted_holds_nothing() -> None:
     turns = Turns(WordLoop(10, pause_before=4), max_turns=1)
     reading = asyncio.create_task(turns.read(await turns.live.start(ADA, HELLO)))
-    with pytest.raises(TooManyTurns):
+    with pytest.raises(MeshFull):
         await turns.live.start(ADA, HELLO)
     turns.loop.go_on.set()
     await reading

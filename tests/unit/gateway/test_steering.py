@@ -25,13 +25,14 @@ from services.gateway.api import (
     TurnStopped,
 )
 from services.gateway.front import KeySession
+from services.gateway.limits import Limit, Limits, Of
 from services.gateway.ports import Account, AccountKind
 from services.gateway.steering import Inbox
 from services.inference.api import Sampling
 from services.shared.conversation import Role, said
 from services.shared.errors import MeshError
 from services.shared.tools import Tool
-from tests.fakes.mesh import Script, Surroundings, calls, says, surroundings
+from tests.fakes.mesh import Script, Surroundings, calls, limits_of, says, surroundings
 
 HELLO = Ask("demo", (said("msg_0", Role.USER, "my secret, please"),), own_tools=OwnTools())
 WORDS = (said("msg_w", Role.USER, "in French"),)
@@ -60,9 +61,11 @@ class Reading:
 
 
 @asynccontextmanager
-async def reading(*scripts: Script, ask: Ask = HELLO) -> AsyncIterator[Reading]:
+async def reading(
+    *scripts: Script, ask: Ask = HELLO, limits: Limits | None = None
+) -> AsyncIterator[Reading]:
     """A turn that has just begun; it is read to its end unless somebody stops it."""
-    async with surroundings(*scripts) as mesh:
+    async with surroundings(*scripts, limits=limits) as mesh:
         reads = Reading(mesh, await mesh.front.session(mesh.key))
         task = asyncio.create_task(reads.read(ask))
         await asyncio.wait_for(reads.begun.wait(), 5)
@@ -153,6 +156,18 @@ async def test_a_turn_that_has_its_last_word_is_complete_and_another_goes_on() -
         await asyncio.wait_for(steer.told(), 5)
     first, second = (event for event in reads.events if isinstance(event, Completed))
     assert first.response.status is second.response.status is Status.COMPLETED
+
+
+async def test_a_turn_that_answers_words_counts_as_any_other() -> None:
+    limits = limits_of(Limit(Of.ORGANISATION, requests_per_minute=1))
+    script = replace(says("one ", "two"), pause_before=1)
+    async with reading(script, says("deux"), limits=limits) as reads:
+        await asyncio.wait_for(script.paused.wait(), 5)
+        steer = await reads.session.offer(reads.response_id, WORDS)
+        script.go_on.set()
+        with pytest.raises(SteeringRefused, match="limit of requests per minute"):
+            await asyncio.wait_for(steer.told(), 5)
+    assert len(reads.mesh.accounts.entries) == 1
 
 
 async def test_several_words_come_in_their_order_to_one_response() -> None:

@@ -15,7 +15,7 @@ from services.gateway.steps import Origin
 from services.gateway.takeover import Takeover
 from services.shared.conversation import Role, said
 from tests.fakes.gateways import ADA
-from tests.fakes.mesh import BOUNDS, PERSON, UNLIMITED, CountedLedger
+from tests.fakes.mesh import BOUNDS, PERSON, CountedLedger, limits_of
 from tests.unit.gateway.test_live_turns import WordLoop
 
 WAITED_FOR = Ask("demo", (said("msg_1", Role.USER, "hello"),))
@@ -37,9 +37,7 @@ class Left:
         self.journal = InMemoryJournal(lambda: self.now, max_bytes=10_000_000)
         self.readers = Readers()
         self.ledger = CountedLedger()
-        self.admission = Admission(
-            max_turns=1, max_turns_per_organisation=1, max_background_turns_per_organisation=0
-        )
+        self.admission = Admission(max_turns=1)
         elsewhere = Elsewhere(self.readers, NobodyElse(), turn_seconds=30)
         self.live = LiveTurns(
             WordLoop(5),
@@ -47,7 +45,7 @@ class Left:
             self.admission,
             self.ledger,
             elsewhere,
-            limits=UNLIMITED,
+            limits=limits_of(),
             bounds=BOUNDS,
         )
         self.takeover = Takeover(

@@ -61,6 +61,8 @@ class Adder:
             try:
                 _check_head(record, turn)
             except (ConversationGone, HeadMoved):
+                if await self._was_added(tree, record, turn):
+                    return True
                 if written:
                     await self._rows.take_back(tree, written)
                 raise
@@ -73,6 +75,11 @@ class Adder:
                 return True
             if await self._records.replace(tree, record.with_head(turn.id)):
                 return True
+
+    async def _was_added(self, tree: Tree, record: Record, turn: Turn) -> bool:
+        """By somebody else, after its row was read and before the record was."""
+        own = await self._rows.row(tree, turn.id, Reading.PLACE)
+        return own is not None and record.counts(own)
 
     async def start(self, conversation: StoredConversation, first: Turn) -> None:
         scope = first.scope

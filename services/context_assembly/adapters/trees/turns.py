@@ -245,6 +245,9 @@ class TreeTurns:
         record, row = await asyncio.gather(
             self._records.read(tree), self._rows.row(tree, turn_id, reading)
         )
+        if row and not record.counts(row):
+            # The head may have moved on after the row was read. It was settled before that.
+            row = await self._rows.row(tree, turn_id, reading)
         return record, row
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.gateway.adapters.in_memory import InMemoryAccounts
+from services.gateway.adapters.in_memory import InMemoryAccounts, NobodyElse
 from services.gateway.adapters.metered import GatewayGauges, MeteredLedger, MeteredTurns
 from services.gateway.admission import Admission
 from services.gateway.api import Ask, Response, Started, TurnEvent
@@ -22,18 +22,17 @@ from tests.unit.gateway.test_fleet import LOAD, WAKING, A, B, site
 
 
 async def test_turns_pools_and_replicas_are_as_they_are() -> None:
-    admission = Admission(
-        max_turns=5, max_turns_per_organisation=5, max_background_turns_per_organisation=8
-    )
+    admission = Admission(max_turns=5)
     async with site(A, B, pool=WAKING) as here:
         here.replicas[A].tell(replace(LOAD, running=3, kv_cache_use=0.5))
         here.replicas[B].tell(replace(LOAD, draining=True))
         await here.until(A, B)
         registry = CollectorRegistry()
-        registry.register(GatewayGauges(admission, here.fleet, lambda: False))
+        registry.register(GatewayGauges(admission, here.fleet, NobodyElse(), lambda: False))
         read = registry.get_sample_value
-        with admission.admitted("ada", background=False):
+        with admission.admitted():
             assert read("chatmesh_turns") == 1
+        assert read("chatmesh_gateways_known") == 1
         assert read("chatmesh_pool_held", {"pool": "only"}) == 0
         of_a, of_b = ({"pool": "only", "pod": pod} for pod in ("pod-a", "pod-b"))
         assert read("chatmesh_replica_running", of_a) == 3

@@ -17,7 +17,7 @@ from services.gateway.http.server import HttpServer, serving_http
 from services.gateway.limits import Limits
 from services.gateway.live_turns import TurnBounds
 from services.shared.tracing import Tracer
-from tests.fakes.mesh import BOUNDS, UNLIMITED, Script, Surroundings, surroundings
+from tests.fakes.mesh import BOUNDS, Script, Surroundings, surroundings
 
 # Of a body, and of a message on a socket.
 MOST_BYTES = 200_000
@@ -54,8 +54,7 @@ class OpenSite(Protocol):
         socket_seconds: float = ...,
         ping_seconds: float = ...,
         bounds: TurnBounds = ...,
-        max_background_turns: int = ...,
-        limits: Limits = ...,
+        limits: Limits | None = ...,
     ) -> AbstractAsyncContextManager[Site]: ...
 
 
@@ -73,14 +72,12 @@ async def _site(
     socket_seconds: float = 3600,
     ping_seconds: float = 20,
     bounds: TurnBounds = BOUNDS,
-    max_background_turns: int = 8,
-    limits: Limits = UNLIMITED,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Site]:
     async with surroundings(
         *scripts,
         mode=mode,
         max_turns=max_turns,
-        max_background_turns=max_background_turns,
         limits=limits,
         bounds=bounds,
     ) as mesh:

@@ -10,7 +10,7 @@ import pytest
 
 from services.gateway.http.app import public
 from services.gateway.ports import Account, AccountKind
-from tests.fakes.mesh import says
+from tests.fakes.mesh import limits_of, says
 from tests.unit.gateway.http.conftest import OpenSite
 
 USER = {"role": "user", "content": "hi"}
@@ -459,7 +459,7 @@ async def test_too_many_turns_are_told_to_come_again(site: OpenSite) -> None:
     waiting = [says("x") for _ in range(2)]
     for script in waiting:
         script.pause_before = 0
-    async with site(*waiting, max_turns=3) as here:
+    async with site(*waiting, limits=limits_of(turns=2)) as here:
         first = [
             asyncio.create_task(here.http.post("/v1/chat/completions", json=CHAT)) for _ in waiting
         ]

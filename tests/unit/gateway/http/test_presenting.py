@@ -101,15 +101,25 @@ async def test_who_waits_for_the_second_event_can_leave() -> None:
     front = PlayedFront(turn(), pause_before=1)
     reading = PresentedTurn(front.respond(None), TOY.presenter())  # type: ignore[arg-type]
     await reading.begin()
-    await reading.go_on(0)
+    await reading.go_on(0, asyncio.Event())
     await asyncio.wait_for(reading.aclose(), 5)
     assert front.left.is_set()
+
+
+async def test_a_turn_that_is_held_is_not_waited_for() -> None:
+    held = asyncio.Event()
+    front = PlayedFront(turn(), pause_before=1)
+    reading = PresentedTurn(front.respond(None), TOY.presenter())  # type: ignore[arg-type]
+    await reading.begin()
+    held.set()
+    await asyncio.wait_for(reading.go_on(3600, held), 5)
+    await reading.aclose()
 
 
 async def test_waiting_for_the_second_event_loses_none() -> None:
     reading = PresentedTurn(PlayedFront(turn()).respond(None), TOY.presenter())  # type: ignore[arg-type]
     await reading.begin()
-    await reading.go_on(5)
+    await reading.go_on(5, asyncio.Event())
     words = [shown["text"] async for each in reading for shown in each if "text" in shown]
     assert words == ["It", " is ", "42."]
 

@@ -3,10 +3,9 @@
 import openai
 import pytest
 
-from services.gateway.adapters.in_memory_limiter import InMemoryLimiter
 from services.gateway.http.rates import duration
 from services.gateway.limits import Limit, Limits, Of
-from tests.fakes.mesh import says
+from tests.fakes.mesh import limits_of, says
 from tests.unit.gateway.http.conftest import OpenSite
 
 NOON = 1_795_953_600.0
@@ -15,7 +14,7 @@ CHAT = "/v1/chat/completions"
 
 
 def limited(*limits: Limit) -> Limits:
-    return Limits(InMemoryLimiter(), limits, lambda: NOON, turn_seconds=600)
+    return limits_of(*limits, clock=lambda: NOON)
 
 
 async def test_every_answer_says_what_is_left(site: OpenSite) -> None:

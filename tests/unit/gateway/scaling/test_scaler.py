@@ -13,6 +13,7 @@ from externalscaler import externalscaler_pb2_grpc as keda_grpc
 from prometheus_client import CollectorRegistry
 
 from services.gateway.activity import Activity
+from services.gateway.adapters.in_memory import NobodyElse
 from services.gateway.admission import Admission
 from services.gateway.fleet import Fleet
 from services.gateway.scaling.scaler import Scaler, UnknownTarget
@@ -30,13 +31,11 @@ POOL = {"pool": "only"}
 
 
 def admission() -> Admission:
-    return Admission(
-        max_turns=10, max_turns_per_organisation=10, max_background_turns_per_organisation=8
-    )
+    return Admission(max_turns=10)
 
 
 def scaler(here: Site, activity: Activity | None = None) -> Scaler:
-    return Scaler(here.fleet, admission(), activity or Activity())
+    return Scaler(here.fleet, admission(), activity or Activity(), NobodyElse())
 
 
 async def test_a_pools_totals_are_those_of_its_replicas() -> None:
@@ -112,7 +111,7 @@ WOKEN = replace(WAKING, wake_seconds=600)
 async def test_a_pool_that_was_needed_stays_active_until_its_replica_may_have_come() -> None:
     """Its pod may wait for a node, and is seen nowhere meanwhile; who asked may have left."""
     async with site(A, pool=WOKEN) as here:
-        told = Scaler(here.fleet, admission(), Activity(), lambda: here.now)
+        told = Scaler(here.fleet, admission(), Activity(), NobodyElse(), lambda: here.now)
         here.peers.become([])
         await here.until()
         asking = asyncio.create_task(here.said())
@@ -166,7 +165,7 @@ async def two_pools(**second: Any) -> AsyncIterator[tuple[Fleet, Told, Scaler]]:
     pools = [replace(WAKING, name="first"), replace(WAKING, name="second", address="y", **second)]
     fleet = Fleet(pools, followed, opened)
     async with in_background(fleet.follow):
-        yield fleet, replica, Scaler(fleet, admission(), Activity())
+        yield fleet, replica, Scaler(fleet, admission(), Activity(), NobodyElse())
 
 
 async def test_a_sleeping_pool_wakes_while_the_other_of_its_model_is_full() -> None:

@@ -10,7 +10,7 @@ from openai.types.responses import Response as SdkResponse
 
 from services.gateway.guard import OutputModeration
 from services.inference.api import EngineDead
-from tests.fakes.mesh import Script, calls, says
+from tests.fakes.mesh import Script, calls, limits_of, says
 from tests.unit.gateway.http.conftest import OpenSite, Site
 from tests.unit.gateway.http.responses.test_events import KEYS, OWN
 
@@ -217,7 +217,7 @@ async def test_erasing_one_stops_it_and_nothing_of_it_is_kept(site: OpenSite) ->
 
 async def test_how_many_there_may_be_is_bounded(site: OpenSite) -> None:
     scripts = [paused("a ", "b") for _ in range(3)]
-    async with site(*scripts, mode=OFF, max_turns=4, max_background_turns=2) as here:
+    async with site(*scripts, mode=OFF, limits=limits_of(background_turns=2)) as here:
         for script in scripts[:2]:
             await begun(here, script)
         got = await here.http.post("/v1/responses", json=BODY)
