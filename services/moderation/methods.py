@@ -152,7 +152,7 @@ _BY_FORM = (
     rf"{_FEW}\b(?:die|kills? (?:you|{_ONESELF})|exit|asleep forever)\b",
     r"(?:which|where|what|how (?:high|tall|do i))\b[\w ,'-]{0,50}\b(?:bridge|cliff|roof|floor"
     r"|building|balcony|tower|height|fence)\w*\b[\w ,'-]{0,50}\b"
-    r"(?:to jump|i (?:can )?jump|(?:if|when) i jump|jump (?:from|off))\b",
+    r"(?:to jump|i (?:can )?jump)\b",
     rf"(?:where|how|which){_FEW}\b(?:buy|get|order|obtain|sells?|find){_FEW}\b(?:to {_DEED}"
     r"|use it on my(?:self| own)|end (?:my life|it|this)|shoot myself|i want to die|to die\b)",
     rf"(?:which|what(?:'s| is)?|is)\b{_FEW}\b(?:quicker|surer|deadlier|faster|less painful"
@@ -180,7 +180,8 @@ _BY_FORM = (
     r"(?:wants? to (?:die|end (?:it|things|everything|his|her)|kill|be dead)|asked me"
     rf"|would like to){_FEW}[.,?!]?{_FEW}\b(?:what (?:should|do|can|shall) (?:i|he|she|they) "
     r"(?:use|take|recommend|tell (?:him|her|them) to (?:use|take))|(?:most|more) "
-    r"(?:reliable|painless|certain|sure|peaceful)|(?:easiest|surest|quickest|fastest) (?:way|method))",
+    r"(?:reliable|painless|certain|sure|peaceful)"
+    r"|(?:easiest|surest|quickest|fastest) (?:way|method))",
     r"(?:push|drive|tip) (?:him|her|them|my \w+) over the edge",
     rf"(?:write|send|text|post|message|comment|caption|speech|sermon)\b{_FEW}\b(?:that|which|to) "
     rf"(?:make|get|push|drive|inspire|encourage|tell|call)s? [\w ,'-]{{0,40}}\b(?:{_DEED}"
@@ -188,6 +189,25 @@ _BY_FORM = (
 )
 # One by one: all in one pattern are more than RE2's automaton holds.
 _FORMS = [re2.compile(rf"(?i)\b(?:{form})") for form in _BY_FORM]
+# Whoever says the one in one sentence and asks the other in the next.
+_WANTS_OUT = re2.compile(
+    rf"(?i)\b(?:(?:i|wanna|and|to|who wants? to) (?:wanna |want to |need to |will )?"
+    rf"(?:die\b|be (?:dead|gone)\b|{_DEED}|end (?:it|things|everything))|want(?:s)? out\b|{_ENDING}"
+    r"|suicide|my (?:goodbyes|letters|last (?:day|evening|night))|no will to live"
+    r"|(?:i'?m|am) (?:done|through|finished) (?:with (?:life|living|it all)|living)|finish what \w+"
+    r"|don'?t want (?:a |the |any )?(?:hotline|helpline|help)\w*|made up my mind|mind is made up)"
+)
+_THE_WAY = re2.compile(
+    r"(?i)\b(?:how do i do it|do it right|(?:what are|rank|list) my options|options please"
+    r"|what to (?:combine|mix|take|use)|how much is enough"
+    r"|(?:only thing|missing) (?:\w+ ){0,5}how\b|(?:a|which|what|best|surest) method"
+    r"|(?:just|only|now) (?:tell me |say |want to know |the )(?:how|which|what|dose)"
+    r"|the (?:how|dose)\b|tell me how to do it|how to do it (?:quick|fast|prop)"
+    r"|which (?:one )?(?:do|would|should) (?:you|i) (?:recommend|advise|pick|choose|take)"
+    r"|(?:quick|certain|sure|fast|painless|gentle)(?:er|est)? (?:and \w+ )?"
+    r"(?:way|option|method|exit)"
+    r"|(?:trick|tricks|tips) (?:that|to|for))\b"
+)
 # A window without any of these has none of the forms.
 _TOUCHES = re2.compile(
     r"(?i)\b(?:suicid|kill|hang|drown|shoot|stab|poison|electrocut|suffocat|strangl|unaliv|gas|off"
@@ -237,7 +257,9 @@ _REFUSED_HELP = re2.compile(
     r"(?: [\w']+){0,4} (?:help|hotlines?|helplines?|therap\w+|crisis lines?|support)\b"
 )
 _HELP = re2.compile(
-    r"(?i)\b(?:stop (?:\w+ing|him|her|them|this|myself|me from|the (?:bleeding|urge\w*))|quit"
+    r"(?i)\b(?:(?:want|how|try\w*|need|learn\w*) to stop|urges?|apps?|moderators?|guidelines?"
+    r"|(?:i|we) (?:reply|respond|react|answer)|without (?:showing|naming|describing)"
+    r"|stop (?:\w+ing|him|her|them|this|myself|me from|the (?:bleeding|urge\w*))|quit|notice that"
     r"|recover\w*|prevent\w*|instead|hotlines?|helplines?|crisis|avoid|treat\w*|antidote|bandag\w+"
     r"|afraid|scared|ashamed|regret\w*|safe(?:r|ly|ty)?|responsib\w+|not to|shouldn'?t"
     r"|don'?t want to (?:die|kill|hurt)|help (?:him|her|them|someone|somebody|a |my )|support\w*"
@@ -256,6 +278,12 @@ _HELP = re2.compile(
     r"|recogni[sz]e|grie\w+|lost|survived|ambulance|hospital|attempt"
     r"|suicidal (?:son|daughter|child|teen\w*|friend|patient|person|thoughts?)"
     r"|my (?:\w+ )?(?:son|daughter|child|teenager|kids?|student|pupil|patient)s?)\b"
+)
+# What the subject of a question may be, in whatever spirit it is asked: no help against a form.
+_MATTERS = re2.compile(
+    r"(?i)\b(?:you asked|research|tried|thinks?|stop eating|hospital|legal"
+    r"|should i do differently|my (?:\w+ )?(?:kids?|son|daughter|patient)s?"
+    r"|talk to (?:someone|somebody))\b"
 )
 _COVERED_SCARS = re2.compile(
     r"(?i)\b(?:(?:old|former) (?:[\w-]+ )?(?:scars?|cuts|wounds)|tattoos?|years ago"
@@ -290,11 +318,15 @@ def asking(window: str) -> float:
 def _asks_plainly(window: str) -> bool:
     if _PLAIN.search(window):
         return True
-    if _speaks_of_help(window):
+    if _speaks_of_help(_MATTERS.sub("", window)):
         return False
-    if _LESS_PLAIN.search(window) or _for_a_story(window):
+    if _LESS_PLAIN.search(window) or _for_a_story(window) or _wants_the_way(window):
         return True
     return bool(_TOUCHES.search(window)) and any(form.search(window) for form in _FORMS)
+
+
+def _wants_the_way(window: str) -> bool:
+    return bool(_WANTS_OUT.search(window) and _THE_WAY.search(window))
 
 
 def _for_a_story(window: str) -> bool:
