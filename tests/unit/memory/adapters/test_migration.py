@@ -85,8 +85,9 @@ async def test_a_person_is_answered_as_before(path: Path, embedder: Embedder, pe
         matches = await memory.search(scope, TOLD["query"], 10)
     assert [match.fact.id for match in matches] == [fact_id for fact_id, _ in before["scores"]]
     for match, (_, score) in zip(matches, before["scores"], strict=True):
-        # 0.1.0 had the vectors in memory, where they have more digits than in the store.
-        assert match.score == pytest.approx(score, abs=1e-3)
+        # 0.1.0 had the vectors in memory, where they have more digits than in the store. And the
+        # query's vector differs a little from processor to processor: see test_embedder.
+        assert match.score == pytest.approx(score, abs=5e-3)
 
 
 async def test_a_person_goes_on_from_what_was_kept(path: Path, embedder: Embedder) -> None:
