@@ -9,6 +9,8 @@ import structlog
 from services.shared.errors import InternalError, MeshError
 
 _log = structlog.get_logger()
+# Longer than work takes to put things in order when it is cancelled.
+_CANCELLED_AGAIN_SECONDS = 5.0
 
 
 @asynccontextmanager
@@ -18,8 +20,11 @@ async def in_background(work: Callable[[], Awaitable[None]]) -> AsyncIterator[No
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        # A library may lose a cancellation: Python 3.11's `wait_for` does, where its work ends at
+        # the same moment. Work that is not over by now is cancelled again.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=_CANCELLED_AGAIN_SECONDS)
 
 
 async def every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:

@@ -1,7 +1,6 @@
 """vLLM's engine for one model, with the parsers that fit it."""
 
 import asyncio
-import importlib
 import shutil
 import signal
 from collections.abc import Iterator
@@ -146,18 +145,16 @@ def _parsers(
 
 
 def _check_kernels() -> None:
-    """Raises `CannotStart` where vLLM's kernels cannot be loaded.
+    """Raises `CannotStart` where vLLM's kernels were not loaded.
 
-    vLLM itself only warns then, and fails later for reasons that are hard to understand.
+    vLLM itself only warns then, and fails later for reasons that are hard to understand. It knows
+    which library is for this processor: another one would end the process by SIGILL.
     """
-    if hasattr(torch.ops._C, "init_cpu_threads_env"):
-        return
-    try:
-        importlib.import_module("vllm._C")
-    except ImportError as error:
+    current_platform.import_kernels()
+    if not hasattr(torch.ops._C, "rms_norm"):
         raise CannotStart(
-            f"vLLM's kernels cannot be loaded: {error}; Debian has libnuma in libnuma1"
-        ) from error
+            "vLLM's kernels cannot be loaded: its warning says why; Debian has libnuma in libnuma1"
+        )
 
 
 def _check_memory(config: InferenceConfig) -> None:

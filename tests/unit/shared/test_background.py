@@ -3,6 +3,9 @@
 import asyncio
 import io
 
+import pytest
+
+from services.shared import background
 from services.shared.background import failure_of, in_background
 from services.shared.errors import InternalError, NotFound
 from tests.fakes.logs import logged_to
@@ -22,6 +25,26 @@ async def test_work_ends_with_what_it_runs_beside() -> None:
         await asyncio.wait_for(begun.wait(), 1)
         assert not cancelled.is_set()
     assert cancelled.is_set()
+
+
+async def test_a_cancellation_that_got_lost_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "_CANCELLED_AGAIN_SECONDS", 0.01)
+    begun, lost = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            lost.set()
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        async with in_background(work):
+            await begun.wait()
+
+    await asyncio.wait_for(run(), 5)
+    assert lost.is_set()
 
 
 async def test_work_that_fails_is_logged_and_disturbs_nobody() -> None:
