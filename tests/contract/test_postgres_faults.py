@@ -197,11 +197,10 @@ async def test_who_asks_a_process_that_hangs_hears_it_in_time_and_the_next_asks_
         with hanging(own_server) as hung:
             while True:
                 try:
-                    with due_in(1):
+                    # A new connection, which the last one needs, takes its time too.
+                    with due_in(4):
                         await accounts.total("acct_1")
                     break
                 except Unavailable:
                     refused += 1
-        # On a busy machine a new connection may need longer than that second, too.
-        assert refused
-        assert hung
+        assert 0 < refused <= hung
