@@ -39,8 +39,6 @@ _RETRIES = 1
 _MOST_CONNECTIONS = 200
 # How long nobody tries after a failure.
 _LOST_SECONDS = 1.0
-# What the server says of commands that are wrong; all else is its own trouble.
-_OUR_BUGS = ("ERR", "WRONGTYPE")
 _OPTIONS = {"tls", "sslrootcert", "sentinel_password", "prefix"}
 
 Client = Redis | RedisCluster
@@ -209,9 +207,18 @@ def redis_errors() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        if isinstance(error, ResponseError) and str(error).startswith(_OUR_BUGS):
+        if type(error) is ResponseError and _is_ours(str(error)):
             raise
         raise _unavailable(type(error).__name__) from None
+
+
+def _is_ours(said: str) -> bool:
+    """Whether the command was wrong. Redis begins its own troubles with a word in capitals.
+
+    So it does with ERR, which stands for wrong commands; redis-py takes that word away.
+    """
+    code = said.partition(" ")[0]
+    return code == "WRONGTYPE" or not code.isupper()
 
 
 def _unavailable(why: str) -> RedisUnavailable:

@@ -102,6 +102,24 @@ async def test_an_authority_that_is_no_file_is_told_at_the_start() -> None:
             pass
 
 
+async def test_a_wrong_command_of_ours_is_no_loss_of_redis(with_tls: RedisServer) -> None:
+    async with open_redis(f"redis://127.0.0.1:{with_tls.port}") as store:
+        for wrong in (Script(store, "return nowhere.known"), Script(store, "return redis.call()")):
+            with pytest.raises(ResponseError):
+                await wrong([])
+        await store.run(store.client.set("a text", "words"))
+        with pytest.raises(ResponseError):
+            await store.run(store.client.lpush("a text", "more"))
+        assert not store.lost
+        await store.run(store.client.config_set("min-replicas-to-write", 1))
+        try:
+            with pytest.raises(RedisUnavailable):
+                await store.run(store.client.set("a text", "words"))
+            assert store.lost
+        finally:
+            await store.client.config_set("min-replicas-to-write", 0)
+
+
 async def in_time(happened: Callable[[], Awaitable[bool]]) -> None:
     """Within what Sentinels take to find a master dead and choose another one."""
     async with asyncio.timeout(90):
