@@ -252,10 +252,28 @@ async def test_what_was_told_before_does_not_take_the_place_of_what_came_after(
             await first.tell(older)
             await second.tell(Demand())
             assert second.demands() == [older]
-            changed = second.changed.wait()
             await first.tell(Demand(turns=2))
-            await asyncio.wait_for(changed, 5)
+            await second.tell(Demand())
             second._learn("one", b"1 {}", 3)
             assert second.demands() == [Demand(turns=2)]
             second._learn("one", b"9 what another release says", 3)
             assert second.demands() == [Demand()]
+
+
+async def test_what_a_gateway_tells_itself_does_not_wake_it(redis_servers: RedisServers) -> None:
+    async with open_redis(redis_servers().own_url()) as store, Channels.following(store) as news:
+        first, second = (RedisGateways(store, news, gateway=name) for name in ("one", "two"))
+        async with in_background(first.hear), in_background(second.hear):
+            heard = asyncio.ensure_future(second.changed.wait())
+            told_itself = asyncio.ensure_future(first.changed.wait())
+
+            async def heard_by_another() -> bool:
+                await first.tell(Demand())
+                return heard.done()
+
+            await eventually(heard_by_another)
+            # Both have one connection, so the first has had its own words back by now.
+            assert not told_itself.done()
+            await second.tell(Demand(turns=2))
+            await asyncio.wait_for(told_itself, 5)
+            assert first.demands() == [Demand(turns=2)]

@@ -159,11 +159,15 @@ class RedisGateways:
         """Takes what the others tell, for ever."""
 
         def take(message: bytes) -> None:
-            name, _, said = message.partition(b" ")
+            sender, _, said = message.partition(b" ")
+            name = sender.decode()
+            # The channel brings back what this one tells, too.
+            if name == self._gateway:
+                return
             if said:
-                self._learn(name.decode(), said, _BELIEVED_SECONDS)
+                self._learn(name, said, _BELIEVED_SECONDS)
             else:
-                self._others.pop(name.decode(), None)
+                self._others.pop(name, None)
             self.changed.notify()
 
         with self._channels.taking(self._channel, take):
