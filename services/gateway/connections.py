@@ -7,6 +7,7 @@ from contextlib import aclosing, contextmanager
 
 from services.gateway.api import Draining, InvalidKey, Numbered, TooManyConnections
 from services.gateway.ports import Accounts
+from services.shared.background import end
 from services.shared.errors import MeshError
 from services.shared.signal import Signal
 
@@ -113,9 +114,7 @@ async def _until(
                 raise ending.result()
             numbered = following.result()
         finally:
-            if not following.done():
-                following.cancel()
-                await asyncio.wait([following])
+            await end(following)
         if numbered is None:
             return
         yield numbered

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from services.moderation.api import Grown, Moderation, Release
+from services.shared.background import end
 
 # What is collected before moderation is asked the first time; then it says itself how much.
 _FIRST_WORDS = 8
@@ -144,10 +145,7 @@ class _ParallelGuard:
 
     async def close(self) -> None:
         if self._asking:
-            self._asking.cancel()
-            await asyncio.wait([self._asking])
-            if not self._asking.cancelled():
-                self._asking.exception()  # nobody is left to be told
+            await end(self._asking)  # nobody is left to be told of a failure
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from services.context_assembly.api import (
 from services.gateway import documents
 from services.gateway.api import Ask, Completed, Response, TurnEvent
 from services.gateway.authenticator import Principal
+from services.gateway.joining import joined
 from services.gateway.live_turns import Turns
 from services.gateway.ports import Generates, Neighbours
 from services.gateway.reply import TurnProgress
@@ -169,8 +170,11 @@ class _SteppedInference:
             yield piece
         if heard and heard[-1].usage is not None:
             return
-        async with aclosing(self._inference.generate(generation)) as pieces:
-            async for piece in pieces:
+        async with (
+            aclosing(self._inference.generate(generation)) as pieces,
+            aclosing(joined(pieces)) as heard_now,
+        ):
+            async for piece in heard_now:
                 told = _with_usage(piece, len(generation.prompt_ids) - len(before), len(before))
                 await self._steps.note(Heard(number, told))
                 yield told

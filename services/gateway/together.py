@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
+from services.shared.background import end
+
 First = TypeVar("First")
 Second = TypeVar("Second")
 
@@ -24,6 +26,4 @@ async def together(tasks: Sequence[asyncio.Future[Any]]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await end(*tasks)

@@ -16,6 +16,7 @@ from services.inference.config import InferenceConfig
 from services.inference.engine import Engine, EngineLimits
 from services.inference.generation_queue import QueueLimits
 from services.inference.server import InferenceServer
+from services.shared.background import end
 from services.shared.process import Service
 from services.shared.server import Servable
 
@@ -69,11 +70,11 @@ async def ended_by(guard: Coroutine[Any, Any, Never]) -> AsyncIterator[None]:
     within = asyncio.current_task()
     assert within is not None
 
-    def end(_: object) -> None:
+    def cut(_: object) -> None:
         within.cancel()
 
     task = asyncio.create_task(guard)
-    task.add_done_callback(end)
+    task.add_done_callback(cut)
     try:
         yield
     except asyncio.CancelledError:
@@ -82,9 +83,8 @@ async def ended_by(guard: Coroutine[Any, Any, Never]) -> AsyncIterator[None]:
         within.uncancel()
         task.result()
     finally:
-        task.remove_done_callback(end)
-        task.cancel()
-        await asyncio.wait([task])
+        task.remove_done_callback(cut)
+        await end(task)
 
 
 SERVICE = Service("inference", InferenceConfig, build)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 
@@ -20,11 +21,24 @@ async def in_background(work: Callable[[], Awaitable[None]]) -> AsyncIterator[No
     try:
         yield
     finally:
-        # A library may lose a cancellation: Python 3.11's `wait_for` does, where its work ends at
-        # the same moment. Work that is not over by now is cancelled again.
-        while not task.done():
+        await end(task)
+
+
+async def end(*tasks: asyncio.Future[Any]) -> None:
+    """Cancels tasks, and returns when they have ended. With what they fail is not told.
+
+    A library may lose a cancellation: Python 3.11's `wait_for` does, where its work ends at the
+    same moment. A task that is not over by then is cancelled again.
+    """
+    left = [task for task in tasks if not task.done()]
+    while left:
+        for task in left:
             task.cancel()
-            await asyncio.wait([task], timeout=_CANCELLED_AGAIN_SECONDS)
+        await asyncio.wait(left, timeout=_CANCELLED_AGAIN_SECONDS)
+        left = [task for task in left if not task.done()]
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # asyncio logs failures that nobody has asked for
 
 
 async def every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:

@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
-from services.shared.background import in_background
+from services.shared.background import end, in_background
 from services.shared.deadline import due_in, within
 from services.shared.peers import Peer, Peers, followed
 from services.shared.signal import Signal
@@ -165,9 +165,7 @@ class MeshChannel(grpc.aio.Channel):
                 async with asyncio.timeout_at(due):
                     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for one in waiting:
-                one.cancel()
-            await asyncio.wait(waiting)
+            await end(*waiting)
 
     def _open(self) -> _CountedChannel:
         options = (*_OPTIONS, ("grpc.service_config", self._config))
@@ -210,10 +208,7 @@ class MeshChannel(grpc.aio.Channel):
         await self.close()
 
     async def close(self, grace: float | None = None) -> None:
-        closing = [*self._closing]
-        for task in closing:
-            task.cancel()
-        await asyncio.gather(*closing, return_exceptions=True)
+        await end(*self._closing)
         await self.current.channel.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
+from services.shared.background import end
+
 Result = TypeVar("Result")
 
 
@@ -23,17 +25,10 @@ async def unless_left(request: Request, work: Coroutine[Any, Any, Result]) -> Re
             raise ClientDisconnect
         return working.result()
     finally:
-        await cancelled(working, leaving)
+        await end(working, leaving)
 
 
 async def left(receive: Receive) -> None:
     """Returns when the caller has hung up."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def cancelled(*tasks: asyncio.Task[Any]) -> None:
-    """Cancels the tasks and waits until they have ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Protocol
 
 from services.gateway.api import Failed, Numbered, Started, TurnEvent
-from services.gateway.http.leaving import cancelled
+from services.shared.background import end
 from services.shared.errors import MeshError
 
 # An object that is ready to become JSON.
@@ -90,7 +90,7 @@ class PresentedTurn:
 
     async def aclose(self) -> None:
         if self._second:
-            await cancelled(self._second)
+            await end(self._second)
         await self._events.aclose()
 
     async def _next(self) -> TurnEvent:

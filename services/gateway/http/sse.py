@@ -7,8 +7,9 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.http.leaving import cancelled, left
+from services.gateway.http.leaving import left
 from services.gateway.http.presenting import JsonObject, PresentedTurn
+from services.shared.background import end
 
 # Proxies close a connection on which nothing is sent for long. So a comment is sent in a pause;
 # clients skip comments. Seconds.
@@ -70,7 +71,7 @@ class EventStream(Response):
                 sending.result()
             return sending.done() and not leaving.done()
         finally:
-            await cancelled(sending, leaving)
+            await end(sending, leaving)
 
     async def _until_either(
         self, sending: asyncio.Task[None], leaving: asyncio.Task[None], send: Send

@@ -27,9 +27,9 @@ from services.gateway.connections import Connection
 from services.gateway.front import Front, KeySession
 from services.gateway.http.errors import HttpFailure, failure, refusal
 from services.gateway.http.guarded import strict_json
-from services.gateway.http.leaving import cancelled
 from services.gateway.http.presenting import JsonObject
 from services.gateway.keys import bearer
+from services.shared.background import end
 from services.shared.errors import Forbidden, Malformed, MeshError
 from services.shared.metrics import LATENCY_BUCKETS
 from services.shared.tracing import Tracer
@@ -198,7 +198,7 @@ class SocketEndpoint:
                 try:
                     code = await self._until_over(reading, connection, talk)
                 finally:
-                    await cancelled(reading)
+                    await end(reading)
         finally:
             await line.close(code)
 
@@ -221,7 +221,7 @@ class SocketEndpoint:
         try:
             await asyncio.wait((reading, idle), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await cancelled(idle)
+            await end(idle)
         if isinstance(why, TooOld):
             await talk.tell(failure(why))
             return _NORMAL

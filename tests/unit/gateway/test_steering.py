@@ -78,7 +78,7 @@ async def reading(
 def three_tools() -> list[Script]:
     """Three rounds with a tool of the mesh's each, then words; and an answer to what may come."""
     own = [calls(("double", f'{{"n": {n}}}'), text="Let me see. ") for n in (1, 2, 3)]
-    return [*own, says("It is 6. ", *["And so on. "] * 20), says("Bien ", "sûr.")]
+    return [*own, says("It is 6. ", *["And so on. "] * 30), says("Bien ", "sûr.")]
 
 
 def with_words(mesh: Surroundings) -> list[int]:

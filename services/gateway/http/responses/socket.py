@@ -30,7 +30,6 @@ from services.gateway.api import (
 )
 from services.gateway.front import KeySession
 from services.gateway.http.errors import HttpFailure, failure, invalid
-from services.gateway.http.leaving import cancelled
 from services.gateway.http.presenting import JsonObject, PresentedTurn
 from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.items import Input, ReadInput, read_input
@@ -41,7 +40,7 @@ from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.turns import named
 from services.gateway.http.websocket import Answering, Line, Talk
 from services.gateway.steering import Steer, following, over
-from services.shared.background import failure_of
+from services.shared.background import end, failure_of
 from services.shared.conversation import Call, Item, RunBy
 from services.shared.errors import Malformed, MeshError, Overloaded
 from services.shared.signal import Signal
@@ -175,7 +174,7 @@ class _ResponsesTalk:
 
     async def close(self) -> None:
         if working := self._working:
-            await cancelled(*working)
+            await end(*working)
 
     @property
     def _working(self) -> list[asyncio.Task[None]]:
