@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes import watch
 
 from services.cluster.doctor import examine
 from services.cluster.finding import Finding
@@ -143,11 +144,14 @@ def awaited(release: Site, where: str, what: str) -> Finding:
     """What doctor says of it, once it has come so far."""
     seen: list[Finding] = []
     until = time.monotonic() + 300
+    pods = release.core.list_namespaced_pod
     while time.monotonic() < until:
-        seen = list(examine(release.cluster, release.cluster.view()).findings)
-        for one in seen:
-            if one.where.startswith(where) and what in one.what:
-                return one
+        # Looks again at each change of a pod, and when nothing has changed for a while.
+        for _ in watch.Watch().stream(pods, release.namespace, timeout_seconds=5):
+            seen = list(examine(release.cluster, release.cluster.view()).findings)
+            for one in seen:
+                if one.where.startswith(where) and what in one.what:
+                    return one
     raise AssertionError(f"not among {[(one.where, one.what) for one in seen]}")
 
 

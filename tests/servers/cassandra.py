@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -57,6 +58,8 @@ _JAVA = """
     -Dcassandra.migration_delay_ms=500 -Dcassandra.schema_pull_interval_ms=500
 """.split()
 _NODES = 3
+# How long the nodes may take until each has heard of the others.
+_JOINED_SECONDS = 120
 _KEYSPACE = "tests"
 USER, PASSWORD = "mesh", "canary-of-cassandra"
 
@@ -144,20 +147,24 @@ class CassandraNodes:
                 break
             except NoHostAvailable:
                 continue  # that one is made some time after the start
-        self._replicate_users(session)
+        alter = f"ALTER KEYSPACE system_auth WITH replication = {self._replicas()}"
         may = "LOGIN = true AND SUPERUSER = true"
-        session.execute(f"CREATE ROLE {USER} WITH PASSWORD = '{PASSWORD}' AND {may}")
+        create = f"CREATE ROLE IF NOT EXISTS {USER} WITH PASSWORD = '{PASSWORD}' AND {may}"
+        for statement in (alter, create):
+            self._once_all_joined(session, statement)
         session.cluster.shutdown()
         self.session = self.connect(USER, PASSWORD)
 
-    def _replicate_users(self, session: Session) -> None:
-        """Refused until every node has heard that the others have joined."""
+    def _once_all_joined(self, session: Session, statement: str) -> None:
+        """Both are refused until the node that is asked has heard that the others are there."""
+        until = time.monotonic() + _JOINED_SECONDS
         while True:
             try:
-                alter = f"ALTER KEYSPACE system_auth WITH replication = {self._replicas()}"
-                session.execute(alter)
+                session.execute(statement)
                 return
-            except ConfigurationException:
+            except (ConfigurationException, NoHostAvailable):
+                if time.monotonic() > until:
+                    raise
                 with suppress(subprocess.TimeoutExpired):
                     self.nodes[0].process.wait(timeout=0.2)
 
