@@ -224,9 +224,10 @@ class Site:
         patience: float = 0,
         model: str = MODEL,
         resume: bool = False,
+        at: str = f"http://{RELEASE}",
     ) -> AsyncIterator["Traffic"]:
         """Conversations side by side from a pod of the cluster; they end with the block."""
-        command = ("python", "-m", "loadtest.traffic", f"http://{RELEASE}", "--key", self.key)
+        command = ("python", "-m", "loadtest.traffic", at, "--key", self.key)
         options = ("--streams", str(streams), "--ask", ask, "--patience", str(patience))
         process = await asyncio.create_subprocess_exec(
             *("kubectl", "-n", self.namespace, "exec", "-i", "traffic", "--"),

@@ -42,14 +42,18 @@ REAL = {
 }
 
 
-@pytest.fixture(scope="module")
-def mesh(here: Site) -> Iterator[Site]:
+def needs_keda() -> None:
     config.load_kube_config()
     definitions = client.ApiextensionsV1Api()
     try:
         definitions.read_custom_resource_definition("scaledobjects.keda.sh")
     except ApiException:
         pytest.skip("needs KEDA: the cluster does not know ScaledObject")
+
+
+@pytest.fixture(scope="module")
+def mesh(here: Site) -> Iterator[Site]:
+    needs_keda()
     pools = [scripted_pool(scaling=scaling(4)), REAL]
     here.install(values(keda={"enabled": True, "pollingSeconds": 2}, inference={"pools": pools}))
     yield here

@@ -5,6 +5,7 @@ time, and some writes are repeated because nobody knows whether they were done.
 """
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -21,7 +22,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -85,11 +85,9 @@ Pair = tuple[TurnStore, TurnStore]
 class Trees:
     """The store under test, twice as if in two processes, and what it was found to do."""
 
-    def __init__(self, runner: asyncio.Runner, writers: Pair, *, raced: bool) -> None:
+    def __init__(self, runner: asyncio.Runner, writers: Pair) -> None:
         self.runner = runner
         self.writers = writers
-        # Whether writes are given up in their middle and done two at a time.
-        self.raced = raced
         # The number of the last erasure, over all examples.
         self.number = 0
         self.seen: Counter[str] = Counter()
@@ -126,7 +124,6 @@ class TurnTrees(RuleBasedStateMachine):
     def write_with_an_unknown_outcome(self, data: st.DataObject, steps: int | None) -> None:
         """It was done, or given up somewhere in its middle, and is repeated by the other writer."""
         first, second = self.trees.writers
-        steps = steps if self.trees.raced else None
         self.trees.runner.run(self._unsure(first, second, self._write(data), steps))
 
     async def _unsure(
@@ -141,7 +138,6 @@ class TurnTrees(RuleBasedStateMachine):
         repeated = await write(second)
         assert repeated in (await write(self.model), await write(self.model))
 
-    @precondition(lambda self: self.trees.raced)
     @rule(data=st.data())
     def two_writes_at_once(self, data: st.DataObject) -> None:
         one, other = self._write(data), self._write(data)
@@ -318,26 +314,28 @@ PAIRS: Mapping[str, tuple[Callable[[Path], AbstractAsyncContextManager[Pair]], i
     "cassandra": (_cassandra, 6),
     "mongodb": (_mongodb, 6),
 }
-# Where the machine was run often enough with races to know that it ends the same each time. Of the
-# others test_tree_writers.py tries, one by one, what two writers at once were found to do.
-RACED = {"sqlite", "postgresql"}
 
 
 @pytest.mark.timeout(400)  # three nodes of Cassandra start
+# MongoDB's client leaves the closing of a socket to the collector, where a write is given up while
+# it connects.
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_store_answers_as_the_one_in_memory(name: str, tmp_path: Path) -> None:
     opening, examples = PAIRS[name]
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         pair = opening(tmp_path)
-        trees = Trees(runner, runner.run(pair.__aenter__()), raced=name in RACED)
+        trees = Trees(runner, runner.run(pair.__aenter__()))
         try:
             machine: Any = partial(TurnTrees, trees)
             run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=examples))
         finally:
             runner.run(pair.__aexit__(None, None, None))
+            gc.collect()
     # Which writes there are is left to chance.
     assert len({*WRITES} - {*+trees.seen}) <= 3
-    assert bool(trees.seen["given up"]) == bool(trees.seen["at once"]) == trees.raced
+    assert trees.seen["given up"]
+    assert trees.seen["at once"]
 
 
 def test_every_store_is_tried() -> None:
