@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from loadtest import (
     calls,
     chat,
     cpu,
+    erasures,
     journal,
     latency,
     leaving,
@@ -33,9 +35,10 @@ from services.local.preflight import free_port
 # In the order in which they run.
 PARTS = ("startup", "throughput", "cpu", "latency", "turns", "leaving", "stages")
 # They need something to be told or ask for no ratio, so they run only when they are asked for.
-ON_REQUEST = ("calls", "stores", "chat", "journal")
+ON_REQUEST = ("calls", "stores", "chat", "journal", "erasures")
 _AGAINST_BARE = {"throughput", "cpu", "latency"}
 _CHAT_TURNS = 200
+_ERASURES = 200
 _ON_ONE_MESH = {*_AGAINST_BARE, "turns", "leaving"}
 
 
@@ -63,7 +66,7 @@ class Width:
     "--store",
     "store_urls",
     multiple=True,
-    help="The URL of an empty store of conversations for `stores`, or file:<path>; several times.",
+    help="The URL of an empty store for `stores` and `erasures`, or file:<path>; several times.",
 )
 def main(
     parts: tuple[str, ...],
@@ -74,8 +77,8 @@ def main(
     words: Path | None,
     store_urls: tuple[str, ...],
 ) -> None:
-    """Measure PARTS of the mesh on this machine; all but the last three by default, in a quarter of
-    an hour.
+    """Measure PARTS of the mesh on this machine; the first seven by default, in a quarter of an
+    hour.
 
     \b
     startup     from `make up` in a fresh clone to the first token
@@ -85,24 +88,30 @@ def main(
     turns       turns with tools and memory in use, the mesh alone
     leaving     how soon the engine and tools stop when a client hangs up
     stages      time to the first token, split by the services' spans
+
+    \b
     calls       calls of invented tools, with the engine's grammar on and off
     stores      a turn written and a conversation read, by its length and its store
     chat        200 turns of one conversation in a small window, compacted as it grows
     journal     the same streams with their events in Redis and in memory; a limit check
+    erasures    how soon three replicas of memory and context-assembly forget, by their store
 
     throughput, cpu and latency ask the same of both: prompts, rounds and tokens are compared for
     every request, and where they differ the bench says so and ends without a ratio.
     """
     if "calls" in parts and words is None:
         raise click.UsageError("`calls` needs --words")
-    if "stores" in parts and not store_urls:
-        raise click.UsageError("`stores` needs a --store")
+    for part in {"stores", "erasures"} & {*parts}:
+        if not store_urls:
+            raise click.UsageError(f"`{part}` needs a --store")
     try:
         with interruptible():
             if "calls" in parts and words is not None:
                 _of_calls(words, requests)
             if "stores" in parts:
                 click.echo(asyncio.run(stores.measured(store_urls)))
+            if "erasures" in parts:
+                _of_erasures(store_urls)
             if "chat" in parts:
                 _of_a_chat()
             if "journal" in parts:
@@ -125,6 +134,13 @@ def _of_the_journal(rounds: int) -> None:
     with tempfile.TemporaryDirectory(prefix="chatmesh-bench-") as folder:
         click.echo(machine())
         click.echo(journal.measured(Path(folder), rounds=rounds))
+
+
+def _of_erasures(store_urls: Sequence[str]) -> None:
+    click.echo(machine())
+    for url in store_urls:
+        with tempfile.TemporaryDirectory(prefix="chatmesh-bench-") as folder:
+            click.echo(asyncio.run(erasures.measured(url, Path(folder), times=_ERASURES)))
 
 
 def _of_a_chat() -> None:

@@ -69,15 +69,7 @@ class SevenProcesses:
 
     def wait_listening(self, name: str, seconds: float = 300) -> None:
         port = self.http_port if name == "gateway" else self.ports[name]
-        due = time.monotonic() + seconds
-        while time.monotonic() < due:
-            if not self.processes[name].alive:
-                raise RuntimeError(f"{name} ended: see {self.processes[name].log}")
-            with socket.socket() as probe:
-                if probe.connect_ex((_HOST, port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise TimeoutError(f"{name} does not listen after {seconds} s")
+        wait_listening(self.processes[name], port, seconds)
 
     def wait_ready(self, seconds: float = 300) -> None:
         """Returns when the gateway says that a turn can be served."""
@@ -145,6 +137,18 @@ def _settings(data: Path, http_port: int, inference: str) -> dict[str, dict[str,
             "GATEWAY_PEPPER_FILE": str(data / "pepper"),
         },
     }
+
+
+def wait_listening(process: Process, port: int, seconds: float = 300) -> None:
+    due = time.monotonic() + seconds
+    while time.monotonic() < due:
+        if not process.alive:
+            raise RuntimeError(f"{process.name} ended: see {process.log}")
+        with socket.socket() as probe:
+            if probe.connect_ex((_HOST, port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"{process.name} does not listen after {seconds} s")
 
 
 def free_ports(count: int) -> list[int]:

@@ -28,7 +28,7 @@ LENGTHS = (10, 1_000, 10_000)
 MAX_CHARS = 32_000
 _SAMPLES = 100
 _MODEL = "m"
-_SCOPE = Scope("org_bench", "default", "owner")
+SCOPE = Scope("org_bench", "default", "owner")
 _QUESTION, _ANSWER = "a question of fifty words " * 12, "an answer of two hundred words " * 30
 _IDS = KeptIds(_MODEL, 0, [*range(300)])
 
@@ -79,7 +79,7 @@ async def _at(store: TurnStore, length: int) -> _Times:
             added = time.perf_counter()
             if number < length - each:
                 continue
-            path = await store.path(_SCOPE, turn.id, _MODEL, MAX_CHARS)
+            path = await store.path(SCOPE, turn.id, _MODEL, MAX_CHARS)
             assert path
             times.assemble.append((time.perf_counter() - added) * 1000)
             times.append.append((added - began) * 1000)
@@ -91,24 +91,25 @@ async def _conversation(store: TurnStore, turns: int) -> AsyncIterator[Turn]:
     """Begins one, and says what follows, turn by turn."""
     conversation_id = make_conversation_id()
     now = time.time_ns() // 1_000_000
-    first = _turn(first_turn_of(conversation_id), "", conversation_id, now)
-    begun = StoredConversation(conversation_id, _SCOPE, now, {}, first.id)
+    first = stored_turn(first_turn_of(conversation_id), "", conversation_id, now)
+    begun = StoredConversation(conversation_id, SCOPE, now, {}, first.id)
     await store.start(begun, first)
     parent_id = first.id
     for _ in range(turns):
-        turn = _turn(make_response_id(parent_id), parent_id, conversation_id, now)
+        turn = stored_turn(make_response_id(parent_id), parent_id, conversation_id, now)
         yield turn
         parent_id = turn.id
 
 
-def _turn(turn_id: str, parent_id: str, conversation_id: str, now: int) -> Turn:
+def stored_turn(turn_id: str, parent_id: str, conversation_id: str, now: int) -> Turn:
+    """A question and an answer of `SCOPE`, made at `now`, in milliseconds since the epoch."""
     said = (Role.USER, _QUESTION), (Role.ASSISTANT, _ANSWER)
     asked, answered = (
         Message(make_item_id("msg", turn_id), role, (Text(text),)) for role, text in said
     )
     return Turn(
         id=turn_id,
-        scope=_SCOPE,
+        scope=SCOPE,
         parent_id=parent_id,
         created_at_ms=now,
         input=[asked],
