@@ -9,19 +9,35 @@ from pathlib import Path
 
 from loadtest.gateways.faults import Plan, Tally, run, site
 
-# Of what was asked, so much has to have happened.
 _RESUME_SECONDS = 3.0
+_HELP = {
+    "streams": "in the background, at a time",
+    "foreground": "streams at a time whose callers wait for them",
+    "words": "of each stream",
+    "pace": "words of each stream a second",
+    "kills": "gateways killed, one after the other",
+    "pauses": "gateways stopped (SIGSTOP) until their leases are over",
+    "lease_seconds": "after how long without a sign of life another gateway goes on",
+    "gateways": "at a time; a killed one is started again",
+    "seed": "of which gateway is hit, and when",
+}
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     for each in fields(Plan):
         if each.name != "fenced":
-            kind = type(each.default)
             arguments.add_argument(
-                f"--{each.name.replace('_', '-')}", type=kind, default=each.default
+                f"--{each.name.replace('_', '-')}",
+                type=type(each.default),
+                default=each.default,
+                help=_HELP[each.name],
             )
-    arguments.add_argument("--unfenced", action="store_true", help="the negative control")
+    arguments.add_argument(
+        "--unfenced", action="store_true", help="no writer is refused: the negative control"
+    )
     given = vars(arguments.parse_args())
     plan = Plan(fenced=not given.pop("unfenced"), **given)
     with tempfile.TemporaryDirectory() as folder, site(Path(folder), plan) as here:
@@ -32,7 +48,7 @@ def main() -> None:
 
 
 def good(plan: Plan, tally: Tally) -> bool:
-    # A fault may come when the gateway has just ended its turns.
+    # Most of the faults have to bite; some come when the gateway has just ended its turns.
     bit = tally.kills_that_bit >= 0.9 * plan.kills and (not plan.pauses or tally.fenced > 0)
     return bit and not tally.broken and not tally.failed and tally.whole >= plan.streams
 
