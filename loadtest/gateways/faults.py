@@ -8,6 +8,7 @@ import json
 import random
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -157,8 +158,6 @@ def _environment(
 
 
 def _key(folder: Path) -> str:
-    import subprocess  # noqa: PLC0415
-
     command = [sys.executable, "-m", "services", "key", "create", "faults", "--data", str(folder)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
