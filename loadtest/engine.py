@@ -28,6 +28,7 @@ from services.shared.server import Servable
 from tests.fakes.inference import CARD, LIMITS, Rule, Script, ScriptedBackend, ScriptedDialect
 
 _TURN = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>", re.DOTALL)
+_REPLY = "<|im_start|>assistant\n"
 _SAY = re.compile(r"say (\d+) words at (\d+) a second")
 _CALL = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "17 * 23"}}\n</tool_call>'
 
@@ -48,7 +49,11 @@ def rule(prompt: str) -> Script:
     if "first compute" in asked and "tool_response" not in turns[-1][1]:
         return Script(_CALL)
     words, pace = map(int, wanted.groups())
-    return Paced(" ".join(["word"] * words), seconds=1 / pace)
+    # Another replica may have begun to say it.
+    begun = prompt.rpartition(_REPLY)[2]
+    text = " ".join(["word"] * words)
+    assert text.startswith(begun), begun
+    return Paced(text.removeprefix(begun), seconds=1 / pace)
 
 
 class PacedBackend(ScriptedBackend):

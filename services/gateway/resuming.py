@@ -30,7 +30,7 @@ from services.gateway.steps import (
     interrupted,
     without_last,
 )
-from services.inference.api import Calling, Delta, FinishReason, Generation, Piece, Usage
+from services.inference.api import Delta, FinishReason, Generation, Piece, Usage
 from services.shared.conversation import Text
 from services.shared.errors import MeshError
 from services.shared.scope import Scope
@@ -217,6 +217,7 @@ class _SteppedInference:
             generation,
             request_id=f"{generation.request_id}.{len(ids)}",
             prompt_ids=(*generation.prompt_ids, *ids),
+            begun_tokens=len(ids),
             sampling=sampling,
         )
         return going_on, heard, ids
@@ -230,25 +231,25 @@ class _SteppedInference:
             shown = ids[: len(ids) - silent]
             try:
                 parsed = await self._inference.parse(
-                    generation.model, generation.prompt_ids, shown, Calling(), stop
+                    generation.model, generation.prompt_ids, shown, generation.calling, stop
                 )
             except MeshError:
                 raise interrupted() from None
-            if parsed.text == text:
+            if parsed.text == text and not parsed.calls:
                 return shown
         raise interrupted()
 
 
 def _can_go_on(generation: Generation, heard: Sequence[Piece]) -> bool:
-    """Whether the text alone says where the model is.
+    """Whether the model is in the middle of a free text, which any replica can be put to.
 
-    A grammar, and the parsers of calls and reasoning, are at a place that no replica can be put to.
+    In a format, a call or a thought it is at a place of a grammar or a parser that none can.
     """
     calling = generation.calling
     plain = generation.format is None and generation.sampling.n == 1
-    no_calls = not calling.tools or calling.choice.mode is ToolMode.NONE
+    free = not calling.tools or calling.choice.mode in {ToolMode.AUTO, ToolMode.NONE}
     deltas = [delta for piece in heard for delta in piece.deltas]
-    return plain and no_calls and not any(delta.reasoning or delta.calls for delta in deltas)
+    return plain and free and not any(delta.reasoning or delta.calls for delta in deltas)
 
 
 def _with_usage(piece: Piece, prompt_tokens: int, before: int) -> Piece:

@@ -96,6 +96,9 @@ class Generation:
     cache_salt: str = ""
     # For a model that sees, in the order in which they stand in the prompt; `content` is set.
     pictures: tuple[Picture, ...] = ()
+    # How many of the prompt's last tokens are the reply's first, which another replica has written.
+    # Calls are read as if they had been written here. Only with one choice and without a format.
+    begun_tokens: int = 0
 
 
 class FinishReason(Enum):

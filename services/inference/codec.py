@@ -53,6 +53,7 @@ def generation_in(request: pb.GenerateRequest) -> Generation:
         priority=request.priority,
         cache_salt=request.cache_salt,
         pictures=tuple(map(_picture_in, request.pictures)),
+        begun_tokens=request.begun_tokens,
     )
 
 
@@ -67,6 +68,7 @@ def generation_out(generation: Generation) -> pb.GenerateRequest:
         priority=generation.priority,
         cache_salt=generation.cache_salt,
         pictures=map(picture_out, generation.pictures),
+        begun_tokens=generation.begun_tokens,
     )
 
 

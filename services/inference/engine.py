@@ -158,6 +158,12 @@ class Engine(Generic[Request]):
                 param="prompt_ids",
                 code="context_length_exceeded",
             )
+        several = generation.sampling.n > 1 or generation.format is not None
+        if generation.begun_tokens and (several or generation.begun_tokens >= tokens):
+            raise UnsupportedParameter(
+                "only one free text can be gone on with, of which the prompt holds the beginning",
+                param="begun_tokens",
+            )
         if generation.pictures and not self._card.sees:
             raise UnsupportedParameter(f"{self._card.id} cannot look at pictures", param="pictures")
 
@@ -181,8 +187,13 @@ class Engine(Generic[Request]):
             self._changed.notify()
 
     def _transcript(self, generation: Generation, request: Request) -> Transcript:
-        prompt, choices = generation.prompt_ids, generation.sampling.n
+        ids, choices = generation.prompt_ids, generation.sampling.n
+        prompt_tokens = len(ids) - generation.begun_tokens
+        prompt, begun = ids[:prompt_tokens], ids[prompt_tokens:]
         readers = [self._reader(generation.calling, request, prompt) for _ in range(choices)]
+        if begun and readers[0]:
+            # What it brings was told already.
+            readers[0].read(self._dialect.decode(request, prompt, begun), begun, finished=False)
         return Transcript(choices, [reader for reader in readers if reader is not None])
 
     def _reader(

@@ -15,8 +15,10 @@ from services.inference.api import (
     Calling,
     EngineDead,
     FinishReason,
+    FormatKind,
     Generation,
     Inference,
+    OutputFormat,
     ParsedCall,
     Piece,
     QueueFull,
@@ -71,6 +73,7 @@ SCRIPTS = {
     "text": Script('<tool_call>\n{"name": "run", "arguments": {"input": "ls\\t-l"}}\n</tool_call>'),
     "hello": Script("Hello, the weather is sunny! 🌞"),
     "call": Script(TWO_CALLS),
+    "callLet me": Script(TWO_CALLS.removeprefix("Let me")),
     "hold": Script("It is sunny and warm today.", hold_after=2),
     "hold at once": Script("It is sunny.", hold_after=0),
     "die": Script("It is sunny.", fail_after=2),
@@ -209,6 +212,36 @@ async def test_calls_are_told_from_the_text_before_them(serve: Serve) -> None:
     assert [call.name for call in read.calls] == ["weather", "weather"]
     assert [json.loads(call.arguments)["city"] for call in read.calls] == ["Óbidos", "Rome"]
     assert deltas_of(pieces)[-1].finish_reason is FinishReason.TOOL_CALLS
+
+
+async def test_what_another_replica_began_is_gone_on_with(serve: Serve) -> None:
+    """The calls below it are read, and what it had said already is not said again."""
+    served = await serve()
+    whole = await served.collect(served.asks("call", calling=CALLING))
+    begun = len(served.backend.ids("Let me"))
+    rest = await served.collect(served.asks("callLet me", calling=CALLING, begun_tokens=begun))
+    assert "Let me" + text_of(rest) == text_of(whole)
+    assert calls_of(rest) == calls_of(whole)
+    assert finish_of(rest) is finish_of(whole) is FinishReason.TOOL_CALLS
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sampling": Sampling(n=2)},
+        {"format": OutputFormat(FormatKind.JSON_OBJECT)},
+        {"begun_tokens": 10_000},
+    ],
+    ids=["choices", "a format", "more than there are"],
+)
+async def test_what_cannot_be_gone_on_with_is_refused(
+    serve: Serve, changes: dict[str, Any]
+) -> None:
+    served = await serve()
+    asked = served.asks("hello hello", **{"begun_tokens": 1, **changes})
+    with pytest.raises(UnsupportedParameter) as refused:
+        await served.collect(asked)
+    assert refused.value.details["param"] == "begun_tokens"
 
 
 async def test_a_call_begins_with_its_name_said_once(serve: Serve) -> None:

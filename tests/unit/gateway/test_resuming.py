@@ -1,5 +1,7 @@
 """A turn that hears again what it heard: what is asked anew, and what cannot go on."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.gateway.api import StreamInterrupted
@@ -7,6 +9,7 @@ from services.gateway.ports import Neighbours
 from services.gateway.resuming import heard_again
 from services.gateway.steps import Dropped, Heard, Step, Steps, past_of
 from services.inference.api import (
+    CallDelta,
     Calling,
     Delta,
     FinishReason,
@@ -17,7 +20,7 @@ from services.inference.api import (
     Sampling,
     Usage,
 )
-from services.shared.tools import Tool
+from services.shared.tools import Tool, ToolChoice, ToolMode
 from tests.fakes.mesh import FewTools, WordContext
 from tests.fakes.moderation import WordModeration
 from tests.fakes.word_engine import FIRST_ID, WordEngine, word
@@ -99,6 +102,23 @@ async def test_a_round_of_which_nothing_was_shown_begins_anew() -> None:
 TOOL = Tool("f", "does", "{}")
 
 
+async def test_a_text_is_gone_on_with_though_the_model_may_still_call() -> None:
+    again = Again(pieces(3))
+    offering = replace(ASKED, calling=Calling((TOOL,)))
+    heard = await again.generated(offering)
+    assert text(heard) == text(pieces(8))
+    (asked,) = again.engine.generations
+    assert (asked.begun_tokens, asked.calling) == (3, offering.calling)
+
+
+async def test_a_round_in_which_a_call_began_is_not_gone_on_with() -> None:
+    call = Piece((Delta(0, (FIRST_ID + 3,), calls=(CallDelta(0, "f", "{"),)),))
+    again = Again([*pieces(3), call])
+    with pytest.raises(StreamInterrupted):
+        await again.generated(replace(ASKED, calling=Calling((TOOL,))))
+    assert again.engine.generations == []
+
+
 @pytest.mark.parametrize(
     "asked",
     [
@@ -110,9 +130,15 @@ TOOL = Tool("f", "does", "{}")
             Sampling(max_tokens=9),
             format=OutputFormat(FormatKind.JSON_OBJECT),
         ),
-        Generation("demo", "resp_1.0", PROMPT, Sampling(max_tokens=9), calling=Calling((TOOL,))),
+        Generation(
+            "demo",
+            "resp_1.0",
+            PROMPT,
+            Sampling(max_tokens=9),
+            calling=Calling((TOOL,), ToolChoice(ToolMode.REQUIRED)),
+        ),
     ],
-    ids=["two choices", "a format", "tools on offer"],
+    ids=["two choices", "a format", "a call that must come"],
 )
 async def test_where_text_alone_does_not_say_where_the_model_is_it_is_told(
     asked: Generation,

@@ -59,6 +59,7 @@ class GenerateRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     CACHE_SALT_FIELD_NUMBER: _builtins.int
     PICTURES_FIELD_NUMBER: _builtins.int
+    BEGUN_TOKENS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     request_id: _builtins.str
     """Names the generation in logs and to the engine; unique while it runs."""
@@ -66,6 +67,11 @@ class GenerateRequest(_message.Message):
     """Lower goes first; 0 is usual."""
     cache_salt: _builtins.str
     """Generations share cached prefixes only with those of the same salt."""
+    begun_tokens: _builtins.int
+    """How many of the prompt's last tokens are the reply's first, which another replica has written: only what comes after them is told, and
+    calls are read as if all had been written here. INVALID_ARGUMENT with the param `begun_tokens`: with several choices, with a format, or
+    more than there are.
+    """
     @_builtins.property
     def prompt_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
@@ -92,10 +98,11 @@ class GenerateRequest(_message.Message):
         priority: _builtins.int = ...,
         cache_salt: _builtins.str = ...,
         pictures: _abc.Iterable[_conversation_pb2.Picture] | None = ...,
+        begun_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["calling", b"calling", "format", b"format", "sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_salt", b"cache_salt", "calling", b"calling", "format", b"format", "model", b"model", "pictures", b"pictures", "priority", b"priority", "prompt_ids", b"prompt_ids", "request_id", b"request_id", "sampling", b"sampling"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begun_tokens", b"begun_tokens", "cache_salt", b"cache_salt", "calling", b"calling", "format", b"format", "model", b"model", "pictures", b"pictures", "priority", b"priority", "prompt_ids", b"prompt_ids", "request_id", b"request_id", "sampling", b"sampling"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
