@@ -155,8 +155,9 @@ class Site:
     def has_image(self, ending: str) -> bool:
         """Whether some node has an image whose name ends so."""
         nodes = self.core.list_node().items
-        names = (name for node in nodes for one in node.status.images or () for name in one.names)
-        return any(name.endswith(ending) for name in names)
+        found = [one for node in nodes for one in node.status.images or ()]
+        # One that another of the same name has replaced has none any more.
+        return any(name.endswith(ending) for one in found for name in one.names or ())
 
     @contextmanager
     def forwarded(self) -> Iterator[str]:
