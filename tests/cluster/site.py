@@ -306,10 +306,10 @@ def site() -> Iterator[Site]:
         yield Site(namespace, core, Cluster(client.ApiClient(), namespace, RELEASE))
     finally:
         core.delete_namespace(namespace)
-        _give_back_volumes(core, namespace)
+        give_back_volumes(core, namespace)
 
 
-def _give_back_volumes(core: client.CoreV1Api, namespace: str) -> None:
+def give_back_volumes(core: client.CoreV1Api, namespace: str) -> None:
     """Volumes made by hand, which nobody deletes with their claims, are free for the next test."""
     selector = f"kubernetes.io/metadata.name={namespace}"
     changes = watch.Watch()

@@ -11,9 +11,11 @@ from functools import cache
 
 import pytest
 import yaml
+from kubernetes import client, config
 
 from tests.charts.combinations import HOW_MANY, Drawing
 from tests.charts.conftest import CHART, Manifest, migrations, refused_or_rendered
+from tests.cluster.site import give_back_volumes
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("KUBECONFIG") or not shutil.which("kubectl") or not shutil.which("helm"),
@@ -73,9 +75,11 @@ def space() -> Iterator[str]:
 
 @pytest.fixture
 def empty_space() -> Iterator[str]:
-    """For what is made: claims go later than they are deleted."""
+    """For what is made: claims go later than they are deleted, and hold volumes until then."""
+    config.load_kube_config()
     with namespace() as name:
         yield name
+    give_back_volumes(client.CoreV1Api(), name)
 
 
 def of(values: Manifest) -> Sequence[Manifest]:
