@@ -13,6 +13,8 @@ _SIGNS = frozenset({"$anchor", "$id", "$ref", "$schema", "format", "pattern", "r
 # The members of these bear names that the schema's author gave.
 _NAMING = frozenset({"$defs", "definitions", "patternProperties", "properties"})
 _NONE = frozenset[str]()
+# What is deeper is looked at as one text. Python's stack is the limit.
+_DEEPEST = 100
 
 
 def tool_words(tool: Tool) -> str:
@@ -49,10 +51,26 @@ def _of_arguments(arguments: str) -> Sequence[str]:
 
 
 def _read(text: str) -> Any:
+    """The value; as one text where it is not JSON or deeper than is walked here."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        return _written(value) if _is_deep(value) else value
     except (ValueError, RecursionError):
         return text
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            each
+            for parent in level
+            if isinstance(parent, dict | list)
+            for each in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _written(value: Any) -> str:

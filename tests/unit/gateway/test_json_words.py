@@ -58,3 +58,10 @@ def test_what_is_no_json_is_words_as_a_whole() -> None:
     assert argument_words('{"a": ') == '{"a": '
     assert json.loads(with_argument_words('{"a": ', "b")) == "b"
     assert argument_words("[" * 100_000) == "[" * 100_000
+
+
+def test_what_is_deeper_than_the_stack_is_words_as_a_whole() -> None:
+    deep = '[{"a": ' * 400 + '"\\u0078 y"' + "}]" * 400
+    assert argument_words(deep) == deep.replace("\\u0078", "x")
+    assert json.loads(with_argument_words(deep, "z")) == "z"
+    assert "x y" in tool_words(Tool("f", "Does it.", deep))
