@@ -19,7 +19,7 @@ _DEEPEST = 100
 
 def tool_words(tool: Tool) -> str:
     """What the model reads of a tool, beside its name and what every schema has."""
-    return "\n".join(_of_tool(tool))
+    return _whole("\n".join(_of_tool(tool)))
 
 
 def with_tool_words(tool: Tool, text: str) -> Tool:
@@ -32,12 +32,19 @@ def with_tool_words(tool: Tool, text: str) -> Tool:
 
 def argument_words(arguments: str) -> str:
     """What stands in a call's arguments. What is not JSON is words as a whole."""
-    return "\n".join(_of_arguments(arguments))
+    return _whole("\n".join(_of_arguments(arguments)))
 
 
 def with_argument_words(arguments: str, text: str) -> str:
     """The arguments with the words of such a text in the places of their own, as JSON."""
     return _written(_mapped(_read(arguments), _in_places_of(_of_arguments(arguments), text), _NONE))
+
+
+def _whole(text: str) -> str:
+    """Halves of surrogate pairs, which JSON can hold and UTF-8 cannot, become U+FFFD."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _of_tool(tool: Tool) -> Sequence[str]:
