@@ -14,8 +14,10 @@ ASSIGNED_SECRET = "assigned-secret"  # noqa: S105
 # User and password may hold an `@` that somebody forgot to encode.
 _URL = re2.compile(
     rb"\b[A-Za-z][A-Za-z0-9+.-]{1,31}://([^\s/:@]{0,128}(?:@[^\s/:@\"'`<>,]{1,128})?):"
-    rb"([^\s/@]{3,256}(?:@[^\s/:@?&=,;\"'`<>()\[\]]{1,128})*)@"
+    rb"([^\s/@\"'`]{3,256}(?:@[^\s/:@?&=,;\"'`<>()\[\]]{1,128})*)@"
 )
+# A list goes on behind a port.
+_PORT = re.compile(rb"[0-9]{1,5}[,;|)\]]")
 _PLACEHOLDER = re.compile(
     rb"(?i)^(?:pass(?:word|wd|phrase)?|pwd|secret|token|change[_-]?(?:me|it|this)|x+|\*+|\.+|-+"
     rb"|[<{\[$%].*|your.*|my[_-]?(?:pass(?:word)?|secret)|example|placeholder|redacted|dummy)$"
@@ -118,7 +120,7 @@ def url_credentials(raw: bytes) -> Iterator[tuple[int, int, str]]:
     if b"://" in raw:
         for match in _URL.finditer(raw):
             user, password = match.group(1), match.group(2)
-            if not is_default(user, password):
+            if not is_default(user, password) and not _PORT.match(password):
                 yield (*match.span(2), URL_CREDENTIALS)
 
 
@@ -155,7 +157,7 @@ def _behind_names(raw: bytes) -> Iterator[tuple[int, int]]:
             group = next(number for number in (1, 2, 3, 4) if match[number])
             start, end = match.span(group)
             # Without quotes: what ends the sentence is no part of it.
-            yield start, end if group < 4 else start + len(match[4].rstrip(b".,;:)*|"))
+            yield start, end if group < 4 else start + len(match[4].rstrip(b".,;:)*|\\"))
 
 
 def looks_random(value: bytes) -> bool:

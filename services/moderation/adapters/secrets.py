@@ -25,6 +25,8 @@ _RULES = Path(__file__).parent / "gitleaks.toml"
 _UTF8 = ("utf-8", "surrogatepass")
 # gitleaks expects a quote, a space or the end after most secrets. In prose, a full stop may follow.
 _AFTER = re2.compile(rb"[.,!?)\]}]+(?:\s|$)")
+# Of text in JSON or code: what begins behind it, begins a word.
+_ESCAPED_BREAK = re2.compile(rb"\\[nrt]")
 _CURL = re2.compile(rb"\bcurl\b")
 
 
@@ -64,9 +66,11 @@ class SecretFinder:
 
     def find(self, text: str) -> list[Span]:
         raw = text.encode(*_UTF8)
-        found = [*self._by_rules(raw), *private_keys(raw), *url_credentials(raw)]
-        found += _beyond(sorted(tokens(raw, self._stopwords)), found)
+        parted = _ESCAPED_BREAK.sub(rb"  ", raw) if b"\\" in raw else raw
+        found = [*self._by_rules(parted), *private_keys(raw), *url_credentials(parted)]
+        found += _beyond(sorted(tokens(parted, self._stopwords)), found)
         found += _beyond(assigned_secrets(raw, self._stopwords), found)
+        found = [_without_escape(raw, each) for each in found]
         if len(raw) == len(text):
             return [Span(start, end, rule) for start, end, rule in found]
         places = _places(raw, {place for start, end, _ in found for place in (start, end)})
@@ -101,6 +105,12 @@ class _Lines:
                 lambda match: b" " * len(match.group()), self._raw[begin:end]
             )
         return self._spaced[begin, end]
+
+
+def _without_escape(raw: bytes, found: Find) -> Find:
+    """A backslash at the end belongs to the quote behind it; JSON without it is none."""
+    start, end, rule = found
+    return start, start + len(raw[start:end].rstrip(b"\\")), rule
 
 
 def _beyond(found: Iterable[Find], known: Iterable[Find]) -> Iterator[Find]:
