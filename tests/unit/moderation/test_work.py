@@ -61,6 +61,7 @@ UNITS = {
     "escapes": "\\\\u0061",
     "backslashes": "\\",
     "joined words": "howdoirunaprogramhere ",
+    "digits for letters": "k1ll3 a1",
     "lookalikes": "k\u0456ll ",
     "tags": "<b",
     "stars": "*",
