@@ -107,7 +107,7 @@ class Choice:
             await self._end(delta.finish_reason, events)
 
     def _worth_showing(self, text: str) -> str:
-        """The text, but blanks wait for words: before a call they mean nothing."""
+        """The text, but blanks wait for words: before a call or a thought they mean nothing."""
         if self._segment and self._segment.kind == "msg":
             return text
         text, self._blanks = self._blanks + text, ""
@@ -146,6 +146,7 @@ class Choice:
         stack = AsyncExitStack()
         guard = await stack.enter_async_context(self._open_guard())
         self._segment = _Segment(kind, self._make_id(kind), guard, stack)
+        self._blanks = ""
         self._tokens.seek()
         return self._segment
 

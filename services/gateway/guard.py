@@ -114,6 +114,7 @@ class _BlockingGuard:
             self._unseen = self._unseen[len(released) :]
         else:
             self.rewritten = True
+        self.rewritten = self.rewritten or (final and bool(self._unseen))
         return released
 
 

@@ -105,7 +105,12 @@ def _as_wished(found: Account, wish: KeyWish) -> Account:
 
 
 def _key_id(key: str) -> str:
+    key = key.strip()
+    if re.fullmatch(r"[A-Za-z0-9]{1,64}", key):
+        return key
     try:
         return keys.parse(key).id
-    except InvalidKey:
-        return key
+    except InvalidKey:  # it may be a secret with a slip in it, and is not repeated
+        raise KeyRefused(
+            "this is neither a key nor the id of one: list the keys to see which there are"
+        ) from None

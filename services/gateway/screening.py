@@ -1,5 +1,6 @@
 """What a caller or a tool sends is read by moderation before the model reads it."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,8 @@ from services.shared.tools import Tool
 from services.tool_runner.api import Outcome
 
 _WITHHELD = "error: moderation withheld the tool's result"
+# A function's name. Whatever else a call in the input is said to be of, is words.
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ def _passages_of(items: Sequence[Item], field: str) -> Iterator[_Passage]:
             yield _Passage(item.text, text)
         if isinstance(item, CallResult):
             yield _Passage(item.text, text, brought=True)
+        if isinstance(item, Call) and not _NAME.fullmatch(item.name):
+            yield _Passage(item.name, _in_item(field, number, _with_name))
         if isinstance(item, Call):
             arguments = _in_item(field, number, _with_arguments)
             yield _Passage(argument_words(item.arguments), arguments)
@@ -141,6 +146,11 @@ def _in_item(
         return replace(ask, **put_back)
 
     return put
+
+
+def _with_name(item: Item, text: str) -> Item:
+    assert isinstance(item, Call)
+    return replace(item, name=text)
 
 
 def _with_arguments(item: Item, text: str) -> Item:

@@ -45,6 +45,10 @@ _BOUND = re.compile(r"(?<=[A-Za-z])[_+](?=[A-Za-z])")
 # A digit or a sign for a letter, between letters.
 _FOR_LETTERS = str.maketrans("013457@$", "oieastas")
 _WITH_DIGITS = re.compile(r"(?<=[A-Za-z])[013457@$]{1,2}(?=[A-Za-z])")
+# A word that has some has one at its end, too: p1p3, not mp3.
+_ENDING_SO = re.compile(
+    r"(?<![A-Za-z0-9@$])[A-Za-z]+(?:[013457@$]{1,2}[A-Za-z]+)++[013457@$](?![A-Za-z0-9@$])"
+)
 # Single letters with something between them, six or more.
 _SPACED = re.compile(
     r"(?<![^\W_])[A-Za-z](?:(?:\s{1,4}|[-.,_*/|+\u00b7]\s?)[A-Za-z](?![^\W_])){5,}+"
@@ -73,6 +77,7 @@ def legible(text: str) -> str:
     if not text.isascii():
         text = _NOT_ASIAN_SIGNS.sub(lambda found: _in_plain_letters(found[0]), text)
     text = _EMPHASIS.sub("", _TAG.sub("", text))
+    text = _ENDING_SO.sub(lambda found: found[0].translate(_FOR_LETTERS), text)
     text = _WITH_DIGITS.sub(lambda found: found[0].translate(_FOR_LETTERS), text)
     parter = _Parter()
     text = _SPACED.sub(lambda found: parter.close_up(found[0]), text)

@@ -10,6 +10,9 @@ from services.moderation.windows import count_words, last_gap, last_words, passa
 _LOOK_BACK = 2_000
 # A last word is held back up to this many characters. A longer secret may be shown in part.
 _LONGEST_WORD = 4_096
+# A long text that is held back is read again once it has grown by a fourth, so that a reply of
+# which nothing is settled for long takes no more work than any other.
+_GROWTH = 1 / 4
 
 
 class Watcher:
@@ -25,6 +28,8 @@ class Watcher:
         self._shown = 0
         self._scored = 0
         self._releases = 0
+        # How long the text has to be before rules read it again.
+        self._read_again = 0
 
     async def grow(self, grown: Grown) -> Release:
         self._text += grown.text
@@ -35,6 +40,9 @@ class Watcher:
             return Release("", next_words=wanted - fresh)
         if fresh and (category := await self._blocking_category()):
             return Release("", blocked_by=category)
+        if len(self._text) < self._read_again and not grown.final:
+            self._scored = len(self._text)
+            return Release("", next_words=wanted)
         return self._release(final=grown.final)
 
     async def _blocking_category(self) -> str:
@@ -91,3 +99,5 @@ class Watcher:
         self._shown = end - forgotten
         self._text = self._text[forgotten:]
         self._releases += 1
+        held = len(self._text) - self._shown
+        self._read_again = len(self._text) + int(max(0, held - _LOOK_BACK) * _GROWTH)

@@ -8,6 +8,8 @@ from services.gateway.limits import periods, verdict
 from services.gateway.ports import Bucket, Reservation, Verdict
 
 _WINDOW = 60.0
+# From so many buckets on, those that count nothing any more are looked for.
+_MANY = 1_000
 
 
 @dataclass(slots=True)
@@ -32,6 +34,13 @@ class _Use:
             del self.running[turn]
         for period in set(self.spent) - set(periods(now)[:2]):
             del self.spent[period]
+
+    def spend(self, bucket: Bucket, tokens: int, now: float) -> None:
+        day, month, _, _ = periods(now)
+        if bucket.tokens_per_day:
+            self.spent[day] += tokens
+        if bucket.tokens_per_month:
+            self.spent[month] += tokens
 
     def refusals(self, bucket: Bucket, tokens: int, now: float) -> Sequence[tuple[int, float]]:
         """The kinds of limits that refuse, from 1, and in how many seconds they do not."""
@@ -66,8 +75,15 @@ class InMemoryLimiter:
 
     def __init__(self) -> None:
         self._uses: defaultdict[tuple[str, str], _Use] = defaultdict(_Use)
+        self._many = _MANY
+
+    @property
+    def known(self) -> int:
+        """How many buckets it remembers. Callers choose what they call their persons."""
+        return len(self._uses)
 
     async def reserve(self, wanted: Reservation, now: float) -> Verdict:
+        self._forget_idle(now)
         uses = [self._use(wanted, bucket, now) for bucket in wanted.buckets]
         stands = [(len(use.turns), use.tokens, _reset_ms(use, now)) for use in uses]
         refusals = [
@@ -78,17 +94,14 @@ class InMemoryLimiter:
         if refusals:
             wait, kind, place = max(refusals)
             return verdict(wanted, kind, place, wait, stands)
-        day, month, _, _ = periods(now)
-        for use in uses:
+        for use, bucket in zip(uses, wanted.buckets, strict=True):
             use.turns[wanted.id] = (now, wanted.tokens)
             use.tokens += wanted.tokens
             use.running[wanted.id] = (now + wanted.seconds, wanted.tokens)
-            use.spent[day] += wanted.tokens
-            use.spent[month] += wanted.tokens
+            use.spend(bucket, wanted.tokens, now)
         return verdict(wanted, 0, 0, 0, stands)
 
     async def settle(self, used: Reservation, now: float) -> None:
-        day, month, _, _ = periods(now)
         for bucket in used.buckets:
             use = self._use(used, bucket, now)
             if used.id not in use.running:
@@ -97,8 +110,17 @@ class InMemoryLimiter:
             if used.id in use.turns:
                 use.turns[used.id] = (use.turns[used.id][0], used.tokens)
                 use.tokens += used.tokens - reserved
-            use.spent[day] += used.tokens - reserved
-            use.spent[month] += used.tokens - reserved
+            use.spend(bucket, used.tokens - reserved, now)
+
+    def _forget_idle(self, now: float) -> None:
+        """Looks once there are twice as many as were left the last time."""
+        if len(self._uses) < self._many:
+            return
+        for key, use in [*self._uses.items()]:
+            use.forget(now)
+            if not (use.turns or use.running or use.spent):
+                del self._uses[key]
+        self._many = max(_MANY, 2 * len(self._uses))
 
     def _use(self, wanted: Reservation, bucket: Bucket, now: float) -> _Use:
         use = self._uses[wanted.organisation, bucket.name]

@@ -11,7 +11,13 @@ import re2  # type: ignore[import-untyped]
 URL_CREDENTIALS = "url-credentials"
 ASSIGNED_SECRET = "assigned-secret"  # noqa: S105
 
-_URL = re2.compile(rb"\b[A-Za-z][A-Za-z0-9+.-]{1,15}://([^\s/:@]{0,128}):([^\s/@]{3,256})@")
+# User and password may hold an `@` that somebody forgot to encode.
+_URL = re2.compile(
+    rb"\b[A-Za-z][A-Za-z0-9+.-]{1,31}://([^\s/:@]{0,128}(?:@[^\s/:@\"'`<>,]{1,128})?):"
+    rb"([^\s/@\"'`]{3,256}(?:@[^\s/:@?&=,;\"'`<>()\[\]]{1,128})*)@"
+)
+# A list goes on behind a port.
+_PORT = re.compile(rb"[0-9]{1,5}[,;|)\]]")
 _PLACEHOLDER = re.compile(
     rb"(?i)^(?:pass(?:word|wd|phrase)?|pwd|secret|token|change[_-]?(?:me|it|this)|x+|\*+|\.+|-+"
     rb"|[<{\[$%].*|your.*|my[_-]?(?:pass(?:word)?|secret)|example|placeholder|redacted|dummy)$"
@@ -35,6 +41,8 @@ _DEFAULTS = frozenset(
 _PUBLISHED = frozenset(
     (
         b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        b"QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+        b"QWxhZGRpbjpPcGVuU2VzYW1l",
         b"je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY",
         b"Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
         b"C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DEQ2nQDIoxUlfFoxDQZGfHmgBI0fPg0EZrNxrbB0sg==",
@@ -47,12 +55,46 @@ _NAME = (
     rb"[_-]?keys?|(?:[_-]|\b)pw)"
 )
 # `base` and the like may follow the name. What says that the value is none may not.
-_ASSIGNED = re2.compile(
-    _NAME + rb"(?:[_-]?(?:base|key|value|string|prod|production|dev|live|v?[0-9]{1,3})){0,2}"
-    rb"[\"'`]?(?:[ \t]{0,8}(?::=|=>|==?|:)[ \t]{0,8}|[ \t]+is[ \t:]+)"
-    rb"(?:\"([^\"\s]{10,200})\"|'([^'\s]{10,200})'|`([^`\s]{10,200})`"
-    rb"|([^\s\"'`]{10,200}))"
+_NAMED = _NAME + rb"(?:[_-]?(?:base|key|value|string|prod|production|dev|live|v?[0-9]{1,3})){0,2}"
+_QUOTE = rb"(?:\\{0,3}[\"'`])?"
+_BLANKS = rb"[ \t]{0,8}"
+# One line break at most: of what was shown, a growing reply is read from the line above on.
+_GAP = rb"[, \t]{0,20}\r?\n?[, \t]{0,20}"
+# Where a value stands behind a name. Each is a pattern of its own, since RE2 needs too much memory
+# for one of all.
+_BEFORE_VALUES = tuple(
+    map(
+        re2.compile,
+        (
+            # In code, configuration, prose and Markdown.
+            _NAMED
+            + _QUOTE
+            + rb"(?:\*{0,2}"
+            + _BLANKS
+            + rb"(?::=|=>|==?|:)\*{0,2}"
+            + _BLANKS
+            + rb"|[ \t]+is[ \t:]+)",
+            # With a type.
+            _NAMED + rb" ?: ?&?[A-Za-z'][A-Za-z0-9_.' ]{0,30} = ",
+            # In a table; where name and value each have a name; on the next line of YAML.
+            _NAMED + rb" {0,8}\| {0,8}",
+            _NAMED + _QUOTE + _GAP + _QUOTE + rb"value" + _QUOTE + rb" {0,4}[:=] {0,4}",
+            _NAMED + rb": {1,4}[|>][+-]?\n {1,16}",
+            # Where only blanks stand between: options, commands, `.netrc`.
+            rb"(?i)(?:--|\b(?:env|setx|set -[a-z]{1,3}|configure set) |#define )"
+            + _NAMED
+            + rb"[ \t]+",
+            rb"\blogin[ \t]{1,8}\S{1,64}" + _GAP + rb"password[ \t]+",
+        ),
+    )
 )
+_ELEMENT = re2.compile(rb"(?i)<" + _NAMED + rb">([^\s<>]{10,200})</")
+_VALUE = re.compile(
+    rb"\*{0,2}(?:\\{0,3}\"([^\"\s\\]{10,200})\\{0,3}\"|'([^'\s]{10,200})'|`([^`\s]{10,200})`"
+    rb"|([!#-&(-_a-~]{10,200}))"
+)
+# What goes on behind the longest value that is looked at.
+_REST = re.compile(rb"[!#-&(-_a-~]*")
 _CODE = re.compile(
     rb"^[$%@*<{\[(&!|/~]?[A-Za-z_][\w.-]*[(\[]|^[<{\[(]|^\$[({A-Za-z_]|^%[A-Za-z_({]|[()\[\]{}<>]{2}"
     rb"|\)$|\]$|::|->|://|\.\w{1,5}$|^[\w.+-]+@[\w-]+\.[\w.-]+$|^arn:|^(?:\.{0,2}/|~/)"
@@ -66,6 +108,7 @@ _DIGIT, _SIGN = re.compile(rb"[0-9]"), re.compile(rb"[!-/:-@\[-`{-~]")
 # Signs that also stand in names, paths and versions.
 _PLAIN_SIGN = re.compile(rb"[._/:=+-]")
 _LEAST_ENTROPY = 3.1
+_LONGEST_VALUE = 200
 
 
 def is_published(secret: bytes) -> bool:
@@ -77,11 +120,12 @@ def url_credentials(raw: bytes) -> Iterator[tuple[int, int, str]]:
     if b"://" in raw:
         for match in _URL.finditer(raw):
             user, password = match.group(1), match.group(2)
-            if not _is_default(user, password):
+            if not is_default(user, password) and not _PORT.match(password):
                 yield (*match.span(2), URL_CREDENTIALS)
 
 
-def _is_default(user: bytes, password: bytes) -> bool:
+def is_default(user: bytes, password: bytes) -> bool:
+    """Whether the password protects nothing: it is the user's name, a placeholder, or known."""
     lowered = password.lower()
     return bool(
         lowered == user.lower()
@@ -96,17 +140,28 @@ def assigned_secrets(raw: bytes, stopwords: Any) -> Iterator[tuple[int, int, str
 
     Values of letters and digits alone must hold none of what `stopwords` finds.
     """
-    for match in _ASSIGNED.finditer(raw):
-        group = next(number for number in (1, 2, 3, 4) if match.group(number))
-        start, end = match.span(group)
-        if group == 4:  # without quotes: what ends the sentence is no part of it
-            end = start + len(match.group(4).rstrip(b".,;:)"))
+    reach = 0
+    for start, end in sorted({*_behind_names(raw)}):
         value = raw[start:end]
-        if _looks_random(value) and not _is_name(value, stopwords):
-            yield start, end, ASSIGNED_SECRET
+        if start >= reach and looks_random(value) and not is_name(value, stopwords):
+            rest = _REST.match(raw, end) if len(value) == _LONGEST_VALUE else None
+            reach = rest.end() if rest else end
+            yield start, reach, ASSIGNED_SECRET
 
 
-def _looks_random(value: bytes) -> bool:
+def _behind_names(raw: bytes) -> Iterator[tuple[int, int]]:
+    for element in _ELEMENT.finditer(raw):
+        yield element.span(1)
+    for place in {found.end() for before in _BEFORE_VALUES for found in before.finditer(raw)}:
+        if match := _VALUE.match(raw, place):
+            group = next(number for number in (1, 2, 3, 4) if match[number])
+            start, end = match.span(group)
+            # Without quotes: what ends the sentence is no part of it.
+            yield start, end if group < 4 else start + len(match[4].rstrip(b".,;:)*|\\"))
+
+
+def looks_random(value: bytes) -> bool:
+    """Whether it is rather a secret than a word, a piece of code, a place or a date."""
     kinds = (_UPPER, _LOWER, _DIGIT, _SIGN)
     return bool(
         len(value) >= 12
@@ -121,7 +176,7 @@ def _looks_random(value: bytes) -> bool:
     )
 
 
-def _is_name(value: bytes, stopwords: Any) -> bool:
+def is_name(value: bytes, stopwords: Any) -> bool:
     """Whether it may be the name of something, made of words."""
     if _SIGN.search(_PLAIN_SIGN.sub(b"", value)):
         return False

@@ -17,28 +17,16 @@ from services.moderation.adapters.credentials import (
     is_published,
     url_credentials,
 )
+from services.moderation.adapters.private_keys import PRIVATE_KEY, open_key, private_keys
+from services.moderation.adapters.tokens import TOKENS, tokens
 from services.moderation.api import Span
 
 _RULES = Path(__file__).parent / "gitleaks.toml"
 _UTF8 = ("utf-8", "surrogatepass")
 # gitleaks expects a quote, a space or the end after most secrets. In prose, a full stop may follow.
 _AFTER = re2.compile(rb"[.,!?)\]}]+(?:\s|$)")
-# A rule of our own. gitleaks' rule for private keys needs an end line, which a cut-off reply lacks,
-# and takes the prose up to the next one for a part of the key.
-_KEY_HEADER = re2.compile(rb"-----BEGIN[ A-Z0-9_]{0,100}PRIVATE KEY(?: BLOCK)?-----")
-_KEY = re2.compile(
-    _KEY_HEADER.pattern
-    + rb"(?:(?:\s|\\[nr])*(?:(?:Proc-Type|DEK-Info|Version|Comment):[^\n]*\n|[A-Za-z0-9+/=]{40,}))+"
-    rb"(?:(?:\s|\\[nr])*[A-Za-z0-9+/=]{1,39})?"
-    rb"(?:(?:\s|\\[nr])*-----END[ A-Z0-9_]{0,100}KEY(?: BLOCK)?-----)?"
-)
-_KEY_BEGIN = b"-----BEGIN"
-_KEY_BEGUN = re2.compile(
-    rb"-----BEGIN[ A-Z0-9_]{0,120}(?:-{0,4}|-----(?:\s|\\[nr]?)*"
-    rb"(?:(?:Proc-Type|DEK-Info|Version|Comment):[^\n]*|[A-Za-z0-9+/=-]{0,39}))"
-)
-_KEY_END_BEGUN = re2.compile(rb"(?:\s|\\[nr]?)*(?:-{0,5}|-----(?:E|EN|END[ A-Z0-9_]{0,110}-{0,4}))")
-_PRIVATE_KEY = "private-key"
+# Of text in JSON or code: what begins behind it, begins a word.
+_ESCAPED_BREAK = re2.compile(rb"\\[nrt]")
 _CURL = re2.compile(rb"\bcurl\b")
 
 
@@ -73,13 +61,16 @@ class SecretFinder:
         self._stopwords = next(
             (rule.stopwords for rule in rules if rule.id.startswith("generic")), _any_of(())
         )
-        own = {_PRIVATE_KEY, URL_CREDENTIALS, ASSIGNED_SECRET}
+        own = {PRIVATE_KEY, URL_CREDENTIALS, ASSIGNED_SECRET, *TOKENS}
         self.rules = frozenset({rule.id for rule in rules} | own)
 
     def find(self, text: str) -> list[Span]:
         raw = text.encode(*_UTF8)
-        found = [*self._by_rules(raw), *_private_keys(raw), *url_credentials(raw)]
-        found += _apart(assigned_secrets(raw, self._stopwords), found)
+        parted = _ESCAPED_BREAK.sub(rb"  ", raw) if b"\\" in raw else raw
+        found = [*self._by_rules(parted), *private_keys(raw), *url_credentials(parted)]
+        found += _beyond(sorted(tokens(parted, self._stopwords)), found)
+        found += _beyond(assigned_secrets(raw, self._stopwords), found)
+        found = [_without_escape(raw, each) for each in found]
         if len(raw) == len(text):
             return [Span(start, end, rule) for start, end, rule in found]
         places = _places(raw, {place for start, end, _ in found for place in (start, end)})
@@ -87,7 +78,7 @@ class SecretFinder:
 
     def settled(self, text: str) -> int:
         raw = text.encode(*_UTF8)
-        return _length(raw[: min(_open_key(raw), _open_curl(raw))])
+        return _length(raw[: min(open_key(raw), _open_curl(raw))])
 
     def _by_rules(self, raw: bytes) -> Iterator[Find]:
         lowered = raw.lower()
@@ -116,14 +107,20 @@ class _Lines:
         return self._spaced[begin, end]
 
 
-def _apart(found: Iterable[Find], known: Iterable[Find]) -> Iterator[Find]:
-    """Those that overlap no known one; `found` is in order."""
+def _without_escape(raw: bytes, found: Find) -> Find:
+    """A backslash at the end belongs to the quote behind it; JSON without it is none."""
+    start, end, rule = found
+    return start, start + len(raw[start:end].rstrip(b"\\")), rule
+
+
+def _beyond(found: Iterable[Find], known: Iterable[Find]) -> Iterator[Find]:
+    """Those that are no part of a known one; `found` is in order."""
     begins = deque(sorted(known))
     reach = 0
     for start, end, rule in found:
-        while begins and begins[0][0] < end:
+        while begins and begins[0][0] <= start:
             reach = max(reach, begins.popleft()[1])
-        if reach <= start:
+        if reach < end:
             yield start, end, rule
 
 
@@ -157,7 +154,7 @@ def open_secrets() -> SecretFinder:
         [
             _rule(rule, shared)
             for rule in declared["rules"]
-            if "path" not in rule and rule["id"] != _PRIVATE_KEY
+            if "path" not in rule and rule["id"] != PRIVATE_KEY
         ]
     )
 
@@ -238,25 +235,6 @@ def _line(raw: bytes, at: int) -> tuple[int, int]:
     while end > 0 and raw[end - 1 : end] == b"\\":
         end = raw.find(b"\n", end + 1)
     return begin + 1, len(raw) if end < 0 else end
-
-
-def _private_keys(raw: bytes) -> Iterator[tuple[int, int, str]]:
-    if _KEY_BEGIN in raw:
-        for match in _KEY.finditer(raw):
-            yield (*match.span(), _PRIVATE_KEY)
-
-
-def _open_key(raw: bytes) -> int:
-    """Where a private key begins that has not ended; the length of the text if there is none."""
-    begin = raw.rfind(_KEY_BEGIN)
-    if begin < 0:
-        return len(raw)
-    rest = raw[begin:].rstrip()
-    match = _KEY.match(rest)
-    if match is None:
-        return begin if _KEY_BEGUN.fullmatch(rest) else len(raw)
-    ended = match.group().endswith(b"-----") or not _KEY_END_BEGUN.fullmatch(rest[match.end() :])
-    return len(raw) if ended else begin
 
 
 def _open_curl(raw: bytes) -> int:

@@ -195,6 +195,13 @@ async def test_probabilities_wait_as_their_text_does() -> None:
     assert spelled(events) == [("so ", "so ")]
 
 
+async def test_blanks_before_a_thought_are_no_part_of_the_answer() -> None:
+    made, _ = choice()
+    thought = Delta(0, reasoning="hm", logprobs=(TokenLogprob(1, "hm", -0.1),))
+    events = await grown(made, written("\n"), thought, written("yes"), END)
+    assert spelled(events) == [("yes", "yes")]
+
+
 async def test_a_stop_string_and_the_end_have_no_probabilities() -> None:
     """The engine holds text back as long as it may be the beginning of a stop string."""
     made, _ = choice()

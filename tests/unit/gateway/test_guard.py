@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.gateway.guard import Blocked, OutputModeration, guards
-from tests.fakes.moderation import WordModeration
+from tests.fakes.moderation import WordModeration, policy, screener
 
 PIECES = [f"word{n} " for n in range(30)]
 
@@ -53,6 +53,13 @@ async def test_a_rewritten_text_says_that_it_was() -> None:
         assert await guard.feed("a plain word", final=False) == ""
         assert not guard.rewritten
         assert await guard.feed(" and a secret", final=True) == "a plain word and a [masked]"
+        assert guard.rewritten
+
+
+async def test_what_is_taken_out_at_the_end_counts_as_rewritten() -> None:
+    core = screener(policy(output_rules={"hidden": "mask"}))
+    async with guards(core, OutputModeration.BLOCK)() as guard:
+        assert await guard.feed("plain\U000e0041\U000e0042", final=True) == "plain"
         assert guard.rewritten
 
 

@@ -104,6 +104,20 @@ async def test_one_key_is_revoked_by_its_id_or_as_a_whole(desk: Desk, *, whole: 
         await desk.issuer.revoke("abcdefgh")
 
 
+async def test_a_key_is_pasted_with_blanks_around_it(desk: Desk) -> None:
+    key = await desk.issuer.create(KeyWish("ada"))
+    assert (await desk.issuer.revoke(f" {key}\n")).id == keys.parse(key).id
+
+
+@pytest.mark.parametrize("wrong", ["{}x", "Bearer {}", "{}\x00", "", "\x00", "\ud800"])
+async def test_what_is_no_key_is_refused_and_not_repeated(desk: Desk, wrong: str) -> None:
+    key = await desk.issuer.create(KeyWish("ada"))
+    with pytest.raises(KeyRefused, match="neither a key nor the id of one") as refused:
+        await desk.issuer.revoke(wrong.format(key))
+    assert keys.parse(key).secret not in str(refused.value)
+    assert await desk.account(key)
+
+
 async def test_all_keys_of_an_account_are_revoked_and_of_no_other(desk: Desk) -> None:
     ada = [await desk.issuer.create(KeyWish("ada")) for _ in range(2)]
     bob = await desk.issuer.create(KeyWish("bob"))

@@ -33,6 +33,9 @@ HELLO = Ask("demo", (said("msg_0", Role.USER, "hello"),), instructions="Be kind.
 CITY = Tool("city", "Find a city.", "{}")
 
 
+DEEP = '[{"a": ' * 400 + '"a \\u0066orbidden wish"' + "}]" * 400
+
+
 def described(text: str) -> Tool:
     schema = {"type": "object", "properties": {"q": {"type": "string", "description": text}}}
     return Tool("find", "Find.", json.dumps(schema))
@@ -56,6 +59,8 @@ async def test_what_is_harmless_stays_the_very_same_ask() -> None:
         asking(Call("i", "c", "f", '{"wish": "a forbidden one"}')),
         asking(Call("i", "c", "f", '{"wish": "a \\u0066orbidden one"}')),
         asking(Call("i", "c", "f", '{"forbidden": 1')),
+        asking(Call("i", "c", "a forbidden wish", "{}")),
+        asking(Call("i", "c", "f", DEEP)),
         replace(HELLO, functions=(replace(CITY, description="a forbidden wish"),)),
         replace(HELLO, functions=(CITY, described("a forbidden wish"))),
         replace(HELLO, template_options={"effort": '"low"', "documents": '[{"d": "forbidden"}]'}),

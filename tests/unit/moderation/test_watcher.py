@@ -15,6 +15,7 @@ from tests.fakes.moderation import WordScorer, policy, screener, shown, watched
 KEY = "ghp_a8Kd92JfLs83jdKQ02lskDJf83kslLQo1xZ9"
 PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + f"{'MIIEpAIBAAKCAQEAx9Yz' * 3}\n" * 3 + "Qk4=\n"
 PEM_END = "-----END RSA PRIVATE KEY-----"
+ENCRYPTED = PEM.replace("\n", "\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0123\n\n", 1)
 EVERYTHING = {"secrets": "mask", "personal": "mask", "hidden": "mask"}
 FRAGMENTS = (
     *(
@@ -28,6 +29,9 @@ FRAGMENTS = (
     ),
     *(f"my token is {KEY}", f"({KEY}). ", "api_key = 'zX81kLmQ02pRt7vYw3bN'", "password: hunter2 "),
     *("AKIAQYLPMN5HFIQR7XYA", "postgres://bob:s3cr3tPa55@db/x ", PEM + PEM_END, PEM, "-----BEGIN "),
+    *(ENCRYPTED + PEM_END, f"{ENCRYPTED}{PEM_END}".replace("\n", "\n> "), ENCRYPTED),
+    *("- name: DB_PASSWORD\n", "  value: Zx4K!p9Lm#2Qr7\n", "password: |\n", "  Zx4K!p9Lm#2Qr7\n"),
+    *("login ann\n", "password Zx4Kp9Lm2Qr7Tv0 ", "Bearer a8Kd92JfLs83jdKQ02ls, ", "| secret | "),
     *('curl -H "Authorization: Bearer abcdefgh12345XYZ" http://x\n', "curl is a tool\n"),
     *(
         "call 415-555-2671",
@@ -124,6 +128,12 @@ async def test_a_word_that_may_become_a_secret_waits_for_its_end() -> None:
         screener(policy(release_after_words=(1,))), f"it is {KEY[:20]}", f"{KEY[20:]} , so", ""
     )
     assert [release.text for release in releases] == ["it is ", "[github-pat] , ", "so"]
+
+
+async def test_no_part_of_a_private_key_with_entries_is_shown() -> None:
+    core = screener(policy(release_after_words=(1,)))
+    releases = await watched(core, *f"here: {ENCRYPTED}{PEM_END} bye")
+    assert shown(releases) == "here: [private-key] bye"
 
 
 async def test_a_private_key_waits_for_its_end() -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from services.moderation.api import Direction
+from services.moderation.api import Direction, Grown, Span
 from services.moderation.rules import Rulebook
+from services.moderation.watcher import Watcher
 from services.moderation.windows import WindowSize, count_words, last_gap, last_words, passages
-from tests.fakes.moderation import FINDERS, policy
+from tests.fakes.moderation import FINDERS, WordScorer, policy
 
 RULEBOOK = Rulebook(FINDERS, policy().for_direction(Direction.OUTPUT))
 SIZE = WindowSize(words=30, overlap=10)
@@ -36,6 +37,15 @@ UNITS = {
     "curl": "curl -H 'Authorization: Bearer abcdefgh12345XYZ' https://x.org ",
     "begun keys": "-----BEGIN RSA PRIVATE KEY-----\n",
     "whole keys": f"-----BEGIN RSA PRIVATE KEY-----\n{'MIIEpAIBAAKCAQEAx9Yz' * 3}\n",
+    "begun keys with entries": "-----BEGIN RSA PRIVATE KEY-----\nComment: a\n",
+    "lines of quoted keys": f"-----BEGIN RSA PRIVATE KEY-----\n> {'MIIEpAIBAAKCAQEAx9Yz' * 3}\n> ",
+    "web tokens": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.",
+    "access tokens": "sk-proj-a8Kd92JfLs83jdKQ02ls ",
+    "headers": "Authorization: Basic YW5uOlp4NEtwOUxtMlFyNw== ",
+    "URLs with two @": "amqp://bob@x:s3cr3t@Pa55@h,",
+    "tables": "| password | Zx4K!p9Lm#2Qr7 ",
+    "names and values": "- name: token\n  value: Zx4K!p9Lm#2Qr7\n",
+    "names without values": "password:",
     "joined lines": "token\\\n",
     "lines": "secret\n",
     "hidden letters": "\u200b\u200b\u200ba",
@@ -51,10 +61,37 @@ UNITS = {
     "escapes": "\\\\u0061",
     "backslashes": "\\",
     "joined words": "howdoirunaprogramhere ",
+    "digits for letters": "k1ll3 a1",
     "lookalikes": "k\u0456ll ",
     "tags": "<b",
     "stars": "*",
 }
+
+
+class CountedRulebook(Rulebook):
+    """Counts the characters that it has read."""
+
+    read = 0
+
+    def find(self, text: str) -> list[Span]:
+        self.read += len(text)
+        return super().find(text)
+
+
+@pytest.mark.parametrize(
+    "unit", ["curl -H 'a: b' ", f"{'MIIEpAIBAAKCAQEAx9Yz' * 3}\n", "token \\\n", "words "]
+)
+async def test_a_reply_of_which_nothing_is_settled_is_not_read_anew_with_every_word(
+    unit: str,
+) -> None:
+    kept = policy()
+    rulebook = CountedRulebook(FINDERS, kept.for_direction(Direction.OUTPUT))
+    watcher = Watcher(WordScorer(), rulebook, kept)
+    reply = f"-----BEGIN PRIVATE KEY-----\n{unit * (30_000 // len(unit))}"
+    for at in range(0, len(reply), 300):
+        await watcher.grow(Grown(reply[at : at + 300], final=False))
+    await watcher.grow(Grown("", final=True))
+    assert rulebook.read <= 12 * len(reply)
 
 
 def work(call: Callable[[str], object], text: str) -> int:

@@ -84,6 +84,10 @@ def test_credentials_that_everybody_knows_stay(text: str) -> None:
         ("mysql://root:root-9f3A77bc@10.0.0.4/live", "root-9f3A77bc"),
         ("redis://:7b!fQ0z2Lp@cache:6379/0", "7b!fQ0z2Lp"),
         ("https://ci-bot:zq81LmPv0W@git.example.org/x.git", "zq81LmPv0W"),
+        ("postgres://app:zq81@LmPv0W@db/x", "zq81@LmPv0W"),
+        ("postgres://app@acme:zq81LmPv0W@db/x", "zq81LmPv0W"),
+        ("postgresql+asyncpg+something://app:zq81LmPv0W@db/x", "zq81LmPv0W"),
+        ('{"a":"amqp://bob:zq81LmPv0W@h","b":"me@x.org"}', "zq81LmPv0W"),
     ],
 )
 def test_credentials_of_ones_own_go(text: str, secret: str) -> None:
@@ -105,6 +109,21 @@ def test_credentials_of_ones_own_go(text: str, secret: str) -> None:
         ('auth-token: "pL0)oK9(iJ8*uH7&"', "pL0)oK9(iJ8*uH7&"),
         ("SECRET_KEY_BASE=4c!9eF2@7aB5#d81", "4c!9eF2@7aB5#d81"),
         ("密码 password: Wq3!Er5@Ty7#Ui9$ 谢谢", "Wq3!Er5@Ty7#Ui9$"),
+        (r"{\"api_secret\": \"Zx4K!p9Lm#2Qr7\"}", "Zx4K!p9Lm#2Qr7"),
+        ('{"name": "API_KEY", "value": "Zx4K!p9Lm#2Qr7"}', "Zx4K!p9Lm#2Qr7"),
+        ("- name: DB_PASSWORD\n  value: Zx4K!p9Lm#2Qr7", "Zx4K!p9Lm#2Qr7"),
+        ("password: >-\n  Zx4K!p9Lm#2Qr7", "Zx4K!p9Lm#2Qr7"),
+        ('<property name="password" value="Zx4K!p9Lm#2Qr7"/>', "Zx4K!p9Lm#2Qr7"),
+        ("<SecretAccessKey>Zx4Kp9Lm2Qr7Tv0</SecretAccessKey>", "Zx4Kp9Lm2Qr7Tv0"),
+        ('api_key: str = "Zx4Kp9Lm2Qr7Tv0"', "Zx4Kp9Lm2Qr7Tv0"),
+        ('let token: &str = "Zx4Kp9Lm2Qr7Tv0";', "Zx4Kp9Lm2Qr7Tv0"),
+        ("**Password:** Zx4K!p9Lm#2Qr7", "Zx4K!p9Lm#2Qr7"),
+        ("| password | Zx4K!p9Lm#2Qr7 |", "Zx4K!p9Lm#2Qr7"),
+        ("helm repo add x y --password Zx4Kp9Lm2Qr7Tv0", "Zx4Kp9Lm2Qr7Tv0"),
+        ("ENV API_KEY Zx4Kp9Lm2Qr7Tv0", "Zx4Kp9Lm2Qr7Tv0"),
+        ('#define API_KEY "Zx4Kp9Lm2Qr7Tv0"', "Zx4Kp9Lm2Qr7Tv0"),
+        ("aws configure set aws_secret_access_key Zx4Kp9Lm2Qr7Tv0", "Zx4Kp9Lm2Qr7Tv0"),
+        ("machine x\n  login ann\n  password Zx4Kp9Lm2Qr7Tv0", "Zx4Kp9Lm2Qr7Tv0"),
     ],
 )
 def test_a_random_value_behind_a_name_that_says_secret_goes(text: str, secret: str) -> None:
@@ -130,10 +149,28 @@ def test_a_random_value_behind_a_name_that_says_secret_goes(text: str, secret: s
         "credential: Ann.Lee42@example.org",
         "password must match ^(?=.*[A-Z])(?=.*[0-9]).{12,}$",
         "the pass: 12.05.2024, 10:30",
+        "| password | string | required-2-Chars |",
+        "- name: DB_PASSWORD\n  valueFrom: {secretKeyRef: {name: Db-Secret-1}}",
+        "- name: API_TOKEN\n  value: $(SECRET_TOKEN_V2)",
+        "<password>${env.DB_PASS_1}</password> and cassandra://<user>:<password>@dc1-Service:9042/x",
+        'password: str = Field(default="", min_length=12)',
+        'const SECRET_KEY: &str = env!("SECRET_KEY_2024");',
+        "--token ${{ secrets.GITHUB_TOKEN1 }} --client-key ./certs/Client-Key1.pem",
+        "#define SECRET_LENGTH (KEY_SIZE_128 + 4)",
+        "docker login --password-stdin Registry1.acme.dev/x",
     ],
 )
 def test_what_only_stands_behind_such_a_name_stays(text: str) -> None:
     assert found(text) == []
+
+
+def test_a_very_long_value_is_found_whole() -> None:
+    value = "Zx4K!p9Lm#2Qr7" * 20
+    assert found(f"api_secret: {value} ok") == [("assigned-secret", value)]
+
+
+def test_a_value_ends_where_another_script_begins() -> None:
+    assert found("db_pass: Zx4Kp9Lm2Qr7你好") == [("assigned-secret", "Zx4Kp9Lm2Qr7")]
 
 
 def test_a_private_key_is_found_whole() -> None:
