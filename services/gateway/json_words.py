@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+from services.shared.json_text import read_json
 from services.shared.tools import Tool
 
 # What stands under these in a JSON Schema is no prose, unless it is a schema itself.
@@ -50,8 +51,8 @@ def _of_arguments(arguments: str) -> Sequence[str]:
 
 def _read(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return read_json(text)
+    except ValueError:
         return text
 
 

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from services.gateway.json_words import (
     argument_words,
     tool_words,
@@ -58,3 +60,17 @@ def test_what_is_no_json_is_words_as_a_whole() -> None:
     assert argument_words('{"a": ') == '{"a": '
     assert json.loads(with_argument_words('{"a": ', "b")) == "b"
     assert argument_words("[" * 100_000) == "[" * 100_000
+
+
+@pytest.mark.parametrize("levels", [150, 600, 900])
+def test_what_is_nested_too_deeply_is_words_as_a_whole(levels: int) -> None:
+    deep = "[" * levels + '"a"' + "]" * levels
+    assert argument_words(deep) == deep
+    assert json.loads(with_argument_words(deep, "b")) == "b"
+
+
+def test_half_a_character_becomes_a_sign() -> None:
+    """No service could carry it."""
+    halves = r'{"\udfff": "a\ud800"}'
+    assert argument_words(halves).split("\n") == ["a?", "?"]
+    assert json.loads(with_argument_words(halves, "b\n?")) == {"?": "b"}

@@ -152,6 +152,13 @@ WRONG = [
     (_respond(tool_choice="required"), "tool_choice"),
     (_respond(tool_choice={"type": "CANARY"}), "tool_choice"),
     (_respond(tool_choice={"type": "mcp", "server_label": "chatmesh"}), "tool_choice"),
+    (
+        _respond(
+            tools=[OWN, {"type": "function", "name": "f"}],
+            tool_choice={"type": "mcp", "server_label": "chatmesh", "name": "f"},
+        ),
+        "tool_choice",
+    ),
     (_respond(input=[{"type": "item_reference", "id": "msg_1"}]), "input[0]"),
     (_respond(input=[{"type": "mcp_list_tools"}]), "input"),
     (_respond(input=[{"type": "CANARY_call"}]), "input[0]"),
