@@ -125,6 +125,32 @@ def test_what_else_has_to_be_looked_at_is_not_among_those_that_are_held(made: Ma
     }
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        '{"type": ["object", "null"], "properties": {}}',
+        '{"anyOf": [{"type": "null"}, {"type": "object", "properties": {}}]}',
+        '{"description": "anything"}',
+    ],
+)
+def test_arguments_are_an_object_whatever_else_the_schema_allows(
+    made: Made, parameters: str
+) -> None:
+    asked = asks(Tool("f", "", parameters))
+    assert accepted(made(), asked, call("f", "{}"))
+    assert not accepted(made(), asked, call("f", "null"))
+    assert made().held(made().request(asked)).names == frozenset()
+
+
+def test_a_pattern_holds_where_a_part_of_it_may_be_left_out(made: Made) -> None:
+    """xgrammar would read `(-[0-9]+)?` otherwise."""
+    code = {"type": "string", "pattern": "^[A-Z]{2}(-[0-9]+)?$"}
+    schema = {"type": "object", "properties": {"c": code}, "required": ["c"]}
+    asked = asks(Tool("f", "", json.dumps(schema)))
+    said = [call("f", json.dumps({"c": each})) for each in ("DE", "DE-12", "DE12")]
+    assert [accepted(made(), asked, each) for each in said] == [True, True, False]
+
+
 @pytest.mark.parametrize(("level", "held"), [("auto", {"a"}), ("function", {"a"})])
 def test_of_functions_that_are_not_strict_the_arguments_are_free_where_one_wants_it(
     made: Made, level: str, held: set[str]

@@ -132,6 +132,19 @@ REFUSED: dict[str, tuple[str, Generation]] = {
         "tools",
         replace(PLAIN, calling=Calling((replace(WEATHER, parameters=_items(120)),))),
     ),
+    "no object": (
+        "tools",
+        replace(PLAIN, calling=Calling((replace(WEATHER, parameters='{"enum": ["a"]}'),))),
+    ),
+    "strict, and no object": (
+        "tools",
+        replace(
+            PLAIN,
+            calling=Calling(
+                (replace(WEATHER, parameters='{"type": ["object", "null"]}', strict=True),)
+            ),
+        ),
+    ),
     "broken Lark": ("format", replace(PLAIN, format=OutputFormat(FormatKind.LARK, CANARY))),
     "endless schema": (
         "format",
