@@ -11,7 +11,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import UnknownType
 
-from services.inference.adapters.pattern_limits import read_rightly, unkept_in
+from services.inference.adapters.pattern_limits import read_rightly, repetitions, unkept_in
 from services.inference.adapters.schema_kinds import (
     ANYTHING,
     LIST_SIGNS,
@@ -47,6 +47,8 @@ _CHECKED = (
     *("type", "minLength", "maxLength", *_NUMBERS, "minItems", "maxItems"),
     *("minProperties", "maxProperties", "required"),
 )
+# Of all patterns of a schema. It is a tenth of a second, in which the service does nothing else.
+_MOST_REPETITIONS = 2_000_000
 # In these each schema has a name of the caller's.
 _NAMED = ("properties", "patternProperties")
 # Each of these lets an object have names that the schema does not name.
@@ -66,6 +68,8 @@ def unkept(schema: Schema) -> str | None:
             return "a `$ref` that leads to nothing within the schema"
         if found := _unkept_here(kinds, part) or _overlapping(kinds, part):
             return found
+    if sum(map(repetitions, _patterns(reached.values()))) > _MOST_REPETITIONS:
+        return "`pattern` with too many repetitions"
     if any(_goes_round(schema, reached, inner) for inner in (_of_the_same_value, _needed)):
         return "a `$ref` that leads back to itself without end"
     return None
@@ -79,6 +83,13 @@ def with_patterns_read_rightly(schema: Schema) -> Schema:
         if isinstance(named := part.get("patternProperties"), dict):
             part["patternProperties"] = {read_rightly(name): named[name] for name in named}
     return schema
+
+
+def _patterns(schemas: Iterable[Schema]) -> Iterator[str]:
+    for schema in schemas:
+        yield str(schema.get("pattern", ""))
+        named = schema.get("patternProperties")
+        yield from named if isinstance(named, dict) else ()
 
 
 def free_names(schema: Schema) -> bool:

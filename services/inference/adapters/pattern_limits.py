@@ -3,8 +3,16 @@
 import re
 from collections.abc import Sequence
 
-# An escape, a class of characters, a bracket, or any other character.
-_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\((?:\?(?:P?<[^=!>][^>]*>|.))?|.", re.DOTALL)
+# An escape, a class of characters, a bracket, how often something is repeated, or any other
+# character.
+_TOKEN = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\((?:\?(?:P?<[^=!>][^>]*>|.))?|\{\d+(?:,\d*)?\}|.", re.DOTALL
+)
+_TIMES = re.compile(r"\d+")
+_MOST_TIMES = 1_000_000
+# xgrammar's time grows with the square of how often something is repeated, which is the unit of
+# `repetitions`, and with the copies that repetitions within repetitions make.
+_OF_A_COPY = 500
 _GROUP = re.compile(r"\((?:\?(?::|P?<.*))?", re.DOTALL)
 # xgrammar takes any other letter for itself, as in `\A`, and refuses most digits.
 _UNKNOWN_ESCAPE = re.compile(r"\\(?![dDwWsSnrtfvxu])[0-9a-zA-Z]")
@@ -28,6 +36,22 @@ def unkept_in(pattern: str) -> str | None:
     if _within(tokens, "^", "(", ")") or _within(tokens[::-1], "$", ")", "("):
         return "an anchor in its middle"
     return None
+
+
+def repetitions(pattern: str) -> int:
+    """What the pattern's repetitions cost: 50 milliseconds are about 1,000,000."""
+    cost, copies, last = 0, [0], 0
+    for token in _TOKEN.findall(pattern):
+        if token.startswith("("):
+            copies.append(0)
+        elif token.startswith("{") and token[1:]:
+            times = max(min(int(each[:9]), _MOST_TIMES) for each in _TIMES.findall(token))
+            cost += times**2 + _OF_A_COPY * times * last
+            copies[-1] += times * max(last, 1) - last
+        else:
+            last = copies.pop() if token.startswith(")") and copies[1:] else 0
+            copies[-1] += last
+    return cost
 
 
 def read_rightly(pattern: str) -> str:

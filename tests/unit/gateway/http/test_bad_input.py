@@ -301,6 +301,7 @@ async def test_what_is_not_a_request_is_a_400(site: OpenSite, body: bytes) -> No
         got = await here.http.post("/v1/chat/completions", content=body, headers=headers)
     assert got.status_code == 400
     assert got.json()["error"]["type"] == "invalid_request_error"
+    assert got.json()["error"]["message"].startswith("the body")
 
 
 @pytest.mark.parametrize("where", ["text", "tool", "model", "schema"])

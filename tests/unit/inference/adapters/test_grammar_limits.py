@@ -175,6 +175,34 @@ def test_xgrammar_lets_free_names_come_twice_and_others_not() -> None:
     assert not accepted(PAIR, '{"a": 1, "a": 2}')
 
 
+TIMES = [
+    ("^[a-z]{1,1000}$", True),
+    (r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?Z$", True),
+    ("(a{1,30}b){1,30}", True),
+    ("[{2000}]", True),
+    (r"\{9000}", True),
+    ("[a-z]{2,5000}", False),
+    ("(a{1,9000}b){1,9000}", False),
+    ("(a{1,120}b){1,120}", False),
+    ("((((a{20}){20}){20}){20}){20}", False),
+    (f"a{{{'9' * 5000}}}", False),
+    ("(a{3000,})", False),
+]
+
+
+@pytest.mark.parametrize(("pattern", "kept"), TIMES, ids=[pattern[:30] for pattern, _ in TIMES])
+def test_what_a_pattern_repeats_is_bounded(pattern: str, kept: bool) -> None:
+    """A grammar is made while the service does nothing else."""
+    schemas: list[Schema] = [
+        {"type": "string", "pattern": pattern},
+        {"type": "object", "patternProperties": {pattern: STRING}},
+    ]
+    for schema in schemas:
+        assert (unkept(schema) != "`pattern` with too many repetitions") is kept
+    fields = {f"p{n}": {"type": "string", "pattern": "^.{1,100}$"} for n in range(150)}
+    assert unkept({"type": "object", "properties": fields}) is None
+
+
 def of_refs(count: int) -> Schema:
     """Two schemas whose properties are schemas of the same kind, and so on without end."""
     names = [f"p{n}" for n in range(count)]
