@@ -178,6 +178,8 @@ def _calling(calling: Calling) -> dict[str, Any]:
         if calling.choice.mode in {ToolMode.REQUIRED, ToolMode.NAMED}:
             raise UnsupportedParameter("tool_choice needs tools", param="tool_choice")
         return {}
+    if len({tool.name for tool in calling.tools}) < len(calling.tools):
+        raise UnsupportedParameter("tools must have names of their own", param="tools")
     return {
         "tools": list(map(_tool, calling.tools)),
         "tool_choice": _choice(calling.choice),
