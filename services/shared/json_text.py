@@ -11,7 +11,7 @@ _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_json(text: str) -> Any:
-    """What the text says, with a sign in the place of half a character: no service can carry one.
+    """What the text says, with U+FFFD for half a character, which no service can carry.
 
     Raises `ValueError` for what is no JSON, or is nested too deeply to be looked through.
     """
@@ -27,7 +27,7 @@ def read_json(text: str) -> Any:
 
 def _without_halves(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode(errors="replace").decode()
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
         return [_without_halves(each) for each in value]
     if isinstance(value, dict):

@@ -9,9 +9,9 @@ from services.shared.json_text import read_json
 from services.shared.nesting import MOST_LEVELS
 
 HALVES = [
-    (r'"a\ud800b"', "a?b"),
-    (r'{"\uDFFF": ["\ud83d"]}', {"?": ["?"]}),
-    (r'"\ude42\ud83d"', "??"),
+    (r'"a\ud800b"', "a\ufffdb"),
+    (r'{"\uDFFF": ["\ud83d"]}', {"\ufffd": ["\ufffd"]}),
+    (r'"\ude42\ud83d"', "\ufffd\ufffd"),
     (r'"\ud83d\ude42"', "🙂"),
     (r'"\\ud800"', r"\ud800"),
     (r'["\ud83d\ude42", null, 1.5, true]', ["🙂", None, 1.5, True]),

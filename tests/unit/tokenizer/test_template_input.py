@@ -155,7 +155,7 @@ def test_arguments_are_objects() -> None:
 
 
 def test_half_a_character_in_arguments_becomes_a_sign() -> None:
-    assert called(r'{"\udfff": "a\ud800"}') == {"?": "a?"}
+    assert called(r'{"\udfff": "a\ud800"}') == {"\ufffd": "a\ufffd"}
 
 
 def test_developers_speak_for_themselves_where_the_template_knows_them() -> None:
