@@ -75,7 +75,9 @@ def _text_tool(number: int, tool: Tool, text_input: TextInput) -> HeldTool:
 
 
 def _function(tool: Tool) -> HeldTool:
-    schema, whole = _kept_schema(tool.parameters)
+    # What is longer is not remembered either: callers decide how long it is.
+    known = len(tool.parameters) <= _MOST_CHARS
+    schema, whole = _kept_schema(tool.parameters) if known else (None, False)
     if schema is None:
         return HeldTool(tool.name, _ANY_OBJECT, whole=False)
     return HeldTool(tool.name, json.loads(schema), whole=whole)
@@ -85,7 +87,7 @@ def _function(tool: Tool) -> HeldTool:
 def _kept_schema(parameters: str) -> tuple[str | None, bool]:
     """The schema, if a grammar keeps it, and whether the grammar is all that is needed."""
     schema = json.loads(parameters or NO_PARAMETERS)
-    if len(parameters) > _MOST_CHARS or unkept(schema) or written_types(schema) != {"object"}:
+    if unkept(schema) or written_types(schema) != {"object"}:
         return None, False
     schema = with_patterns_read_rightly(schema)
     try:

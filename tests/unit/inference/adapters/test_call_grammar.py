@@ -209,10 +209,15 @@ def test_nothing_is_held_where_the_parser_has_no_tags(made: Made) -> None:
 
 
 def test_a_schema_without_end_is_too_long_to_be_held(made: Made) -> None:
+    from services.inference.adapters.call_grammar import _kept_schema  # noqa: PLC0415
+
     names = {f"n{n}": {"type": "string"} for n in range(1000)}
     long = Tool("long", "", json.dumps({"type": "object", "properties": names}))
     dialect = made()
+    dialect.request(asks(WEATHER))
+    before = _kept_schema.cache_info().currsize
     assert dialect.held(dialect.request(asks(long, WEATHER))).names == {"weather"}
+    assert _kept_schema.cache_info().currsize == before, "callers fill the memory"
 
 
 @pytest.mark.parametrize("parameters", ['{"type": "string"}', '{"type": ["array", "null"]}'])
