@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+from services.shared.json_text import read_json
 from services.shared.tools import Tool
 
 # What stands under these in a JSON Schema is no prose, unless it is a schema itself.
@@ -13,13 +14,11 @@ _SIGNS = frozenset({"$anchor", "$id", "$ref", "$schema", "format", "pattern", "r
 # The members of these bear names that the schema's author gave.
 _NAMING = frozenset({"$defs", "definitions", "patternProperties", "properties"})
 _NONE = frozenset[str]()
-# What is deeper is looked at as one text. Python's stack is the limit.
-_DEEPEST = 100
 
 
 def tool_words(tool: Tool) -> str:
     """What the model reads of a tool, beside its name and what every schema has."""
-    return _whole("\n".join(_of_tool(tool)))
+    return "\n".join(_of_tool(tool))
 
 
 def with_tool_words(tool: Tool, text: str) -> Tool:
@@ -32,19 +31,12 @@ def with_tool_words(tool: Tool, text: str) -> Tool:
 
 def argument_words(arguments: str) -> str:
     """What stands in a call's arguments. What is not JSON is words as a whole."""
-    return _whole("\n".join(_of_arguments(arguments)))
+    return "\n".join(_of_arguments(arguments))
 
 
 def with_argument_words(arguments: str, text: str) -> str:
     """The arguments with the words of such a text in the places of their own, as JSON."""
     return _written(_mapped(_read(arguments), _in_places_of(_of_arguments(arguments), text), _NONE))
-
-
-def _whole(text: str) -> str:
-    """Halves of surrogate pairs, which JSON can hold and UTF-8 cannot, become U+FFFD."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _of_tool(tool: Tool) -> Sequence[str]:
@@ -58,26 +50,10 @@ def _of_arguments(arguments: str) -> Sequence[str]:
 
 
 def _read(text: str) -> Any:
-    """The value; as one text where it is not JSON or deeper than is walked here."""
     try:
-        value = json.loads(text)
-        return _written(value) if _is_deep(value) else value
-    except (ValueError, RecursionError):
+        return read_json(text)
+    except ValueError:
         return text
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [
-            each
-            for parent in level
-            if isinstance(parent, dict | list)
-            for each in (parent.values() if isinstance(parent, dict) else parent)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _written(value: Any) -> str:

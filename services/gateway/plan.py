@@ -43,10 +43,10 @@ class Plan:
 
     @property
     def offered(self) -> tuple[Tool, ...]:
-        """The functions that the model is shown."""
+        """The functions that the model is shown. Of several that bear one name, the last counts."""
         if self.ask.choice.mode is ToolMode.NONE:
             return ()
-        return (*self.own_tools, *self.ask.functions)
+        return (*self.own_tools, *self.functions.values())
 
     @property
     def functions(self) -> Mapping[str, Tool]:

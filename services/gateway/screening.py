@@ -12,7 +12,14 @@ from services.gateway.json_words import (
     with_argument_words,
     with_tool_words,
 )
-from services.moderation.api import Action, Direction, Moderation, TextTooLong, Verdict
+from services.moderation.api import (
+    Action,
+    Direction,
+    Moderation,
+    TextsTooLong,
+    TextTooLong,
+    Verdict,
+)
 from services.shared.conversation import (
     Call,
     CallResult,
@@ -39,6 +46,8 @@ class _Passage:
     text: str
     # The ask with another text in its place.
     put: Callable[[Ask, str], Ask]
+    # The field of the ask that it stands in.
+    field: str
     # Whether a tool brought it: it is withheld where a caller's own words are refused, since it
     # comes again with every later turn of the conversation.
     brought: bool = False
@@ -85,19 +94,26 @@ class Screening:
         texts = [passage.text for passage in passages]
         try:
             return await self._moderation.screen(texts, Direction.INPUT)
+        except TextsTooLong as error:
+            raise _refused(error, "input") from None
         except TextTooLong as error:
-            raise InvalidRequest(
-                f"has a text of {error.message}", param="input", code="string_above_max_length"
-            ) from None
+            longest = max(passages, key=lambda passage: len(passage.text))
+            raise _refused(error, longest.field) from None
+
+
+def _refused(error: TextTooLong, field: str) -> InvalidRequest:
+    said = f"has a text of {error.message}"
+    return InvalidRequest(said, param=field, code="string_above_max_length")
 
 
 def _passages(ask: Ask) -> Iterator[_Passage]:
     """All that a caller sends, but what the assistant said."""
-    yield _Passage(ask.instructions, lambda ask, text: replace(ask, instructions=text))
+    instructed = ask.instructions
+    yield _Passage(instructed, lambda ask, text: replace(ask, instructions=text), "instructions")
     for number, tool in enumerate(ask.functions):
-        yield _Passage(tool_words(tool), _in_tool(number))
+        yield _Passage(tool_words(tool), _in_tool(number), "tools")
     for name, value in ask.template_options.items():
-        yield _Passage(argument_words(value), _in_option(name))
+        yield _Passage(argument_words(value), _in_option(name), "template_options")
     yield from _passages_of(ask.unstored, "unstored")
     yield from _passages_of(ask.input, "input")
 
@@ -107,16 +123,16 @@ def _passages_of(items: Sequence[Item], field: str) -> Iterator[_Passage]:
     for number, item in enumerate(items):
         text = _in_item(field, number, _with_item_text)
         if isinstance(item, Message) and item.role is not Role.ASSISTANT:
-            yield _Passage(item.text, text)
+            yield _Passage(item.text, text, "input")
         if isinstance(item, CallResult):
-            yield _Passage(item.text, text, brought=True)
+            yield _Passage(item.text, text, "input", brought=True)
         if isinstance(item, Call) and not _NAME.fullmatch(item.name):
-            yield _Passage(item.name, _in_item(field, number, _with_name))
+            yield _Passage(item.name, _in_item(field, number, _with_name), "input")
         if isinstance(item, Call):
             arguments = _in_item(field, number, _with_arguments)
-            yield _Passage(argument_words(item.arguments), arguments)
+            yield _Passage(argument_words(item.arguments), arguments, "input")
         if isinstance(item, Call) and item.outcome:
-            yield _Passage(item.outcome.text, text, brought=True)
+            yield _Passage(item.outcome.text, text, "input", brought=True)
 
 
 def _in_tool(number: int) -> Callable[[Ask, str], Ask]:

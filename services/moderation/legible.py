@@ -68,7 +68,7 @@ _SHORT = "a am an as at be by do go he i if in is it me my no of on or so to up 
 
 def legible(text: str) -> str:
     if "\\" in text:
-        text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+        text = _whole(_ESCAPED.sub(lambda found: chr(int(found[1], 16)), text))
         text = _ESCAPED_GAP.sub(" ", text)
     if "&" in text:
         text = html.unescape(text)
@@ -82,6 +82,11 @@ def legible(text: str) -> str:
     parter = _Parter()
     text = _SPACED.sub(lambda found: parter.close_up(found[0]), text)
     return _JOINED.sub(lambda found: parter.part(found[0]), _BOUND.sub(" ", text))
+
+
+def _whole(text: str) -> str:
+    """Two escapes may be one character, as in JSON. Half of one is a sign that nobody can read."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _in_plain_letters(text: str) -> str:

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from enum import Enum
 
+from services.shared.json_text import read_json
+
 # The parameters of every tool that takes one text: this is what the model reads and writes.
 TEXT_PARAMETERS = (
     '{"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"],'
@@ -19,8 +21,8 @@ def text_arguments(text: str) -> str:
 def text_in(arguments: str) -> str:
     """The text in such arguments; what is no such thing, is the text itself."""
     try:
-        read = json.loads(arguments)
-    except (ValueError, RecursionError):
+        read = read_json(arguments)
+    except ValueError:
         return arguments
     text = read.get("input") if isinstance(read, dict) else None
     return text if isinstance(text, str) else arguments

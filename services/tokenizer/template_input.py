@@ -1,6 +1,5 @@
 """What a chat template is given for a conversation: the same as vLLM's renderer would give it."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,6 +7,7 @@ from typing import Any
 
 from services.shared.conversation import Role
 from services.shared.errors import Malformed
+from services.shared.json_text import read_json
 from services.shared.tools import Tool, ToolCall
 from services.tokenizer.api import TemplateMessage, TemplateRefused
 from services.tokenizer.shield import Shield
@@ -68,7 +68,7 @@ def _content(
     if message.pictures:
         parts = [*_texts_and_pictures(message, shield)]
         if not abilities.pictures:
-            raise TemplateRefused("the model's chat template takes no pictures")
+            raise TemplateRefused("the model's chat template takes no pictures", param="input")
         return parts
     text = shield.text(message.text)
     if not abilities.parts or message.role is Role.TOOL:
@@ -101,8 +101,8 @@ def _arguments(call: ToolCall, shield: Shield) -> dict[str, Any]:
     The model itself wrote such a text, in an earlier turn. A refusal would end the conversation.
     """
     try:
-        arguments = shield.value(json.loads(call.arguments))
-    except (ValueError, RecursionError):
+        arguments = shield.value(read_json(call.arguments))
+    except ValueError:
         return {}
     return arguments if isinstance(arguments, dict) else {}
 
@@ -123,8 +123,8 @@ def _tool(tool: Tool, shield: Shield) -> dict[str, Any]:
 
 def _json(text: str, shield: Shield, param: str) -> Any:
     try:
-        return shield.value(json.loads(text))
-    except (ValueError, RecursionError):
+        return shield.value(read_json(text))
+    except ValueError:
         raise Malformed(f"{param}: a text is not JSON or too deep", param=param) from None
 
 
@@ -143,6 +143,7 @@ def _plain(content: str | list[dict[str, str]]) -> str:
         return content
     if any(part["type"] == "image" for part in content):
         raise TemplateRefused(
-            "the model's chat template takes no pictures from systems beside a developer's message"
+            "the model's chat template takes no pictures from systems beside a developer's message",
+            param="input",
         )
     return "\n".join(part["text"] for part in content)

@@ -102,8 +102,9 @@ async def test_what_may_not_be_dropped_and_is_too_long_is_told(tokenizer: Tokeni
 
 
 async def test_a_template_may_refuse(tokenizer: Tokenizer) -> None:
-    with pytest.raises(TemplateRefused, match="Conversation roles must alternate"):
+    with pytest.raises(TemplateRefused, match="Conversation roles must alternate") as caught:
         await tokenizer.fit(ask("CANARY", "twice", model="mistral"))
+    assert caught.value.details == {"param": "input"}
 
 
 def ask_about(*pictures: int, model: str = "vision") -> FitRequest:

@@ -88,3 +88,14 @@ async def test_harmless_words_pass(running: Running) -> None:
             "/v1/responses", json={"model": running.model, "input": "how do I kill a process?"}
         )
     assert got.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "escape", [r"\ud83d\ude42", r"\ud83d", r"\udfff\ud800", "&#xd800;", "%ed%a0"]
+)
+async def test_escapes_of_half_a_character_pass(running: Running, escape: str) -> None:
+    """As people write who ask about JSON."""
+    asked = f'why does my log say "{escape}"?'
+    running.play.when(asked, f'{PREAMBLE}It says "{escape}".')
+    answer = await running.sdk().responses.create(model=running.model, input=asked)
+    assert answer.output_text == f'{PREAMBLE}It says "{escape}".'

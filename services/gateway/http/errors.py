@@ -191,7 +191,7 @@ def invalid(errors: Sequence[Any]) -> HttpFailure:
     first = errors[0]
     param = field_path(first["loc"])
     said = first["msg"].removeprefix("Value error, ")
-    message = f"{param}: {said}" if param else said
+    message = f"{param or 'the body'}: {said}"
     if first["type"] == "json_invalid":
         param, message = None, "the body is not valid JSON"
     return HttpFailure(400, message, "invalid_request_error", "invalid_value", param)

@@ -246,7 +246,9 @@ def asked_tools(
             mode = ToolChoice(ToolMode(among.mode))
             return AskedTools(tuple(among.functions(offered)), among.own_tools(own), mode)
         case OwnServerChoice(name=str(name)):
-            return AskedTools(offered, own, ToolChoice(ToolMode.NAMED, name))
+            # A function of the caller's that has this name is none of the server's.
+            others = tuple(tool for tool in offered if tool.name != name)
+            return AskedTools(others, own, ToolChoice(ToolMode.NAMED, name))
         case OwnServerChoice():
             return AskedTools((), own, ToolChoice(ToolMode.REQUIRED))
         case HostedChoice():

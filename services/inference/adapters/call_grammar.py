@@ -16,7 +16,12 @@ from typing import Any
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from xgrammar import Grammar
 
-from services.inference.adapters.grammar_limits import free_names, unkept
+from services.inference.adapters.grammar_limits import (
+    free_names,
+    unkept,
+    with_patterns_read_rightly,
+)
+from services.inference.adapters.schema_kinds import written_types
 from services.inference.adapters.written_grammars import ebnf_of_input, in_json
 from services.inference.ports import HeldCalls
 from services.shared.tools import TEXT_PARAMETERS, TextInput, Tool
@@ -70,7 +75,9 @@ def _text_tool(number: int, tool: Tool, text_input: TextInput) -> HeldTool:
 
 
 def _function(tool: Tool) -> HeldTool:
-    schema, whole = _kept_schema(tool.parameters)
+    # What is longer is not remembered either: callers decide how long it is.
+    known = len(tool.parameters) <= _MOST_CHARS
+    schema, whole = _kept_schema(tool.parameters) if known else (None, False)
     if schema is None:
         return HeldTool(tool.name, _ANY_OBJECT, whole=False)
     return HeldTool(tool.name, json.loads(schema), whole=whole)
@@ -80,8 +87,9 @@ def _function(tool: Tool) -> HeldTool:
 def _kept_schema(parameters: str) -> tuple[str | None, bool]:
     """The schema, if a grammar keeps it, and whether the grammar is all that is needed."""
     schema = json.loads(parameters or NO_PARAMETERS)
-    if len(parameters) > _MOST_CHARS or unkept(schema) is not None:
+    if unkept(schema) or written_types(schema) != {"object"}:
         return None, False
+    schema = with_patterns_read_rightly(schema)
     try:
         Grammar.from_json_schema(schema)
     except RuntimeError:

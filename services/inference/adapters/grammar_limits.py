@@ -4,14 +4,24 @@ xgrammar passes over these keywords without a word, or fails in the engine, wher
 why. So a schema that must be kept is looked through before the engine sees it.
 """
 
-import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from itertools import combinations
 from typing import Any
 
-Schema = dict[str, Any]
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import UnknownType
+
+from services.inference.adapters.pattern_limits import read_rightly, repetitions, unkept_in
+from services.inference.adapters.schema_kinds import (
+    ANYTHING,
+    LIST_SIGNS,
+    OBJECT_SIGNS,
+    Kinds,
+    Schema,
+    named_values,
+    target,
+    types_of,
+)
 
 _NEVER_KEPT = (
     *("not", "if", "dependentRequired", "dependentSchemas", "dependencies", "multipleOf"),
@@ -19,9 +29,9 @@ _NEVER_KEPT = (
 )
 _STRINGS = ("minLength", "maxLength", "pattern")
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-_LISTS = ("items", "prefixItems", "unevaluatedItems", "minItems", "maxItems")
+_LISTS = (*LIST_SIGNS, "minItems", "maxItems")
 _OBJECTS = (
-    *("properties", "additionalProperties", "unevaluatedProperties", "required"),
+    *(*OBJECT_SIGNS, "required"),
     *("minProperties", "maxProperties", "patternProperties", "propertyNames"),
 )
 _BOUNDS = (*_STRINGS, *_NUMBERS, *_LISTS, *_OBJECTS)
@@ -32,17 +42,18 @@ _FORMATS = (
     *("email", "date", "time", "date-time", "duration", "ipv4", "ipv6", "hostname", "uuid", "uri"),
     *("uri-reference", "uri-template", "json-pointer", "relative-json-pointer"),
 )
+# What is checked of values that are named. Patterns are not: such a check might never end.
+_CHECKED = (
+    *("type", "minLength", "maxLength", *_NUMBERS, "minItems", "maxItems"),
+    *("minProperties", "maxProperties", "required"),
+)
+# Of all patterns of a schema. It is a tenth of a second, in which the service does nothing else.
+_MOST_REPETITIONS = 2_000_000
 # In these each schema has a name of the caller's.
 _NAMED = ("properties", "patternProperties")
 # Each of these lets an object have names that the schema does not name.
 _OPEN = ("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames")
 _INNER = ("items", "prefixItems", "unevaluatedItems", "properties", *_OPEN, *_CHOICES)
-# What JSON's strings hold only escaped, xgrammar writes as it stands in a pattern.
-_UNESCAPED = re.compile(r'["\x00-\x1f]|\\[nrtfvb0aec\\]|\\(?:x|u00)(?:[01][0-9a-fA-F]|22|5[cC])')
-_EXCLUDING = re.compile(r"\[\^(?:\\.|[^\]\\])*\]", re.DOTALL)
-_TYPES = {str: "string", bool: "boolean", dict: "object", list: "array", type(None): "null"}
-_KINDS = {*_TYPES.values(), "number", "integer"}
-_ANYTHING: Schema = {}
 
 
 def unkept(schema: Schema) -> str | None:
@@ -51,14 +62,34 @@ def unkept(schema: Schema) -> str | None:
     One thing is neither kept nor told: a name may come twice in an object with `free_names`.
     """
     reached = _reached(schema)
+    kinds = Kinds(schema)
     for part in reached.values():
-        if "$ref" in part and _target(schema, part) is None:
+        if "$ref" in part and target(schema, part) is None:
             return "a `$ref` that leads to nothing within the schema"
-        if found := _unkept_here(part) or _overlapping(schema, part):
+        if found := _unkept_here(kinds, part) or _overlapping(kinds, part):
             return found
+    if sum(map(repetitions, _patterns(reached.values()))) > _MOST_REPETITIONS:
+        return "`pattern` with too many repetitions"
     if any(_goes_round(schema, reached, inner) for inner in (_of_the_same_value, _needed)):
         return "a `$ref` that leads back to itself without end"
     return None
+
+
+def with_patterns_read_rightly(schema: Schema) -> Schema:
+    """The schema itself, changed so that xgrammar makes the right grammar of its patterns."""
+    for part in _reached(schema).values():
+        if isinstance(part.get("pattern"), str):
+            part["pattern"] = read_rightly(part["pattern"])
+        if isinstance(named := part.get("patternProperties"), dict):
+            part["patternProperties"] = {read_rightly(name): named[name] for name in named}
+    return schema
+
+
+def _patterns(schemas: Iterable[Schema]) -> Iterator[str]:
+    for schema in schemas:
+        yield str(schema.get("pattern", ""))
+        named = schema.get("patternProperties")
+        yield from named if isinstance(named, dict) else ()
 
 
 def free_names(schema: Schema) -> bool:
@@ -71,11 +102,11 @@ def _reached(root: Schema) -> dict[int, Schema]:
     reached: dict[int, Schema] = {}
     waiting: list[Any] = [root]
     while waiting:
-        part = _ANYTHING if (found := waiting.pop()) is True else found
+        part = ANYTHING if (found := waiting.pop()) is True else found
         if not isinstance(part, dict) or id(part) in reached:
             continue
         reached[id(part)] = part
-        waiting.extend((_target(root, part), *_inside(part, *_INNER)))
+        waiting.extend((target(root, part), *_inside(part, *_INNER)))
     return reached
 
 
@@ -90,75 +121,22 @@ def _names_freely(schema: Schema) -> bool:
     return "properties" not in schema and schema.get("additionalProperties") is not False
 
 
-def _overlapping(root: Schema, schema: Schema) -> str | None:
+def _overlapping(kinds: Kinds, schema: Schema) -> str | None:
     """A grammar takes `oneOf` for `anyOf`: the same where no value has two of the schemas."""
     choices = schema.get("oneOf")
-    if not isinstance(choices, list) or all(
-        _apart(root, *pair) for pair in combinations(choices, 2)
-    ):
+    if not isinstance(choices, list) or kinds.all_apart(choices):
         return None
     return "`oneOf` of schemas that may hold at once"
 
 
-def _apart(root: Schema, one: Any, other: Any, levels: int = 8) -> bool:
-    """Whether it is plain to see that no value has both schemas."""
-    one, other = (_behind_refs(root, each) for each in (one, other))
-    if not (isinstance(one, dict) and isinstance(other, dict)) or not levels:
-        return False
-    if not _kinds(one) & _kinds(other):
-        return True
-    values = [_values(each) for each in (one, other)]
-    if values[0] is not None and values[1] is not None:
-        return not values[0] & values[1]
-    shared = _required(one) & _required(other)
-    inner = ((one["properties"][name], other["properties"][name]) for name in shared)
-    objects = _kinds(one) | _kinds(other) == {"object"}
-    return objects and any(_apart(root, *pair, levels - 1) for pair in inner)
-
-
-def _behind_refs(root: Schema, schema: Any) -> Any:
-    for _ in range(8):
-        if not isinstance(schema, dict) or "$ref" not in schema:
-            break
-        schema = _target(root, schema)
-    return schema
-
-
-def _kinds(schema: Schema) -> frozenset[str]:
-    """The types that its values may have; whole numbers are among the numbers."""
-    given = _values(schema)
-    if given is not None:
-        return frozenset(text.partition(" ")[0] for text in given)
-    kinds = schema.get("type", list(_TYPES.values()))
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    return frozenset("number" if kind == "integer" else kind for kind in kinds if kind in _KINDS)
-
-
-def _values(schema: Schema) -> frozenset[str] | None:
-    """The values that `const` or `enum` names, each as its type and its JSON."""
-    values = [schema["const"]] if "const" in schema else schema.get("enum")
-    if not isinstance(values, list):
-        return None
-    return frozenset(
-        f"{_TYPES.get(type(each), 'number')} {json.dumps(each, sort_keys=True)}" for each in values
-    )
-
-
-def _required(schema: Schema) -> frozenset[str]:
-    required, properties = schema.get("required"), schema.get("properties")
-    if not (isinstance(required, list) and isinstance(properties, dict)):
-        return frozenset()
-    return frozenset(name for name in properties if name in required)
-
-
-def _unkept_here(schema: Schema) -> str | None:
+def _unkept_here(kinds: Kinds, schema: Schema) -> str | None:
     never = _first(schema, _NEVER_KEPT)
     if never or schema.get("uniqueItems"):
         return f"`{never or 'uniqueItems'}`"
     if alone := _first(schema, _ALONE):
-        return _beside(schema, alone)
-    if "const" in schema or "enum" in schema:
-        return None
+        return _beside(schema, alone) or _of_another_type(kinds, schema, alone)
+    if named := _first(schema, ("const", "enum")):
+        return _of_values(schema, named)
     return _untyped(schema) or _of_strings(schema) or _of_objects(schema)
 
 
@@ -171,14 +149,42 @@ def _beside(schema: Schema, alone: str) -> str | None:
     return f"`{found}` beside `{alone}`" if found else None
 
 
+def _of_another_type(kinds: Kinds, schema: Schema, alone: str) -> str | None:
+    types = types_of(schema)
+    if types is None or kinds.written(schema) <= types:
+        return None
+    return f"`type` beside `{alone}` with values of other types"
+
+
+def _of_values(schema: Schema, named: str) -> str | None:
+    """xgrammar writes the values that are named, whatever else is said of them."""
+    if named == "const" and "enum" in schema:
+        return "`enum` beside `const`"
+    if other := _first(schema, [bound for bound in _BOUNDS if bound not in _CHECKED]):
+        return f"`{other}` beside `{named}`"
+    bounds = {keyword: schema[keyword] for keyword in _CHECKED if keyword in schema}
+    if bounds and not _all_have(bounds, named_values(schema) or ()):
+        return f"`{named}` with a value that is of another `type`, or out of other bounds"
+    return None
+
+
+def _all_have(schema: Schema, values: Sequence[Any]) -> bool:
+    checked = Draft202012Validator(schema)
+    try:
+        return all(checked.is_valid(value) for value in values)
+    except (UnknownType, TypeError):
+        # It is no schema.
+        return False
+
+
 def _untyped(schema: Schema) -> str | None:
     """Without `type`, xgrammar guesses objects and lists by what is said of their insides."""
     if "type" in schema:
         return None
     read: tuple[str, ...] = ()
-    if _first(schema, _OBJECTS[:3]):
+    if _first(schema, OBJECT_SIGNS):
         read = _OBJECTS
-    elif _first(schema, _LISTS[:3]):
+    elif _first(schema, LIST_SIGNS):
         read = _LISTS
     found = _first(schema, [bound for bound in _BOUNDS if bound not in read])
     return f"`{found}` without `type`" if found else None
@@ -190,8 +196,8 @@ def _of_strings(schema: Schema) -> str | None:
         return None
     if "format" in schema and schema["format"] not in _FORMATS:
         return "a `format` that the engine does not know"
-    if _UNESCAPED.search(_EXCLUDING.sub("", str(schema.get("pattern", "")))):
-        return "a `pattern` with a quotation mark, a backslash or a control character"
+    if found := unkept_in(str(schema.get("pattern", ""))):
+        return f"a `pattern` with {found}"
     return _shaped_length(schema)
 
 
@@ -204,16 +210,22 @@ def _shaped_length(schema: Schema) -> str | None:
 def _of_objects(schema: Schema) -> str | None:
     patterns, names = schema.get("patternProperties"), schema.get("propertyNames")
     required, named = schema.get("required"), schema.get("properties")
-    described = list(named) if isinstance(named, dict) else []
-    if isinstance(required, list) and any(each not in described for each in required):
+    described = named if isinstance(named, dict) else {}
+    if isinstance(required, list) and not _all_among(required, described):
         return "`required` with a name that is not among the `properties`"
     if isinstance(patterns, dict) and ("properties" in schema or len(patterns) > 1):
         return "`patternProperties` beside other properties"
+    if isinstance(patterns, dict) and (found := unkept_in("".join(patterns))):
+        return f"`patternProperties` with {found}"
     if not isinstance(names, dict):
         return None
     if other := _first(schema, ("properties", "patternProperties", "unevaluatedProperties")):
         return f"`propertyNames` beside `{other}`"
     return _shaped_length(names)
+
+
+def _all_among(required: Sequence[Any], described: Schema) -> bool:
+    return all(isinstance(each, str) and each in described for each in required)
 
 
 def _first(schema: Schema, keywords: Iterable[str]) -> str | None:
@@ -232,25 +244,12 @@ def _inside(schema: Schema, *keywords: str) -> Iterator[Any]:
             yield value
 
 
-def _target(root: Schema, schema: Schema) -> Schema | None:
-    """Where xgrammar finds a `$ref`: it reads no addresses, no anchors and no escapes."""
-    ref = schema.get("$ref")
-    if not isinstance(ref, str) or not (ref == "#" or ref.startswith("#/")):
-        return None
-    found: Any = root
-    for name in filter(None, ref[2:].split("/")):
-        found = found.get(name) if isinstance(found, dict) else None
-    if found is True:
-        return _ANYTHING
-    return found if isinstance(found, dict) else None
-
-
 def _goes_round(
     root: Schema, reached: Mapping[int, Schema], inner: Callable[[Schema], Iterator[Any]]
 ) -> bool:
     """Whether some schema leads back to itself by its `$ref` and by `inner` schemas alone."""
     graph = {
-        key: {id(to) for to in (_target(root, part), *inner(part)) if isinstance(to, dict)}
+        key: {id(to) for to in (target(root, part), *inner(part)) if isinstance(to, dict)}
         for key, part in reached.items()
     }
     try:
@@ -274,7 +273,7 @@ def _needed(schema: Schema) -> Iterator[Any]:
         return
     kind, properties = schema.get("type"), schema.get("properties")
     if kind in (None, "object", ["object"]) and isinstance(properties, dict):
-        required = list(_inside(schema, "required"))
+        required = {each for each in _inside(schema, "required") if isinstance(each, str)}
         yield from (inner for name, inner in properties.items() if name in required)
     if kind in (None, "array", ["array"]) and schema.get("minItems"):
         yield from () if "prefixItems" in schema else _inside(schema, "items")

@@ -11,7 +11,8 @@ from vllm.exceptions import VLLMClientError
 from vllm.sampling_params import StructuredOutputsParams
 
 from services.inference.adapters.call_grammar import NO_PARAMETERS
-from services.inference.adapters.grammar_limits import unkept
+from services.inference.adapters.grammar_limits import unkept, with_patterns_read_rightly
+from services.inference.adapters.schema_kinds import written_types
 from services.inference.adapters.written_grammars import (
     MOST_CHARS,
     checked_ebnf,
@@ -166,7 +167,7 @@ def _format(output: OutputFormat | None) -> dict[str, Any]:
     if output.kind is FormatKind.JSON_SCHEMA:
         schema = _json_object(output.text, "format")
         _refuse_unkept(schema, "the schema", "format")
-        wrapped = {"name": "output", "schema": schema}
+        wrapped = {"name": "output", "schema": with_patterns_read_rightly(schema)}
         return {"response_format": {"type": "json_schema", "json_schema": wrapped}}
     grammar = _WRITTEN[output.kind](output.text, "format", "format")
     return {"structured_outputs": StructuredOutputsParams(grammar=grammar)}
@@ -177,6 +178,8 @@ def _calling(calling: Calling) -> dict[str, Any]:
         if calling.choice.mode in {ToolMode.REQUIRED, ToolMode.NAMED}:
             raise UnsupportedParameter("tool_choice needs tools", param="tool_choice")
         return {}
+    if len({tool.name for tool in calling.tools}) < len(calling.tools):
+        raise UnsupportedParameter("tools must have names of their own", param="tools")
     return {
         "tools": list(map(_tool, calling.tools)),
         "tool_choice": _choice(calling.choice),
@@ -186,7 +189,6 @@ def _calling(calling: Calling) -> dict[str, Any]:
 
 def _tool(tool: Tool) -> dict[str, Any]:
     parameters = _json_object(tool.parameters or NO_PARAMETERS, "tools")
-    _refuse_no_object(parameters)
     function: dict[str, Any] = {
         "name": tool.name,
         "description": tool.description,
@@ -195,12 +197,13 @@ def _tool(tool: Tool) -> dict[str, Any]:
     if tool.strict:
         _refuse_unkept(parameters, "the schema of a strict function", "tools")
         function["strict"] = True
+    _refuse_no_object(parameters, strict=tool.strict)
     return {"type": "function", "function": function}
 
 
-def _refuse_no_object(parameters: dict[str, Any]) -> None:
-    kinds = parameters.get("type", "object")
-    if "object" not in (kinds if isinstance(kinds, list) else [kinds]):
+def _refuse_no_object(parameters: dict[str, Any], *, strict: bool) -> None:
+    types = written_types(parameters)
+    if types and ("object" not in types or (strict and types != {"object"})):
         raise UnsupportedParameter(
             "the `type` of a function's schema must be object", param="tools"
         )

@@ -58,7 +58,7 @@ class ChatTemplate:
     ) -> str:
         """Leaves out options that the template does not use; raises `TemplateRefused`."""
         if not messages:
-            raise TemplateRefused("a conversation needs a message")
+            raise TemplateRefused("a conversation needs a message", param="input")
         asked = {name: text for name, text in options.items() if name in self._options}
         entries = template_messages(messages, shield, self._abilities)
         variables = {**self._special_tokens, **template_options(asked, shield)}
@@ -80,8 +80,10 @@ class ChatTemplate:
         """Quotes only a reason that stands in the template: any other may be a caller's words."""
         reason = str(error)
         if isinstance(error, TemplateError) and reason and reason in self._source:
-            return TemplateRefused(f"the model's chat template refuses: {reason}")
-        return TemplateRefused("the model's chat template does not accept these messages")
+            return TemplateRefused(f"the model's chat template refuses: {reason}", param="input")
+        return TemplateRefused(
+            "the model's chat template does not accept these messages", param="input"
+        )
 
 
 def _literals(tree: nodes.Template) -> Iterator[str]:

@@ -90,6 +90,14 @@ def test_a_function_that_must_not_be_called_is_not_offered() -> None:
     assert not silent.functions
 
 
+def test_of_functions_that_bear_one_name_the_last_is_offered() -> None:
+    """The engine knows a function by its name alone."""
+    first, last = (Tool("f", description, "{}") for description in ("first", "last"))
+    made = plan(replace(PLAIN, functions=(first, last)))
+    assert made.offered == (CLOCK, REMEMBER, last)
+    assert made.functions == {"f": last}
+
+
 def test_only_who_asks_for_the_mesh_has_memory_read() -> None:
     assert plan(ALL).reads_memory
     assert not plan(PLAIN).reads_memory

@@ -8,7 +8,7 @@ import pytest
 
 from services.gateway.api import Ask, InputBlocked, InvalidRequest
 from services.gateway.screening import Screening
-from services.moderation.api import Direction, Grown, Release, TextTooLong, Verdict
+from services.moderation.api import Direction, Grown, Release, TextsTooLong, TextTooLong, Verdict
 from services.shared.conversation import (
     Call,
     CallOutcome,
@@ -139,14 +139,37 @@ async def test_what_a_tool_brought_is_withheld_masked_or_passed_on() -> None:
 class Impatient:
     """A `Moderation` to which every text is too long."""
 
+    def __init__(self, failure: type[TextTooLong] = TextTooLong) -> None:
+        self._failure = failure
+
     async def screen(self, texts: Sequence[str], direction: Direction) -> Sequence[Verdict]:
-        raise TextTooLong("9 characters, at most 5")
+        raise self._failure("9 characters, at most 5")
 
     def watch(self, reply: AsyncIterator[Grown]) -> AsyncGenerator[Release, None]:
         raise AssertionError("nothing is watched here")
 
 
-async def test_a_text_that_is_too_long_is_refused_by_its_field() -> None:
+LONG = "word " * 20
+
+
+@pytest.mark.parametrize(
+    ("ask", "field"),
+    [
+        (replace(HELLO, instructions=LONG), "instructions"),
+        (replace(HELLO, functions=(CITY, described(LONG))), "tools"),
+        (replace(HELLO, template_options={"mood": json.dumps(LONG)}), "template_options"),
+        (asking(said("m", Role.USER, "hi"), said("m", Role.USER, LONG)), "input"),
+        (asking(Call("i", "c", "f", json.dumps({"a": LONG}))), "input"),
+        (replace(HELLO, unstored=(said("m", Role.USER, LONG),)), "input"),
+    ],
+)
+async def test_a_text_that_is_too_long_is_refused_by_its_field(ask: Ask, field: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        await Screening(Impatient()).screen(HELLO)
-    assert caught.value.details == {"param": "input", "code": "string_above_max_length"}
+        await Screening(Impatient()).screen(ask)
+    assert caught.value.details == {"param": field, "code": "string_above_max_length"}
+
+
+async def test_texts_that_are_too_long_together_are_refused_as_the_input() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await Screening(Impatient(TextsTooLong)).screen(replace(HELLO, instructions=LONG))
+    assert caught.value.details["param"] == "input"

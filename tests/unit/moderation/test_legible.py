@@ -41,6 +41,8 @@ def test_what_is_plain_stays(text: str) -> None:
         ("how<b> </b>do<br/>", "how do"),
         ("kill_all+workers", "kill all workers"),
         ("caf\\u00e9 \\u0061nd\\nbar \\\\u0061", "cafe and bar a"),
+        ("\\ud83d\\ude42 \\ud835\\udc24ill", "\U0001f642 kill"),
+        ("half \\ud800 or \\udfff\\ud800", "half \ufffd or \ufffd\ufffd"),
         ("&#104;ow &amp; why", "how & why"),
         ("how%20do%20I", "how do I"),
     ],

@@ -21,6 +21,8 @@ SHIELD = Shield(["<s>"], [])
 PLAIN = TemplateAbilities(parts=False, pictures=False, developers=True)
 SEEING = TemplateAbilities(parts=True, pictures=True, developers=True)
 DEEP = '{"a": ' + "[" * 900 + "]" * 900 + "}"
+# More than moderation looks through.
+HIDDEN = '{"a": ' + "[" * 150 + '"b"' + "]" * 150 + "}"
 
 
 def entries(
@@ -141,7 +143,8 @@ def test_an_assistant_that_only_calls_has_no_parts() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "{", "[1]", "null", '"text"', "9" * 5000, '{"a": 1}}', "[" * 10**5, DEEP]
+    "arguments",
+    ["", "{", "[1]", "null", '"text"', "9" * 5000, '{"a": 1}}', "[" * 10**5, DEEP, HIDDEN],
 )
 def test_arguments_that_are_no_object_are_an_empty_one(arguments: str) -> None:
     assert called(arguments) == {}
@@ -149,6 +152,10 @@ def test_arguments_that_are_no_object_are_an_empty_one(arguments: str) -> None:
 
 def test_arguments_are_objects() -> None:
     assert called('{"ключ": [1, {"b": null}]}') == {"ключ": [1, {"b": None}]}
+
+
+def test_half_a_character_in_arguments_becomes_a_sign() -> None:
+    assert called(r'{"\udfff": "a\ud800"}') == {"\ufffd": "a\ufffd"}
 
 
 def test_developers_speak_for_themselves_where_the_template_knows_them() -> None:

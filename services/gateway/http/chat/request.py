@@ -210,6 +210,8 @@ _OURS = {
     "prompt_ids": "messages",
     "pictures": "messages",
     "format": "response_format",
+    "instructions": "messages",
+    "template_options": "chat_template_kwargs",
 }
 
 

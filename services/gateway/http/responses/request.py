@@ -121,6 +121,7 @@ _OURS = {
     "prompt_ids": "input",
     "pictures": "input",
     "format": "text.format",
+    "template_options": "reasoning.effort",
 }
 
 

@@ -152,6 +152,13 @@ WRONG = [
     (_respond(tool_choice="required"), "tool_choice"),
     (_respond(tool_choice={"type": "CANARY"}), "tool_choice"),
     (_respond(tool_choice={"type": "mcp", "server_label": "chatmesh"}), "tool_choice"),
+    (
+        _respond(
+            tools=[OWN, {"type": "function", "name": "f"}],
+            tool_choice={"type": "mcp", "server_label": "chatmesh", "name": "f"},
+        ),
+        "tool_choice",
+    ),
     (_respond(input=[{"type": "item_reference", "id": "msg_1"}]), "input[0]"),
     (_respond(input=[{"type": "mcp_list_tools"}]), "input"),
     (_respond(input=[{"type": "CANARY_call"}]), "input[0]"),
@@ -294,6 +301,7 @@ async def test_what_is_not_a_request_is_a_400(site: OpenSite, body: bytes) -> No
         got = await here.http.post("/v1/chat/completions", content=body, headers=headers)
     assert got.status_code == 400
     assert got.json()["error"]["type"] == "invalid_request_error"
+    assert got.json()["error"]["message"].startswith("the body")
 
 
 @pytest.mark.parametrize("where", ["text", "tool", "model", "schema"])

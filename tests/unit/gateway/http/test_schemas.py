@@ -118,6 +118,23 @@ async def test_schemas_that_are_too_long_together_are_refused_unchecked(checked:
     assert checked.since() == []
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^\p{L}+$",
+        r"[\w-.]+",
+        r"(?<year>\d{4})-\k<year>",
+        r"(?<=a+)b",
+        r"\cA",
+        "a{99999999999}",
+        "(",
+    ],
+)
+async def test_a_pattern_may_be_one_that_only_javascript_reads(pattern: str) -> None:
+    await SchemaChecks().check(chat({"type": "object", "patternProperties": {pattern: {}}}))
+    await SchemaChecks().check(chat({"properties": {"a": {"pattern": pattern}}}))
+
+
 async def test_what_is_nested_too_deeply_is_refused() -> None:
     deep: dict[str, Any] = {}
     for _ in range(400):

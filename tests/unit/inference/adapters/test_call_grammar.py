@@ -125,6 +125,32 @@ def test_what_else_has_to_be_looked_at_is_not_among_those_that_are_held(made: Ma
     }
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        '{"type": ["object", "null"], "properties": {}}',
+        '{"anyOf": [{"type": "null"}, {"type": "object", "properties": {}}]}',
+        '{"description": "anything"}',
+    ],
+)
+def test_arguments_are_an_object_whatever_else_the_schema_allows(
+    made: Made, parameters: str
+) -> None:
+    asked = asks(Tool("f", "", parameters))
+    assert accepted(made(), asked, call("f", "{}"))
+    assert not accepted(made(), asked, call("f", "null"))
+    assert made().held(made().request(asked)).names == frozenset()
+
+
+def test_a_pattern_holds_where_a_part_of_it_may_be_left_out(made: Made) -> None:
+    """xgrammar would read `(-[0-9]+)?` otherwise."""
+    code = {"type": "string", "pattern": "^[A-Z]{2}(-[0-9]+)?$"}
+    schema = {"type": "object", "properties": {"c": code}, "required": ["c"]}
+    asked = asks(Tool("f", "", json.dumps(schema)))
+    said = [call("f", json.dumps({"c": each})) for each in ("DE", "DE-12", "DE12")]
+    assert [accepted(made(), asked, each) for each in said] == [True, True, False]
+
+
 @pytest.mark.parametrize(("level", "held"), [("auto", {"a"}), ("function", {"a"})])
 def test_of_functions_that_are_not_strict_the_arguments_are_free_where_one_wants_it(
     made: Made, level: str, held: set[str]
@@ -183,10 +209,15 @@ def test_nothing_is_held_where_the_parser_has_no_tags(made: Made) -> None:
 
 
 def test_a_schema_without_end_is_too_long_to_be_held(made: Made) -> None:
+    from services.inference.adapters.call_grammar import _kept_schema  # noqa: PLC0415
+
     names = {f"n{n}": {"type": "string"} for n in range(1000)}
     long = Tool("long", "", json.dumps({"type": "object", "properties": names}))
     dialect = made()
+    dialect.request(asks(WEATHER))
+    before = _kept_schema.cache_info().currsize
     assert dialect.held(dialect.request(asks(long, WEATHER))).names == {"weather"}
+    assert _kept_schema.cache_info().currsize == before, "callers fill the memory"
 
 
 @pytest.mark.parametrize("parameters", ['{"type": "string"}', '{"type": ["array", "null"]}'])

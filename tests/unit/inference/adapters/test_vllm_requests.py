@@ -132,6 +132,20 @@ REFUSED: dict[str, tuple[str, Generation]] = {
         "tools",
         replace(PLAIN, calling=Calling((replace(WEATHER, parameters=_items(120)),))),
     ),
+    "one name for two": ("tools", replace(PLAIN, calling=Calling((WEATHER, WEATHER)))),
+    "no object": (
+        "tools",
+        replace(PLAIN, calling=Calling((replace(WEATHER, parameters='{"enum": ["a"]}'),))),
+    ),
+    "strict, and no object": (
+        "tools",
+        replace(
+            PLAIN,
+            calling=Calling(
+                (replace(WEATHER, parameters='{"type": ["object", "null"]}', strict=True),)
+            ),
+        ),
+    ),
     "broken Lark": ("format", replace(PLAIN, format=OutputFormat(FormatKind.LARK, CANARY))),
     "endless schema": (
         "format",
@@ -167,7 +181,7 @@ def test_a_schema_that_cannot_be_kept_is_refused_by_field_and_keyword(
 ) -> None:
     tool = replace(WEATHER, parameters=UNKEPT[keyword])
     made(replace(PLAIN, calling=Calling((tool,))))
-    strict = Calling((WEATHER, replace(tool, strict=True)))
+    strict = Calling((WEATHER, replace(tool, name="odd", strict=True)))
     wanted = OutputFormat(FormatKind.JSON_SCHEMA, UNKEPT[keyword])
     refused = {
         "tools": replace(PLAIN, calling=strict),
