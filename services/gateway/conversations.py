@@ -23,7 +23,7 @@ from services.gateway.api import (
 )
 from services.gateway.authenticator import Principal
 from services.gateway.compacting import unsealed
-from services.gateway.intake import with_ids
+from services.gateway.intake import with_ids, with_unsealed
 from services.gateway.lanes import Lanes, found, no_such_conversation
 from services.gateway.ports import Neighbours
 from services.gateway.references import with_referenced
@@ -109,7 +109,8 @@ class ConversationKeeper:
 
     async def _taken_in(self, principal: Principal, scope: Scope, added: Ask) -> Ask:
         """The items as a turn would take them in: found, opened and moderated."""
-        whole = await with_referenced(added, self._context, scope)
+        opened = with_unsealed(added, principal.sealer)
+        whole = await with_referenced(opened, self._context, scope)
         return await self._screening.screen(unsealed(whole, principal.sealer))
 
 

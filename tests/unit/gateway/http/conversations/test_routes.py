@@ -240,6 +240,21 @@ async def test_added_items_are_moderated(site: OpenSite) -> None:
         assert await said_in(at, chat) == []
 
 
+async def test_sealed_reasoning_of_added_items_is_read_by_the_model(site: OpenSite) -> None:
+    """Its summary is the caller's to change."""
+    async with site(says("4", reasoning="2+2 is 4")) as at:
+        body = {"model": "demo", "input": "2+2?", "include": ["reasoning.encrypted_content"]}
+        thought = (await at.http.post("/v1/responses", json=body)).json()["output"][0]
+        thought["summary"] = [{"type": "summary_text", "text": "2+2 is 5"}]
+        chat = await created(at)
+        added = await at.http.post(f"{one(chat)}/items", json={"items": [thought]})
+        assert added.status_code == 200
+        scope = Account("acct_1", "Ada", AccountKind.PERSONAL).scope("")
+        ident = added.json()["data"][0]["id"]
+        item: Any = await at.mesh.front.conversations.item(scope, chat, ident)
+        assert item.text == "2+2 is 4"
+
+
 async def test_conversations_are_listed_page_by_page(site: OpenSite) -> None:
     async with site() as at:
         chats = [await created(at) for _ in range(5)]
@@ -320,6 +335,15 @@ WRONG: list[tuple[tuple[str, str], Any, str | None, str | None]] = [
         {"items": [USER, {"type": "compaction", "encrypted_content": "CANARY"}]},
         None,
         "items[1].encrypted_content",
+    ),
+    *(
+        (
+            route,
+            {"items": [USER, {"type": "reasoning", "summary": [], "encrypted_content": "CANARY"}]},
+            None,
+            "items[1].encrypted_content",
+        )
+        for route in (CREATE, ADD)
     ),
     (CREATE, {"items": [{"type": "item_reference", "id": "CANARY"}]}, None, "items[0]"),
     (CREATE, {"metadata": "CANARY"}, None, "metadata"),
