@@ -271,6 +271,24 @@ async def test_getting_ready_is_checked(
         assert told["error"]["code"] == code
 
 
+@pytest.mark.parametrize("input", [0, False, {}, 7])
+async def test_getting_ready_takes_no_input_of_another_type(site: OpenSite, input: object) -> None:
+    async with site() as here, calling(here) as caller:
+        told = await caller.answer(input, generate=False)
+        assert (told["status"], told["error"]["param"]) == (400, "input")
+
+
+@pytest.mark.parametrize("conversation", ["", {"id": ""}])
+async def test_an_empty_id_is_that_of_no_conversation(site: OpenSite, conversation: object) -> None:
+    async with site() as here, calling(here) as caller:
+        told = await caller.answer(conversation=conversation)
+        assert (told["status"], told["error"]["param"]) == (404, "conversation")
+        body = {"model": "demo", "input": "hi", "conversation": conversation}
+        for path in ("/v1/responses", "/v1/responses/input_tokens"):
+            got = await here.http.post(path, json=body)
+            assert (got.status_code, got.json()["error"]["param"]) == (404, "conversation")
+
+
 async def begun(caller: Caller, script: Script, **fields: object) -> str:
     """A response that is being made, and pauses."""
     await caller.create("a", **fields)
