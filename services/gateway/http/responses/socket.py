@@ -101,8 +101,9 @@ class _Lane:
     jobs: deque[tuple[int, Callable[[], Awaitable[None]]]] = field(default_factory=deque)
     # Does the jobs, one after another; None: there are none.
     worker: asyncio.Task[None] | None = None
-    # What the response that is made now answers.
+    # What the response that is made now answers, and whether it has begun.
     asked: Ask | None = None
+    begun: bool = False
     # The last one that has completed.
     response: Response | None = None
     # The `sequence_number` of the last event.
@@ -240,8 +241,8 @@ class _ResponsesTalk:
         async with AsyncExitStack() as stack:
             with self._with_pending(ask) as words:
                 try:
-                    lane.asked = ask = await self._asked(ask, words)
-                    turn = PresentedTurn(self._noted(lane, ask), ResponsesPresenter())
+                    lane.asked, lane.begun = await self._asked(ask, words), False
+                    turn = PresentedTurn(self._noted(lane, lane.asked), ResponsesPresenter())
                     await stack.enter_async_context(aclosing(turn))
                     await turn.begin()
                 except MeshError as error:
@@ -285,7 +286,7 @@ class _ResponsesTalk:
         assert lane.asked is not None
         match event:
             case Started():
-                lane.number = 0
+                lane.number, lane.begun = 0, True
                 self._known[event.response_id] = lane
                 if len(self._known) > _MOST_KNOWN:
                     self._known.popitem(last=False)
@@ -296,8 +297,10 @@ class _ResponsesTalk:
                     self._unstored.keep(lane.asked, response, lane.stream_id)
             case Continued(input=words):
                 assert lane.response is not None
+                lane.begun = False
                 lane.asked = following(lane.asked, lane.response, words)
-            case Failed():
+            # Where none could begin to answer words, the caller goes on from the one before.
+            case Failed() if lane.begun:
                 self._failed(lane, lane.asked.previous_response_id)
 
     def _failed(self, lane: _Lane, previous_response_id: Any) -> None:

@@ -437,6 +437,22 @@ async def test_words_that_no_response_can_answer_are_given_back(site: OpenSite) 
         assert text(await caller.answer()) == "x"
 
 
+async def test_a_response_stays_when_no_other_one_could_answer_words_for_it(
+    site: OpenSite,
+) -> None:
+    """Its caller did nothing wrong, and is to go on from it with the words that were given back."""
+    script = pausing()
+    async with site(script, says("x"), mode=OFF) as here, calling(here) as caller:
+        first = await begun(caller, script, store=False)
+        await accepted(caller, first, "word " * 5000)
+        script.go_on.set()
+        assert (await caller.until())[-1]["type"] == "response.completed"
+        assert (await caller.next())["type"] == "response.steer.failed"
+        again = await caller.answer("b", store=False, previous_response_id=first)
+        assert text(again) == "x"
+        assert said_to_model(here) == ["a", "one two ", "b"]
+
+
 async def test_words_are_given_back_when_the_response_fails(site: OpenSite) -> None:
     script = Script(says("one ", "two ").pieces[:2], pause_before=1, failure=Unavailable("gone"))
     async with site(script, mode=OFF) as here, calling(here) as caller:
