@@ -21,6 +21,7 @@ from services.gateway.api import (
     InvalidRequest,
     NoSuchItem,
 )
+from services.gateway.attachments import with_read_files
 from services.gateway.authenticator import Principal
 from services.gateway.compacting import unsealed
 from services.gateway.intake import with_ids, with_unsealed
@@ -108,10 +109,11 @@ class ConversationKeeper:
         return await self.get(scope, conversation_id)
 
     async def _taken_in(self, principal: Principal, scope: Scope, added: Ask) -> Ask:
-        """The items as a turn would take them in: found, opened and moderated."""
+        """The items as a turn would take them in: found, opened, read and moderated."""
         opened = with_unsealed(added, principal.sealer)
         whole = await with_referenced(opened, self._context, scope)
-        return await self._screening.screen(unsealed(whole, principal.sealer))
+        read = with_read_files(unsealed(whole, principal.sealer))
+        return await self._screening.screen(read)
 
 
 def _turn_of_items(conversation: StoredConversation, taken: Ask, turn_id: str) -> Turn:

@@ -24,6 +24,7 @@ from services.gateway.api import (
     Status,
     Steered,
 )
+from services.gateway.attachments import with_read_files
 from services.gateway.authenticator import Authenticator, Principal
 from services.gateway.connections import Connections
 from services.gateway.conversations import ConversationKeeper
@@ -174,13 +175,14 @@ class Front:
     async def steer(self, scope: Scope, response_id: str, words: Sequence[Item]) -> Steer:
         """Gives a turn words, as moderation lets them pass; its outcome is told later.
 
-        Raises what `LiveTurns.steer` does, `InputBlocked` and `ResponseNotFound`.
+        Raises what `LiveTurns.steer` does, `InputBlocked`, `InvalidRequest` and `ResponseNotFound`.
         """
         try:
             await self._check_owner(scope, response_id)
         except EventsGone:  # it ended some time ago, and is stored
             raise over() from None
-        screened = await self._screening.screen(Ask(model="", input=tuple(words)))
+        read = with_read_files(Ask(model="", input=tuple(words)))
+        screened = await self._screening.screen(read)
         return await self.live_turns.steer(response_id, screened.input)
 
     async def resolved(self, scope: Scope, ask: Ask) -> Ask:

@@ -1,6 +1,7 @@
 """`/v1/conversations` on a real socket, with OpenAI's own client where that is the judge."""
 
 import asyncio
+from base64 import b64encode
 from typing import Any
 
 import httpx
@@ -253,6 +254,27 @@ async def test_sealed_reasoning_of_added_items_is_read_by_the_model(site: OpenSi
         ident = added.json()["data"][0]["id"]
         item: Any = await at.mesh.front.conversations.item(scope, chat, ident)
         assert item.text == "2+2 is 4"
+
+
+def file_of(text: str) -> dict[str, Any]:
+    content = b64encode(text.encode()).decode()
+    part = {
+        "type": "input_file",
+        "filename": "a.txt",
+        "file_data": f"data:text/plain;base64,{content}",
+    }
+    return {"role": "user", "content": [part]}
+
+
+async def test_text_files_of_added_items_are_read(site: OpenSite) -> None:
+    async with site() as at:
+        chat = await created(at)
+        path = f"{one(chat)}/items"
+        added = await at.http.post(path, json={"items": [file_of("The tower is high.")]})
+        assert "The tower is high." in added.json()["data"][0]["content"][0]["text"]
+        body = {"items": [USER, file_of("a forbidden word")]}
+        for refused in (await at.http.post(path, json=body), await at.http.post(ALL, json=body)):
+            assert refused.json()["error"]["code"] == "content_policy_violation"
 
 
 async def test_conversations_are_listed_page_by_page(site: OpenSite) -> None:

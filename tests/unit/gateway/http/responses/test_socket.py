@@ -11,6 +11,7 @@ from services.gateway.guard import OutputModeration
 from services.shared.errors import Unavailable
 from tests.fakes.mesh import Script, calls, says
 from tests.unit.gateway.http.conftest import OpenSite
+from tests.unit.gateway.http.conversations.test_routes import file_of
 from tests.unit.gateway.http.responses.talking import Caller, Event, calling, text
 
 OFF = OutputModeration.OFF
@@ -390,6 +391,21 @@ async def test_words_that_cannot_be_taken_in_are_given_back(
         assert told["error"]["code"] == code
         assert told["steer"] == {"previous_response_id": first, "input": input}
         script.go_on.set()
+
+
+async def test_files_among_the_words_are_read_before_they_are_accepted(site: OpenSite) -> None:
+    script = pausing()
+    async with site(script, says("deux"), mode=OFF) as here, calling(here) as caller:
+        first = await begun(caller, script)
+        told = await accepted(caller, first, [file_of("a forbidden word")])
+        assert told["error"]["code"] == "content_policy_violation"
+        told = await accepted(caller, first, [file_of("in French")])
+        assert told["type"] == "response.steer.accepted"
+        script.go_on.set()
+        await caller.until()
+        await caller.until()
+        (said,) = said_to_model(here)
+        assert "in French" in said
 
 
 async def test_steering_is_for_responses_that_are_made_here(site: OpenSite) -> None:
