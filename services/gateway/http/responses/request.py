@@ -210,7 +210,10 @@ class ResponseRequest(TurnRequest):
         return begun(started) if self.background else None
 
     def given(self) -> ReadInput:
-        return read_input(self.input)
+        """Calls that are given back have the names that the model knows."""
+        named = self._namespaces().items()
+        called = {(namespace, name): theirs for theirs, (namespace, name) in named}
+        return read_input(self.input, called)
 
     def ask(self) -> Ask:
         wanted = self.text.format if self.text else None

@@ -32,7 +32,7 @@ from services.gateway.front import KeySession
 from services.gateway.http.errors import HttpFailure, failure, invalid
 from services.gateway.http.presenting import JsonObject, PresentedTurn
 from services.gateway.http.responses.events import ResponsesPresenter
-from services.gateway.http.responses.items import Input, ReadInput, read_input
+from services.gateway.http.responses.items import Input, ReadInput
 from services.gateway.http.responses.request import ResponseRequest
 from services.gateway.http.responses.steering import SteeringRequest, wanted_of_caller
 from services.gateway.http.responses.unstored import UnstoredResponses
@@ -79,7 +79,7 @@ class CreateMessage(ResponseRequest):
         return replace(super().ask(), generate=self.generate is not False)
 
     def given(self) -> ReadInput:
-        return ReadInput((), (), ()) if self.input is None else read_input(self.input)
+        return ReadInput((), (), ()) if self.input is None else super().given()
 
 
 @dataclass(slots=True)
