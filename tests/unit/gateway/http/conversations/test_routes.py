@@ -343,6 +343,7 @@ CREATE = ("POST", "")
 UPDATE, ADD = ("POST", "/{chat}"), ("POST", "/{chat}/items")
 LIST, ITEMS = ("GET", ""), ("GET", "/{chat}/items")
 LONG = {"k" * 65: "v"}
+SEALED = {"type": "reasoning", "summary": [], "encrypted_content": "CANARY"}
 NO_OBJECTS: list[Any] = [[], "CANARY", 7]
 WRONG: list[tuple[tuple[str, str], Any, str | None, str | None]] = [
     *((route, body, None, None) for route in (CREATE, UPDATE, ADD) for body in NO_OBJECTS),
@@ -359,12 +360,8 @@ WRONG: list[tuple[tuple[str, str], Any, str | None, str | None]] = [
         "items[1].encrypted_content",
     ),
     *(
-        (
-            route,
-            {"items": [USER, {"type": "reasoning", "summary": [], "encrypted_content": "CANARY"}]},
-            None,
-            "items[1].encrypted_content",
-        )
+        (route, {"items": [before, SEALED]}, None, "items[1].encrypted_content")
+        for before in (USER, {"type": "mcp_list_tools"})
         for route in (CREATE, ADD)
     ),
     (CREATE, {"items": [{"type": "item_reference", "id": "CANARY"}]}, None, "items[0]"),
