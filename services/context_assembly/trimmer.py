@@ -67,6 +67,8 @@ class Trimmer:
                 return await self._fit(assembly, candidates, None, max_tokens)
             except (TemplateRefused, InputTooLong) as error:
                 failure = error
+        if isinstance(failure, TemplateRefused):
+            raise TemplateRefused(failure.message, **{"param": "input", **failure.details})
         raise failure
 
     async def _fit(

@@ -54,6 +54,12 @@ class TurnCancelled(MeshError):
     status = "CANCELLED"
 
 
+class ResponseErased(MeshError):
+    """The turn was stopped because one of its callers erased the response."""
+
+    status = "CANCELLED"
+
+
 class StreamInterrupted(MeshError):
     """The gateway that made the response has died, and nobody can go on where it stopped."""
 

@@ -115,7 +115,7 @@ def counted_in(request: pb.CountInputRequest) -> Ask:
 def _ask_in(request: pb.RespondRequest) -> Ask:
     return Ask(
         model=request.model,
-        input=items_in(request.input),
+        input=_given_in(request.input),
         instructions=request.instructions,
         previous_response_id=request.previous_response_id,
         functions=tuple(map(_function_in, request.functions)),
@@ -146,7 +146,7 @@ def compaction_in(request: pb.CompactRequest) -> Ask:
         raise Malformed("input is empty", param="input")
     return Ask(
         model=request.model,
-        input=items_in(request.input),
+        input=_given_in(request.input),
         instructions=request.instructions,
         previous_response_id=request.previous_response_id,
         store=False,
@@ -204,11 +204,24 @@ def words_in(request: pb.SteerRequest) -> tuple[Item, ...]:
     """Raises `Malformed` for what is no message of a user."""
     if not request.input:
         raise Malformed("input is empty", param="input")
-    words = items_in(request.input)
+    words = _given_in(request.input)
     for number, item in enumerate(words):
         if not isinstance(item, Message) or item.role is not Role.USER or not item.parts:
             raise Malformed("must be a message of a user", param=f"input[{number}]")
     return words
+
+
+def _given_in(items: Sequence[item_pb.Item]) -> tuple[Item, ...]:
+    """What a caller sends. Raises `Malformed` for an item, with its place."""
+    given: list[Item] = []
+    for place, item in enumerate(items):
+        try:
+            given.append(item_in(item))
+        except Malformed as error:
+            within = error.details.get("param", "")
+            param = f"input[{place}]" + (f".{within}" if within not in {"", "input"} else "")
+            raise Malformed(error.message, param=param) from None
+    return tuple(given)
 
 
 def _once_in(request: pb.RespondRequest) -> Once | None:
@@ -517,7 +530,7 @@ def added_in(items: Sequence[item_pb.Item], *, least: int) -> Ask:
     """Items for a conversation. Raises `Malformed` for too few or too many."""
     if not least <= len(items) <= _MOST_ADDED:
         raise Malformed(f"are at least {least} and at most {_MOST_ADDED}", param="input")
-    return Ask(model="", input=items_in(items))
+    return Ask(model="", input=_given_in(items))
 
 
 def metadata_in(given: Mapping[str, str]) -> Mapping[str, str]:

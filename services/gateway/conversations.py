@@ -21,9 +21,10 @@ from services.gateway.api import (
     InvalidRequest,
     NoSuchItem,
 )
+from services.gateway.attachments import with_read_files
 from services.gateway.authenticator import Principal
 from services.gateway.compacting import unsealed
-from services.gateway.intake import with_ids
+from services.gateway.intake import with_ids, with_unsealed
 from services.gateway.lanes import Lanes, found, no_such_conversation
 from services.gateway.ports import Neighbours
 from services.gateway.references import with_referenced
@@ -108,9 +109,11 @@ class ConversationKeeper:
         return await self.get(scope, conversation_id)
 
     async def _taken_in(self, principal: Principal, scope: Scope, added: Ask) -> Ask:
-        """The items as a turn would take them in: found, opened and moderated."""
-        whole = await with_referenced(added, self._context, scope)
-        return await self._screening.screen(unsealed(whole, principal.sealer))
+        """The items as a turn would take them in: found, opened, read and moderated."""
+        opened = with_unsealed(added, principal.sealer)
+        whole = await with_referenced(opened, self._context, scope)
+        read = with_read_files(unsealed(whole, principal.sealer))
+        return await self._screening.screen(read)
 
 
 def _turn_of_items(conversation: StoredConversation, taken: Ask, turn_id: str) -> Turn:

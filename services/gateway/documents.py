@@ -26,6 +26,8 @@ def dump(response: Response, *, earlier: int) -> str:
             "usage": asdict(response.usage),
             "echo": response.echo,
             "background": response.background,
+            # What fails is no turn of its conversation, but says which it was to be a turn of.
+            "conversation": response.conversation if response.error else "",
             "error": asdict(response.error) if response.error else None,
             "unfinished": sorted(response.unfinished),
             **_logprobs_out(response),
@@ -53,7 +55,7 @@ def load(turn: Turn) -> Response:
         background=kept.get("background", False),
         error=Failed(**error) if error else None,
         unfinished=frozenset(kept.get("unfinished", ())),
-        conversation=turn.conversation_id,
+        conversation=turn.conversation_id or kept.get("conversation", ""),
         logprobs={
             item_id: tuple(map(_logprob_in, tokens))
             for item_id, tokens in kept.get("logprobs", {}).items()

@@ -24,11 +24,13 @@ from services.gateway.api import (
     Status,
     Steered,
 )
+from services.gateway.attachments import with_read_files
 from services.gateway.authenticator import Authenticator, Principal
 from services.gateway.connections import Connections
 from services.gateway.conversations import ConversationKeeper
 from services.gateway.fleet import Fleet
 from services.gateway.intake import seal
+from services.gateway.kept_events import KeptEvents, absent
 from services.gateway.live_turns import LiveTurns
 from services.gateway.once_kept import OnceKept
 from services.gateway.paging import page_of
@@ -64,6 +66,7 @@ class Front:
         self.conversations = conversations
         self.once_kept = OnceKept(conversations, neighbours.context, repeats)
         self.live_turns = live_turns
+        self._kept_events = KeptEvents(live_turns, neighbours.context)
         self.connections = connections
         self._screening = Screening(neighbours.moderation)
         self._authenticator = authenticator
@@ -125,7 +128,9 @@ class Front:
         well = await self.live_turns.ended_well(response_id)
         if well is not None:
             # Of one in the background, the caller knows the id, and reads how it failed.
-            return well or ask.background
+            return (well or ask.background) and await self._kept_events.may_be_told(
+                scope, response_id
+            )
         try:
             await self.find(scope, response_id)
         except ResponseNotFound:
@@ -136,10 +141,17 @@ class Front:
             ) from None
         return True
 
-    async def read(self, scope: Scope, response_id: str) -> AsyncGenerator[Numbered, None]:
-        """The events of a turn that was started here, or as its stored response tells them."""
+    async def read(
+        self, scope: Scope, response_id: str, *, sent_again: bool = False
+    ) -> AsyncGenerator[Numbered, None]:
+        """The events of a turn that was started here, or as its stored response tells them.
+
+        `sent_again`: the turn may be one that answered the request before.
+        """
         begun = False
         try:
+            if sent_again:
+                await self._kept_events.check(scope, response_id)
             async with aclosing(self.live_turns.read(response_id)) as events:
                 async for numbered in events:
                     begun = True
@@ -155,6 +167,7 @@ class Front:
         self, scope: Scope, response_id: str, after: int
     ) -> AsyncGenerator[Numbered, None]:
         await self._check_owner(scope, response_id)
+        await self._kept_events.check(scope, response_id)
         async with aclosing(self.live_turns.read(response_id, after)) as events:
             async for numbered in events:
                 yield numbered
@@ -162,13 +175,14 @@ class Front:
     async def steer(self, scope: Scope, response_id: str, words: Sequence[Item]) -> Steer:
         """Gives a turn words, as moderation lets them pass; its outcome is told later.
 
-        Raises what `LiveTurns.steer` does, `InputBlocked` and `ResponseNotFound`.
+        Raises what `LiveTurns.steer` does, `InputBlocked`, `InvalidRequest` and `ResponseNotFound`.
         """
         try:
             await self._check_owner(scope, response_id)
         except EventsGone:  # it ended some time ago, and is stored
             raise over() from None
-        screened = await self._screening.screen(Ask(model="", input=tuple(words)))
+        read = with_read_files(Ask(model="", input=tuple(words)))
+        screened = await self._screening.screen(read)
         return await self.live_turns.steer(response_id, screened.input)
 
     async def resolved(self, scope: Scope, ask: Ask) -> Ask:
@@ -184,7 +198,7 @@ class Front:
         # It may have ended between these two.
         if stored := await self._stored(scope, response_id):
             return documents.load(stored)
-        raise _absent()
+        raise absent()
 
     async def cancel(self, scope: Scope, response_id: str) -> Response:
         under_way = await self._under_way(scope, response_id)
@@ -204,13 +218,13 @@ class Front:
         if under_way:
             await self.live_turns.erase(response_id)
         elif not await self._stored(scope, response_id):
-            raise _absent()
+            raise absent()
         try:
             await self._context.delete_turn(scope, response_id)
         except TurnNotFound:
             # Where it was stopped in time, nothing of it was stored.
             if not under_way:
-                raise _absent() from None
+                raise absent() from None
 
     async def input_items(self, scope: Scope, response_id: str) -> Sequence[Item]:
         """What the request of a response brought, the first item first."""
@@ -222,7 +236,7 @@ class Front:
                 return items
         if stored := await self._stored(scope, response_id):
             return documents.own_input(stored)
-        raise _absent()
+        raise absent()
 
     async def _stored(self, scope: Scope, response_id: str) -> Turn | None:
         """A turn without a document is no response: items, or what a conversation alone keeps."""
@@ -255,7 +269,7 @@ class Front:
             await self.find(scope, response_id)
             raise
         if not _same_project(owner, scope):
-            raise _absent()
+            raise absent()
 
 
 class KeySession:
@@ -272,9 +286,11 @@ class KeySession:
 
     async def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
         response_id = await self._front.start(self._principal, ask)
+        sent_again = ask.once is not None
         while response_id:
             following = ""
-            async with aclosing(self._front.read(self._scope, response_id)) as events:
+            events = self._front.read(self._scope, response_id, sent_again=sent_again)
+            async with aclosing(events):
                 async for numbered in events:
                     if isinstance(numbered.event, Continued):
                         following = numbered.event.response_id
@@ -378,7 +394,3 @@ class KeySession:
 
 def _same_project(owner: Scope, scope: Scope) -> bool:
     return (owner.organisation, owner.project) == (scope.organisation, scope.project)
-
-
-def _absent() -> ResponseNotFound:
-    return ResponseNotFound("there is no such response", param="response_id")

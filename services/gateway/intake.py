@@ -63,19 +63,32 @@ def _unsealed(thought: Reasoning, place: int, sealer: Sealer) -> Reasoning:
 def with_ids(ask: Ask, response_id: str, *, all_anew: bool = False) -> Ask:
     """The ask with ids for the items that have none: they hold the digits of its response.
 
+    An id tells one item of a request: who comes again under the same one gets such an id too.
+
     `all_anew`: items with other ids get such ids too. A caller may give the same item to several
     turns of a conversation, where an id tells one item and its turn.
     """
-    if not all_anew and all(item.id for item in ask.said):
+    repeated = _repeated(ask.input)
+    if not all_anew and not repeated and all(item.id for item in ask.said):
         return ask
     given = tuple(
-        replace(item, id="") if all_anew and response_of(item.id) != response_id else item
-        for item in ask.input
+        replace(item, id="")
+        if place in repeated or (all_anew and response_of(item.id) != response_id)
+        else item
+        for place, item in enumerate(ask.input)
     )
     return replace(
         ask,
         unstored=tuple(_with_id(item, response_id) for item in ask.unstored),
         input=tuple(_with_id(item, response_id) for item in given),
+    )
+
+
+def _repeated(items: Sequence[Item]) -> frozenset[int]:
+    """The places of items whose id an earlier one has."""
+    first: dict[str, int] = {}
+    return frozenset(
+        place for place, item in enumerate(items) if first.setdefault(item.id, place) != place
     )
 
 

@@ -27,6 +27,7 @@ from services.gateway.api import (
     LeaseLost,
     Numbered,
     Response,
+    ResponseErased,
     Started,
     TurnCancelled,
     TurnEvent,
@@ -337,7 +338,7 @@ class LiveTurns:
         """Stops a turn, of which nothing is kept, and returns when it has ended."""
         if turn := self._live.get(response_id):
             turn.erased = True
-            await stopped(turn, TurnStopped("the response was erased"))
+            await stopped(turn, ResponseErased("the response was erased"))
         elif await self._lives_elsewhere(response_id):
             await self._elsewhere.erase(response_id)
 

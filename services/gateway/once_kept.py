@@ -45,7 +45,13 @@ class OnceKept:
         add = partial(self._keeper.add, principal, conversation_id, items, turn_id)
         if items.once is None:
             return await add()
-        made = await self._once(principal, items, turn_id, add, self._has_turn)
+
+        async def is_there(principal: Principal, turn_id: str) -> bool:
+            # Nothing is added to a conversation that was erased meanwhile.
+            await self._keeper.get(principal.account.scope(""), conversation_id)
+            return await self._has_turn(principal, turn_id)
+
+        made = await self._once(principal, items, turn_id, add, is_there)
         return (await self._context.get_turn(principal.account.scope(""), made)).input
 
     async def _once(

@@ -134,6 +134,7 @@ class SoFar:
             usage=Usage(),
             echo=self.started.echo,
             background=self.started.background,
+            conversation=self.started.conversation,
             logprobs={item_id: tuple(told) for item_id, told in self._logprobs.items()},
         )
 

@@ -1,7 +1,7 @@
 """The public gRPC endpoint: key in, session called, wire out."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any, TypeVar
 
 import grpc
@@ -12,9 +12,10 @@ from services.gateway import codec
 from services.gateway.api import Failed, Numbered
 from services.gateway.front import Front, KeySession
 from services.gateway.keys import bearer
+from services.gateway.named_fields import named, with_named
 from services.shared.codec import refuse_older
 from services.shared.conversation_codec import item_out
-from services.shared.errors import Malformed
+from services.shared.errors import Malformed, MeshError
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Request = TypeVar("Request", bound=Message)
@@ -72,7 +73,7 @@ class GatewayServer:
     ) -> AsyncGenerator[pb.RespondResponse, None]:
         async with aclosing(session.respond(codec.ask_in(request))) as events:
             async for event in events:
-                yield pb.RespondResponse(event=codec.event_out(event))
+                yield pb.RespondResponse(event=codec.event_out(with_named(event)))
                 _raise_failure(event)
 
     async def _follow(
@@ -81,7 +82,7 @@ class GatewayServer:
         after = request.after if request.HasField("after") else -1
         async with aclosing(session.follow(request.response_id, after)) as events:
             async for event in events:
-                yield pb.FollowResponse(event=codec.event_out(event))
+                yield pb.FollowResponse(event=codec.event_out(with_named(event)))
                 _raise_failure(event)
 
     async def _steer(self, session: KeySession, request: pb.SteerRequest) -> pb.SteerResponse:
@@ -135,9 +136,11 @@ class GatewayServer:
             requests: AsyncIterator[bytes], context: Context
         ) -> AsyncGenerator[Message, None]:
             session = await self._session(context)
-            async with aclosing(behaviour(session, await _request(kind, requests))) as responses:
-                async for response in responses:
-                    yield response
+            with _naming(kind):
+                request = await _request(kind, requests)
+                async with aclosing(behaviour(session, request)) as responses:
+                    async for response in responses:
+                        yield response
 
         return grpc.stream_stream_rpc_method_handler(stream, response_serializer=_serialized)
 
@@ -146,7 +149,8 @@ class GatewayServer:
     ) -> Any:
         async def answer(requests: AsyncIterator[bytes], context: Context) -> Message:
             session = await self._session(context)
-            return await behaviour(session, await _request(kind, requests))
+            with _naming(kind):
+                return await behaviour(session, await _request(kind, requests))
 
         return grpc.stream_unary_rpc_method_handler(answer, response_serializer=_serialized)
 
@@ -165,6 +169,15 @@ async def _request(kind: type[Request], requests: AsyncIterator[bytes]) -> Reque
         refuse_older(request)
         return request
     raise Malformed("the call has no request")
+
+
+@contextmanager
+def _naming(kind: type[Message]) -> Iterator[None]:
+    """What is wrong is told by the names that the caller knows."""
+    try:
+        yield
+    except MeshError as error:
+        raise named(error, kind.DESCRIPTOR.fields_by_name.keys()) from None
 
 
 def _serialized(message: Message) -> bytes:

@@ -140,6 +140,7 @@ async def test_a_strict_template_is_told_of_parts_in_the_first_system_message() 
 async def test_what_is_refused_for_another_reason_stays_refused() -> None:
     tokenizer = WordTokenizer(strict=True)
     assembly = asked("", input=[user("one"), user("two")])
-    with pytest.raises(TemplateRefused):
+    with pytest.raises(TemplateRefused) as refused:
         await Trimmer(tokenizer).trim(assembly, prompted(assembly, Path()), 70)
+    assert refused.value.details == {"param": "input"}
     assert len(tokenizer.requests) == 1

@@ -37,6 +37,16 @@ def test_items_without_an_id_get_one_that_holds_their_responses_digits() -> None
     assert {response_of(item.id) for item in given} == {RESPONSE}
 
 
+def test_an_id_tells_one_item() -> None:
+    """A list that is read page by page, behind an id, would never end otherwise."""
+    items = tuple(said("x", Role.USER, text) for text in "abc")
+    given = with_ids(Ask("demo", items), RESPONSE).input
+    assert [item.text for item in given if isinstance(item, Message)] == ["a", "b", "c"]
+    assert given[0].id == "x"
+    assert len({item.id for item in given}) == len(given)
+    assert {response_of(item.id) for item in given[1:]} == {RESPONSE}
+
+
 def test_the_callers_own_ids_stay() -> None:
     ask = Ask("demo", (said("mine", Role.USER, "a"),))
     assert with_ids(ask, RESPONSE) is ask

@@ -78,10 +78,10 @@ async def test_the_operators_limit_of_rounds_holds_beside_the_callers_of_calls()
 async def test_an_item_of_a_stored_response_may_be_named_by_its_id() -> None:
     async with surroundings(says("Hello."), says("Yes."), says("never")) as mesh:
         (first,) = response(await run(mesh, PLAIN)).output
-        named = said(first.id, Role.ASSISTANT, "")
-        again = replace(PLAIN, input=(*PLAIN.input, named, *PLAIN.input), references=(1,))
+        named, last = said(first.id, Role.ASSISTANT, ""), said("msg_9", Role.USER, "sure?")
+        again = replace(PLAIN, input=(*PLAIN.input, named, last), references=(1,))
         await run(mesh, again)
-        assert mesh.context.assemblies[-1].input == (*PLAIN.input, first, *PLAIN.input)
+        assert mesh.context.assemblies[-1].input == (*PLAIN.input, first, last)
         assert mesh.context.recorded[-1].input[1] == first
         with pytest.raises(InvalidRequest) as caught:
             await run(mesh, replace(again, input=(*PLAIN.input, said("msg_1", Role.USER, ""))))

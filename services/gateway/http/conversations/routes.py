@@ -2,6 +2,7 @@
 
 from collections.abc import Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
@@ -23,6 +24,8 @@ from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.leaving import unless_left
 from services.gateway.http.once import once_of
 from services.gateway.http.presenting import JsonObject
+from services.gateway.http.responses.items import InputItem, read_input
+from services.gateway.http.responses.request import field_of
 from services.gateway.http.responses.resources import (
     item_resource,
     items_resource,
@@ -47,7 +50,7 @@ async def create_conversation(
     body = body or CreateConversationRequest()
     items = replace(added(body.items), once=await once_of(request))
     creating = session_of(request).create_conversation(items, body.metadata or {})
-    return conversation_resource(await _done(request, creating))
+    return conversation_resource(await _done(request, creating, body.items))
 
 
 @router.get(_ALL, response_model=None)
@@ -90,7 +93,7 @@ async def add_items(conversation_id: str, body: AddItemsRequest, request: Reques
     """Adds items at the end; a turn that is under way there comes before them."""
     items = replace(added(body.items), once=await once_of(request))
     adding = session_of(request).add_items(conversation_id, items)
-    return items_resource(await _done(request, adding), has_more=False)
+    return items_resource(await _done(request, adding, body.items), has_more=False)
 
 
 @router.get(_ITEMS, response_model=None)
@@ -122,15 +125,18 @@ async def delete_item(conversation_id: str, item_id: str, request: Request) -> J
     return conversation_resource(await _done(request, deleting))
 
 
-async def _done(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+async def _done(
+    request: Request, work: Coroutine[Any, Any, Result], items: list[InputItem] | None = None
+) -> Result:
     """The result; what is wrong is told by the names that the caller knows."""
     try:
         return await unless_left(request, work)
     except MeshError as error:
-        raise named(error, _ours) from None
+        raise named(error, partial(_ours, items or [])) from None
 
 
-def _ours(param: str) -> str:
+def _ours(items: list[InputItem], param: str) -> str:
+    """Of an item that is wrong, its place in the caller's list."""
     if param.startswith("input"):
-        return f"items{param.removeprefix('input')}"
+        return f"items{field_of(param, read_input(items)).removeprefix('input')}"
     return "conversation_id" if param == "conversation" else param

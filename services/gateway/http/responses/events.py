@@ -248,7 +248,8 @@ class ResponsesPresenter:
             text = {"input": text_in(item.arguments)}
             return [self._of_item("custom_tool_call_input.done", item.id, **text)]
         if isinstance(item, Call) and item.run_by is RunBy.CALLER:
-            arguments = {"name": item.name, "arguments": item.arguments}
+            name = in_namespace(item_resource(item), self._echo)["name"]
+            arguments = {"name": name, "arguments": item.arguments}
             return [self._of_item("function_call_arguments.done", item.id, **arguments)]
         if isinstance(item, Call):
             ending = "failed" if item.outcome and item.outcome.failed else "completed"

@@ -1,7 +1,8 @@
 """The items that the input of a response may have."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Tag, ValidationInfo, field_validator
@@ -76,6 +77,7 @@ class InputFunctionCall(Body):
     name: str
     arguments: str
     id: str | None = None
+    namespace: str | None = None
 
     def item(self) -> Item:
         return Call(self.id or "", self.call_id, self.name, self.arguments)
@@ -126,6 +128,7 @@ class InputCustomCall(Body):
     name: str
     input: str
     id: str | None = None
+    namespace: str | None = None
 
     def item(self) -> Item:
         arguments = text_arguments(self.input)
@@ -320,7 +323,10 @@ class ReadInput:
     only_compacts: bool = False
 
 
-def read_input(given: str | list[InputItem]) -> ReadInput:
+def read_input(
+    given: str | list[InputItem], called: Mapping[tuple[str, str], str] | None = None
+) -> ReadInput:
+    """`called` is under which name the model calls a function, by its namespace and name there."""
     if isinstance(given, str):
         return ReadInput((said("", Role.USER, given),), (0,), ())
     read = [
@@ -329,8 +335,15 @@ def read_input(given: str | list[InputItem]) -> ReadInput:
         if not isinstance(each, InputUnread | InputCompactionTrigger)
     ]
     return ReadInput(
-        tuple(each.item() for _, each in read),
+        tuple(_as_called(each, called or {}) for _, each in read),
         tuple(place for place, _ in read),
         tuple(n for n, (_, each) in enumerate(read) if isinstance(each, InputReference)),
         only_compacts=any(isinstance(each, InputCompactionTrigger) for each in given),
     )
+
+
+def _as_called(given: Any, called: Mapping[tuple[str, str], str]) -> Item:
+    item: Item = given.item()
+    if isinstance(item, Call) and isinstance(given, InputFunctionCall | InputCustomCall):
+        return replace(item, name=called.get((given.namespace or "", item.name), item.name))
+    return item

@@ -43,6 +43,7 @@ from services.gateway.http.tools import (
     other_than,
 )
 from services.gateway.http.turns import TurnRequest
+from services.gateway.lanes import no_such_conversation
 from services.inference.api import Sampling
 
 
@@ -210,7 +211,10 @@ class ResponseRequest(TurnRequest):
         return begun(started) if self.background else None
 
     def given(self) -> ReadInput:
-        return read_input(self.input)
+        """Calls that are given back have the names that the model knows."""
+        named = self._namespaces().items()
+        called = {(namespace, name): theirs for theirs, (namespace, name) in named}
+        return read_input(self.input, called)
 
     def ask(self) -> Ask:
         wanted = self.text.format if self.text else None
@@ -281,9 +285,12 @@ class ResponseRequest(TurnRequest):
 
     def _conversation(self) -> ConversationChoice | None:
         """An empty id names a conversation that is not there, and not none."""
-        if isinstance(self.conversation, str):
-            return ConversationChoice(id=self.conversation)
-        return self.conversation
+        named = self.conversation
+        if isinstance(named, str):
+            named = ConversationChoice(id=named)
+        if named and not named.id:
+            raise no_such_conversation()
+        return named
 
     def _compact_threshold(self) -> int | None:
         """In tokens; 0: only where the prompt does not fit."""

@@ -8,8 +8,8 @@ responses are made one after another, those of several lanes at once.
 import asyncio
 import re
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
@@ -32,16 +32,16 @@ from services.gateway.front import KeySession
 from services.gateway.http.errors import HttpFailure, failure, invalid
 from services.gateway.http.presenting import JsonObject, PresentedTurn
 from services.gateway.http.responses.events import ResponsesPresenter
-from services.gateway.http.responses.items import Input, ReadInput, read_input
+from services.gateway.http.responses.items import Input, ReadInput
 from services.gateway.http.responses.request import ResponseRequest
-from services.gateway.http.responses.steering import SteeringRequest
+from services.gateway.http.responses.steering import SteeringRequest, wanted_of_caller
 from services.gateway.http.responses.unstored import UnstoredResponses
 from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.turns import named
 from services.gateway.http.websocket import Answering, Line, Talk
 from services.gateway.steering import Steer, following, over
 from services.shared.background import end, failure_of
-from services.shared.conversation import Call, Item, RunBy
+from services.shared.conversation import Item
 from services.shared.errors import Malformed, MeshError, Overloaded
 from services.shared.signal import Signal
 
@@ -69,9 +69,9 @@ class CreateMessage(ResponseRequest):
     @classmethod
     def _nothing_is_no_input(cls, message: Any) -> Any:
         """Whoever only gets ready may have nothing to say yet."""
-        if isinstance(message, dict) and message.get("generate") is False:
-            return {name: message[name] for name in message if name != "input" or message[name]}
-        return message
+        if not isinstance(message, dict) or message.get("generate") is not False:
+            return message
+        return {**message, "input": None} if message.get("input") in ("", []) else message
 
     def ask(self) -> Ask:
         if self.input is None and self.generate is not False:
@@ -79,7 +79,7 @@ class CreateMessage(ResponseRequest):
         return replace(super().ask(), generate=self.generate is not False)
 
     def given(self) -> ReadInput:
-        return ReadInput((), (), ()) if self.input is None else read_input(self.input)
+        return ReadInput((), (), ()) if self.input is None else super().given()
 
 
 @dataclass(slots=True)
@@ -101,8 +101,9 @@ class _Lane:
     jobs: deque[tuple[int, Callable[[], Awaitable[None]]]] = field(default_factory=deque)
     # Does the jobs, one after another; None: there are none.
     worker: asyncio.Task[None] | None = None
-    # What the response that is made now answers.
+    # What the response that is made now answers, and whether it has begun.
     asked: Ask | None = None
+    begun: bool = False
     # The last one that has completed.
     response: Response | None = None
     # The `sequence_number` of the last event.
@@ -138,7 +139,8 @@ class _ResponsesTalk:
         self._steering = _Lane(None)
         # The lane of each response that was made here, the oldest first.
         self._known: OrderedDict[str, _Lane] = OrderedDict()
-        # Words that come before the input of the response that goes on from one, by its id.
+        # Words that come before the input of the response that goes on from one: by the
+        # conversation of that one, or else by its id.
         self._pending: OrderedDict[str, list[_Given]] = OrderedDict()
         self._places = asyncio.Semaphore(_MOST_AT_ONCE)
         self._refusal: MeshError | None = None
@@ -235,33 +237,42 @@ class _ResponsesTalk:
         """A failure before the response has begun is raised; a later one is its last event."""
         request = _read(CreateMessage, message)
         await self._schemas.check(request)
-        lane.asked = ask = await self._asked(request)
-        turn = PresentedTurn(self._noted(lane, ask), ResponsesPresenter())
-        async with aclosing(turn):
-            try:
-                await turn.begin()
-            except MeshError as error:
-                raise named(error, request.field) from None
+        ask = request.ask()
+        async with AsyncExitStack() as stack:
+            with self._with_pending(ask) as words:
+                try:
+                    lane.asked, lane.begun = await self._asked(ask, words), False
+                    turn = PresentedTurn(self._noted(lane, lane.asked), ResponsesPresenter())
+                    await stack.enter_async_context(aclosing(turn))
+                    await turn.begin()
+                except MeshError as error:
+                    raise named(error, request.field) from None
             async for shown in turn:
                 for each in shown:
                     await self._show(lane, each)
                     answering.first_event = answering.first_event or perf_counter()
         await self._tell_outcomes(lane)
 
-    async def _asked(self, request: CreateMessage) -> Ask:
+    @contextmanager
+    def _with_pending(self, ask: Ask) -> Iterator[tuple[Item, ...]]:
+        """The words that wait for it: one response takes them. If it cannot begin, they wait on."""
+        goes_on_from = ask.conversation or ask.previous_response_id
+        pending = self._pending.pop(goes_on_from, [])
+        try:
+            yield tuple(item for each in pending for item in each.steer.words)
+        except BaseException:
+            if pending:
+                self._pending[goes_on_from] = pending + self._pending.get(goes_on_from, [])
+            raise
+
+    async def _asked(self, ask: Ask, words: tuple[Item, ...]) -> Ask:
         """What is asked, after what this socket remembers of the response that it goes on from."""
-        ask = request.ask()
-        known_id = ask.previous_response_id
-        words = tuple(item for each in self._pending.get(known_id, ()) for item in each.steer.words)
-        if unstored := self._unstored.find(known_id):
+        if unstored := self._unstored.find(ask.previous_response_id):
             items = (*unstored.items, *words)
             ask = replace(ask, parent_id=unstored.parent_id, unstored=items)
         elif words:
             ask = replace(ask, unstored=words)
-        try:
-            return await self._session.resolved(ask)
-        except MeshError as error:
-            raise named(error, request.field) from None
+        return await self._session.resolved(ask)
 
     async def _noted(self, lane: _Lane, ask: Ask) -> AsyncGenerator[Numbered, None]:
         """The events of the turn, and of those that go on with words for it."""
@@ -275,19 +286,21 @@ class _ResponsesTalk:
         assert lane.asked is not None
         match event:
             case Started():
-                lane.number = 0
+                lane.number, lane.begun = 0, True
                 self._known[event.response_id] = lane
                 if len(self._known) > _MOST_KNOWN:
                     self._known.popitem(last=False)
-                self._pending.pop(event.previous_response_id, None)
             case Completed(response=response):
                 lane.response = response
-                if not lane.asked.store:
+                # In a conversation it is stored all the same, with what came before it.
+                if not lane.asked.store and not lane.asked.conversation:
                     self._unstored.keep(lane.asked, response, lane.stream_id)
             case Continued(input=words):
                 assert lane.response is not None
+                lane.begun = False
                 lane.asked = following(lane.asked, lane.response, words)
-            case Failed():
+            # Where none could begin to answer words, the caller goes on from the one before.
+            case Failed() if lane.begun:
                 self._failed(lane, lane.asked.previous_response_id)
 
     def _failed(self, lane: _Lane, previous_response_id: Any) -> None:
@@ -333,16 +346,12 @@ class _ResponsesTalk:
 
     async def _wait_for_caller(self, lane: _Lane, given: _Given, response: Response) -> None:
         """The words come before the input of the response that brings what functions return."""
-        self._pending.setdefault(response.id, []).append(given)
+        self._pending.setdefault(response.conversation or response.id, []).append(given)
         if len(self._pending) > _MOST_PENDING:
             _, dropped = self._pending.popitem(last=False)
             for each in dropped:
                 await self._tell_failed(lane, over(), {**each.named, "input": each.input})
-        wanted = [
-            {"type": "function_call_output", "call_id": item.call_id, "name": item.name}
-            for item in response.output
-            if isinstance(item, Call) and item.run_by is RunBy.CALLER
-        ]
+        wanted = wanted_of_caller(response)
         await self._tell_steer(
             lane, "pending", steer=given.named, reason=_PENDING, required_input=wanted
         )

@@ -4,9 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, Tag
 
+from services.gateway.api import Response
 from services.gateway.http.fields import Body, tagged
 from services.gateway.http.parts import FilledContent, parts_of
-from services.shared.conversation import Item, Message, Role
+from services.gateway.http.presenting import JsonObject
+from services.gateway.http.responses.resources import in_namespace, item_resource
+from services.shared.conversation import Call, Item, Message, Role, RunBy
 
 
 class SteeringMessage(Body):
@@ -46,3 +49,19 @@ class SteeringRequest(Body):
             message = SteeringMessage(role="user", content=self.input)
             return (message.item(),)
         return tuple(each.item() for each in self.input)
+
+
+def wanted_of_caller(response: Response) -> list[JsonObject]:
+    """The results that the caller's functions owe the response, as they are to be sent."""
+    return [
+        _wanted(item, response.echo)
+        for item in response.output
+        if isinstance(item, Call) and item.run_by is RunBy.CALLER
+    ]
+
+
+def _wanted(call: Call, echo: str) -> JsonObject:
+    if call.text_input:
+        return {"type": "custom_tool_call_output", "call_id": call.call_id}
+    name = in_namespace(item_resource(call), echo)["name"]
+    return {"type": "function_call_output", "call_id": call.call_id, "name": name}

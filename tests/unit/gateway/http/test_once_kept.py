@@ -41,6 +41,16 @@ async def test_items_are_added_once(site: OpenSite) -> None:
         assert len((await at.http.get(path)).json()["data"]) == 2
 
 
+async def test_items_of_an_erased_conversation_are_not_under_way(site: OpenSite) -> None:
+    async with site() as at:
+        chat = await created(at)
+        path = f"{one(chat)}/items"
+        await post(at, path, HI)
+        await at.http.delete(one(chat))
+        again = await post(at, path, HI)
+        assert (again.status_code, again.json()["error"]["param"]) == (404, "conversation_id")
+
+
 async def test_compacting_is_done_once(site: OpenSite) -> None:
     """Its answer is kept no longer than the events of a turn."""
     body = {"model": "demo", "input": "We spoke of Ulm."}

@@ -1,6 +1,7 @@
 """`/v1/conversations` on a real socket, with OpenAI's own client where that is the judge."""
 
 import asyncio
+from base64 import b64encode
 from typing import Any
 
 import httpx
@@ -240,6 +241,42 @@ async def test_added_items_are_moderated(site: OpenSite) -> None:
         assert await said_in(at, chat) == []
 
 
+async def test_sealed_reasoning_of_added_items_is_read_by_the_model(site: OpenSite) -> None:
+    """Its summary is the caller's to change."""
+    async with site(says("4", reasoning="2+2 is 4")) as at:
+        body = {"model": "demo", "input": "2+2?", "include": ["reasoning.encrypted_content"]}
+        thought = (await at.http.post("/v1/responses", json=body)).json()["output"][0]
+        thought["summary"] = [{"type": "summary_text", "text": "2+2 is 5"}]
+        chat = await created(at)
+        added = await at.http.post(f"{one(chat)}/items", json={"items": [thought]})
+        assert added.status_code == 200
+        scope = Account("acct_1", "Ada", AccountKind.PERSONAL).scope("")
+        ident = added.json()["data"][0]["id"]
+        item: Any = await at.mesh.front.conversations.item(scope, chat, ident)
+        assert item.text == "2+2 is 4"
+
+
+def file_of(text: str) -> dict[str, Any]:
+    content = b64encode(text.encode()).decode()
+    part = {
+        "type": "input_file",
+        "filename": "a.txt",
+        "file_data": f"data:text/plain;base64,{content}",
+    }
+    return {"role": "user", "content": [part]}
+
+
+async def test_text_files_of_added_items_are_read(site: OpenSite) -> None:
+    async with site() as at:
+        chat = await created(at)
+        path = f"{one(chat)}/items"
+        added = await at.http.post(path, json={"items": [file_of("The tower is high.")]})
+        assert "The tower is high." in added.json()["data"][0]["content"][0]["text"]
+        body = {"items": [USER, file_of("a forbidden word")]}
+        for refused in (await at.http.post(path, json=body), await at.http.post(ALL, json=body)):
+            assert refused.json()["error"]["code"] == "content_policy_violation"
+
+
 async def test_conversations_are_listed_page_by_page(site: OpenSite) -> None:
     async with site() as at:
         chats = [await created(at) for _ in range(5)]
@@ -306,6 +343,7 @@ CREATE = ("POST", "")
 UPDATE, ADD = ("POST", "/{chat}"), ("POST", "/{chat}/items")
 LIST, ITEMS = ("GET", ""), ("GET", "/{chat}/items")
 LONG = {"k" * 65: "v"}
+SEALED = {"type": "reasoning", "summary": [], "encrypted_content": "CANARY"}
 NO_OBJECTS: list[Any] = [[], "CANARY", 7]
 WRONG: list[tuple[tuple[str, str], Any, str | None, str | None]] = [
     *((route, body, None, None) for route in (CREATE, UPDATE, ADD) for body in NO_OBJECTS),
@@ -320,6 +358,11 @@ WRONG: list[tuple[tuple[str, str], Any, str | None, str | None]] = [
         {"items": [USER, {"type": "compaction", "encrypted_content": "CANARY"}]},
         None,
         "items[1].encrypted_content",
+    ),
+    *(
+        (route, {"items": [before, SEALED]}, None, "items[1].encrypted_content")
+        for before in (USER, {"type": "mcp_list_tools"})
+        for route in (CREATE, ADD)
     ),
     (CREATE, {"items": [{"type": "item_reference", "id": "CANARY"}]}, None, "items[0]"),
     (CREATE, {"metadata": "CANARY"}, None, "metadata"),

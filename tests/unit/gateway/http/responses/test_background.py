@@ -1,6 +1,7 @@
 """Responses in the background: seen under way, read again, cancelled and erased."""
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -47,6 +48,30 @@ async def streamed(here: Site, ident: str, after: int = -1) -> bytes:
     got = await here.http.get(f"/v1/responses/{ident}", params=query)
     assert got.status_code == 200, got.text
     return got.content
+
+
+async def test_it_says_of_which_conversation_it_is_whatever_becomes_of_it(site: OpenSite) -> None:
+    """A stream that fails says so too."""
+    failing = Script(says("a ", "b ").pieces[:2], pause_before=1, failure=EngineDead("died"))
+    async with site(failing, paused("a ", "b "), mode=OFF) as here:
+        chat = (await here.http.post("/v1/conversations", json={})).json()["id"]
+        for script in [*here.mesh.inference.scripts]:
+            body = {**BODY, "conversation": chat}
+            made = (await here.http.post("/v1/responses", json=body)).json()
+            await asyncio.wait_for(script.paused.wait(), 5)
+            told = [made, await fetched(here, made["id"])]
+            if script.failure:
+                script.go_on.set()
+                last = (await streamed(here, made["id"])).decode().split("data: ")[-2]
+                told.append(json.loads(last)["response"])
+            else:
+                told.append((await here.http.post(f"/v1/responses/{made['id']}/cancel")).json())
+            told.append(await fetched(here, made["id"]))
+            assert [each["status"] for each in told[:2]] == ["in_progress", "in_progress"]
+            assert [each["status"] for each in told[2:]] in (["failed"] * 2, ["cancelled"] * 2)
+            assert [each["conversation"] for each in told] == [{"id": chat}] * 4
+        listed = await here.http.get(f"/v1/conversations/{chat}/items")
+        assert listed.json()["data"] == []
 
 
 async def test_it_answers_at_once_and_is_fetched_when_it_is_complete(site: OpenSite) -> None:

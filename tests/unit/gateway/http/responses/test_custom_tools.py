@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.inference.api import FormatKind, OutputFormat
+from services.shared.conversation import Call
 from services.shared.tools import TEXT_PARAMETERS, TextInput, TextSyntax, ToolMode
 from tests.fakes.mesh import calls, says
 from tests.unit.gateway.http.conftest import OpenSite
@@ -81,6 +82,21 @@ def test_custom_tools_of_a_namespace_are_offered() -> None:
     space = {"type": "namespace", "name": "n", "tools": [EXEC]}
     (tool,) = request(tools=[space]).ask().functions
     assert (tool.name, tool.text_input) == ("exec", TextInput())
+
+
+def test_calls_that_are_given_back_have_the_names_that_the_model_knows() -> None:
+    """Two namespaces have a function of one name, and a tool of that name stands beside them."""
+    city = {"type": "function", "name": "exec"}
+    spaces = [
+        {"type": "namespace", "name": name, "tools": [tool]}
+        for name, tool in (("north", city), ("south", EXEC))
+    ]
+    call = {"type": "function_call", "call_id": "c", "name": "exec", "arguments": "{}"}
+    custom = {"type": "custom_tool_call", "call_id": "d", "name": "exec", "input": ""}
+    given = [call, {**call, "namespace": "north"}, {**custom, "namespace": "south"}]
+    read = request(tools=[*spaces, EXEC], input=[*given, {**call, "namespace": "west"}])
+    names = [item.name for item in read.ask().input if isinstance(item, Call)]
+    assert names == ["exec", "north__exec", "south__exec", "exec"]
 
 
 @pytest.mark.parametrize(

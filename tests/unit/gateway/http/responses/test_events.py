@@ -212,6 +212,8 @@ async def test_functions_of_namespaces_are_offered_and_their_calls_name_them(
             ("north", "city"),
             ("south", "city"),
         ]
+    whole = [event for event in events if event.type == "response.function_call_arguments.done"]
+    assert [event.name for event in whole] == ["city", "city"]
 
 
 async def test_tools_that_are_not_here_are_repeated_whole(site: OpenSite) -> None:

@@ -11,6 +11,7 @@ from services.gateway.guard import OutputModeration
 from services.shared.errors import Unavailable
 from tests.fakes.mesh import Script, calls, says
 from tests.unit.gateway.http.conftest import OpenSite
+from tests.unit.gateway.http.conversations.test_routes import file_of
 from tests.unit.gateway.http.responses.talking import Caller, Event, calling, text
 
 OFF = OutputModeration.OFF
@@ -271,6 +272,24 @@ async def test_getting_ready_is_checked(
         assert told["error"]["code"] == code
 
 
+@pytest.mark.parametrize("input", [0, False, {}, 7])
+async def test_getting_ready_takes_no_input_of_another_type(site: OpenSite, input: object) -> None:
+    async with site() as here, calling(here) as caller:
+        told = await caller.answer(input, generate=False)
+        assert (told["status"], told["error"]["param"]) == (400, "input")
+
+
+@pytest.mark.parametrize("conversation", ["", {"id": ""}])
+async def test_an_empty_id_is_that_of_no_conversation(site: OpenSite, conversation: object) -> None:
+    async with site() as here, calling(here) as caller:
+        told = await caller.answer(conversation=conversation)
+        assert (told["status"], told["error"]["param"]) == (404, "conversation")
+        body = {"model": "demo", "input": "hi", "conversation": conversation}
+        for path in ("/v1/responses", "/v1/responses/input_tokens"):
+            got = await here.http.post(path, json=body)
+            assert (got.status_code, got.json()["error"]["param"]) == (404, "conversation")
+
+
 async def begun(caller: Caller, script: Script, **fields: object) -> str:
     """A response that is being made, and pauses."""
     await caller.create("a", **fields)
@@ -374,6 +393,21 @@ async def test_words_that_cannot_be_taken_in_are_given_back(
         script.go_on.set()
 
 
+async def test_files_among_the_words_are_read_before_they_are_accepted(site: OpenSite) -> None:
+    script = pausing()
+    async with site(script, says("deux"), mode=OFF) as here, calling(here) as caller:
+        first = await begun(caller, script)
+        told = await accepted(caller, first, [file_of("a forbidden word")])
+        assert told["error"]["code"] == "content_policy_violation"
+        told = await accepted(caller, first, [file_of("in French")])
+        assert told["type"] == "response.steer.accepted"
+        script.go_on.set()
+        await caller.until()
+        await caller.until()
+        (said,) = said_to_model(here)
+        assert "in French" in said
+
+
 async def test_steering_is_for_responses_that_are_made_here(site: OpenSite) -> None:
     script = pausing()
     async with (
@@ -417,6 +451,22 @@ async def test_words_that_no_response_can_answer_are_given_back(site: OpenSite) 
         assert failed["error"]["code"] == "successor_creation_failed"
         assert failed["steer"] == {**told["steer"], "input": long}
         assert text(await caller.answer()) == "x"
+
+
+async def test_a_response_stays_when_no_other_one_could_answer_words_for_it(
+    site: OpenSite,
+) -> None:
+    """Its caller did nothing wrong, and is to go on from it with the words that were given back."""
+    script = pausing()
+    async with site(script, says("x"), mode=OFF) as here, calling(here) as caller:
+        first = await begun(caller, script, store=False)
+        await accepted(caller, first, "word " * 5000)
+        script.go_on.set()
+        assert (await caller.until())[-1]["type"] == "response.completed"
+        assert (await caller.next())["type"] == "response.steer.failed"
+        again = await caller.answer("b", store=False, previous_response_id=first)
+        assert text(again) == "x"
+        assert said_to_model(here) == ["a", "one two ", "b"]
 
 
 async def test_words_are_given_back_when_the_response_fails(site: OpenSite) -> None:

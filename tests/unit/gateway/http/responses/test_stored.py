@@ -111,3 +111,17 @@ async def test_a_turn_of_chat_completions_is_fetched_as_a_response_with_every_ke
     assert "include_usage" not in got
     assert got["temperature"] == 1.0
     assert got["output"][0]["content"][0]["text"] == "one"
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_input_with_one_id_for_several_items_is_listed_to_its_end(
+    site: OpenSite, order: Any
+) -> None:
+    items: Any = [{"role": "user", "content": text, "id": "x"} for text in "abc"]
+    async with site(says("one")) as here, here.sdk() as client:
+        made = await client.responses.create(model="demo", input=items)
+        texts = []
+        async for item in client.responses.input_items.list(made.id, limit=1, order=order):
+            texts.append(item.model_dump()["content"][0]["text"])
+            assert len(texts) <= len(items)
+    assert texts == (["a", "b", "c"] if order == "asc" else ["c", "b", "a"])
