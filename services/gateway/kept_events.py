@@ -36,7 +36,7 @@ class KeptEvents:
         """
         if self._live_turns.is_under_way(response_id):
             return
-        events = await self._live_turns.so_far(response_id)
+        events = await self._live_turns.ends(response_id)
         if not events:
             return
         last = events[-1]

@@ -295,7 +295,7 @@ class LiveTurns:
                 return True
             await asyncio.wait([turn.task])
         try:
-            events = await self._journal.so_far(response_id)
+            events = await self._journal.ends(response_id)
         except EventsGone:
             return None
         return not (events and isinstance(events[-1], Failed))
@@ -311,6 +311,10 @@ class LiveTurns:
     async def so_far(self, response_id: str) -> Sequence[TurnEvent]:
         """The events of a turn until now. Raises `EventsGone`."""
         return await self._journal.so_far(response_id)
+
+    async def ends(self, response_id: str) -> Sequence[TurnEvent]:
+        """Of these the first and the last two. Raises `EventsGone`."""
+        return await self._journal.ends(response_id)
 
     async def count(self, principal: Principal, ask: Ask) -> int:
         """How many tokens the model would read first, without a turn and its place."""
@@ -345,7 +349,7 @@ class LiveTurns:
     async def _lives_elsewhere(self, response_id: str) -> bool:
         """Whether another gateway makes it, or did until it died."""
         try:
-            events = await self._journal.so_far(response_id)
+            events = await self._journal.ends(response_id)
         except EventsGone:
             return False
         return not (events and _is_last(events[-1]))

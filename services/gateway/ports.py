@@ -265,6 +265,9 @@ class Journal(Protocol):
     async def so_far(self, response_id: str) -> Sequence[TurnEvent]:
         """All events that were appended until now. Raises `EventsGone`."""
 
+    async def ends(self, response_id: str) -> Sequence[TurnEvent]:
+        """Of these the first and the last two, which tell how the turn stands."""
+
     def read(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
         """The events after a number, as they come; ends when they are complete and were read.
 

@@ -276,6 +276,17 @@ async def test_what_was_appended_until_now_is_there_at_once(opened: Opened) -> N
             await journal.so_far(turn)
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 40])
+async def test_the_first_event_and_the_last_two_tell_how_a_turn_stands(
+    opened: Opened, count: int
+) -> None:
+    await written(opened.journal, count)
+    told = [said(number) for number in range(count)]
+    assert list(await opened.journal.ends(TURN)) == [*told[:1], *told[1:][-2:]]
+    with pytest.raises(EventsGone):
+        await opened.journal.ends("resp_never")
+
+
 async def test_steps_are_kept_with_the_next_event(opened: Opened) -> None:
     journal = opened.journal
     epoch = await written(journal, 1)

@@ -127,6 +127,10 @@ class InMemoryJournal:
     async def so_far(self, response_id: str) -> Sequence[TurnEvent]:
         return tuple(self._record(response_id).events)
 
+    async def ends(self, response_id: str) -> Sequence[TurnEvent]:
+        events = self._record(response_id).events
+        return (*events[:1], *events[1:][-2:])
+
     async def read(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
         record = self._record(response_id)
         number = after + 1

@@ -150,6 +150,12 @@ class MirroredJournal:
         except EventsGone:
             return await self._shared.so_far(response_id)
 
+    async def ends(self, response_id: str) -> Sequence[TurnEvent]:
+        try:
+            return await self._memory.ends(response_id)
+        except EventsGone:
+            return await self._shared.ends(response_id)
+
     async def read(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
         try:
             async with aclosing(self._memory.read(response_id, after)) as events:

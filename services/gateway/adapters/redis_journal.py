@@ -57,6 +57,7 @@ class RedisJournal:
         self._append = Script(store, self.appending)
         self._finish = Script(store, lua.FINISH)
         self._page = Script(store, lua.PAGE)
+        self._ends = Script(store, lua.ENDS)
         self._overdue = Script(store, lua.OVERDUE)
         self._standing = Script(store, lua.STANDING)
         self._client: Any = store.client
@@ -184,6 +185,12 @@ class RedisJournal:
 
     async def so_far(self, response_id: str) -> Sequence[TurnEvent]:
         exists, _, packed = await self._page(self._keys(response_id), 0, -1)
+        if not exists:
+            raise gone()
+        return [_event(each) for each in packed]
+
+    async def ends(self, response_id: str) -> Sequence[TurnEvent]:
+        exists, packed = await self._ends(self._keys(response_id))
         if not exists:
             raise gone()
         return [_event(each) for each in packed]

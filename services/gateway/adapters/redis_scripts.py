@@ -124,6 +124,18 @@ return {
 }
 """
 
+# Says whether the turn is known, and its first event and the last two.
+ENDS = """
+local events = redis.call('LRANGE', KEYS[2], 0, 0)
+local rest = math.min(redis.call('LLEN', KEYS[2]) - 1, 2)
+if rest > 0 then
+    for _, event in ipairs(redis.call('LRANGE', KEYS[2], -rest, -1)) do
+        table.insert(events, event)
+    end
+end
+return {redis.call('EXISTS', KEYS[1]), events}
+"""
+
 # KEYS: the leases. ARGV: how many at most. Which turns' leases have run out.
 OVERDUE = f"""
 {_NOW}
