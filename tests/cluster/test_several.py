@@ -32,7 +32,17 @@ STREAMS = 50
 # Eight slots each, one for every stream: a silence is then the mesh's own, and no wait for a slot.
 REPLICAS = 8
 ASK = "first compute 17 * 23, then say 40 words at 10 a second"
-SERVICES = ("gateway", "context-assembly", "memory", "tokenizer", "moderation", "tool-runner")
+# A tenth of what values-ha.yaml asks of a node's processors for each, in thousandths: when many
+# processes start at once, what serves has its share as there.
+PROCESSORS = {
+    "gateway": 200,
+    "context-assembly": 15,
+    "memory": 10,
+    "tokenizer": 15,
+    "moderation": 25,
+    "tool-runner": 5,
+}
+SERVICES = tuple(PROCESSORS)
 POOL = "inference-scripted"
 # A client's deadline for a stream to go on.
 PATIENCE_SECONDS = 30
@@ -54,9 +64,10 @@ def ha_values() -> Values:
     made: Values = yaml.safe_load((CHART / "values-ha.yaml").read_text())
     prefix, tag = images()
     made = merged(made, {"images": {"prefix": prefix, "tag": tag, "pullPolicy": "IfNotPresent"}})
-    for service in SERVICES:
+    for service, processors in PROCESSORS.items():
         replicas = 3 if service == "gateway" else 2
-        made = merged(made, {service: {"replicas": replicas, "resources": SMALL}})
+        resources = {"requests": {"cpu": f"{processors}m", "memory": "64Mi"}}
+        made = merged(made, {service: {"replicas": replicas, "resources": resources}})
     return merged(made, {"inference": {"pools": [pool()]}})
 
 
