@@ -48,7 +48,8 @@ POOL = "inference-scripted"
 PATIENCE_SECONDS = 30
 LONGEST_SILENCE_SECONDS = 5
 VECTOR = "CREATE EXTENSION IF NOT EXISTS vector;"
-SMALL = {"requests": {"cpu": "20m", "memory": "64Mi"}}
+# Of each store, on which every turn waits.
+SMALL = {"requests": {"cpu": "50m", "memory": "64Mi"}}
 SECRETS = {
     "gateway": "chatmesh-accounts",
     "context-assembly": "chatmesh-turns",
