@@ -78,7 +78,9 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        return self.handle is not None and self.handle.poll() is None
+        # A signal in the middle of `poll` would leave its lock taken for ever.
+        with signals_held():
+            return self.handle is not None and self.handle.poll() is None
 
 
 def _stats() -> Iterator[tuple[int, list[str]]]:
