@@ -57,7 +57,10 @@ _RECONNECT_SECONDS = 1.0
 _QUIET_SECONDS, _ALIVE_SECONDS = 1.0, 5.0
 _MIGRATION_SECONDS = 60.0
 _RETRY_AFTER = "1"
+# What the server says where it does not know whether a lightweight transaction was done. The
+# driver has no class for it.
 _CAS_UNKNOWN = 0x1700
+_SERIAL_ATTEMPTS = 5
 # What the driver and the server raise where asking again later may help.
 _PASSING = (DriverException, NoHostAvailable, ConnectionException, ConnectionBusy, TimeoutError)
 # What OpenSSL says of a certificate that this side does not trust, or that is another's.
@@ -170,15 +173,27 @@ class Keyspace:
     async def rows(
         self, statement: str, values: Sequence[Any] = (), *, serial: bool = False
     ) -> Sequence[Row]:
-        """All rows, also where they come in pages. A write is one that may be repeated."""
+        """All rows, also where they come in pages. A write is one that may be repeated.
+
+        A serial read is asked again where others write at the same moment: the server then does not
+        know what it has decided. Raises `Unavailable`.
+        """
         bound = self._prepared[statement].bind(values)
         bound.is_idempotent = True
         if serial:
             bound.consistency_level = ConsistencyLevel.LOCAL_SERIAL
-        try:
-            return await self._all(bound)
-        except _PASSING as error:
-            raise _unavailable(error) from None
+        asked = 0
+        while True:
+            asked += 1
+            try:
+                return await self._all(bound)
+            except _PASSING as error:
+                raise _unavailable(error) from None
+            except ErrorMessage as error:
+                if error.code != _CAS_UNKNOWN:
+                    raise
+                if asked == _SERIAL_ATTEMPTS:
+                    raise _unavailable(error) from None
 
     async def applied(self, statement: str, values: Sequence[Any]) -> bool:
         """Whether a lightweight transaction was done. Raises `Undecided`."""
@@ -201,7 +216,6 @@ class Keyspace:
                 raise
             raise Undecided from None
         except ErrorMessage as error:
-            # Of several at once the server may not know itself; the driver has no class for that.
             if error.code != _CAS_UNKNOWN:
                 raise
             raise Undecided from None

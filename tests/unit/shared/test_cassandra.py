@@ -3,6 +3,7 @@
 import pytest
 from cassandra import InvalidRequest, OperationTimedOut, Unauthorized
 from cassandra.cluster import NoHostAvailable
+from cassandra.protocol import ErrorMessage
 
 from services.shared.cassandra import Keyspace, Undecided, settings
 from services.shared.errors import CannotStart, Unavailable
@@ -48,6 +49,7 @@ class Refusing:
 
     def __init__(self, error: Exception) -> None:
         self._error = error
+        self.asked = 0
 
     def prepare(self, _: str) -> "Refusing":
         return self
@@ -56,6 +58,7 @@ class Refusing:
         return self
 
     def execute_async(self, *_: object, **__: object) -> object:
+        self.asked += 1
         raise self._error
 
 
@@ -67,6 +70,8 @@ class Refusing:
         (Unauthorized("Cannot achieve consistency level LOCAL_QUORUM"), Unavailable),
         (Unauthorized("no permission"), Unauthorized),
         (InvalidRequest("unconfigured table"), InvalidRequest),
+        (ErrorMessage(0x1700, "CAS operation result is unknown", None), Unavailable),
+        (ErrorMessage(0x0000, "a bug of the server", None), ErrorMessage),
     ],
 )
 async def test_what_may_pass_is_unavailable_and_what_is_wrong_is_not(
@@ -79,3 +84,12 @@ async def test_what_may_pass_is_unavailable_and_what_is_wrong_is_not(
     assert "10.0.0.1" not in str(failed.value)
     with pytest.raises(Undecided if raised is Unavailable else raised):
         await keyspace.applied("SELECT", ())
+
+
+async def test_a_serial_read_is_asked_again_where_others_write_meanwhile() -> None:
+    session = Refusing(ErrorMessage(0x1700, "CAS operation result is unknown", None))
+    keyspace = Keyspace(session)
+    await keyspace.prepare(["SELECT"])
+    with pytest.raises(Unavailable):
+        await keyspace.rows("SELECT", serial=True)
+    assert session.asked == 5
