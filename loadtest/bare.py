@@ -10,6 +10,7 @@ from pathlib import Path
 
 from loadtest.process import Process
 from services.inference.config import InferenceConfig
+from services.local.preflight import free_port
 
 _HOST = "127.0.0.1"
 NAME = "bare"
@@ -35,9 +36,7 @@ class BareServer:
 def bare_vllm(log: Path) -> Iterator[BareServer]:
     """Starts it, waits until it answers, stops it."""
     config = InferenceConfig()
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port = probe.getsockname()[1]
+    port = free_port(_HOST)
     command = [
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", config.model, "--served-model-name", NAME),

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from loadtest.process import Process
+from services.local.preflight import free_port
 
 SERVICES = (
     "inference",
@@ -152,11 +153,4 @@ def wait_listening(process: Process, port: int, seconds: float = 300) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((_HOST, 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    return [free_port(_HOST) for _ in range(count)]

@@ -1,15 +1,22 @@
 """What would keep the mesh from starting on this machine, in one sentence each."""
 
 import platform
+import random
 import re
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from services.shared.errors import CannotStart
 
 # What the seven services and vLLM need besides the model and its KV cache: measured, rounded up.
 _BASE_GIB = 3.0
+_OUTGOING_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+# Those below are well known.
+_LEAST_PORT = 10_000
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 
@@ -67,7 +74,20 @@ def _memory(needed_gib: float) -> None:
 
 
 def free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One that is not given twice, and to no outgoing connection before somebody listens on it.
+
+    The kernel takes the ports of those from a range of its own.
+    """
+    for port in _candidates():
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind((host, port))
+            return port
+    raise CannotStart(f"no port of {host} is free.")
+
+
+@cache
+def _candidates() -> Iterator[int]:
+    first_outgoing = int(_OUTGOING_PORTS.read_text().split()[0])
+    below = range(_LEAST_PORT, first_outgoing)
+    others = range(max(first_outgoing, _LEAST_PORT), 2**16)
+    return iter([*random.sample(below, len(below)), *random.sample(others, len(others))])

@@ -68,5 +68,11 @@ def test_another_platform_is_refused(
 
 def test_free_ports_are_free() -> None:
     ports = {preflight.free_port(HOST) for _ in range(5)}
+    assert len(ports) == 5
     for port in ports:
         checked(port=port)
+
+
+def test_a_free_port_is_none_that_an_outgoing_connection_may_get_meanwhile() -> None:
+    outgoing = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    assert all(preflight.free_port(HOST) < int(outgoing[0]) for _ in range(5))
