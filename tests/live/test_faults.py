@@ -127,11 +127,15 @@ async def test_a_killed_service_fails_the_turn_with_its_error_and_not_the_next(
 
 
 async def test_an_engine_killed_while_it_speaks_is_told_in_the_stream(site: Site) -> None:
-    """The demo model would end by itself, so its end of turn is made unlikely."""
+    """The demo model would end by itself, so its end of turn is made unlikely.
+
+    It has to speak for longer than the first words may take to come through on a busy machine.
+    """
     stream = await site.sdk.chat.completions.create(
         model=InferenceConfig().name,
         messages=[{"role": "user", "content": "tell me a story"}],
         max_tokens=3000,
+        n=8,
         logit_bias={str(end_of_turn()): -100},
         stream=True,
     )

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from cassandra import ConsistencyLevel
+from cassandra import ConsistencyLevel, Unauthorized
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import (
     EXEC_PROFILE_DEFAULT,
@@ -125,7 +125,8 @@ class CassandraNodes:
 
     def make_keyspace(self, name: str) -> StoreUrl:
         """One without tables, kept on all nodes."""
-        self.session.execute(f"CREATE KEYSPACE {name} WITH replication = {self._replicas()}")
+        create = f"CREATE KEYSPACE IF NOT EXISTS {name} WITH replication = {self._replicas()}"
+        self._once_all_joined(self.session, create)
         return StoreUrl(self.url(name))
 
     def empty(self, keyspace: str) -> None:
@@ -156,13 +157,13 @@ class CassandraNodes:
         self.session = self.connect(USER, PASSWORD)
 
     def _once_all_joined(self, session: Session, statement: str) -> None:
-        """Both are refused until the node that is asked has heard that the others are there."""
+        """Refused until the node that is asked has heard of the others, and they answer it."""
         until = time.monotonic() + _JOINED_SECONDS
         while True:
             try:
                 session.execute(statement)
                 return
-            except (ConfigurationException, NoHostAvailable):
+            except (ConfigurationException, NoHostAvailable, Unauthorized):
                 if time.monotonic() > until:
                     raise
                 with suppress(subprocess.TimeoutExpired):
