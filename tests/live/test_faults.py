@@ -129,7 +129,8 @@ async def test_a_killed_service_fails_the_turn_with_its_error_and_not_the_next(
 async def test_an_engine_killed_while_it_speaks_is_told_in_the_stream(site: Site) -> None:
     """The demo model would end by itself, so its end of turn is made unlikely.
 
-    It has to speak for longer than the first words may take to come through on a busy machine.
+    It is killed once the stream has begun, which is after a second at most, and would speak for
+    longer. On a busy machine the first words come through only when it has ended.
     """
     stream = await site.sdk.chat.completions.create(
         model=InferenceConfig().name,
@@ -140,7 +141,6 @@ async def test_an_engine_killed_while_it_speaks_is_told_in_the_stream(site: Site
         stream=True,
     )
     async with stream:
-        assert await anext(aiter(stream))
         kill(site, "inference")
         with pytest.raises(openai.APIError, match="inference"):
             async for _ in stream:
