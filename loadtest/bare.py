@@ -1,6 +1,5 @@
 """vLLM's own OpenAI server, with the model and settings of the mesh's engine."""
 
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.process import Process
+from loadtest.processes import wait_listening
 from services.inference.config import InferenceConfig
 from services.local.preflight import free_port
 
@@ -52,19 +52,7 @@ def bare_vllm(log: Path) -> Iterator[BareServer]:
     began = time.monotonic()
     try:
         process.start()
-        _wait(process, port)
+        wait_listening(process, port, 600)
         yield BareServer(f"http://{_HOST}:{port}", process, time.monotonic() - began)
     finally:
         process.stop()
-
-
-def _wait(process: Process, port: int) -> None:
-    due = time.monotonic() + 600
-    while time.monotonic() < due:
-        if not process.alive:
-            raise RuntimeError(f"bare vLLM ended: see {process.log}")
-        with socket.socket() as probe:
-            if probe.connect_ex((_HOST, port)) == 0:
-                return
-        time.sleep(0.05)
-    raise TimeoutError(f"bare vLLM does not listen: see {process.log}")

@@ -26,7 +26,11 @@ from services.shared.redis import open_redis
 _STREAMS, _WORDS = 32, 256
 _CHECKS = 1000
 _READY_SECONDS = 120
-_HEADER = ("journal", "tokens/s", "gateway CPU us/token", "Redis CPU us/token", "us/token")
+# With Redis, tokens that come while it is busy share an event: then less is sent, too.
+_HEADER = (
+    *("journal", "tokens/s", "gateway CPU us/token", "Redis CPU us/token", "us/token"),
+    "deltas/token",
+)
 # As a turn has them of itself, and one more of each kind of limit.
 _BUCKETS = (
     Bucket("organisation as a whole:bench", turns=10**6),
@@ -41,12 +45,16 @@ class _Side:
     gateway: Process
     # Of each round: seconds, and CPU of the gateway and of Redis, in seconds.
     rounds: list[tuple[float, float, float]] = field(default_factory=list)
+    # How many deltas the streams of each round had.
+    deltas: list[int] = field(default_factory=list)
 
     def row(self) -> Sequence[object]:
         tokens = _STREAMS * _WORDS
         wall, own, redis = (statistics.median(each) for each in zip(*self.rounds, strict=True))
         shares = (own, redis, own + redis)
-        return (self.name, f"{tokens / wall:,.0f}", *(f"{1e6 * s / tokens:.1f}" for s in shares))
+        costs = (f"{1e6 * s / tokens:.1f}" for s in shares)
+        deltas = statistics.median(self.deltas) / tokens
+        return (self.name, f"{tokens / wall:,.0f}", *costs, deltas)
 
 
 def measured(folder: Path, *, rounds: int) -> str:
@@ -89,10 +97,11 @@ async def _measured(
             for side in sides if number % 2 else [*reversed(sides)]:
                 progress(f"journal: round {number + 1}, {side.name}")
                 before = time.perf_counter(), side.gateway.cpu_seconds(), _cpu(pid)
-                await _streams(client, side)
+                deltas = await _streams(client, side)
                 after = time.perf_counter(), side.gateway.cpu_seconds(), _cpu(pid)
                 spent = [late - early for early, late in zip(before, after, strict=True)]
                 side.rounds.append((spent[0], spent[1], spent[2]))
+                side.deltas.append(deltas)
         checks = await _checks(RedisLimiter(store))
     title = f"{_STREAMS} streams of {_WORDS} tokens at once over SSE, the median of {rounds} rounds"
     rows = table(title, _HEADER, [side.row() for side in sides])
@@ -111,14 +120,18 @@ async def _ready(client: aiohttp.ClientSession, side: _Side) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _streams(client: aiohttp.ClientSession, side: _Side) -> None:
+async def _streams(client: aiohttp.ClientSession, side: _Side) -> int:
+    """How many deltas they had, together."""
     expected = "".join(f"w{number} " for number in range(_WORDS))
-    for said in await asyncio.gather(*(_stream(client, side.url) for _ in range(_STREAMS))):
+    streams = await asyncio.gather(*(_stream(client, side.url) for _ in range(_STREAMS)))
+    for deltas in streams:
+        said = "".join(deltas)
         if said != expected:
             raise NotTheSame(f"{side.name}: a stream has {len(said)} of {len(expected)} characters")
+    return sum(map(len, streams))
 
 
-async def _stream(client: aiohttp.ClientSession, url: str) -> str:
+async def _stream(client: aiohttp.ClientSession, url: str) -> Sequence[str]:
     said: list[str] = []
     body = {"model": "demo", "input": "go on", "stream": True}
     async with client.post(url, json=body) as answer:
@@ -127,7 +140,7 @@ async def _stream(client: aiohttp.ClientSession, url: str) -> str:
                 event = json.loads(line.removeprefix(b"data: "))
                 if event["type"] == "response.output_text.delta":
                     said.append(event["delta"])
-    return "".join(said)
+    return said
 
 
 async def _checks(limiter: RedisLimiter) -> str:

@@ -77,6 +77,10 @@ async def test_a_sleeping_pool_is_woken_by_its_first_request(mesh: Site) -> None
 
 
 async def test_a_burst_gets_more_replicas_and_their_absence_afterwards(mesh: Site) -> None:
+    await burst(mesh)
+
+
+async def burst(mesh: Site) -> None:
     began = time.monotonic()
     async with mesh.traffic(28, ASK) as traffic:
         await asyncio.to_thread(

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.site import Site, labelled, merged, ready, scripted_pool
-from tests.cluster.test_keda import ASK, IDLE_SECONDS, asleep, needs_keda, scaling
+from tests.cluster.site import Site, labelled, merged, scripted_pool
+from tests.cluster.test_keda import ASK, asleep, burst, needs_keda, scaling
 from tests.cluster.test_several import ha_values, stores
 
 pytestmark = [pytest.mark.timeout(900)]
-POOL = labelled("inference-scripted")
 GATEWAY_PORT = 8000
 
 
@@ -40,17 +39,4 @@ async def test_a_request_held_at_any_gateway_wakes_the_pool(mesh: Site) -> None:
 
 async def test_a_burst_over_all_gateways_gets_replicas_as_at_one(mesh: Site) -> None:
     await asyncio.to_thread(asleep, mesh, "scripted")
-    async with mesh.traffic(28, ASK) as traffic:
-        await asyncio.to_thread(
-            mesh.until_pods,
-            lambda pods: sum(map(ready, pods.values())) == 4,
-            label_selector=POOL,
-        )
-        await traffic.finished(28)
-    assert traffic.failures() == []
-    shrunk = await asyncio.to_thread(asleep, mesh, "scripted")
-    mesh.tell(
-        f"burst of 28 streams over three gateways on pools of 8 slots: 4 replicas, 0 of "
-        f"{len(traffic.turns)} turns failed; asleep {shrunk:.0f} s after the last "
-        f"(cool-down {IDLE_SECONDS} s)"
-    )
+    await burst(mesh)
