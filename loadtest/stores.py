@@ -14,6 +14,7 @@ from services.context_assembly.config import ContextAssemblyConfig
 from services.context_assembly.ports import TurnStore
 from services.context_assembly.wiring import SERVICE, open_turns
 from services.shared.conversation import Message, Role, Text
+from services.shared.errors import Unavailable
 from services.shared.ids import (
     first_turn_of,
     make_conversation_id,
@@ -44,17 +45,24 @@ class _Times:
 
 
 async def measured(urls: Sequence[str], lengths: Sequence[int] = LENGTHS) -> str:
+    """A store that gives up at a length is not asked for a longer one, and the table says so."""
     rows: list[Sequence[object]] = []
+    given_up: list[str] = []
     for url in urls:
         config = ContextAssemblyConfig(turns_url=StoreUrl(url))
+        scheme = config.turns_url.scheme
         assert SERVICE.migrate
         await SERVICE.migrate(config)
         async with open_turns(config.turns_url, erased_within_seconds=3600) as store:
             for length in lengths:
-                progress(f"stores: {config.turns_url.scheme}, {length:,} turns")
-                times = await _at(store, length)
-                rows.append((config.turns_url.scheme, length, *_shares(times), times.read))
-    return table(
+                progress(f"stores: {scheme}, {length:,} turns")
+                try:
+                    times = await _at(store, length)
+                except Unavailable as error:
+                    given_up.append(f"{scheme} at {length:,} turns gave up: {error}")
+                    break
+                rows.append((scheme, length, *_shares(times), times.read))
+    told = table(
         f"A conversation whose turns have some {len(_QUESTION) + len(_ANSWER):,} characters and"
         f" {len(_IDS.ids)} kept ids: appending one, and reading what {MAX_CHARS:,} characters hold,"
         f" ms, the last {_SAMPLES} of each",
@@ -64,6 +72,7 @@ async def measured(urls: Sequence[str], lengths: Sequence[int] = LENGTHS) -> str
         ),
         rows,
     )
+    return "\n".join([told, *given_up])
 
 
 async def _at(store: TurnStore, length: int) -> _Times:
