@@ -185,7 +185,8 @@ async def test_what_is_asked_arrives_as_it_was_asked(transport: Transport) -> No
     assert (generation.calling.choice, generation.calling.parallel) == (ask.choice, False)
 
 
-FORMATS = [OutputFormat(kind, "" if kind is FormatKind.JSON_OBJECT else "x") for kind in FormatKind]
+TEXTS = {FormatKind.JSON_OBJECT: "", FormatKind.JSON_SCHEMA: "{}"}
+FORMATS = [OutputFormat(kind, TEXTS.get(kind, "x")) for kind in FormatKind]
 TAKEN = [
     TextInput(),
     TextInput(TextSyntax.REGEX, "[0-9]+"),

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Tag, ValidationInfo, field_validator
 
-from services.gateway.http.fields import Body, member, tagged
-from services.gateway.http.parts import Content, filled, parts_of
+from services.gateway.http.parts import Content, parts_of
 from services.gateway.http.tools import OWN_SERVER
+from services.gateway.values import MOST_ITEMS, Body, filled, member, tagged
 from services.shared.conversation import (
     Call,
     CallOutcome,
@@ -299,7 +299,7 @@ SOME_READ: dict[str, Any] = {
 }
 InputItems = Annotated[
     list[InputItem],
-    Field(min_length=1, max_length=2048, json_schema_extra=SOME_READ),
+    Field(min_length=1, max_length=MOST_ITEMS, json_schema_extra=SOME_READ),
     AfterValidator(_some_read),
 ]
 Input = Annotated[
