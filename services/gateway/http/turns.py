@@ -81,7 +81,8 @@ def _endpoint(protocol: TurnProtocol, schemas: SchemaChecks) -> Callable[..., Aw
 
 async def _respond(protocol: TurnProtocol, body: TurnRequest, request: Request) -> Response:
     """A failure before anything was said is told by the status; a later one in the stream."""
-    ask = replace(body.ask(), once=await once_of(request))
+    once = await once_of(request)
+    ask = replace(body.ask(), once=once, tells_id=bool(body.stream))
     held = holding.watched()
     turn = PresentedTurn(session_of(request).respond(ask), protocol.presenter())
     async with AsyncExitStack() as stack:
