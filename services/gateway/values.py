@@ -80,7 +80,7 @@ def idempotency_key(key: str) -> str:
 
 def web_address(url: str) -> str:
     """Of something that a request names. Raises `ValueError` for another scheme."""
-    if not url.startswith(("https://", "http://")):
+    if not url.lower().startswith(("https://", "http://")):
         raise ValueError("must be an address that begins with https:// or http://")
     return url
 

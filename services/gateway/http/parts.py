@@ -57,11 +57,15 @@ def _decoded(text: Any) -> bytes:
 
 
 def _of_data_url(url: str) -> Source:
-    head, _, encoded = url.removeprefix("data:").partition(",")
+    head, _, encoded = url[len("data:") :].partition(",")
     media_type, *options = head.split(";")
-    if "base64" not in options:
+    if "base64" not in map(str.lower, options):
         raise ValueError("must be a data URL in base64")
     return Source(media_type.lower(), _decoded(encoded))
+
+
+def _is_data_url(value: Any) -> bool:
+    return isinstance(value, str) and value[: len("data:")].lower() == "data:"
 
 
 def _address(value: Any) -> Source:
@@ -69,7 +73,7 @@ def _address(value: Any) -> Source:
 
 
 def _picture(value: Any) -> Source:
-    if not isinstance(value, str) or not value.startswith("data:"):
+    if not _is_data_url(value):
         return _address(value)
     source = _of_data_url(value)
     if not is_picture(source.media_type):
@@ -78,7 +82,7 @@ def _picture(value: Any) -> Source:
 
 
 def _file(value: Any) -> Source:
-    if isinstance(value, str) and value.startswith("data:"):
+    if _is_data_url(value):
         return _of_data_url(value)
     return Source(content=_decoded(value))
 
