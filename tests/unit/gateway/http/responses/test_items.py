@@ -87,7 +87,12 @@ def test_tools_that_were_found_are_read() -> None:
     assert isinstance(brought, CallResult)
     assert '"name": "f"' in brought.text
     # OpenAI's own search tells no ids.
-    without: dict[str, Any] = {"type": "tool_search_output", "call_id": None, "execution": "server", "tools": []}
+    without: dict[str, Any] = {
+        "type": "tool_search_output",
+        "call_id": None,
+        "execution": "server",
+        "tools": [],
+    }
     assert len(read({**call, "call_id": None}, without).items) == 2
 
 
