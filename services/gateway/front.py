@@ -180,6 +180,7 @@ class Front:
         """
         try:
             await self._check_owner(scope, response_id)
+            await self._kept_events.check(scope, response_id)
         except EventsGone:  # it ended some time ago, and is stored
             raise over() from None
         read = with_read_files(Ask(model="", input=tuple(words)))
