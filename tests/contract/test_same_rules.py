@@ -334,10 +334,10 @@ async def here() -> AsyncIterator[tuple[Site, grpc.aio.Channel]]:
 async def over_http(site: Site, row: Row) -> tuple[str, str]:
     method, _, path = row.path.rpartition(" ")
     if method:
-        got = await site.http.get(path, params=dict(row.body))
+        got = await site.http.get(path, params=dict(row.body), timeout=30)
     else:
         body = {**BODIES.get(path, {}), **row.body}
-        got = await site.http.post(path, json=body, headers=dict(row.headers))
+        got = await site.http.post(path, json=body, headers=dict(row.headers), timeout=30)
     assert got.status_code == 400, got.text
     assert "CANARY" not in got.text
     error = got.json()["error"]
@@ -358,7 +358,7 @@ async def over_grpc(site: Site, channel: grpc.aio.Channel, row: Row) -> tuple[st
     sent = row.message.SerializeToString()
     metadata = (("authorization", f"Bearer {site.mesh.key}"),)
     with pytest.raises(MeshError) as caught, mesh_errors("gateway"):
-        async for _ in call(sent, metadata=metadata, timeout=5):
+        async for _ in call(sent, metadata=metadata, timeout=30):
             pass
     error = caught.value
     assert error.status == "INVALID_ARGUMENT"
