@@ -43,9 +43,13 @@ class EventsGone(NotFound):
 
 
 class TurnStopped(MeshError):
-    """The turn was stopped before its end: its last reader left, or somebody cancelled it."""
+    """The turn was stopped before its end."""
 
     status = "CANCELLED"
+
+
+class TurnLeft(TurnStopped):
+    """Its last reader left, which is how a turn that is not in the background is cancelled."""
 
 
 class TurnCancelled(MeshError):
@@ -225,6 +229,9 @@ class Ask:
     template_options: Mapping[str, str] = field(default_factory=dict)
     # Whether the turn goes on when nobody reads it; only where it is stored.
     background: bool = False
+    # Whether its caller learns the response's id before the turn ends. Else a response that fails
+    # is not kept: nobody could find or erase it.
+    tells_id: bool = True
     # Whether the model answers. If not, the turn is only checked and got ready to be continued.
     generate: bool = True
     # Whether words may come while the turn runs. Its protocol then has to tell of two responses.
@@ -305,7 +312,8 @@ class Failed:
     @property
     def ends_as(self) -> Status:
         """The status of a response that ends with it."""
-        return Status.CANCELLED if self.reason == TurnCancelled.reason() else Status.FAILED
+        cancelled = {TurnCancelled.reason(), TurnLeft.reason()}
+        return Status.CANCELLED if self.reason in cancelled else Status.FAILED
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""How the public gRPC contract looks on the wire; pure functions, both directions."""
+"""How the public gRPC contract looks on the wire; pure functions, both directions.
+
+What comes in was looked at by `message_fields.py`.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +10,8 @@ from typing import Any
 
 from chatmesh.conversation.v1 import conversation_pb2 as item_pb
 from chatmesh.gateway.v1 import gateway_pb2 as pb
+from google.protobuf import message as proto
+from pydantic import BaseModel
 
 from services.context_assembly.api import Paging
 from services.gateway.api import (
@@ -31,6 +36,7 @@ from services.gateway.api import (
     TextDelta,
     TurnEvent,
 )
+from services.gateway.message_fields import checked, has_rules
 from services.inference.api import (
     FormatKind,
     ModelCard,
@@ -39,7 +45,7 @@ from services.inference.api import (
     TokenLogprob,
     Usage,
 )
-from services.shared.codec import known
+from services.shared.codec import known, plain
 from services.shared.conversation import Call, Item, Message, Role
 from services.shared.conversation_codec import item_in, item_out, items_in
 from services.shared.errors import Malformed
@@ -59,14 +65,8 @@ _FORMATS_OUT = {
     FormatKind.LARK: "lark",
     FormatKind.EBNF: "ebnf",
 }
-# As in the header of HTTP.
-_KEY_CHARS = 255
-# As on HTTP.
-_MOST_ADDED = 20
-_MOST_ENTRIES, _KEY, _VALUE = 16, 64, 512
 _FORMATS = {theirs: ours for ours, theirs in _FORMATS_OUT.items()}
-# The most of a list that is told at once.
-_MOST_ITEMS, _USUAL_ITEMS = 100, 20
+_NO_PARAMETERS = '{"type": "object", "properties": {}}'
 _MODES = {
     pb.FunctionChoice.MODE_AUTO: ToolMode.AUTO,
     pb.FunctionChoice.MODE_UNSPECIFIED: ToolMode.AUTO,
@@ -101,9 +101,17 @@ _FINISHES = {
 _FINISHES_OUT = {ours: theirs for theirs, ours in _FINISHES.items()}
 
 
+def fields_in(request: proto.Message) -> BaseModel | None:
+    """The request's fields; None: nothing in it could be wrong. Raises `Malformed`."""
+    if isinstance(request, pb.CountInputRequest):
+        request = request.request
+    name = request.DESCRIPTOR.name
+    return checked(name, plain(request)) if has_rules(name) else None
+
+
 def ask_in(request: pb.RespondRequest) -> Ask:
     if not request.input and not request.only_compacts:
-        raise Malformed("input is empty", param="input")
+        raise Malformed("input: is empty", param="input", code="invalid_value")
     return _ask_in(request)
 
 
@@ -143,7 +151,7 @@ def _ask_in(request: pb.RespondRequest) -> Ask:
 
 def compaction_in(request: pb.CompactRequest) -> Ask:
     if not request.input and not request.previous_response_id:
-        raise Malformed("input is empty", param="input")
+        raise Malformed("input: is empty", param="input", code="invalid_value")
     return Ask(
         model=request.model,
         input=_given_in(request.input),
@@ -202,8 +210,6 @@ def ask_out(ask: Ask) -> pb.RespondRequest:
 
 def words_in(request: pb.SteerRequest) -> tuple[Item, ...]:
     """Raises `Malformed` for what is no message of a user."""
-    if not request.input:
-        raise Malformed("input is empty", param="input")
     words = _given_in(request.input)
     for number, item in enumerate(words):
         if not isinstance(item, Message) or item.role is not Role.USER or not item.parts:
@@ -228,8 +234,6 @@ def _once_in(request: pb.RespondRequest) -> Once | None:
     """Items that came without ids have none in the digest either."""
     if not request.idempotency_key:
         return None
-    if len(request.idempotency_key) > _KEY_CHARS:
-        raise Malformed(f"has more than {_KEY_CHARS} characters", param="idempotency_key")
     said = request.SerializeToString(deterministic=True)
     return Once(request.idempotency_key, hashlib.sha256(said).digest())
 
@@ -279,7 +283,7 @@ def _format_in(request: pb.RespondRequest) -> OutputFormat | None:
 
 def _function_in(function: pb.Function) -> Tool:
     if not function.HasField("text_input"):
-        parameters = function.parameters or "{}"
+        parameters = function.parameters or _NO_PARAMETERS
         return Tool(function.name, function.description, parameters, function.strict)
     syntax = function.text_input.WhichOneof("grammar")
     taken = TextInput()
@@ -476,10 +480,8 @@ def response_out(response: Response) -> pb.Response:
     )
 
 
-def page_in(request: pb.ListInputItemsRequest) -> Paging:
-    limit = request.limit if request.HasField("limit") else _USUAL_ITEMS
-    if not 1 <= limit <= _MOST_ITEMS:
-        raise Malformed(f"must be from 1 to {_MOST_ITEMS}", param="limit")
+def page_in(request: pb.ListInputItemsRequest | pb.Paging) -> Paging:
+    limit = request.limit if request.HasField("limit") else Paging().limit
     return Paging(request.after, limit, newest_first=not request.oldest_first)
 
 
@@ -526,28 +528,9 @@ def card_out(card: ConversationCard) -> pb.Conversation:
     return pb.Conversation(id=card.id, created_at_ms=card.created_at_ms, metadata=card.metadata)
 
 
-def added_in(items: Sequence[item_pb.Item], *, least: int) -> Ask:
-    """Items for a conversation. Raises `Malformed` for too few or too many."""
-    if not least <= len(items) <= _MOST_ADDED:
-        raise Malformed(f"are at least {least} and at most {_MOST_ADDED}", param="input")
+def added_in(items: Sequence[item_pb.Item]) -> Ask:
+    """Items for a conversation."""
     return Ask(model="", input=_given_in(items))
-
-
-def metadata_in(given: Mapping[str, str]) -> Mapping[str, str]:
-    """Raises `Malformed`."""
-    if len(given) > _MOST_ENTRIES:
-        raise Malformed(f"has more than {_MOST_ENTRIES} entries", param="metadata")
-    if any(len(key) > _KEY or len(value) > _VALUE for key, value in given.items()):
-        said = f"has a key over {_KEY} or a value over {_VALUE} characters"
-        raise Malformed(said, param="metadata")
-    return dict(given)
-
-
-def paging_in(paging: pb.Paging) -> Paging:
-    limit = paging.limit if paging.HasField("limit") else Paging().limit
-    if not 1 <= limit <= _MOST_ITEMS:
-        raise Malformed(f"is not between 1 and {_MOST_ITEMS}", param="limit")
-    return Paging(paging.after, limit, newest_first=not paging.oldest_first)
 
 
 def paging_out(paging: Paging) -> pb.Paging:

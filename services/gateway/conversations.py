@@ -142,7 +142,9 @@ def _told(paging: Paging | None = None) -> Iterator[None]:
         yield
     except (ConversationNotFound, ItemNotFound) as absent:
         if paging and absent.details.get("param") == "after":
-            raise InvalidRequest("names nothing that is in this list", param="after") from None
+            raise InvalidRequest(
+                "after: names nothing that is in this list", param="after"
+            ) from None
         if isinstance(absent, ItemNotFound):
             raise NoSuchItem("there is no such item", param="item_id") from None
         raise no_such_conversation() from None

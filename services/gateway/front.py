@@ -103,22 +103,23 @@ class Front:
             return "redis is lost: no response can be resumed at another gateway, or in background"
         return ""
 
-    async def start(self, principal: Principal, ask: Ask) -> str:
-        """Starts a turn; the id of its response.
+    async def start(self, principal: Principal, ask: Ask) -> tuple[str, bool]:
+        """Starts a turn; the id of its response, and whether it was started before.
 
-        Of a request that was sent before with the same idempotency key, it is that turn's.
+        So it is of a request that was sent before with the same idempotency key.
         """
         if ask.once is None:
-            return await self.live_turns.start(principal, ask)
+            return await self.live_turns.start(principal, ask), False
         scope = principal.account.scope("")
         response_id = make_response_id(ask.tree_id)
-        return await self.repeats.once(
+        answers = await self.repeats.once(
             scope.organisation,
             ask.once,
             response_id,
             start=partial(self.live_turns.start, principal, ask, response_id),
             is_answer=lambda use: self._is_answer(scope, ask, use.response_id),
         )
+        return answers, answers != response_id
 
     async def _is_answer(self, scope: Scope, ask: Ask, response_id: str) -> bool:
         """Whether the turn answers the request when it is sent again.
@@ -132,21 +133,21 @@ class Front:
                 scope, response_id
             )
         try:
-            await self.find(scope, response_id)
+            response = await self.find(scope, response_id)
         except ResponseNotFound:
             if ask.store:
                 return False
             raise EventsGone(
                 "the answer to this key is not kept any more, since it was not to be stored"
             ) from None
-        return True
+        return ask.background or response.error is None
 
     async def read(
         self, scope: Scope, response_id: str, *, sent_again: bool = False
     ) -> AsyncGenerator[Numbered, None]:
         """The events of a turn that was started here, or as its stored response tells them.
 
-        `sent_again`: the turn may be one that answered the request before.
+        `sent_again`: the turn is one that answered the request before.
         """
         begun = False
         try:
@@ -179,6 +180,7 @@ class Front:
         """
         try:
             await self._check_owner(scope, response_id)
+            await self._kept_events.check(scope, response_id)
         except EventsGone:  # it ended some time ago, and is stored
             raise over() from None
         read = with_read_files(Ask(model="", input=tuple(words)))
@@ -285,8 +287,7 @@ class KeySession:
         return self._principal.key_id
 
     async def respond(self, ask: Ask) -> AsyncGenerator[Numbered, None]:
-        response_id = await self._front.start(self._principal, ask)
-        sent_again = ask.once is not None
+        response_id, sent_again = await self._front.start(self._principal, ask)
         while response_id:
             following = ""
             events = self._front.read(self._scope, response_id, sent_again=sent_again)

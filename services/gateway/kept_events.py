@@ -68,14 +68,15 @@ def absent() -> ResponseNotFound:
 
 
 def _is_stored(first: TurnEvent, last: TurnEvent) -> bool:
-    """Whether the store has the turn, unless it was erased. What fails is stored in the background
-    alone.
+    """Whether the store has the turn, unless it was erased. Of what fails, a conversation alone
+    keeps nothing.
     """
-    if not isinstance(first, Started) or not (first.stored or first.conversation):
+    if not isinstance(first, Started):
         return False
     if isinstance(last, Failed):
-        return first.background
-    return isinstance(last, Completed | Continued)
+        return first.stored
+    kept = first.stored or bool(first.conversation)
+    return kept and isinstance(last, Completed | Continued)
 
 
 def _ids(items: Sequence[Item]) -> Sequence[str]:

@@ -31,6 +31,7 @@ from services.gateway.api import (
     Started,
     TurnCancelled,
     TurnEvent,
+    TurnLeft,
     TurnStopped,
 )
 from services.gateway.authenticator import Principal
@@ -494,15 +495,20 @@ class LiveTurns:
             await turn.reader_moved.wait()
 
     async def _record_failed(self, turn: LiveTurn, failure: MeshError | None) -> None:
-        """Nobody waits for a turn in the background, so that what became of it has to be kept.
+        """What became of a response has to be found by whoever knows its id.
 
         What failed before it started was refused, and is no response.
         """
-        if failure is None or not turn.ask.background or turn.erased:
+        ask = turn.ask
+        if failure is None or turn.erased or not ask.store:
+            return
+        if not (ask.background or ask.tells_id):
             return
         said = so_far(await self._journal.so_far(turn.id))
-        if said.started:
-            response = said.failed(Failed.with_error(failure))
+        if said.started is None:
+            return
+        response = said.failed(Failed.with_error(failure))
+        if ask.background or response.output or not _is_refusal(failure):
             await self._turns.record_failed(turn.progress, response)
 
     async def _finish(
@@ -530,7 +536,7 @@ class LiveTurns:
     def _stop_unread(self, response_id: str) -> None:
         turn = self._live.get(response_id)
         if turn and not turn.joined:
-            stop(turn, TurnStopped(_LEFT))
+            stop(turn, TurnLeft(_LEFT))
 
     async def _left(self, turn: LiveTurn, reader: object) -> None:
         del turn.readers[reader]
@@ -542,11 +548,16 @@ class LiveTurns:
         if not self._journal.is_alone(turn.id) and await self._elsewhere.attended(turn.id):
             return
         if not turn.readers:
-            await stopped(turn, TurnStopped(_LEFT))
+            await stopped(turn, TurnLeft(_LEFT))
 
 
 def _waits_for_caller(response: Response) -> bool:
     return any(isinstance(item, Call) and item.run_by is RunBy.CALLER for item in response.output)
+
+
+def _is_refusal(failure: MeshError) -> bool:
+    """Whether the caller is told to come again, or what to change."""
+    return failure.status == "INVALID_ARGUMENT" or "retry_after" in failure.details
 
 
 def _is_last(event: TurnEvent) -> bool:

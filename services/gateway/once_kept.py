@@ -10,6 +10,7 @@ from services.gateway.authenticator import Principal
 from services.gateway.conversations import ConversationKeeper
 from services.gateway.ports import KeyUse
 from services.gateway.repeats import Repeats
+from services.shared.background import failure_of
 from services.shared.conversation import Item
 from services.shared.ids import first_turn_of, make_conversation_id, make_response_id
 
@@ -63,18 +64,25 @@ class OnceKept:
         is_there: Callable[[Principal, str], Awaitable[bool]],
     ) -> str:
         """The id of what was made."""
-        assert items.once
+        once = items.once
+        assert once
+        organisation = principal.account.scope("").organisation
+
+        async def start() -> None:
+            await make()
+            await failure_of(self._repeats.note_made(organisation, once, made_id))
 
         async def is_answer(use: KeyUse) -> bool:
             if await is_there(principal, use.response_id):
                 return True
+            if self._repeats.was_made(once, use):
+                return False  # it has been erased since
             if time.time_ns() // 1_000_000 - use.at_ms < _LONGEST_MS:
                 raise KeyInUse("a request with this key is under way", retry_after="1")
             return False
 
-        organisation = principal.account.scope("").organisation
         return await self._repeats.once(
-            organisation, items.once, made_id, start=make, is_answer=is_answer
+            organisation, once, made_id, start=start, is_answer=is_answer
         )
 
     async def _has_conversation(self, principal: Principal, conversation_id: str) -> bool:

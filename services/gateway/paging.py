@@ -14,7 +14,7 @@ def page_of(items: Sequence[Item], page: Paging) -> ConversationItems:
     if page.after:
         places = [place for place, item in enumerate(ordered) if item.id == page.after]
         if not places:
-            raise InvalidRequest("names an item that is not in this list", param="after")
+            raise InvalidRequest("after: names an item that is not in this list", param="after")
         begin = places[0] + 1
     chosen = ordered[begin : begin + page.limit]
     return ConversationItems(tuple(chosen), begin + len(chosen) < len(ordered))

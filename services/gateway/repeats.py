@@ -13,6 +13,8 @@ from services.gateway.ports import IdempotencyKeys, KeyUse
 
 # For so long at least, a key stands for the request that it was first sent with.
 _KEPT = timedelta(hours=24)
+# With this a request that has been made has another fingerprint than one under way.
+_MADE = b"made"
 
 
 class Repeats:
@@ -40,11 +42,12 @@ class Repeats:
         `is_answer` says whether an earlier turn is under way or has an answer: one that has
         failed is started anew. Raises `KeyReused`, and what `start` raises; the key is free then.
         """
-        fingerprint = hmac.digest(self._secret, once.digest, hashlib.sha256)
+        fingerprint = self._fingerprint(once)
         use = KeyUse(fingerprint, response_id, _now_ms())
         known = await self._keys.use(organisation, once.key, use)
         while known.response_id != response_id:
-            if not hmac.compare_digest(known.fingerprint, fingerprint):
+            same = hmac.compare_digest(known.fingerprint, fingerprint)
+            if not (same or self.was_made(once, known)):
                 raise KeyReused("this key was sent before, with another request: make a new one")
             if await is_answer(known):
                 return known.response_id
@@ -55,6 +58,18 @@ class Repeats:
             await self._keys.free(organisation, once.key, response_id)
             raise
         return response_id
+
+    async def note_made(self, organisation: str, once: Once, made_id: str) -> None:
+        """What cannot be joined while it is made is there now, unless it is erased."""
+        use = KeyUse(self._fingerprint(once, _MADE), made_id, _now_ms())
+        await self._keys.use(organisation, once.key, use, instead_of=made_id)
+
+    def was_made(self, once: Once, use: KeyUse) -> bool:
+        """Whether the same request was made, and that was noted."""
+        return hmac.compare_digest(use.fingerprint, self._fingerprint(once, _MADE))
+
+    def _fingerprint(self, once: Once, stage: bytes = b"") -> bytes:
+        return hmac.digest(self._secret, once.digest + stage, hashlib.sha256)
 
     async def forget_old(self) -> None:
         await self._keys.drop_uses(_now_ms() - int(_KEPT.total_seconds() * 1000))

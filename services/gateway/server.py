@@ -13,6 +13,7 @@ from services.gateway.api import Failed, Numbered
 from services.gateway.front import Front, KeySession
 from services.gateway.keys import bearer
 from services.gateway.named_fields import named, with_named
+from services.gateway.schemas import SchemaChecks
 from services.shared.codec import refuse_older
 from services.shared.conversation_codec import item_out
 from services.shared.errors import Malformed, MeshError
@@ -33,6 +34,7 @@ class GatewayServer:
 
     def __init__(self, front: Front) -> None:
         self._front = front
+        self._schemas = SchemaChecks()
 
     def add_to(self, server: grpc.aio.Server) -> None:
         methods = {
@@ -137,7 +139,7 @@ class GatewayServer:
         ) -> AsyncGenerator[Message, None]:
             session = await self._session(context)
             with _naming(kind):
-                request = await _request(kind, requests)
+                request = await self._request(kind, requests)
                 async with aclosing(behaviour(session, request)) as responses:
                     async for response in responses:
                         yield response
@@ -150,25 +152,26 @@ class GatewayServer:
         async def answer(requests: AsyncIterator[bytes], context: Context) -> Message:
             session = await self._session(context)
             with _naming(kind):
-                return await behaviour(session, await _request(kind, requests))
+                return await behaviour(session, await self._request(kind, requests))
 
         return grpc.stream_unary_rpc_method_handler(answer, response_serializer=_serialized)
+
+    async def _request(self, kind: type[Request], requests: AsyncIterator[bytes]) -> Request:
+        """The one request of a call. Raises `Malformed` and `OlderRelease`."""
+        async for sent in requests:
+            try:
+                request = kind.FromString(sent)
+            except DecodeError:
+                raise Malformed("the request is not of this method's message") from None
+            refuse_older(request)
+            if fields := codec.fields_in(request):
+                await self._schemas.check(fields)
+            return request
+        raise Malformed("the call has no request")
 
     async def _session(self, context: Context) -> KeySession:
         metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
         return await self._front.session(bearer(metadata.get("authorization", "")))
-
-
-async def _request(kind: type[Request], requests: AsyncIterator[bytes]) -> Request:
-    """The one request of a call. Raises `Malformed` and `OlderRelease`."""
-    async for sent in requests:
-        try:
-            request = kind.FromString(sent)
-        except DecodeError:
-            raise Malformed("the request is not of this method's message") from None
-        refuse_older(request)
-        return request
-    raise Malformed("the call has no request")
 
 
 @contextmanager
@@ -193,8 +196,8 @@ def _raise_failure(numbered: Numbered) -> None:
 async def _create_conversation(
     session: KeySession, request: pb.CreateConversationRequest
 ) -> pb.CreateConversationResponse:
-    items, metadata = codec.added_in(request.items, least=0), codec.metadata_in(request.metadata)
-    card = await session.create_conversation(items, metadata)
+    items = codec.added_in(request.items)
+    card = await session.create_conversation(items, dict(request.metadata))
     return pb.CreateConversationResponse(conversation=codec.card_out(card))
 
 
@@ -208,7 +211,7 @@ async def _get_conversation(
 async def _list_conversations(
     session: KeySession, request: pb.ListConversationsRequest
 ) -> pb.ListConversationsResponse:
-    page = await session.list_conversations(codec.paging_in(request.paging))
+    page = await session.list_conversations(codec.page_in(request.paging))
     cards = map(codec.card_out, page.cards)
     return pb.ListConversationsResponse(conversations=cards, has_more=page.has_more)
 
@@ -216,7 +219,7 @@ async def _list_conversations(
 async def _update_conversation(
     session: KeySession, request: pb.UpdateConversationRequest
 ) -> pb.UpdateConversationResponse:
-    metadata = codec.metadata_in(request.metadata)
+    metadata = dict(request.metadata)
     card = await session.update_conversation(request.conversation_id, metadata)
     return pb.UpdateConversationResponse(conversation=codec.card_out(card))
 
@@ -229,13 +232,13 @@ async def _delete_conversation(
 
 
 async def _add_items(session: KeySession, request: pb.AddItemsRequest) -> pb.AddItemsResponse:
-    items = codec.added_in(request.items, least=1)
+    items = codec.added_in(request.items)
     added = await session.add_items(request.conversation_id, items)
     return pb.AddItemsResponse(items=map(item_out, added))
 
 
 async def _list_items(session: KeySession, request: pb.ListItemsRequest) -> pb.ListItemsResponse:
-    paging = codec.paging_in(request.paging)
+    paging = codec.page_in(request.paging)
     page = await session.list_items(request.conversation_id, paging)
     return pb.ListItemsResponse(items=map(item_out, page.items), has_more=page.has_more)
 

@@ -97,6 +97,7 @@ def following(asked: Ask, response: Response, words: tuple[Item, ...]) -> Ask:
     `asked` is what `response` answers, with all items in their places.
     """
     ask = replace(asked, input=words, references=(), previous_response_id=response.id, once=None)
+    ask = replace(ask, tells_id=True)  # to whoever sent the words
     if asked.conversation:  # in which it comes next; nobody names the response before
         return replace(ask, previous_response_id="", parent_id=None, unstored=())
     if asked.store:

@@ -166,9 +166,11 @@ class TurnLoop:
     async def record_failed(self, progress: TurnProgress, response: Response) -> None:
         """Keeps a turn that failed or was cancelled, with what it had said.
 
-        Of what the model read and wrote nothing is kept: its last round has no end.
+        Of what the model read and wrote nothing is kept: its last round has no end. Nor is a turn
+        that was taken over and never got so far here that its input was moderated.
         """
-        assert progress.opened
+        if progress.opened is None:
+            return
         await self._neighbours.context.record(_turn(progress.opened, response, None))
 
     async def count(self, principal: Principal, ask: Ask) -> int:

@@ -1,7 +1,7 @@
 """How the shared words look on the wire; pure functions, both directions."""
 
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from chatmesh.shared.v1 import shared_pb2 as pb
 from google.protobuf.descriptor import Descriptor
@@ -47,6 +47,26 @@ def refuse_older(message: Message) -> None:
             "this caller was made for chatmesh 0.1.0, whose messages this release no longer reads:"
             " upgrade it to 0.2.0 (CHANGELOG.md says how)"
         )
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """The message's fields by their names; those that it does not say are left out.
+
+    Of what may be of several kinds, `kind` says which, beside that kind's own fields.
+    """
+    kind = message.WhichOneof("kind") if "kind" in message.DESCRIPTOR.oneofs_by_name else None
+    fields: dict[str, Any] = {"kind": kind} if kind else {}
+    for field in message.DESCRIPTOR.fields:
+        value = getattr(message, field.name)
+        if field.name == kind and isinstance(value, Message):
+            fields |= plain(value)
+        elif field.message_type and field.message_type.GetOptions().map_entry:
+            fields[field.name] = dict(value)
+        elif field.is_repeated:
+            fields[field.name] = [plain(each) if field.message_type else each for each in value]
+        elif not field.has_presence or message.HasField(field.name):
+            fields[field.name] = plain(value) if field.message_type else value
+    return fields
 
 
 @lru_cache(maxsize=64)

@@ -44,8 +44,10 @@ from services.inference.api import (
     FormatKind,
     OutputFormat,
     Piece,
+    QueueFull,
     Sampling,
     TokenLogprob,
+    UnsupportedParameter,
 )
 from services.shared.boundary import Boundary
 from services.shared.conversation import (
@@ -185,7 +187,8 @@ async def test_what_is_asked_arrives_as_it_was_asked(transport: Transport) -> No
     assert (generation.calling.choice, generation.calling.parallel) == (ask.choice, False)
 
 
-FORMATS = [OutputFormat(kind, "" if kind is FormatKind.JSON_OBJECT else "x") for kind in FormatKind]
+TEXTS = {FormatKind.JSON_OBJECT: "", FormatKind.JSON_SCHEMA: "{}"}
+FORMATS = [OutputFormat(kind, TEXTS.get(kind, "x")) for kind in FormatKind]
 TAKEN = [
     TextInput(),
     TextInput(TextSyntax.REGEX, "[0-9]+"),
@@ -365,6 +368,85 @@ async def test_a_turn_in_the_background_that_fails_is_kept(transport: Transport)
         assert (failed.status, failed.error) == (Status.FAILED, events[-1])
         with pytest.raises(NotCancellable):
             await here.session.cancel(failed.id)
+
+
+DYING = EngineDead("the engine has died")
+
+
+async def test_a_turn_that_fails_while_it_is_read_is_kept(transport: Transport) -> None:
+    broken = Script(says("one").pieces[:1], failure=DYING)
+    async with transport.open(broken, says("two"), mode=OutputModeration.OFF) as here:
+        start, *_, last = await read(here.session, HELLO)
+        assert isinstance(start, Started)
+        failed = await here.session.get_response(start.response_id)
+        assert (failed.status, failed.error, failed.background) == (Status.FAILED, last, False)
+        (item,) = failed.output
+        assert isinstance(item, Message)
+        assert (item.text, failed.unfinished) == ("one", frozenset({item.id}))
+        page = await here.session.list_input_items(failed.id, Paging())
+        assert page.items == HELLO.input
+        with pytest.raises(InvalidRequest):
+            await here.session.cancel(failed.id)
+        again = replace(HELLO, previous_response_id=failed.id)
+        assert isinstance((await read(here.session, again))[-1], Completed)
+        assert here.mesh.context.assemblies[-1].parent_id == failed.id
+        await here.session.delete_response(failed.id)
+        with pytest.raises(ResponseNotFound):
+            await here.session.get_response(failed.id)
+        with pytest.raises(ResponseNotFound):
+            await anext(here.session.follow(failed.id))
+
+
+async def test_a_turn_that_its_reader_has_left_is_kept_as_cancelled(transport: Transport) -> None:
+    script = background("a", "b")
+    async with transport.open(script, mode=OutputModeration.OFF) as here:
+        async with aclosing(here.session.respond(HELLO)) as events:
+            start = (await anext(events)).event
+            await asyncio.wait_for(script.paused.wait(), 5)
+        await asyncio.wait_for(here.mesh.inference.idle.wait(), 5)
+        assert isinstance(start, Started)
+        session = await here.mesh.front.session(here.mesh.key)
+        assert isinstance([e.event async for e in session.follow(start.response_id)][-1], Failed)
+        left = await here.session.get_response(start.response_id)
+        assert (left.status, left.background) == (Status.CANCELLED, False)
+        assert [item.text for item in left.output if isinstance(item, Message)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "ask"),
+    [
+        (DYING, replace(HELLO, store=False)),
+        (QueueFull("come again", retry_after="1"), HELLO),
+        (UnsupportedParameter("is wrong", param="top_p"), HELLO),
+    ],
+    ids=["not to be stored", "overloaded", "refused"],
+)
+async def test_a_turn_that_is_no_response_is_not_kept(
+    transport: Transport, failure: MeshError, ask: Ask
+) -> None:
+    async with transport.open(Script((), failure=failure)) as here:
+        start, *_ = await read(here.session, ask)
+        assert isinstance(start, Started)
+        with pytest.raises(ResponseNotFound):
+            await here.session.get_response(start.response_id)
+        assert here.mesh.context.recorded == []
+
+
+async def test_a_turn_that_fails_with_its_conversation_is_not_kept(transport: Transport) -> None:
+    script = background("a", "b")
+    async with transport.open(script, mode=OutputModeration.OFF) as here:
+        card = await here.session.create_conversation(Ask(model="", input=()), {})
+        ask = replace(HELLO, conversation=card.id)
+        async with aclosing(here.session.respond(ask)) as events:
+            start = (await anext(events)).event
+            await asyncio.wait_for(script.paused.wait(), 5)
+            await here.session.delete_conversation(card.id)
+            script.go_on.set()
+            last = [numbered.event async for numbered in events][-1]
+        assert isinstance(start, Started)
+        assert isinstance(last, Failed)
+        with pytest.raises(ResponseNotFound):
+            await here.session.get_response(start.response_id)
 
 
 async def test_only_turns_in_the_background_are_cancelled(transport: Transport) -> None:

@@ -20,6 +20,7 @@ ABSENT = "conv_" + "0" * 32
 HELLO = item_pb.Item(
     message=item_pb.Message(role=item_pb.ROLE_USER, parts=[item_pb.Part(text="hello")])
 )
+TEXT = item_pb.Part(text="x")
 SEAL = item_pb.Item(compaction=item_pb.Compaction(opaque="CANARY"))
 
 
@@ -41,7 +42,7 @@ REFUSED: list[tuple[str, Message, str]] = [
     ("Respond", respond(function_choice=NAMED), "function_choice"),
     ("Respond", respond(previous_response_id="CANARY"), "previous_response_id"),
     ("Respond", respond(item(role=99)), "input[1].role"),
-    ("Respond", respond(item(role=item_pb.ROLE_USER, phase=99)), "input[1].phase"),
+    ("Respond", respond(item(role=3, phase=99, parts=[TEXT])), "input[1].phase"),
     ("Respond", respond(item(role=item_pb.ROLE_TOOL)), "input[1].role"),
     ("Respond", respond(item(role=3, parts=[item_pb.Part()])), "input[1].parts"),
     ("Respond", respond(item_pb.Item()), "input[1]"),

@@ -62,6 +62,9 @@ async def test_refusals_are_of_their_class(transport: Transport) -> None:
         assert refused.value.details["code"] == "response_already_completed"
         with pytest.raises(ResponseNotFound):
             await here.session.steer("resp_none", WORDS)
+        await here.session.delete_response(events[0].response_id)
+        with pytest.raises(ResponseNotFound):
+            await here.session.steer(events[0].response_id, WORDS)
 
 
 async def test_grpc_takes_only_what_a_user_says() -> None:

@@ -1,9 +1,11 @@
 """Calls as no client means them, in what a caller gives back: a model may have written them."""
 
+import json
 from typing import Any
 
 import pytest
 
+from tests.fakes.inference import Script
 from tests.mesh.conftest import Running
 
 ODD = {
@@ -52,3 +54,27 @@ async def test_an_input_of_which_the_model_reads_nothing_is_told_by_its_field(
         got = await http.post("/v1/responses", json={"model": running.model, "input": [thought]})
     assert got.status_code == 400
     assert got.json()["error"]["param"] == "input"
+
+
+async def test_a_response_that_failed_in_the_middle_is_found_and_continued(
+    running: Running,
+) -> None:
+    said = "The first sentence is here. " * 20
+    running.play.when("fail now", Script(said, fail_after=90, failure=ValueError("broken")))
+    running.play.when("go on", "Gone on.")
+    body: dict[str, Any] = {"model": running.model}
+    async with running.http() as http:
+        got = await http.post("/v1/responses", json={**body, "input": "fail now", "stream": True})
+        assert got.status_code == 200, got.text
+        events = [json.loads(line[6:]) for line in got.text.splitlines() if line[6:7] == "{"]
+        first, last = events[0], events[-1]
+        assert (first["type"], last["type"]) == ("response.created", "response.failed")
+        kept = await http.get(f"/v1/responses/{first['response']['id']}")
+        assert kept.json() == last["response"]
+        again = {**body, "input": "go on", "previous_response_id": kept.json()["id"]}
+        went_on = await http.post("/v1/responses", json=again)
+    assert went_on.status_code == 200, went_on.text
+    assert went_on.json()["output"][0]["content"][0]["text"] == "Gone on."
+    (half,) = kept.json()["output"]
+    assert half["content"][0]["text"].strip()
+    assert half["content"][0]["text"].strip() in running.play.prompts[-1]

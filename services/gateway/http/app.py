@@ -27,9 +27,9 @@ from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import ResponseRequest
 from services.gateway.http.responses.socket import open_responses_talk
 from services.gateway.http.responses.stored import response_routes
-from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.turns import TurnProtocol, turn_routes
 from services.gateway.http.websocket import SocketEndpoint, SocketMetrics
+from services.gateway.schemas import SchemaChecks
 from services.inference.api import ModelCard
 from services.shared.errors import MeshError
 from services.shared.tracing import Tracer

@@ -31,6 +31,7 @@ from services.gateway.api import (
     TooManySteers,
     TooManyTurns,
 )
+from services.gateway.values import first_wrong
 from services.shared.errors import InternalError, MeshError, OlderRelease
 
 _log = structlog.get_logger()
@@ -184,29 +185,12 @@ async def on_invalid_body(_: Request, error: Exception) -> JSONResponse:
 
 
 def invalid(errors: Sequence[Any]) -> HttpFailure:
-    """Names the first field that is wrong, and never repeats what the caller wrote in it.
-
-    `errors` are Pydantic's.
-    """
+    """Names the first field that is wrong; `errors` are Pydantic's."""
     first = errors[0]
-    param = field_path(first["loc"])
-    said = first["msg"].removeprefix("Value error, ")
+    if first["loc"] and first["loc"][0] in _PLACES:
+        first = {**first, "loc": first["loc"][1:]}
+    param, said = first_wrong([first])
     message = f"{param or 'the body'}: {said}"
     if first["type"] == "json_invalid":
         param, message = None, "the body is not valid JSON"
     return HttpFailure(400, message, "invalid_request_error", "invalid_value", param)
-
-
-def field_path(loc: Sequence[Any]) -> str | None:
-    """`("body", "messages", 0, "user", "content")` as `messages[0].content`.
-
-    After a field whose value may be of several kinds, Pydantic adds the name of the kind that it
-    tried. Ours begin with @ and are left out.
-    """
-    path = ""
-    for part in loc[1:] if loc and loc[0] in _PLACES else loc:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif not part.startswith("@"):
-            path += f".{part}" if path else part
-    return path or None

@@ -1,12 +1,12 @@
 """`Idempotency-Key`: a request that its caller may send again."""
 
 import hashlib
-import re
 
 from fastapi import Request
 
 from services.gateway.api import Once
 from services.gateway.http.errors import FieldRefused
+from services.gateway.values import idempotency_key
 
 _HEADER = "Idempotency-Key"
 
@@ -19,7 +19,9 @@ async def once_of(request: Request) -> Once | None:
     keys = request.headers.getlist(_HEADER)
     if not keys:
         return None
-    if len(keys) > 1 or not re.fullmatch(r"[!-~]{1,255}", keys[0]):
-        raise FieldRefused(_HEADER, "must be one text of 1 to 255 letters, digits and signs")
+    try:
+        key = idempotency_key("" if len(keys) > 1 else keys[0])
+    except ValueError as error:
+        raise FieldRefused(_HEADER, str(error)) from None
     digest = hashlib.sha256(request.url.path.encode() + b"\n" + await request.body())
-    return Once(keys[0], digest.digest())
+    return Once(key, digest.digest())

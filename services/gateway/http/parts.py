@@ -19,7 +19,18 @@ from pydantic import (
     model_validator,
 )
 
-from services.gateway.http.fields import Body, member, one_given, tagged
+from services.gateway.http.fields import one_given
+from services.gateway.values import (
+    Body,
+    Detail,
+    FileName,
+    SoundFormat,
+    filled,
+    is_picture,
+    member,
+    tagged,
+    web_address,
+)
 from services.shared.conversation import Audio, File, Parts, Picture, Refusal, Text
 
 # The media types of sounds whose format has another name in a request.
@@ -46,30 +57,32 @@ def _decoded(text: Any) -> bytes:
 
 
 def _of_data_url(url: str) -> Source:
-    head, _, encoded = url.removeprefix("data:").partition(",")
+    head, _, encoded = url[len("data:") :].partition(",")
     media_type, *options = head.split(";")
-    if "base64" not in options:
+    if "base64" not in map(str.lower, options):
         raise ValueError("must be a data URL in base64")
     return Source(media_type.lower(), _decoded(encoded))
 
 
+def _is_data_url(value: Any) -> bool:
+    return isinstance(value, str) and value[: len("data:")].lower() == "data:"
+
+
 def _address(value: Any) -> Source:
-    if not isinstance(value, str) or not value.startswith(("https://", "http://")):
-        raise ValueError("must be an address that begins with https:// or http://")
-    return Source(url=value)
+    return Source(url=web_address(value if isinstance(value, str) else ""))
 
 
 def _picture(value: Any) -> Source:
-    if not isinstance(value, str) or not value.startswith("data:"):
+    if not _is_data_url(value):
         return _address(value)
     source = _of_data_url(value)
-    if not source.media_type.startswith("image/"):
+    if not is_picture(source.media_type):
         raise ValueError("must be a data URL of a picture: data:image/...")
     return source
 
 
 def _file(value: Any) -> Source:
-    if isinstance(value, str) and value.startswith("data:"):
+    if _is_data_url(value):
         return _of_data_url(value)
     return Source(content=_decoded(value))
 
@@ -88,7 +101,6 @@ PictureSource = Annotated[
 FileSource = Annotated[
     Source, PlainValidator(_file), _text(f"(data:[a-z]+/[a-z.+-]+;base64,)?{_BASE64}")
 ]
-Detail = Annotated[str, Field(max_length=32)]
 # The types of parts that hold something else than words.
 _ATTACHED = ("image_url", "input_image", "file", "input_file", "input_audio")
 _TEXTS = ("text", "input_text", "output_text")
@@ -172,7 +184,7 @@ class AttachedFile(Body):
     file_data: FileSource | None = None
     file_url: Address | None = None
     file_id: str | None = None
-    filename: str | None = Field(default=None, max_length=1024)
+    filename: FileName | None = None
 
     @model_validator(mode="after")
     def _is_somewhere(self) -> "AttachedFile":
@@ -202,7 +214,7 @@ class ResponsesFilePart(AttachedFile):
 
 class Recording(Body):
     data: Base64
-    format: str = Field(pattern=r"^[a-z0-9.+-]{1,32}$")
+    format: SoundFormat
 
 
 class AudioPart(Body):
@@ -252,12 +264,6 @@ def _some_known(parts: list[PartField]) -> list[PartField]:
     if parts and all(isinstance(part, OtherPart) for part in parts):
         raise ValueError("has no part of a kind that is known here")
     return parts
-
-
-def filled(content: str | list[PartField]) -> str | list[PartField]:
-    if content == []:
-        raise ValueError("has no part")
-    return content
 
 
 # Not all of the list is of kinds that are not known here.

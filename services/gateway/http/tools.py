@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, ConfigDict, Field, Tag, WithJsonSchema
 
 from services.gateway.api import OwnTools
-from services.gateway.http.fields import MOST_GRAMMAR, Body, Function, Name, member, not_yet, tagged
+from services.gateway.http.fields import Function, not_yet
+from services.gateway.values import MOST_NAMES, Body, Grammar, Name, member, tagged
 from services.shared.tools import (
     TEXT_PARAMETERS,
     TextInput,
@@ -37,14 +38,14 @@ def _never(value: Any) -> Any:
 class ToolFilter(Body):
     """The longer form of `allowed_tools`."""
 
-    tool_names: list[str] | None = Field(default=None, max_length=256)
+    tool_names: list[str] | None = Field(default=None, max_length=MOST_NAMES)
     read_only: Annotated[
         bool | None, AfterValidator(not_yet), WithJsonSchema({"enum": [None, False]})
     ] = None
 
 
 AllowedTools = Annotated[
-    Annotated[list[str], Field(max_length=256), Tag("@names")]
+    Annotated[list[str], Field(max_length=MOST_NAMES), Tag("@names")]
     | Annotated[ToolFilter, Tag("@filter")],
     tagged(
         lambda value: "names" if isinstance(value, list) else "filter",
@@ -101,7 +102,7 @@ class TextFormat(Body):
 class TextGrammar(Body):
     type: Literal["grammar"]
     syntax: Literal["lark", "regex"]
-    definition: Annotated[str, Field(min_length=1, max_length=MOST_GRAMMAR)]
+    definition: Grammar
 
     def text_input(self) -> TextInput:
         return TextInput(TextSyntax(self.syntax), self.definition)
@@ -148,7 +149,7 @@ class Among(Body):
     """A choice among some of the request's tools; the model is shown no others."""
 
     mode: Literal["auto", "required"] = "auto"
-    tools: list[Reference] = Field(max_length=256)
+    tools: list[Reference] = Field(max_length=MOST_NAMES)
 
     def functions(self, functions: Sequence[Tool]) -> Sequence[Tool]:
         names = {each.called for each in self.tools if each.type in {"function", "custom"}}

@@ -15,13 +15,13 @@ from starlette.responses import Response
 
 from services.gateway import holding
 from services.gateway.api import Ask, Started
-from services.gateway.http.fields import Body
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.leaving import unless_left
 from services.gateway.http.once import once_of
 from services.gateway.http.presenting import JsonObject, PresentedTurn, Presenter
-from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.sse import EventStream
+from services.gateway.schemas import SchemaChecks
+from services.gateway.values import Body
 from services.shared.errors import MeshError
 
 # How long the status of a stream waits for the turn's second event, in seconds. A replica that is
@@ -81,7 +81,8 @@ def _endpoint(protocol: TurnProtocol, schemas: SchemaChecks) -> Callable[..., Aw
 
 async def _respond(protocol: TurnProtocol, body: TurnRequest, request: Request) -> Response:
     """A failure before anything was said is told by the status; a later one in the stream."""
-    ask = replace(body.ask(), once=await once_of(request))
+    once = await once_of(request)
+    ask = replace(body.ask(), once=once, tells_id=bool(body.stream))
     held = holding.watched()
     turn = PresentedTurn(session_of(request).respond(ask), protocol.presenter())
     async with AsyncExitStack() as stack:

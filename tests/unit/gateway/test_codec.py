@@ -130,7 +130,7 @@ def test_what_is_not_known_here_is_refused() -> None:
         codec.event_in(pb.Event(call_started=pb.CallStarted(call=message)))
     with pytest.raises(Malformed) as caught:
         codec.ask_in(pb.RespondRequest(model="demo"))
-    assert caught.value.details == {"param": "input"}
+    assert caught.value.details == {"param": "input", "code": "invalid_value"}
 
 
 def test_a_model_travels_whole() -> None:

@@ -88,9 +88,40 @@ async def test_a_stream_that_failed_is_followed_though_it_is_stored_nowhere() ->
     broken = Script(says("one ", "two").pieces[:2], failure=Unavailable("gone"))
     async with surroundings(broken) as mesh:
         session = await mesh.front.session(mesh.key)
-        events = [numbered async for numbered in session.respond(HELLO)]
+        events = [numbered async for numbered in session.respond(replace(HELLO, store=False))]
         assert isinstance(events[0].event, Started)
         assert await followed(session, events[0].event.response_id) == events
+
+
+async def test_a_stream_that_failed_is_told_until_it_is_erased_and_never_repeated() -> None:
+    broken = [Script(says("canary ").pieces[:1], failure=Unavailable("gone")) for _ in range(2)]
+    async with surroundings(*broken, says("new")) as mesh:
+        session = await mesh.front.session(mesh.key)
+        starts: list[str] = []
+        for _ in broken:
+            events = [numbered async for numbered in session.respond(HELLO)]
+            assert isinstance(events[0].event, Started)
+            starts.append(events[0].event.response_id)
+            assert await followed(session, starts[-1]) == events
+            mesh.clock.now += 10_000  # its events are gone; the response is kept
+        assert starts[0] != starts[1]
+        assert (await answered(session, HELLO)).output
+        await session.delete_response(starts[1])
+        with pytest.raises(ResponseNotFound):
+            await followed(session, starts[1])
+
+
+async def test_a_request_with_a_key_is_told_why_it_failed_before_it_was_read() -> None:
+    """A turn that is not kept when it fails was not erased."""
+    ask = replace(HELLO, tells_id=False)
+    async with surroundings(Script((), failure=Unavailable("gone"))) as mesh:
+        session = await mesh.front.session(mesh.key)
+        reading = session.respond(ask)
+        first = (await anext(reading)).event
+        assert isinstance(first, Started)
+        last = [numbered.event async for numbered in reading][-1]
+        assert isinstance(last, Failed)
+        assert last.reason == Unavailable.reason()
 
 
 @pytest.mark.parametrize("store", [True, False])

@@ -34,7 +34,7 @@ from services.gateway.sealing import Sealer
 from services.inference.api import Usage
 from services.shared.background import in_background
 from services.shared.conversation import Message, Role, said
-from services.shared.errors import Overloaded
+from services.shared.errors import MeshError, Overloaded
 from services.shared.ids import root_of
 from tests.fakes.mesh import BOUNDS, PERSON, CountedLedger, alone, limits_of
 
@@ -529,10 +529,23 @@ async def test_one_that_is_erased_is_not_recorded(background: bool) -> None:
     turns.check_given_back(4)
 
 
-async def test_one_in_the_foreground_that_fails_is_not_recorded() -> None:
-    turns = Turns(WordLoop(3, failure=Overloaded("full")))
-    assert await turns.read(await turns.live.start(ADA, HELLO))
-    assert not turns.loop.recorded
+@pytest.mark.parametrize(
+    ("words", "failure", "asked", "kept"),
+    [
+        (3, Overloaded("full", retry_after="1"), HELLO, True),
+        (3, Overloaded("full"), replace(HELLO, store=False), False),
+        (3, Overloaded("full"), replace(HELLO, tells_id=False), False),
+        (0, Overloaded("full", retry_after="1"), HELLO, False),
+        (0, Overloaded("full"), HELLO, True),
+    ],
+    ids=["said", "not to be stored", "its id is not told", "refused", "began"],
+)
+async def test_one_in_the_foreground_that_fails_is_recorded_if_it_can_be_found(
+    words: int, failure: MeshError, asked: Ask, kept: bool
+) -> None:
+    turns = Turns(WordLoop(words, failure=failure))
+    assert await turns.read(await turns.live.start(ADA, asked))
+    assert bool(turns.loop.recorded) is kept
 
 
 async def test_one_that_fails_before_it_starts_is_no_response() -> None:

@@ -127,21 +127,22 @@ async def test_what_stays_beside_the_summary_is_shown_where_that_is_asked_for() 
 
 
 @pytest.mark.parametrize(
-    ("failure", "summary", "told"),
+    ("failure", "summary", "told", "kept"),
     [
-        (SummaryUnavailable("none"), "", SummaryUnavailable),
-        (None, "A forbidden word.", InputBlocked),
+        (SummaryUnavailable("none"), "", SummaryUnavailable, 1),
+        (None, "A forbidden word.", InputBlocked, 0),
     ],
 )
 async def test_a_turn_that_only_compacts_fails_with_its_summary(
-    failure: Exception | None, summary: str, told: type[Exception]
+    failure: Exception | None, summary: str, told: type[Exception], kept: int
 ) -> None:
+    """Of what failed there is nothing but that it has; what was refused is no response."""
     async with surroundings() as mesh:
         mesh.context.compact_failure, mesh.context.summary = failure, summary
         *_, last = await run(mesh, replace(ASK, only_compacts=True))
         assert isinstance(last, Failed)
         assert isinstance(last.error(), told)
-        assert not mesh.context.recorded
+        assert [turn.output for turn in mesh.context.recorded] == [()] * kept
 
 
 class Talker(ScriptedInference):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from chatmesh.gateway.v1 import gateway_pb2 as gateway_pb
 from chatmesh.shared.v1 import shared_pb2 as pb
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
@@ -14,6 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from services.shared.codec import (
+    plain,
     refuse_older,
     scope_in,
     scope_out,
@@ -117,3 +119,17 @@ def test_tools_and_calls_come_back_as_they_were(strict: bool) -> None:
     assert tool_in(tool_out(tool)) == tool
     call = ToolCall("call_1", "clock", "{")
     assert tool_call_in(tool_call_out(call)) == call
+
+
+def test_a_message_as_plain_values() -> None:
+    request = gateway_pb.RespondRequest(model="demo", temperature=0, stop=["a"])
+    request.input.add(id="i1").message.parts.add(text="hi")
+    read = plain(request)
+    assert (read["model"], read["temperature"], read["stop"]) == ("demo", 0, ["a"])
+    assert {"top_p", "own_tools", "regex"}.isdisjoint(read)
+    part = {"kind": "text", "text": "hi"}
+    assert read["input"] == [
+        {"id": "i1", "kind": "message", "role": 0, "parts": [part], "phase": 0}
+    ]
+    metadata = gateway_pb.CreateConversationRequest(metadata={"a": "b"})
+    assert plain(metadata) == {"items": [], "metadata": {"a": "b"}}

@@ -8,18 +8,10 @@ from pydantic import AfterValidator, Field, Tag, WithJsonSchema
 
 from services.gateway.api import Ask
 from services.gateway.http.fields import (
-    MOST_TOKENS,
-    AsWhole,
-    Body,
     Effort,
     FormatField,
     Function,
-    LikeliestTokens,
-    SafetyIdentifier,
     SchemaFormat,
-    TokenCount,
-    member,
-    tagged,
     template_options,
 )
 from services.gateway.http.parts import Content, FilledContent, parts_of
@@ -36,6 +28,23 @@ from services.gateway.http.tools import (
     other_than,
 )
 from services.gateway.http.turns import TurnRequest
+from services.gateway.values import (
+    MOST_ITEMS,
+    MOST_STOPS,
+    MOST_TOKENS,
+    MOST_TOOLS,
+    AsWhole,
+    Body,
+    LikeliestTokens,
+    Penalty,
+    SafetyIdentifier,
+    StopString,
+    Temperature,
+    TokenCount,
+    TopP,
+    member,
+    tagged,
+)
 from services.inference.api import OutputFormat, Sampling
 from services.shared.conversation import Call, CallResult, Item, Message, Reasoning, Refusal, Role
 
@@ -170,10 +179,9 @@ class ChatSchemaFormat(Body):
         return self.json_schema.output_format()
 
 
-StopString = Annotated[str, Field(min_length=1, max_length=1024)]
 Stop = Annotated[
     Annotated[StopString, Tag("@one")]
-    | Annotated[list[StopString], Field(max_length=16), Tag("@several")],
+    | Annotated[list[StopString], Field(max_length=MOST_STOPS), Tag("@several")],
     tagged(lambda value: {str: "one", list: "several"}.get(type(value)), "a string or several"),
 ]
 
@@ -247,16 +255,16 @@ class ChatCompletionRequest(TurnRequest):
     """
 
     model: str
-    messages: list[MessageField] = Field(min_length=1, max_length=2048)
+    messages: list[MessageField] = Field(min_length=1, max_length=MOST_ITEMS)
     stream_options: StreamOptions | None = None
     max_tokens: TokenCount | None = None
     max_completion_tokens: TokenCount | None = None
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
     top_k: Annotated[int, Field(ge=-1, le=MOST_TOKENS), AsWhole] | None = None
     min_p: float | None = Field(default=None, ge=0, le=1)
-    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
     repetition_penalty: float | None = Field(default=None, gt=0, le=10)
     seed: Seed | None = None
     stop: Stop | None = None
@@ -264,7 +272,7 @@ class ChatCompletionRequest(TurnRequest):
     logprobs: bool | None = False
     top_logprobs: LikeliestTokens | None = None
     logit_bias: Biases | None = None
-    tools: list[ChatToolField] | None = Field(default=None, max_length=128)
+    tools: list[ChatToolField] | None = Field(default=None, max_length=MOST_TOOLS)
     tool_choice: ToolChoiceField[ChatNamedChoice, ChatAmongChoice] | None = None
     parallel_tool_calls: bool | None = True
     response_format: FormatField[ChatSchemaFormat] | None = None

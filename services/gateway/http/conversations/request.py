@@ -7,7 +7,6 @@ from pydantic import AfterValidator, Field
 
 from services.context_assembly.api import Paging
 from services.gateway.api import Ask
-from services.gateway.http.fields import Body, Metadata
 from services.gateway.http.responses.items import (
     SOME_READ,
     InputCompactionTrigger,
@@ -15,10 +14,10 @@ from services.gateway.http.responses.items import (
     InputUnread,
     read_input,
 )
+from services.gateway.values import MOST_ADDED, Body, Metadata, PageLimit, PageStart
 
-# As many as OpenAI takes at once.
-_MOST_ITEMS = 20
-Limit = Annotated[int, Query(ge=1, le=100)]
+Limit = Annotated[PageLimit, Query()]
+Start = Annotated[PageStart | None, Query()]
 Order = Annotated[Literal["asc", "desc"], Query()]
 
 
@@ -37,7 +36,7 @@ def _some(items: list[InputItem]) -> list[InputItem]:
 _NO_TRIGGER = {"properties": {"type": {"not": {"const": "compaction_trigger"}}}}
 Items = Annotated[
     list[InputItem],
-    Field(max_length=_MOST_ITEMS, json_schema_extra={"allOf": [{"items": _NO_TRIGGER}]}),
+    Field(max_length=MOST_ADDED, json_schema_extra={"allOf": [{"items": _NO_TRIGGER}]}),
     AfterValidator(_kept),
 ]
 

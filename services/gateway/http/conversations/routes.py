@@ -12,6 +12,7 @@ from services.gateway.http.conversations.request import (
     CreateConversationRequest,
     Limit,
     Order,
+    Start,
     UpdateConversationRequest,
     added,
     paging,
@@ -55,7 +56,7 @@ async def create_conversation(
 
 @router.get(_ALL, response_model=None)
 async def list_conversations(
-    request: Request, after: str | None = None, limit: Limit = 20, order: Order = "desc"
+    request: Request, after: Start = None, limit: Limit = 20, order: Order = "desc"
 ) -> JsonObject:
     """The conversations of the key's project, the newest first. OpenAI has no such list."""
     page = await session_of(request).list_conversations(paging(after, limit, order))
@@ -100,7 +101,7 @@ async def add_items(conversation_id: str, body: AddItemsRequest, request: Reques
 async def list_items(
     conversation_id: str,
     request: Request,
-    after: str | None = None,
+    after: Start = None,
     limit: Limit = 20,
     order: Order = "desc",
 ) -> JsonObject:

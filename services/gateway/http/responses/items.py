@@ -1,15 +1,23 @@
 """The items that the input of a response may have."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, Tag, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from services.gateway.http.fields import Body, member, tagged
-from services.gateway.http.parts import Content, filled, parts_of
+from services.gateway.http.parts import Content, parts_of
 from services.gateway.http.tools import OWN_SERVER
+from services.gateway.values import MOST_ITEMS, Body, filled, member, tagged
 from services.shared.conversation import (
     Call,
     CallOutcome,
@@ -29,11 +37,11 @@ from services.shared.tools import text_arguments
 _HOSTED_CALLS = {
     *("apply_patch_call", "code_interpreter_call", "computer_call", "file_search_call"),
     *("image_generation_call", "local_shell_call", "shell_call", "tool_search_call"),
-    "web_search_call",
+    *("program", "web_search_call"),
 }
 _HOSTED_RESULTS = {
     *("apply_patch_call_output", "computer_call_output", "local_shell_call_output"),
-    *("shell_call_output", "tool_search_output"),
+    *("program_output", "shell_call_output", "tool_search_output"),
 }
 _UNREAD = {"mcp_approval_request", "mcp_approval_response", "mcp_list_tools"}
 
@@ -51,10 +59,19 @@ _SAYS_SOMETHING: dict[str, Any] = {
 }
 
 
+# What is named by its id may leave its type out; then it has no role.
+_NAMED_ALONE: dict[str, Any] = {
+    "anyOf": [
+        {"properties": {"type": {"const": "item_reference"}}, "required": ["type"]},
+        {"properties": {"role": {"type": "null"}}},
+    ]
+}
+
+
 class InputMessage(Body):
     model_config = ConfigDict(json_schema_extra=_SAYS_SOMETHING)
 
-    type: Literal["message"] = "message"
+    type: Literal["message"] | None = "message"
     role: Literal["user", "assistant", "system", "developer"]
     content: Content
     phase: Literal["commentary", "final_answer"] | None = None
@@ -171,16 +188,27 @@ class InputHostedResult(Body):
     """What such a call brought, where the caller runs it; pictures are left out."""
 
     type: Annotated[str, _one_of(_HOSTED_RESULTS)]
-    call_id: str
+    # A local shell's has the call's id alone.
+    call_id: str | None = None
     output: Any = None
+    # What a program and a search for tools bring.
+    result: Any = None
+    tools: Any = None
     id: str | None = None
 
+    @model_validator(mode="after")
+    def _answers_a_call(self) -> "InputHostedResult":
+        if not (self.call_id or self.id):
+            raise ValueError("needs a call_id")
+        return self
+
     def item(self) -> Item:
-        output = self.output
+        brought = (self.output, self.result, self.tools)
+        output = next((each for each in brought if each is not None), None)
         if isinstance(output, dict):
             output = {name: output[name] for name in output if name not in _PICTURES}
         text = output if isinstance(output, str) else _json(output)
-        return CallResult(self.id or "", self.call_id, (Text(text),))
+        return CallResult(self.id or "", self.call_id or self.id or "", (Text(text),))
 
 
 class InputUnread(Body):
@@ -192,7 +220,9 @@ class InputUnread(Body):
 class InputReference(Body):
     """An item of a stored response, by its id alone."""
 
-    type: Literal["item_reference"]
+    model_config = ConfigDict(json_schema_extra=_NAMED_ALONE)
+
+    type: Literal["item_reference"] | None = None
     id: str
 
     def item(self) -> Item:
@@ -215,7 +245,7 @@ class Thought(Body):
 class InputReasoning(Body):
     type: Literal["reasoning"]
     id: str | None = None
-    summary: list[Thought] = Field(default_factory=list)
+    summary: list[Thought] | None = None
     content: list[Thought] | None = None
     encrypted_content: str | None = None
 
@@ -223,8 +253,8 @@ class InputReasoning(Body):
         """What the model reads again is the reasoning itself, or its summary where that is all."""
         return Reasoning(
             self.id or "",
-            text="\n".join(thought.text for thought in self.content or self.summary),
-            summary=tuple(thought.text for thought in self.summary),
+            text="\n".join(thought.text for thought in self.content or self.summary or ()),
+            summary=tuple(thought.text for thought in self.summary or ()),
             opaque=self.encrypted_content or "",
         )
 
@@ -240,12 +270,18 @@ class InputCompaction(Body):
 
 # Of a hosted call, what it has brought, and what besides is no question.
 _BROUGHT = {"outputs", "output", "results"}
-_NOT_ASKED = {*_BROUGHT, "status", "result", "pending_safety_checks", "container_id"}
+_NOT_ASKED = {*_BROUGHT, "status", "result", "pending_safety_checks", "container_id", "fingerprint"}
 _PICTURES = {"image_url", "file_id"}
 
 
 def _kind(value: Any) -> str:
-    kind = str(member("type")(value) or "message")
+    """A reference may leave its type out; it has no role. OpenAI's own search tells no ids."""
+    kind = str(member("type")(value) or "")
+    if not kind:
+        named = member("role")(value) is None and member("id")(value) is not None
+        return "item_reference" if named else "message"
+    if kind == "tool_search_output" and not (member("call_id")(value) or member("id")(value)):
+        return "unread"
     for name, kinds in (
         ("hosted_call", _HOSTED_CALLS),
         ("hosted_result", _HOSTED_RESULTS),
@@ -299,7 +335,7 @@ SOME_READ: dict[str, Any] = {
 }
 InputItems = Annotated[
     list[InputItem],
-    Field(min_length=1, max_length=2048, json_schema_extra=SOME_READ),
+    Field(min_length=1, max_length=MOST_ITEMS, json_schema_extra=SOME_READ),
     AfterValidator(_some_read),
 ]
 Input = Annotated[
@@ -323,6 +359,12 @@ class ReadInput:
     only_compacts: bool = False
 
 
+def _shell_ids(given: Sequence[Any]) -> dict[str, str]:
+    """Of calls that have two ids, the one by which their results are known, by the other."""
+    calls = (each for each in given if isinstance(each, InputHostedCall))
+    return {call.id: call.call_id for call in calls if call.id and call.call_id}
+
+
 def read_input(
     given: str | list[InputItem], called: Mapping[tuple[str, str], str] | None = None
 ) -> ReadInput:
@@ -334,16 +376,19 @@ def read_input(
         for place, each in enumerate(given)
         if not isinstance(each, InputUnread | InputCompactionTrigger)
     ]
+    ids = _shell_ids(given)
     return ReadInput(
-        tuple(_as_called(each, called or {}) for _, each in read),
+        tuple(_as_called(each, called or {}, ids) for _, each in read),
         tuple(place for place, _ in read),
         tuple(n for n, (_, each) in enumerate(read) if isinstance(each, InputReference)),
         only_compacts=any(isinstance(each, InputCompactionTrigger) for each in given),
     )
 
 
-def _as_called(given: Any, called: Mapping[tuple[str, str], str]) -> Item:
+def _as_called(given: Any, called: Mapping[tuple[str, str], str], ids: Mapping[str, str]) -> Item:
     item: Item = given.item()
+    if isinstance(item, CallResult) and isinstance(given, InputHostedResult):
+        return item if given.call_id else replace(item, call_id=ids.get(item.call_id, item.call_id))
     if isinstance(item, Call) and isinstance(given, InputFunctionCall | InputCustomCall):
         return replace(item, name=called.get((given.namespace or "", item.name), item.name))
     return item

@@ -9,21 +9,12 @@ from pydantic import AfterValidator, ConfigDict, Field, Tag, WithJsonSchema
 
 from services.gateway.api import Ask, Started
 from services.gateway.http.fields import (
-    Body,
-    CallCount,
     Effort,
     FormatField,
     Function,
-    LikeliestTokens,
-    Metadata,
-    Name,
-    SafetyIdentifier,
     SchemaFormat,
-    TokenCount,
-    member,
     not_yet,
     one_given,
-    tagged,
     template_options,
 )
 from services.gateway.http.presenting import JsonObject
@@ -44,6 +35,21 @@ from services.gateway.http.tools import (
 )
 from services.gateway.http.turns import TurnRequest
 from services.gateway.lanes import no_such_conversation
+from services.gateway.values import (
+    MOST_TOOLS,
+    Body,
+    CallCount,
+    LikeliestTokens,
+    Metadata,
+    Name,
+    Penalty,
+    SafetyIdentifier,
+    Temperature,
+    TokenCount,
+    TopP,
+    member,
+    tagged,
+)
 from services.inference.api import Sampling
 
 
@@ -69,7 +75,7 @@ class NamespaceTool(Body):
 
     type: Literal["namespace"]
     name: Name
-    tools: list[NamespaceMember] = Field(max_length=128)
+    tools: list[NamespaceMember] = Field(max_length=MOST_TOOLS)
 
     @property
     def functions(self) -> Sequence[CallersTool]:
@@ -184,14 +190,14 @@ class ResponseRequest(TurnRequest):
     store: bool | None = True
     max_output_tokens: TokenCount | None = None
     max_tool_calls: CallCount | None = None
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
     top_logprobs: LikeliestTokens | None = None
-    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
     include: Include | None = None
     stream_options: ObfuscationOptions | None = None
-    tools: list[ToolField] | None = Field(default=None, max_length=128)
+    tools: list[ToolField] | None = Field(default=None, max_length=MOST_TOOLS)
     tool_choice: ToolChoiceField[ResponsesNamedChoice, ResponsesAmongChoice] | None = None
     parallel_tool_calls: bool | None = True
     text: TextOptions | None = None

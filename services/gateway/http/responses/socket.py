@@ -36,9 +36,9 @@ from services.gateway.http.responses.items import Input, ReadInput
 from services.gateway.http.responses.request import ResponseRequest
 from services.gateway.http.responses.steering import SteeringRequest, wanted_of_caller
 from services.gateway.http.responses.unstored import UnstoredResponses
-from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.turns import named
 from services.gateway.http.websocket import Answering, Line, Talk
+from services.gateway.schemas import SchemaChecks
 from services.gateway.steering import Steer, following, over
 from services.shared.background import end, failure_of
 from services.shared.conversation import Item

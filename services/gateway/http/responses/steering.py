@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, Tag
 
 from services.gateway.api import Response
-from services.gateway.http.fields import Body, tagged
 from services.gateway.http.parts import FilledContent, parts_of
 from services.gateway.http.presenting import JsonObject
 from services.gateway.http.responses.resources import in_namespace, item_resource
+from services.gateway.values import MOST_WORDS, Body, tagged
 from services.shared.conversation import Call, Item, Message, Role, RunBy
 
 
@@ -29,7 +29,9 @@ class SteeringMessage(Body):
 
 Words = Annotated[
     Annotated[str, Field(min_length=1), Tag("@text")]
-    | Annotated[list[SteeringMessage], Field(min_length=1, max_length=64), Tag("@messages")],
+    | Annotated[
+        list[SteeringMessage], Field(min_length=1, max_length=MOST_WORDS), Tag("@messages")
+    ],
     tagged(
         lambda value: {str: "text", list: "messages"}.get(type(value)),
         "a string or a list of messages of a user",

@@ -12,7 +12,6 @@ from starlette.responses import Response as HttpResponse
 from services.context_assembly.api import Paging
 from services.gateway.api import EventsGone, Numbered, TurnEvent
 from services.gateway.front import KeySession
-from services.gateway.http.fields import MOST_TOKENS
 from services.gateway.http.guarded import GuardedRoute, session_of
 from services.gateway.http.leaving import unless_left
 from services.gateway.http.presenting import JsonObject, PresentedTurn
@@ -20,10 +19,11 @@ from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.responses.request import CountRequest, Includable
 from services.gateway.http.responses.resources import items_resource, resource
 from services.gateway.http.responses.steering import SteeringRequest
-from services.gateway.http.schemas import SchemaChecks
 from services.gateway.http.sse import EventStream
 from services.gateway.http.turns import named
 from services.gateway.retelling import retold
+from services.gateway.schemas import SchemaChecks
+from services.gateway.values import EventNumber, PageLimit, PageStart
 from services.shared.errors import MeshError
 
 
@@ -40,14 +40,14 @@ class Included(BaseModel):
 class ResponseQuery(Included):
     stream: bool = False
     # The `sequence_number` of an event.
-    starting_after: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
+    starting_after: EventNumber | None = None
 
 
 class ItemsQuery(Included):
     """Whatever can be included is shown anyway."""
 
-    after: str = Field(default="", max_length=256)
-    limit: int = Field(default=20, ge=1, le=100)
+    after: PageStart = ""
+    limit: PageLimit = 20
     order: Literal["asc", "desc"] = "desc"
 
 

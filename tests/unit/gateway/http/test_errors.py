@@ -3,7 +3,7 @@
 import pytest
 
 from services.gateway.api import EventsGone, LeaseLost, ResponseNotFound, TurnStopped
-from services.gateway.http.errors import failure, field_path
+from services.gateway.http.errors import failure, invalid
 from services.shared.errors import GENERIC, MeshError, OlderRelease
 
 
@@ -39,6 +39,9 @@ def test_a_bug_is_told_without_its_words() -> None:
     assert (told.status, told.message) == (500, "internal error")
 
 
-def test_a_field_is_named_without_the_kinds_that_were_tried() -> None:
-    assert field_path(("body", "messages", 0, "@application", "content")) == "messages[0].content"
-    assert field_path(()) is None
+def test_a_field_is_named_without_the_place_and_the_kinds_that_were_tried() -> None:
+    wrong = {"type": "x", "msg": "Value error, is wrong"}
+    told = invalid([{**wrong, "loc": ("body", "messages", 0, "@application", "content")}])
+    assert (told.param, told.message) == ("messages[0].content", "messages[0].content: is wrong")
+    told = invalid([{**wrong, "loc": ("body",)}])
+    assert (told.param, told.message) == (None, "the body: is wrong")

@@ -51,6 +51,17 @@ async def test_items_of_an_erased_conversation_are_not_under_way(site: OpenSite)
         assert (again.status_code, again.json()["error"]["param"]) == (404, "conversation_id")
 
 
+async def test_a_conversation_that_was_erased_is_begun_anew_at_once(site: OpenSite) -> None:
+    async with site() as at:
+        first = await post(at, ALL, HI)
+        await at.http.delete(one(first.json()["id"]))
+        second = await post(at, ALL, HI)
+        assert (second.status_code, second.json()["id"] != first.json()["id"]) == (200, True)
+        assert (await post(at, ALL, HI)).json() == second.json()
+        other = await post(at, ALL, {**HI, "metadata": {"a": "b"}})
+        assert (other.status_code, other.json()["error"]["code"]) == (400, CODE)
+
+
 async def test_compacting_is_done_once(site: OpenSite) -> None:
     """Its answer is kept no longer than the events of a turn."""
     body = {"model": "demo", "input": "We spoke of Ulm."}

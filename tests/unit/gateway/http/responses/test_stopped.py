@@ -168,3 +168,18 @@ async def test_a_failed_response_is_fetched_as_its_stream_told_it(site: OpenSite
         got = await here.http.get(f"/v1/responses/{last['response']['id']}")
     assert last["type"] == "response.failed"
     assert got.json()["output"] == last["response"]["output"]
+
+
+async def test_a_stream_that_failed_is_found_by_the_id_that_it_told(site: OpenSite) -> None:
+    async with site(dying(), mode=OutputModeration.OFF) as here:
+        created, *_, last = await over_sse(here)
+        got = await here.http.get(f"/v1/responses/{created['response']['id']}")
+    assert (got.status_code, got.json()) == (200, last["response"])
+    assert (got.json()["status"], got.json()["error"]["code"]) == ("failed", "server_error")
+
+
+async def test_what_failed_without_telling_its_id_is_not_kept(site: OpenSite) -> None:
+    async with site(dying(), mode=OutputModeration.OFF) as here:
+        got = await here.http.post("/v1/responses", json=BODY)
+        assert got.status_code == 503
+        assert here.mesh.context.recorded == []

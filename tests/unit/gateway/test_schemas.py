@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from services.gateway.http.chat.request import ChatCompletionRequest
 from services.gateway.http.responses.request import ResponseRequest
-from services.gateway.http.schemas import SchemaChecks
+from services.gateway.schemas import SchemaChecks
 from services.shared.errors import Malformed
 
 HI = [{"role": "user", "content": "hi"}]
