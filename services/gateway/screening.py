@@ -50,8 +50,8 @@ class _Passage:
     put: Callable[[Ask, str], Ask]
     # The field of the ask that it stands in.
     field: str
-    # What the model reads instead where it is blocked; empty: the request is refused. What a tool or
-    # an assistant said comes again with every later turn, which a refusal would end.
+    # What the model reads instead where it is blocked; empty: the request is refused. What a tool
+    # or an assistant said comes again with every later turn, and a refusal would end them all.
     instead: str = ""
 
 
