@@ -53,10 +53,10 @@ _COMMANDS = (
     _command(rb"sshpass", rb"-p" + _SET + rb"?"),
     _command(
         rb"(?:docker|podman|nerdctl|buildah|skopeo|crane|oras|helm registry) login",
-        rb"(?:-p|--password)" + _SET,
+        rb"(?:-p|--password)" + _SET + rb"?",
     ),
     _command(rb"(?:az|oc|mc|cf|argocd|vault) login", rb"(?:-p|--password)" + _SET),
-    _command(rb"redis-cli", rb"(?:-a|--pass)" + _SET),
+    _command(rb"redis-cli", rb"(?:-a|--pass)" + _SET + rb"?"),
     _command(rb"(?:mongo[a-z]{0,8}|cqlsh)", rb"(?:-p|--password)" + _SET),
     _command(rb"clickhouse[a-z-]{0,8}|svn|wget|gpg2?|ftp|lftp", rb"--pass(?:word|phrase)" + _SET),
     _command(rb"wget", rb"--(?:http|ftp|proxy)-password" + _SET),
@@ -88,6 +88,23 @@ _FORMS = (
         ),
         re2.compile(rb"\b(?:PGPASSWORD|MYSQL_PWD|SSHPASS|REDISCLI_AUTH)=(" + _OPEN + rb")"),
     ),
+    # What a database is told.
+    _Command(
+        (b"dentified", b"DENTIFIED", b"assword", b"ASSWORD"),
+        re2.compile(
+            rb"(?i)\b(?:identified (?:with [a-z0-9_']{1,40} )?by(?: password)?"
+            rb"|(?:user|role|login) [^\n;]{1,100}\bpassword) ?=? ?()'([^'\n]{3,200})'()"
+        ),
+        re2.compile(
+            rb"(?i)\b(?:identified (?:with [a-z0-9_']{1,40} )?by(?: password)?"
+            rb"|(?:user|role|login) [^\n;]{1,100}\bpassword) ?=? ?('[^'\n]{0,200})\z"
+        ),
+    ),
+    _Command(
+        (b"requirepass", b"masterauth"),
+        re2.compile(rb"\b(?:requirepass|masterauth)[ \t]{1,8}" + _VALUE),
+        None,
+    ),
     # Of any program.
     _Command(
         (b"--",),
@@ -107,15 +124,16 @@ _FORMS = (
     ),
     # What is handed to a program that reads it.
     _Command(
-        (b"echo ",),
+        (b"echo ", b"printf "),
         re2.compile(
-            rb"\becho (?:-[ne]{1,2} )?(?:\\?[\"']?[a-z_][a-z0-9_-]{0,31}:)?"
+            rb"\b(?:echo|printf) (?:-[ne]{1,2} )?(?:\\?[\"']?[a-z_][a-z0-9_-]{0,31}:)?"
             + _VALUE
             + rb"\\?[\"']?[ \t]{0,4}\|[ \t]{0,4}"
             rb"(?:sudo -S|(?:sudo )?chpasswd|[a-z][a-z0-9 ._/-]{1,80}(?:--password-stdin|--stdin))"
         ),
         re2.compile(
-            rb"\b(echo (?:-[ne]{1,2} )?(?:\\?\"[^\"\n]{0,100}\"?|'[^'\n]{0,100}'?|[^\s|\"']{0,100})"
+            rb"\b((?:echo|printf) (?:-[ne]{1,2} )?"
+            rb"(?:\\?\"[^\"\n]{0,100}\"?|'[^'\n]{0,100}'?|[^\s|\"']{0,100})"
             rb"[ \t]{0,4}(?:\|[a-z0-9 ._/-]{0,100})?)\z"
         ),
     ),
@@ -133,7 +151,7 @@ def command_passwords(raw: bytes) -> Iterator[Find]:
 
 
 def _password(match: Any, *, sure: bool) -> Iterator[Find]:
-    group = next(number for number in (1, 2, 3) if match[number])
+    group = next((number for number in (1, 2, 3) if match[number]), 3)
     start, end = match.span(group)
     value = match[group]
     if group == 3:

@@ -20,7 +20,10 @@ Find = tuple[int, int, str]
 
 _NAMES = rb"(?:[Uu]ser )?(?:[Pp]assword|PASSWORD|[Pp]asswd|[Pp]wd|PWD)"
 # Up to the sign that ends it; without one, up to the next blank.
-_VALUE = rb"(?:([^;\"'`\n<>]{3,64});|([!#-%*+\--:=?-_a-{}~]{3,200}))"
+_VALUE = (
+    rb"(?:\"([^\"\n]{3,64})\"|'([^'\n]{3,64})'|([^;\"'`\n<>]{3,64});"
+    rb"|([!#-%*+\--:=?-_a-{}~]{3,200}))"
+)
 
 
 def _any(value: bytes) -> bool:
@@ -123,8 +126,11 @@ _FORMS = (
     ),
     _Form(
         LOGIN_PASSWORD,
-        (b"login",),
-        re2.compile(rb"\blogin[ \t]+\S{1,64}[ \t]*\r?\n?[ \t]*password[ \t]+([!#-&(-_a-~]{3,200})"),
+        (b"password",),
+        re2.compile(
+            rb"\b(?:login|account)[ \t]+\S{1,64}[ \t]*\r?\n?[ \t]*"
+            rb"password[ \t]+([!#-&(-_a-~]{3,200})"
+        ),
         _mixed,
     ),
     _Form(
@@ -164,7 +170,8 @@ _FORMS = (
 )
 CONNECTION_RULES = frozenset(form.rule for form in _FORMS)
 _BEGUN = re.compile(
-    rb"; ?(?:[Uu]ser )?(?:[Pp]assword|PASSWORD|[Pp]asswd|[Pp]wd|PWD)=([^;\"'`\n<>]{0,64})\Z"
+    rb"; ?(?:[Uu]ser )?(?:[Pp]assword|PASSWORD|[Pp]asswd|[Pp]wd|PWD)="
+    rb"([^;\"'`\n<>]{0,64}|\"[^\"\n]{0,64}|'[^'\n]{0,64})\Z"
 )
 
 

@@ -85,13 +85,14 @@ class SecretFinder:
 
     def find(self, text: str) -> list[Span]:
         raw = text.encode(*_UTF8)
-        parted = _ESCAPED_BREAK.sub(rb"  ", raw) if b"\\" in raw else raw
+        parted = _parted(raw)
         found = [*self._by_rules(parted), *private_keys(raw), *url_credentials(parted)]
         for more in (
             tokens(parted, self._stopwords),
             connection_passwords(raw),
-            command_passwords(raw),
-            session_cookies(raw),
+            connection_passwords(parted) if parted is not raw else (),
+            command_passwords(parted),
+            session_cookies(parted),
         ):
             found += _beyond(sorted({*more}), found)
         # Where another rule knows a value, it also knows where that ends.
@@ -107,7 +108,7 @@ class SecretFinder:
     def settled(self, text: str) -> int:
         raw = text.encode(*_UTF8)
         begin, _ = _line(raw, len(raw))
-        line = raw[begin:]
+        line = _parted(raw[begin:])
         opened = min(_open_curl(line), open_command(line), open_connection(line))
         return _length(raw[: min(open_key(raw), begin + opened)])
 
@@ -118,6 +119,10 @@ class SecretFinder:
             for begin, end in _lines_with(lowered, rule.keywords):
                 for start, stop in _secrets(rule, lines.line(begin, end), lines.spaced(begin, end)):
                     yield begin + start, begin + stop, rule.id
+
+
+def _parted(raw: bytes) -> bytes:
+    return _ESCAPED_BREAK.sub(rb"  ", raw) if b"\\" in raw else raw
 
 
 class _Lines:

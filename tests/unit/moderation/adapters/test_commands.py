@@ -42,6 +42,13 @@ COMMANDS = (
     "snmpwalk -v3 -u ann -A {} h",
     "http -a ann:{} example.org",
     "kubectl create secret generic db --from-literal=password={}",
+    "docker login -p{} -u ann",
+    "redis-cli -a{} ping",
+    "printf '{}' | docker login --password-stdin",
+    "ALTER USER ann WITH PASSWORD '{}';",
+    "CREATE USER 'ann'@'%' IDENTIFIED BY '{}';",
+    "CREATE LOGIN ann WITH PASSWORD = '{}'",
+    "requirepass {}",
     "some-program --admin-password {} run",
 )
 

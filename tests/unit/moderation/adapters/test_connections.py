@@ -22,6 +22,8 @@ def found(text: str) -> list[tuple[str, str]]:
         "Server=tcp:h,1433;Database=x;User ID=ann;Password={};Encrypt=True;",
         "Data Source=h;Initial Catalog=x;User Id=ann;Pwd={}",
         '"Default": "Password={};User ID=ann;Data Source=h"',
+        "Server=h;User Id=ann;Password='{}';Database=x",
+        "machine h\n\tlogin ann\n\taccount x\n\tpassword {}",
         "psql 'host=h user=ann password={} dbname=x'",
         "psql 'postgresql://h/db?user=ann&password={}'",
         "machine api.x.org login ann password {}",
@@ -43,6 +45,7 @@ def test_a_password_is_found_and_nothing_around_it(text: str) -> None:
     ("text", "rule", "secret"),
     [
         ("Host=h;Password=kT9 wQ2x;Database=x", "connection-password", "kT9 wQ2x"),
+        ('Host=h;Password="kT9; wQ2x";x=y', "connection-password", "kT9; wQ2x"),
         ("x;Password=kT9wQ2x and then restart", "connection-password", "kT9wQ2x"),
         (f"AccountName=a;AccountKey=admin{WORD}==;x=y", "account-key", f"admin{WORD}=="),
         (f"//npm.x.org/:_authToken=admin{WORD}", "login-password", f"admin{WORD}"),
