@@ -8,6 +8,7 @@ from typing import Any
 import re2  # type: ignore[import-untyped]
 
 from services.moderation.adapters.credentials import is_mixed, stands_for_one
+from services.moderation.adapters.signs import Signs
 
 COMMAND_PASSWORD = "command-password"  # noqa: S105
 
@@ -43,6 +44,7 @@ _SIGN = re2.compile(rb"[a-z0-9]*[a-z][a-z0-9]*")
 def _command(names: bytes, option: bytes, *, sure: bool = True) -> _Command:
     before = rb"\b(?:" + names + rb")\b" + _REST + _GAP + option
     signs = tuple(name for name in _SIGN.findall(names) if len(name) > 1)
+    signs = (b"login",) if b"login" in signs else signs
     begun = re2.compile(before + rb"(" + _OPEN + rb")")
     return _Command(signs, re2.compile(before + _VALUE), begun, sure)
 
@@ -138,16 +140,15 @@ _FORMS = (
         ),
     ),
 )
-_ALL = (*_COMMANDS, *_FORMS)
+_ALL = Signs((command, command.signs) for command in (*_COMMANDS, *_FORMS))
 # What stands behind `-p` and is another option, or no password.
 _OPTION = re2.compile(rb"(?:ort|rotocol|ager|rint|rompt|lugin|ipe|arams?)(?:=|$)|[0-9.]+:[0-9:]+$")
 
 
 def command_passwords(raw: bytes) -> Iterator[Find]:
-    for command in _ALL:
-        if any(sign in raw for sign in command.signs):
-            for match in command.pattern.finditer(raw):
-                yield from _password(match, sure=command.sure)
+    for command in _ALL.forms_for(raw):
+        for match in command.pattern.finditer(raw):
+            yield from _password(match, sure=command.sure)
 
 
 def _password(match: Any, *, sure: bool) -> Iterator[Find]:
@@ -168,8 +169,6 @@ def _password(match: Any, *, sure: bool) -> Iterator[Find]:
 def open_command(line: bytes) -> int:
     """Where a password begins that later text of the line may belong to; else the line's length."""
     begins = chain.from_iterable(
-        command.begun.finditer(line)
-        for command in _ALL
-        if command.begun and any(sign in line for sign in command.signs)
+        command.begun.finditer(line) for command in _ALL.forms_for(line) if command.begun
     )
     return min((match.start(1) for match in begins), default=len(line))

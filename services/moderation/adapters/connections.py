@@ -10,6 +10,7 @@ import re2  # type: ignore[import-untyped]
 
 from services.moderation.adapters.credentials import is_mixed, is_published, stands_for_one
 from services.moderation.adapters.private_keys import PRIVATE_KEY
+from services.moderation.adapters.signs import Signs
 
 CONNECTION_PASSWORD = "connection-password"  # noqa: S105
 LOGIN_PASSWORD = "login-password"  # noqa: S105
@@ -168,6 +169,7 @@ _FORMS = (
         _hash,
     ),
 )
+_SOUGHT = Signs((form, form.signs) for form in _FORMS)
 CONNECTION_RULES = frozenset(form.rule for form in _FORMS)
 _BEGUN = re.compile(
     rb"; ?(?:[Uu]ser )?(?:[Pp]assword|PASSWORD|[Pp]asswd|[Pp]wd|PWD)="
@@ -176,10 +178,9 @@ _BEGUN = re.compile(
 
 
 def connection_passwords(raw: bytes) -> Iterator[Find]:
-    for form in _FORMS:
-        if any(sign in raw for sign in form.signs):
-            for match in form.pattern.finditer(raw):
-                yield from _secret(form, match)
+    for form in _SOUGHT.forms_for(raw):
+        for match in form.pattern.finditer(raw):
+            yield from _secret(form, match)
 
 
 def _secret(form: _Form, match: Any) -> Iterator[Find]:

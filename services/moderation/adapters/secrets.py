@@ -35,6 +35,7 @@ from services.moderation.adapters.private_keys import (
     open_key,
     private_keys,
 )
+from services.moderation.adapters.signs import Signs
 from services.moderation.adapters.tokens import TOKENS, tokens
 from services.moderation.api import Span
 
@@ -74,7 +75,9 @@ class SecretFinder:
     family = "secrets"
 
     def __init__(self, rules: Sequence[_Rule]) -> None:
-        self._keywords = _Keywords(rules)
+        # Generic rules come last: where two rules find the same, the first one names it.
+        in_order = sorted(rules, key=lambda rule: rule.id.startswith("generic"))
+        self._sought = Signs((rule, rule.keywords) for rule in in_order)
         # gitleaks has the list for its generic rule.
         self._stopwords = next(
             (rule.stopwords for rule in rules if rule.id.startswith("generic")), _any_of(())
@@ -115,7 +118,7 @@ class SecretFinder:
     def _by_rules(self, raw: bytes) -> Iterator[Find]:
         lowered = raw.lower()
         lines = _Lines(raw)
-        for rule in self._keywords.rules_for(lowered):
+        for rule in self._sought.forms_for(lowered):
             for begin, end in _lines_with(lowered, rule.keywords):
                 for start, stop in _secrets(rule, lines.line(begin, end), lines.spaced(begin, end)):
                     yield begin + start, begin + stop, rule.id
@@ -158,28 +161,6 @@ def _beyond(found: Iterable[Find], known: Iterable[Find]) -> Iterator[Find]:
             reach = max(reach, begins.popleft()[1])
         if reach < end:
             yield start, end, rule
-
-
-class _Keywords:
-    """Chooses the rules that a text needs, in one pass over it for the keywords of all rules."""
-
-    def __init__(self, rules: Sequence[_Rule]) -> None:
-        self._rules: dict[bytes, list[_Rule]] = {}
-        for rule in rules:
-            for keyword in rule.keywords:
-                self._rules.setdefault(keyword, []).append(rule)
-        self._sought = list(self._rules)
-        self._set = re2.Set.SearchSet()
-        for keyword in self._sought:
-            self._set.Add(re2.escape(keyword))
-        self._set.Compile()
-
-    def rules_for(self, lowered: bytes) -> list[_Rule]:
-        matched = sorted(self._set.Match(lowered) or ())
-        rules = (rule for index in matched for rule in self._rules[self._sought[index]])
-        # Generic rules come last: where two rules find the same, the first one names it.
-        once = {rule.id: rule for rule in rules}.values()
-        return sorted(once, key=lambda rule: rule.id.startswith("generic"))
 
 
 def open_secrets() -> SecretFinder:
