@@ -14,7 +14,6 @@ COMMAND_PASSWORD = "command-password"  # noqa: S105
 
 Find = tuple[int, int, str]
 
-_QUOTE = rb"(?:\\{0,3}[\"'])"
 # The rest of a command between its name and an option.
 _REST = rb"(?:[^\n\\|;&]|\\[^\n]|\\\n)*?"
 _GAP = rb"(?:[ \t]|\\\n|[\"'],[ \t]?[\"'])[ \t]{0,8}"
@@ -38,6 +37,7 @@ class _Command:
     sure: bool = True
 
 
+# A program's name in a pattern of names.
 _SIGN = re2.compile(rb"[a-z0-9]*[a-z][a-z0-9]*")
 
 
@@ -141,7 +141,7 @@ _FORMS = (
     ),
 )
 _ALL = Signs((command, command.signs) for command in (*_COMMANDS, *_FORMS))
-# What stands behind `-p` and is another option, or no password.
+# What may stand behind `-p` and is no password: the rest of another option, or ports.
 _OPTION = re2.compile(rb"(?:ort|rotocol|ager|rint|rompt|lugin|ipe|arams?)(?:=|$)|[0-9.]+:[0-9:]+$")
 
 
