@@ -9,11 +9,12 @@ from typing import Any
 from services.shared.json_text import read_json
 from services.shared.tools import Tool
 
-# What stands under these in a JSON Schema is no prose, unless it is a schema itself.
+# What stands under these in a JSON Schema is no prose, unless it is a schema itself or has blanks.
 _SIGNS = frozenset({"$anchor", "$id", "$ref", "$schema", "format", "pattern", "required", "type"})
 # The members of these bear names that the schema's author gave.
 _NAMING = frozenset({"$defs", "definitions", "patternProperties", "properties"})
 _NONE = frozenset[str]()
+_BLANK = " "
 
 
 def tool_words(tool: Tool) -> str:
@@ -80,12 +81,16 @@ def _mapped(value: Any, other: Callable[[str], str], signs: frozenset[str]) -> A
         return [_mapped(each, other, signs) for each in value]
     if isinstance(value, dict):
         return {
-            name: each
-            if name in signs and not isinstance(each, dict)
-            else _mapped(each, other, signs)
+            name: each if name in signs and _is_sign(each) else _mapped(each, other, signs)
             for name, each in value.items()
         }
     return value
+
+
+def _is_sign(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_sign, value))
+    return not isinstance(value, dict) and not (isinstance(value, str) and _BLANK in value)
 
 
 def _names(value: Any) -> Iterator[str]:
@@ -97,10 +102,12 @@ def _names(value: Any) -> Iterator[str]:
 
 
 def _given_names(schema: Any) -> Iterator[str]:
-    """The names that the author of a schema gave."""
+    """The names that the author of a schema gave: no word of JSON Schema's own has blanks."""
     for name, each in schema.items() if isinstance(schema, dict) else ():
         if name in _NAMING and isinstance(each, dict):
             yield from each
+        elif _BLANK in name:
+            yield name
         yield from _given_names(each)
     for each in _items(schema):
         yield from _given_names(each)

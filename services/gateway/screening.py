@@ -26,6 +26,7 @@ from services.shared.conversation import (
     Item,
     Message,
     Parts,
+    Reasoning,
     Refusal,
     Role,
     Text,
@@ -34,7 +35,8 @@ from services.shared.conversation import (
 from services.shared.tools import Tool
 from services.tool_runner.api import Outcome
 
-_WITHHELD = "error: moderation withheld the tool's result"
+_WITHHELD_RESULT = "error: moderation withheld the tool's result"
+_WITHHELD_REPLY = "[moderation withheld this message]"
 # A function's name. Whatever else a call in the input is said to be of, is words.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -48,9 +50,9 @@ class _Passage:
     put: Callable[[Ask, str], Ask]
     # The field of the ask that it stands in.
     field: str
-    # Whether a tool brought it: it is withheld where a caller's own words are refused, since it
-    # comes again with every later turn of the conversation.
-    brought: bool = False
+    # What the model reads instead where it is blocked; empty: the request is refused. What a tool
+    # or an assistant said comes again with every later turn, and a refusal would end them all.
+    instead: str = ""
 
 
 class Screening:
@@ -67,13 +69,13 @@ class Screening:
         passages = [passage for passage in _passages(ask) if passage.text.strip()]
         verdicts = await self._verdicts(passages)
         for passage, verdict in zip(passages, verdicts, strict=True):
-            if verdict.action is Action.BLOCK and not passage.brought:
+            if verdict.action is Action.BLOCK and not passage.instead:
                 raise InputBlocked(
                     f"the input is blocked by the content policy ({verdict.category})",
                     category=verdict.category,
                 )
             if verdict.action is Action.BLOCK:
-                ask = passage.put(ask, _WITHHELD)
+                ask = passage.put(ask, passage.instead)
             if verdict.action is Action.REWRITE:
                 ask = passage.put(ask, verdict.text)
         return ask
@@ -85,7 +87,7 @@ class Screening:
             return outcome
         (verdict,) = await self._moderation.screen([text], Direction.INPUT)
         if verdict.action is Action.BLOCK:
-            return replace(outcome, parts=(Text(_WITHHELD),))
+            return replace(outcome, parts=(Text(_WITHHELD_RESULT),))
         if verdict.action is Action.REWRITE:
             return replace(outcome, parts=_with_text(outcome.parts, verdict.text))
         return outcome
@@ -107,7 +109,10 @@ def _refused(error: TextTooLong, field: str) -> InvalidRequest:
 
 
 def _passages(ask: Ask) -> Iterator[_Passage]:
-    """All that a caller sends, but what the assistant said."""
+    """All that a caller sends.
+
+    What the assistant said is the caller's word as well. Stored turns are not in the ask.
+    """
     instructed = ask.instructions
     yield _Passage(instructed, lambda ask, text: replace(ask, instructions=text), "instructions")
     for number, tool in enumerate(ask.functions):
@@ -122,17 +127,21 @@ def _passages_of(items: Sequence[Item], field: str) -> Iterator[_Passage]:
     """Of the items that stand in a field of the ask."""
     for number, item in enumerate(items):
         text = _in_item(field, number, _with_item_text)
-        if isinstance(item, Message) and item.role is not Role.ASSISTANT:
-            yield _Passage(item.text, text, "input")
+        if isinstance(item, Message):
+            instead = _WITHHELD_REPLY if item.role is Role.ASSISTANT else ""
+            yield _Passage(item.text, text, "input", instead)
+        # What is sealed was written and moderated here.
+        if isinstance(item, Reasoning) and not item.opaque:
+            yield _Passage(item.text, text, "input", _WITHHELD_REPLY)
         if isinstance(item, CallResult):
-            yield _Passage(item.text, text, "input", brought=True)
+            yield _Passage(item.text, text, "input", _WITHHELD_RESULT)
         if isinstance(item, Call) and not _NAME.fullmatch(item.name):
             yield _Passage(item.name, _in_item(field, number, _with_name), "input")
         if isinstance(item, Call):
             arguments = _in_item(field, number, _with_arguments)
             yield _Passage(argument_words(item.arguments), arguments, "input")
         if isinstance(item, Call) and item.outcome:
-            yield _Passage(item.outcome.text, text, "input", brought=True)
+            yield _Passage(item.outcome.text, text, "input", _WITHHELD_RESULT)
 
 
 def _in_tool(number: int) -> Callable[[Ask, str], Ask]:
@@ -179,6 +188,8 @@ def _with_item_text(item: Item, text: str) -> Item:
         assert item.outcome
         parts = _with_text(item.outcome.parts, text)
         return replace(item, outcome=replace(item.outcome, parts=parts))
+    if isinstance(item, Reasoning):
+        return replace(item, text=text, summary=(text,) if item.summary else ())
     assert isinstance(item, CallResult | Message)
     return replace(item, parts=_with_text(item.parts, text))
 
@@ -188,7 +199,7 @@ def _with_text(parts: Parts, text: str) -> Parts:
 
     What is withheld, is withheld whole.
     """
-    if text == _WITHHELD:
+    if text in (_WITHHELD_RESULT, _WITHHELD_REPLY):
         return (Text(text),)
     others = (part for part in parts if not isinstance(part, Text | Refusal))
     return (Text(text), *others)

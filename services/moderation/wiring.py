@@ -16,6 +16,7 @@ from services.moderation.adapters.metered import (
 from services.moderation.adapters.ngrams import CLEAR_BELOW, NgramStage, open_ngrams
 from services.moderation.adapters.opinion import open_opinion
 from services.moderation.adapters.personal import PersonalFinder
+from services.moderation.adapters.plain import Plainly
 from services.moderation.adapters.secrets import open_secrets
 from services.moderation.api import Direction
 from services.moderation.cache import CachedInspector
@@ -61,7 +62,12 @@ async def open_screener(
 
 def open_finders() -> Sequence[Finder]:
     """In order: where two find the same, the first one names it."""
-    return [open_secrets(), PersonalFinder(), HiddenFinder(), InjectionFinder()]
+    return [
+        Plainly(open_secrets()),
+        Plainly(PersonalFinder()),
+        HiddenFinder(),
+        Plainly(InjectionFinder()),
+    ]
 
 
 def _cascade(policy: Policy, embedder: Embedder, registry: CollectorRegistry) -> WindowScorer:

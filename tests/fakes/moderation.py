@@ -5,10 +5,6 @@ from contextlib import aclosing
 
 import numpy as np
 
-from services.moderation.adapters.hidden import HiddenFinder
-from services.moderation.adapters.injection import InjectionFinder
-from services.moderation.adapters.personal import PersonalFinder
-from services.moderation.adapters.secrets import open_secrets
 from services.moderation.api import (
     CATEGORIES,
     Direction,
@@ -22,8 +18,9 @@ from services.moderation.inspector import TextInspector
 from services.moderation.policy import Policy
 from services.moderation.ports import Finder, Scores
 from services.moderation.screener import Screener
+from services.moderation.wiring import open_finders
 
-FINDERS: Sequence[Finder] = (open_secrets(), PersonalFinder(), HiddenFinder(), InjectionFinder())
+FINDERS: Sequence[Finder] = open_finders()
 
 
 # The score that a word has in a category.

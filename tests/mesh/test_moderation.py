@@ -99,3 +99,44 @@ async def test_escapes_of_half_a_character_pass(running: Running, escape: str) -
     running.play.when(asked, f'{PREAMBLE}It says "{escape}".')
     answer = await running.sdk().responses.create(model=running.model, input=asked)
     assert answer.output_text == f'{PREAMBLE}It says "{escape}".'
+
+
+async def test_what_the_assistant_is_said_to_have_said_is_read_before_the_model_reads_it(
+    running: Running,
+) -> None:
+    running.play.when("go on, please", "I cannot see it.")
+    sdk, said = running.sdk(), {"role": "assistant", "content": f"{VIOLENT}."}
+    masked = {"role": "assistant", "content": f"my token is {SECRET}"}
+    asked = {"role": "user", "content": "go on, please"}
+    chat = await sdk.chat.completions.create(model=running.model, messages=[said, masked, asked])  # type: ignore[list-item]
+    answer = await sdk.responses.create(model=running.model, input=[said, masked, asked])  # type: ignore[list-item]
+    assert (chat.choices[0].message.content, answer.output_text) == ("I cannot see it.",) * 2
+    for prompt in running.play.prompts[-2:]:
+        assert VIOLENT not in prompt
+        assert SECRET not in prompt
+        assert "[moderation withheld this message]" in prompt
+        assert "my token is [github-pat]" in prompt
+
+
+@pytest.mark.parametrize(
+    ("reply", "shown"),
+    [
+        (
+            "run `mysql -u ann -p'kT9 wQ2x' shop` now",
+            "run `mysql -u ann -p'[command-password]' shop` now",
+        ),
+        (
+            "set Server=h;Password=kT9 wQ2x;Data=x",
+            "set Server=h;Password=[connection-password];Data=x",
+        ),
+    ],
+)
+async def test_a_secret_with_blanks_is_masked_in_a_stream(
+    running: Running, reply: str, shown: str
+) -> None:
+    running.play.when("which one?", PREAMBLE + reply)
+    stream = await running.sdk().chat.completions.create(
+        model=running.model, messages=[{"role": "user", "content": "which one?"}], stream=True
+    )
+    got = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
+    assert "".join(got) == PREAMBLE + shown

@@ -27,8 +27,8 @@ _DEFAULTS = frozenset(
     b"123 1234 12345 123456 12345678 123456789 abc abc123 admin admin123 administrator airflow "
     b"alice artemis bar baz bitnami bob cassandra changeit changeme clickhouse couchbase "
     b"couchdb db dba dbpass dbpassword default demo dev developer devpass docker elastic "
-    b"elasticsearch example foo foobar ftp grafana guest hunter2 influx influxdb jenkins kafka "
-    b"keycloak kong letmein local localhost manager mariadb minio minio123 minioadmin mongo "
+    b"elasticsearch example foo foobar foobared ftp grafana guest hunter2 influx influxdb jenkins "
+    b"kafka keycloak kong letmein local localhost manager mariadb minio minio123 minioadmin mongo "
     b"mongoadmin mongodb mosquitto mssql mypassword mysecretpassword mysql nats neo4j nexus "
     b"odoo oracle p4ssword p4ssw0rd p@ssw0rd p@ssword pass pass123 passw0rd password password1 "
     b"password123 pg pgpass postgis postgres postgres123 postgresql qwerty rabbit rabbitmq "
@@ -42,6 +42,7 @@ _PUBLISHED = frozenset(
     (
         b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
         b"QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+        b"$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy",
         b"QWxhZGRpbjpPcGVuU2VzYW1l",
         b"je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY",
         b"Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
@@ -97,11 +98,16 @@ _VALUE = re.compile(
 _REST = re.compile(rb"[!#-&(-_a-~]*")
 _CODE = re.compile(
     rb"^[$%@*<{\[(&!|/~]?[A-Za-z_][\w.-]*[(\[]|^[<{\[(]|^\$[({A-Za-z_]|^%[A-Za-z_({]|[()\[\]{}<>]{2}"
-    rb"|\)$|\]$|::|->|://|\.\w{1,5}$|^[\w.+-]+@[\w-]+\.[\w.-]+$|^arn:|^(?:\.{0,2}/|~/)"
+    rb"|^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[;,()]|\)$|\]$|::|->|://|\.\w{1,5}$|^[\w.+-]+@[\w-]+\.[\w.-]+$|^arn:|^(?:\.{0,2}/|~/)"
 )
 _DATE = re.compile(rb"^\d{4}-\d\d-\d\d|^\d{1,2}[./]\d{1,2}[./]\d{2,4}|^\d{1,2}:\d\d")
 _MADE_UP = re.compile(
     rb"(?i)example|placeholder|change-?me|your[_-]|dummy|redacted|x{4}|\*{3}|\.{3}"
+)
+# What stands for a password that the reader has.
+_STANDS_FOR_ONE = re.compile(
+    rb"^[A-Z][A-Z0-9]*(?:[_-][A-Z0-9]+)+$"
+    rb"|(?i:^[a-z_.-]*(?:passw(?:or)?d|passwd|passphrase|secret|token)[a-z_.-]*[0-9]{0,3}$)"
 )
 _UPPER, _LOWER = re.compile(rb"[A-Z]"), re.compile(rb"[a-z]")
 _DIGIT, _SIGN = re.compile(rb"[0-9]"), re.compile(rb"[!-/:-@\[-`{-~]")
@@ -132,6 +138,24 @@ def is_default(user: bytes, password: bytes) -> bool:
         or lowered in _DEFAULTS
         or _PLACEHOLDER.match(password)
         or is_published(password)
+    )
+
+
+def stands_for_one(password: bytes) -> bool:
+    """Whether it protects nothing, or only stands where a password goes."""
+    return bool(
+        is_default(b"", password) or _STANDS_FOR_ONE.search(password) or _MADE_UP.search(password)
+    )
+
+
+def is_mixed(password: bytes) -> bool:
+    """Whether letters and digits are mixed as in a password, and not as in code or a date."""
+    return bool(
+        len(password) >= 6
+        and _DIGIT.search(password)
+        and (_UPPER.search(password) or _LOWER.search(password))
+        and not _CODE.search(password)
+        and not _DATE.search(password)
     )
 
 

@@ -10,11 +10,16 @@ from stdnum.us import ssn
 from services.moderation.adapters.phones import Validity, is_phone
 from services.moderation.api import Span
 
+# Letters that addresses are written in; others may touch an address in scripts without spaces.
+_LETTERS = r"A-Za-z0-9_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u04ff"
 _EMAIL = re.compile(
-    r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,63}(?![\w-])", re.ASCII
+    rf"(?<![{_LETTERS}.+-])[{_LETTERS}.+-]{{1,64}}(?:'[{_LETTERS}.+-]{{1,64}})?"
+    rf"@(?:[{_LETTERS}-]{{1,63}}\.){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[A-Za-z]{{2,63}})(?![A-Za-z0-9_-])"
+    # With a country of another script, all of it may be in that.
+    r"|(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_A-Za-z]{2,63}"
 )
 _IBAN_BEGIN = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]{2})\d{2}")
-_IBAN_TAIL = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]){0,30} ?\Z")
+_IBAN_TAIL = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){0,30}[ -]?\Z")
 # ISO 13616: how long a country's account numbers are.
 _IBAN_LENGTHS = {
     entry[:2]: int(entry[2:])
@@ -89,7 +94,7 @@ def _open_run(line: str) -> re.Match[str] | None:
 def _ibans(text: str) -> Iterator[Span]:
     for match in _IBAN_BEGIN.finditer(text):
         rest = _IBAN_LENGTHS.get(match[1].upper(), 0) - 4
-        written = re.compile(rf"(?: ?[A-Za-z0-9]){{{rest}}}").match(text, match.end())
+        written = re.compile(rf"(?:[ -]?[A-Za-z0-9]){{{rest}}}").match(text, match.end())
         if rest > 0 and written:
             span = Span(match.start(), written.end(), "iban")
             if iban.is_valid(text[span.start : span.end], check_country=False):
@@ -137,7 +142,9 @@ def _rule(number: str, before: str, after: str, validity: Validity) -> str:
 
 def _is_card(number: str) -> bool:
     digits = "".join(_GROUP.findall(number))
-    grouped = number.isdigit() or re.fullmatch(r"\d{4}([ -])\d{4,6}\1\d{4,5}(?:\1\d{1,7})?", number)
+    grouped = number.isdigit() or re.fullmatch(
+        r"\d{4}([-./]| {1,2})\d{4,6}\1\d{4,5}(?:\1\d{1,7})?", number
+    )
     return bool(
         12 <= len(digits) <= 19 and grouped and _CARD.fullmatch(digits) and luhn.is_valid(digits)
     )
@@ -153,7 +160,11 @@ def _is_ip(number: str) -> bool:
 
 def _is_ip6(written: str) -> bool:
     groups = [group for group in written.split(":") if group]
-    return len(groups) >= 3 and ("::" in written or len(groups) == 8)
+    if written.count("::") > 1 or ":::" in written:
+        return False
+    # Of two groups, the first is a network's and no name in code.
+    least = 2 if re.match(r"(?=\D{0,3}\d)[0-9a-fA-F]{4}::?", written) else 3
+    return len(groups) >= least and ("::" in written or len(groups) == 8)
 
 
 _TESTS: tuple[tuple[str, Callable[[str], bool]], ...] = (

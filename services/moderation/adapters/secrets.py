@@ -9,15 +9,33 @@ from typing import Any
 
 import re2  # type: ignore[import-untyped]
 
+from services.moderation.adapters.commands import (
+    COMMAND_PASSWORD,
+    command_passwords,
+    open_command,
+)
+from services.moderation.adapters.connections import (
+    CONNECTION_RULES,
+    connection_passwords,
+    open_connection,
+)
+from services.moderation.adapters.cookies import SESSION_COOKIE, session_cookies
 from services.moderation.adapters.credentials import (
     ASSIGNED_SECRET,
     URL_CREDENTIALS,
     assigned_secrets,
     entropy,
+    is_default,
     is_published,
     url_credentials,
 )
-from services.moderation.adapters.private_keys import PRIVATE_KEY, open_key, private_keys
+from services.moderation.adapters.private_keys import (
+    BLOCK_RULES,
+    PRIVATE_KEY,
+    open_key,
+    private_keys,
+)
+from services.moderation.adapters.signs import Signs
 from services.moderation.adapters.tokens import TOKENS, tokens
 from services.moderation.api import Span
 
@@ -27,6 +45,7 @@ _UTF8 = ("utf-8", "surrogatepass")
 _AFTER = re2.compile(rb"[.,!?)\]}]+(?:\s|$)")
 # Of text in JSON or code: what begins behind it, begins a word.
 _ESCAPED_BREAK = re2.compile(rb"\\[nrt]")
+_CURL_USER = "curl-auth-user"
 _CURL = re2.compile(rb"\bcurl\b")
 
 
@@ -56,20 +75,33 @@ class SecretFinder:
     family = "secrets"
 
     def __init__(self, rules: Sequence[_Rule]) -> None:
-        self._keywords = _Keywords(rules)
+        # Generic rules come last: where two rules find the same, the first one names it.
+        in_order = sorted(rules, key=lambda rule: rule.id.startswith("generic"))
+        self._sought = Signs((rule, rule.keywords) for rule in in_order)
         # gitleaks has the list for its generic rule.
         self._stopwords = next(
             (rule.stopwords for rule in rules if rule.id.startswith("generic")), _any_of(())
         )
-        own = {PRIVATE_KEY, URL_CREDENTIALS, ASSIGNED_SECRET, *TOKENS}
+        own = {URL_CREDENTIALS, ASSIGNED_SECRET, COMMAND_PASSWORD, SESSION_COOKIE}
+        own |= {*BLOCK_RULES, *CONNECTION_RULES, *TOKENS}
         self.rules = frozenset({rule.id for rule in rules} | own)
 
     def find(self, text: str) -> list[Span]:
         raw = text.encode(*_UTF8)
-        parted = _ESCAPED_BREAK.sub(rb"  ", raw) if b"\\" in raw else raw
+        parted = _parted(raw)
         found = [*self._by_rules(parted), *private_keys(raw), *url_credentials(parted)]
-        found += _beyond(sorted(tokens(parted, self._stopwords)), found)
-        found += _beyond(assigned_secrets(raw, self._stopwords), found)
+        for more in (
+            tokens(parted, self._stopwords),
+            connection_passwords(raw),
+            connection_passwords(parted) if parted is not raw else (),
+            command_passwords(parted),
+            session_cookies(parted),
+        ):
+            found += _beyond(sorted({*more}), found)
+        # Where another rule knows a value, it also knows where that ends.
+        begins = {start for start, _, _ in found}
+        assigned = [a for a in assigned_secrets(raw, self._stopwords) if a[0] not in begins]
+        found += _beyond(assigned, found)
         found = [_without_escape(raw, each) for each in found]
         if len(raw) == len(text):
             return [Span(start, end, rule) for start, end, rule in found]
@@ -78,15 +110,22 @@ class SecretFinder:
 
     def settled(self, text: str) -> int:
         raw = text.encode(*_UTF8)
-        return _length(raw[: min(open_key(raw), _open_curl(raw))])
+        begin, _ = _line(raw, len(raw))
+        line = _parted(raw[begin:])
+        opened = min(_open_curl(line), open_command(line), open_connection(line))
+        return _length(raw[: min(open_key(raw), begin + opened)])
 
     def _by_rules(self, raw: bytes) -> Iterator[Find]:
         lowered = raw.lower()
         lines = _Lines(raw)
-        for rule in self._keywords.rules_for(lowered):
+        for rule in self._sought.forms_for(lowered):
             for begin, end in _lines_with(lowered, rule.keywords):
                 for start, stop in _secrets(rule, lines.line(begin, end), lines.spaced(begin, end)):
                     yield begin + start, begin + stop, rule.id
+
+
+def _parted(raw: bytes) -> bytes:
+    return _ESCAPED_BREAK.sub(rb"  ", raw) if b"\\" in raw else raw
 
 
 class _Lines:
@@ -122,28 +161,6 @@ def _beyond(found: Iterable[Find], known: Iterable[Find]) -> Iterator[Find]:
             reach = max(reach, begins.popleft()[1])
         if reach < end:
             yield start, end, rule
-
-
-class _Keywords:
-    """Chooses the rules that a text needs, in one pass over it for the keywords of all rules."""
-
-    def __init__(self, rules: Sequence[_Rule]) -> None:
-        self._rules: dict[bytes, list[_Rule]] = {}
-        for rule in rules:
-            for keyword in rule.keywords:
-                self._rules.setdefault(keyword, []).append(rule)
-        self._sought = list(self._rules)
-        self._set = re2.Set.SearchSet()
-        for keyword in self._sought:
-            self._set.Add(re2.escape(keyword))
-        self._set.Compile()
-
-    def rules_for(self, lowered: bytes) -> list[_Rule]:
-        matched = sorted(self._set.Match(lowered) or ())
-        rules = (rule for index in matched for rule in self._rules[self._sought[index]])
-        # Generic rules come last: where two rules find the same, the first one names it.
-        once = {rule.id: rule for rule in rules}.values()
-        return sorted(once, key=lambda rule: rule.id.startswith("generic"))
 
 
 def open_secrets() -> SecretFinder:
@@ -207,6 +224,9 @@ def _secrets(rule: _Rule, line: bytes, spaced: bytes) -> Iterator[tuple[int, int
 def _only_looks_so(rule: _Rule, secret: bytes) -> bool:
     if is_published(secret):
         return True
+    user, colon, password = secret.strip(b"\"'").partition(b":")
+    if rule.id == _CURL_USER and colon and is_default(user, password):
+        return True
     if rule.entropy and entropy(secret) <= rule.entropy:
         return True
     # gitleaks asks this of its generic rules.
@@ -237,14 +257,13 @@ def _line(raw: bytes, at: int) -> tuple[int, int]:
     return begin + 1, len(raw) if end < 0 else end
 
 
-def _open_curl(raw: bytes) -> int:
-    """Where a curl command begins in the last line; the length of the text if there is none.
+def _open_curl(line: bytes) -> int:
+    """Where a curl command begins in the last line; the length of the line if there is none.
 
     It is open until its line ends, since its credentials may hold spaces.
     """
-    begin, _ = _line(raw, len(raw))
-    match = _CURL.search(raw[begin:])
-    return begin + match.start() if match else len(raw)
+    match = _CURL.search(line)
+    return match.start() if match else len(line)
 
 
 def _places(raw: bytes, wanted: Iterable[int]) -> dict[int, int]:

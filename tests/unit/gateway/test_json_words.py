@@ -30,6 +30,22 @@ def test_a_tools_words_are_what_its_author_wrote() -> None:
     assert tool_words(SHIP).split("\n") == words
 
 
+def test_words_where_no_prose_belongs_are_words_too() -> None:
+    schema = {
+        "type": ["string", "a wish"],
+        "pattern": "^[a-z]+$",
+        "$id": "an id",
+        "required": ["x", "y"],
+        "x-my wish": True,
+        "properties": {"q": {"format": "my format", "$ref": "#/q"}},
+    }
+    tool = Tool("f", "", json.dumps(schema))
+    words = ["", "string", "a wish", "an id", "my format", "x-my wish", "q"]
+    assert tool_words(tool).split("\n") == words
+    changed = json.loads(with_tool_words(tool, tool_words(tool).upper()).parameters)
+    assert changed["properties"]["q"] == {"format": "MY FORMAT", "$ref": "#/q"}
+
+
 def test_other_words_stand_in_the_places_of_the_old_and_names_stay() -> None:
     changed = with_tool_words(SHIP, tool_words(SHIP).upper())
     schema = json.loads(changed.parameters)

@@ -17,6 +17,7 @@ from services.shared.conversation import (
     Message,
     Picture,
     Reasoning,
+    Refusal,
     Role,
     RunBy,
     Text,
@@ -74,11 +75,43 @@ async def test_everything_that_a_caller_sends_may_be_blocked(ask: Ask) -> None:
     assert caught.value.details == {"category": "violence"}
 
 
-async def test_what_the_assistant_said_is_not_read_again() -> None:
+async def test_a_blocked_reply_in_the_input_is_withheld_and_the_conversation_goes_on() -> None:
     moderation = WordModeration()
-    ask = asking(said("m", Role.ASSISTANT, "forbidden"), Reasoning("r", "forbidden"), *HELLO.input)
+    instead = "[moderation withheld this message]"
+    ask = asking(
+        Message("m1", Role.ASSISTANT, (Text("a forbidden wish"), PICTURE)),
+        Message("m2", Role.ASSISTANT, (Refusal("no, forbidden"),)),
+        said("m3", Role.ASSISTANT, "my secret"),
+        Reasoning("r1", "forbidden", ("forbidden",)),
+        Reasoning("r2", "a secret"),
+        *HELLO.input,
+    )
+    passed = (
+        said("m1", Role.ASSISTANT, instead),
+        said("m2", Role.ASSISTANT, instead),
+        said("m3", Role.ASSISTANT, "my [masked]"),
+        Reasoning("r1", instead, (instead,)),
+        Reasoning("r2", "a [masked]"),
+        *HELLO.input,
+    )
+    assert (await Screening(moderation).screen(ask)).input == passed
+    unstored = replace(ask, input=(), unstored=ask.input)
+    assert (await Screening(moderation).screen(unstored)).unstored == passed
+
+
+async def test_reasoning_that_was_sealed_here_is_not_read_again() -> None:
+    moderation = WordModeration()
+    ask = asking(Reasoning("r", "forbidden", opaque="sealed"), *HELLO.input)
     assert await Screening(moderation).screen(ask) is ask
     assert moderation.screened == ["Be kind.", "hello"]
+
+
+async def test_a_conversation_of_many_replies_is_asked_about_once() -> None:
+    moderation = OnceAsked()
+    turns = [(said("u", Role.USER, f"q{n}"), said("a", Role.ASSISTANT, f"a{n}")) for n in range(99)]
+    ask = asking(*(item for turn in turns for item in turn))
+    assert await Screening(moderation).screen(ask) is ask
+    assert [len(texts) for texts in moderation.asked] == [1 + 2 * 99]
 
 
 async def test_a_blocked_result_is_withheld_and_the_conversation_goes_on() -> None:
@@ -147,6 +180,18 @@ class Impatient:
 
     def watch(self, reply: AsyncIterator[Grown]) -> AsyncGenerator[Release, None]:
         raise AssertionError("nothing is watched here")
+
+
+class OnceAsked(WordModeration):
+    """Keeps what each question to it brought."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Sequence[str]] = []
+
+    async def screen(self, texts: Sequence[str], direction: Direction) -> Sequence[Verdict]:
+        self.asked.append(texts)
+        return await super().screen(texts, direction)
 
 
 LONG = "word " * 20

@@ -16,6 +16,9 @@ from services.moderation.legible import legible
         "\u4f60\u597d\uff0c\u4eca\u65e5\u306e\u5929\u6c17",
         "He was uncharacteristically disproportionately kind",
         "a b c",
+        "\u0e17\u0e35\u0e48\u0e19\u0e35\u0e48, \u0540\u0561\u0575",
+        "\u0645\u064f\u062d\u064e\u0645\u0651\u062f",
+        "C:\\\\users\\\\x and \\\\xyz",
         "\\",
     ],
 )
@@ -45,6 +48,15 @@ def test_what_is_plain_stays(text: str) -> None:
         ("half \\ud800 or \\udfff\\ud800", "half \ufffd or \ufffd\ufffd"),
         ("&#104;ow &amp; why", "how & why"),
         ("how%20do%20I", "how do I"),
+        ("how%2520do &amp;#73; r\\x75n a \\u{6a}ob", "how do I run a job"),
+        (
+            "\U0001f177\U0001f17e\U0001f186 \U0001f1e9\U0001f1f4 \u24a4 \u0280\u1d1c\u0274",
+            "how do i run",
+        ),
+        ("h\u0585w d\u0585 I r\u057d\u0578, \u13deEAVE", "how do I run, LEAVE"),
+        ("h\u0489\u0e49o\u0489\u0e49w\u20dd d\u0483o", "how do"),
+        ("how\u2800do\u3164I", "how do I"),
+        ("H.o.w. .d.o. .I. .r.u.n", "How do I run"),
     ],
 )
 def test_what_hides_words_is_undone(text: str, read: str) -> None:

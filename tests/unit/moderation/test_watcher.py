@@ -16,6 +16,10 @@ KEY = "ghp_a8Kd92JfLs83jdKQ02lskDJf83kslLQo1xZ9"
 PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + f"{'MIIEpAIBAAKCAQEAx9Yz' * 3}\n" * 3 + "Qk4=\n"
 PEM_END = "-----END RSA PRIVATE KEY-----"
 ENCRYPTED = PEM.replace("\n", "\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0123\n\n", 1)
+_LINES = f"{'MIIEpAIBAAKCAQEAx9Yz' * 3}\n" * 2 + "Qk4=\n"
+SSH2 = f"---- BEGIN SSH2 PRIVATE KEY ----\nComment: a\n{_LINES}---- END SSH2 PRIVATE KEY ----"
+PUTTY = f"PuTTY-User-Key-File-2: ssh-rsa\nPrivate-Lines: 3\n{_LINES}Private-MAC: 0a\n"
+VAULT = "$ANSIBLE_VAULT;1.1;AES256\n" + f"{'386638353664' * 5}\n" * 2 + "3938\n"
 EVERYTHING = {"secrets": "mask", "personal": "mask", "hidden": "mask"}
 FRAGMENTS = (
     *(
@@ -46,6 +50,10 @@ FRAGMENTS = (
         "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 ",
         "2024-01-02 ",
     ),
+    *("mysql -u ann -p", "'kT9 wQ2x' ", "kT9wQ2x ", "docker login -p ", "echo ", "| sudo -S apt\n"),
+    *("Cookie: sid=", "q9Lr72MxPz04KdTe81Wv; ", "Server=h;Password=", "kT9 wQ2x", ";Data=x "),
+    *("---- ", SSH2, SSH2[:90], PUTTY, PUTTY[:140], VAULT, VAULT[:60], "$2y$10$"),
+    *("machine x ", "*:*:*:ann:kT9wQ2x ", "username = ann\n", "password = kT9wQ2x\n"),
     *(
         "密钥是",
         "你好世界。",

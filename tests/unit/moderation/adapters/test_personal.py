@@ -27,6 +27,23 @@ def found(text: str) -> list[tuple[str, str]]:
         ("my ssn is 219-09-9998", "us-ssn", "219-09-9998"),
         ("ping 10.1.2.3:8080", "ip-address", "10.1.2.3"),
         ("at 2001:db8::8a2e:370:7334 now", "ip-address", "2001:db8::8a2e:370:7334"),
+        ("at fe80::1%eth0 and", "ip-address", "fe80::1"),
+        ("IBAN DE89-3704-0044-0532-0130-00", "iban", "DE89-3704-0044-0532-0130-00"),
+        ("card 4111.1111.1111.1111", "credit-card", "4111.1111.1111.1111"),
+        ("card 4111  1111  1111  1111", "credit-card", "4111  1111  1111  1111"),
+        ("an j\u00f6rg@b\u00fccher.example.", "email", "j\u00f6rg@b\u00fccher.example"),
+        ("to ann.o'neil@example.org", "email", "ann.o'neil@example.org"),
+        ("'ann@example.org'", "email", "ann@example.org"),
+        (
+            "\u0430\u043d\u043d\u0430@\u043f\u043e\u0447\u0442\u0430.\u0440\u0444",
+            "email",
+            "\u0430\u043d\u043d\u0430@\u043f\u043e\u0447\u0442\u0430.\u0440\u0444",
+        ),
+        (
+            "\u7528\u6237@\u4f8b\u5b50.\u516c\u53f8",
+            "email",
+            "\u7528\u6237@\u4f8b\u5b50.\u516c\u53f8",
+        ),
     ],
 )
 def test_finds_personal_data(text: str, rule: str, data: str) -> None:
@@ -44,6 +61,7 @@ def test_finds_personal_data(text: str, rule: str, data: str) -> None:
         "4111 1111 1111 1112",
         "DE89370400440532013001",
         "000-12-3456 and 666-12-3456",
+        "a::b::c and abc::def and dead::beef",
         "std::vector<int> and 12:34:56:78:9a:bc",
         "10 000 000 dollars from 1800-2000",
         "Call the function 3 times with 1000000 rows",

@@ -13,7 +13,20 @@ def key(kind: str = "RSA PRIVATE KEY", entries: str = "", between: str = "\n") -
     return between.join([*lines, f"-----END {kind}-----"])
 
 
+def of_ssh2(between: str) -> str:
+    kind = "SSH2 ENCRYPTED PRIVATE KEY"
+    lines = (f"---- BEGIN {kind} ----", 'Comment: "rsa-key"', *[LINE] * 3, "xQ9=")
+    return between.join([*lines, f"---- END {kind} ----"])
+
+
+def of_ansible(between: str) -> str:
+    line = "3866383561386238343032653133343937386338333034663364"
+    return between.join(["$ANSIBLE_VAULT;1.1;AES256", line, line, "3938"])
+
+
 KEYS = {
+    "SSH2": of_ssh2("\n"),
+    "SSH2 in JSON": of_ssh2("\\n"),
     **{
         kind: key(kind)
         for kind in (
@@ -43,9 +56,47 @@ def test_a_private_key_is_found_however_its_lines_are_joined(written: str) -> No
 
 @pytest.mark.parametrize("written", KEYS.values(), ids=KEYS)
 def test_a_private_key_that_grows_is_open_from_its_begin_to_its_end(written: str) -> None:
-    begin, end = written.index("-----BEGIN") + 10, len(written)
+    begin, end = written.index("BEGIN") + 5, len(written)
     assert {SECRETS.settled(written[:place]) for place in range(begin, end)} == {0}
     assert SECRETS.settled(f"{written} bye now then") > 0
+
+
+PUTTY = f"""PuTTY-User-Key-File-3: ssh-rsa
+Encryption: none
+Comment: a key
+Public-Lines: 1
+AAAAB3NzaC1yc2EAAAADAQABAAABgQC7VJTUt9Us8cKjMzEfYyjiWA4R4LIE
+Private-Lines: 3
+{LINE}
+{LINE}
+xQ9=
+Private-MAC: 0123456789abcdef0123456789abcdef01234567
+"""
+
+
+def test_of_putty_s_the_private_lines_are_found() -> None:
+    for text in (PUTTY, PUTTY.replace("\n", "\r\n"), PUTTY.replace("xQ9=\n", "")):
+        (span,) = SECRETS.find(f"see:\n{text}")
+        before, after = f"see:\n{text}"[: span.start], f"see:\n{text}"[span.end :]
+        assert before.rstrip().endswith("Private-Lines: 3")
+        assert after.lstrip().startswith("Private-MAC")
+
+
+def test_of_putty_s_that_grows_the_private_lines_are_open_to_their_end() -> None:
+    begin, end = PUTTY.index("Private-Lines"), PUTTY.index("-MAC")
+    open_at = {SECRETS.settled(PUTTY[:place]) for place in range(begin + 14, end + 1)}
+    assert open_at == {begin}
+    assert SECRETS.settled(PUTTY) == len(PUTTY)
+
+
+@pytest.mark.parametrize("between", ["\n", "\n  ", "\\n"])
+def test_a_vault_of_ansible_is_found_whole_and_open_to_its_end(between: str) -> None:
+    vault = of_ansible(between)
+    text = f"pw: {vault}{between}after it"
+    (span,) = SECRETS.find(text)
+    assert (span.rule, text[span.start : span.end]) == ("ansible-vault", vault)
+    assert {SECRETS.settled(text[:place]) for place in range(19, 4 + len(vault))} == {4}
+    assert SECRETS.settled(text) == len(text)
 
 
 @pytest.mark.parametrize(

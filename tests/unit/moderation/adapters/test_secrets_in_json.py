@@ -17,6 +17,11 @@ SECRETS = {
     f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.{WORD}": "{}",
     f"cm_live_{WORD[:8]}_{WORD}{WORD[:7]}_0a1b2c3d": "{}",
     "Zx4K!p9Lm#2Qr7": "password: {}",
+    "kT9wQ2xA": "mysql -u ann -p{}",
+    "kT9wQ2xB": "sshpass -p '{}' ssh h",
+    "kT9wQ2xC": "Server=h;User Id=ann;Password={};x=y",
+    "q9Lr72MxPz04KdTe81Wv": "Cookie: sid={}; a=b",
+    "kT9wQ2xD": "machine x login ann password {}",
     "Xk29vLq81mZ": "postgres://app:{}@db/x",
     f"-----BEGIN PRIVATE KEY-----\n{LINE}\n{LINE}\n-----END PRIVATE KEY-----": "{}",
 }
