@@ -46,7 +46,8 @@ _AFTER = re2.compile(rb"[.,!?)\]}]+(?:\s|$)")
 # Of text in JSON or code: what begins behind it, begins a word.
 _ESCAPED_BREAK = re2.compile(rb"\\[nrt]")
 _CURL_USER = "curl-auth-user"
-_CURL = re2.compile(rb"\bcurl\b")
+# All of its secrets stand behind options.
+_CURL_OPTION = re2.compile(rb"(?s)\bcurl\b.*?\s(-(?:[A-Za-z-]|\z))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,12 +259,12 @@ def _line(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def _open_curl(line: bytes) -> int:
-    """Where a curl command begins in the last line; the length of the line if there is none.
+    """Where a curl command's options begin in the last line; the line's length if it has none.
 
-    It is open until its line ends, since its credentials may hold spaces.
+    They are open until the line ends, since credentials may hold spaces.
     """
-    match = _CURL.search(line)
-    return match.start() if match else len(line)
+    match = _CURL_OPTION.search(line)
+    return match.start(1) if match else len(line)
 
 
 def _places(raw: bytes, wanted: Iterable[int]) -> dict[int, int]:

@@ -207,6 +207,14 @@ def test_no_text_takes_long(text: str) -> None:
     SECRETS.settled(text)
 
 
-def test_a_curl_command_is_open_until_its_line_ends() -> None:
-    assert SECRETS.settled('run curl -u "tom:my pass ') == 4
+def test_the_options_of_a_curl_command_are_open_until_its_line_ends() -> None:
+    assert SECRETS.settled('run curl -u "tom:my pass ') == 9
+    assert SECRETS.settled("run curl \\\n -") == 12
     assert SECRETS.settled("run curl -u tom:x http://y\n") == 27
+
+
+@pytest.mark.parametrize(
+    "text", ["curl is a tool for URLs. " * 9, "how to curl your hair, if ", "a curl "]
+)
+def test_words_about_curl_are_not_held(text: str) -> None:
+    assert SECRETS.settled(text) == len(text)
