@@ -52,8 +52,9 @@ def past_from(notes: Iterable[bytes]) -> Past:
         return Past()
 
 
-def _out(value: object) -> Any:
-    return _writer(type(value))(value)
+def _out(value: Any) -> Any:
+    kind: Any = type(value)
+    return _writer(kind)(value)
 
 
 @cache
