@@ -66,6 +66,7 @@ def measured(folder: Path, *, rounds: int) -> str:
             "GATEWAY_STREAMS_URL": "memory:",
             "GATEWAY_ADDRESS": f"127.0.0.1:{grpc_port}",
             "GATEWAY_HTTP_ADDRESS": f"127.0.0.1:{port}",
+            "GATEWAY_METRICS_ADDRESS": "127.0.0.1:0",
         }
         log = folder / "gateway-memory.log"
         alone = Process("alone", shared.command, {**shared.environment, **there}, log)

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import ExitStack, aclosing, contextmanager
+from contextlib import ExitStack, aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,11 @@ from tests.servers.redis import redis_server
 _HOST = "127.0.0.1"
 # A reader that hears nothing for so long asks another gateway, in seconds.
 _SILENCE = 5.0
+# How often it is looked for a gateway that has turns, before one without is taken.
+_LOOKS = 50
 _TAKEN = re.compile(r'"a turn was taken over"')
+# In what a gateway's metrics say.
+_TURNS = re.compile(r"^chatmesh_turns (\S+)$", re.MULTILINE)
 _FENCED = re.compile(r'"another gateway goes on with a turn"')
 
 
@@ -87,11 +91,20 @@ class Site:
 
     gateways: list[Process]
     ports: list[int]
+    metrics: list[int]
     key: str
     logs: list[Path]
 
     def url(self, number: int) -> str:
         return f"http://{_HOST}:{self.ports[number % len(self.ports)]}/v1/responses"
+
+    def turns(self, number: int) -> int:
+        """How many turns one gateway has now; none, where it does not answer."""
+        url = f"http://{_HOST}:{self.metrics[number]}/metrics"
+        with suppress(httpx.HTTPError):
+            told = _TURNS.search(httpx.get(url, trust_env=False).text)
+            return int(float(told[1])) if told else 0
+        return 0
 
     def counted(self, pattern: re.Pattern[str]) -> int:
         return sum(len(pattern.findall(log.read_text())) for log in self.logs)
@@ -114,14 +127,14 @@ def site(folder: Path, plan: Plan) -> Iterator[Site]:
 @contextmanager
 def gateways(folder: Path, plan: Plan, around: str, module: str) -> Iterator[Site]:
     """They call the services at `around`. Each runs `module`."""
-    ports = free_ports(2 * plan.gateways)
+    ports = free_ports(3 * plan.gateways)
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server(folder))
         made = [
             Process(
                 f"gateway {number}",
                 [sys.executable, "-m", module],
-                _environment(folder, around, ports[2 * number : 2 * number + 2], redis.url, plan),
+                _environment(folder, around, ports[number :: plan.gateways], redis.url, plan),
                 folder / f"gateway-{number}.log",
             )
             for number in range(plan.gateways)
@@ -130,9 +143,11 @@ def gateways(folder: Path, plan: Plan, around: str, module: str) -> Iterator[Sit
         for process in made:
             stack.callback(process.stop)
             process.start()
-        http = ports[1::2]
+        _, http, metrics = (
+            ports[kind * plan.gateways : (kind + 1) * plan.gateways] for kind in range(3)
+        )
         _wait_ready(http)
-        yield Site(made, http, key, [process.log for process in made])
+        yield Site(made, http, metrics, key, [process.log for process in made])
 
 
 def _environment(
@@ -145,6 +160,7 @@ def _environment(
         "GATEWAY_INFERENCE_POOLS": json.dumps([{"name": "only", "address": around}]),
         "GATEWAY_ADDRESS": f"{_HOST}:{ports[0]}",
         "GATEWAY_HTTP_ADDRESS": f"{_HOST}:{ports[1]}",
+        "GATEWAY_METRICS_ADDRESS": f"{_HOST}:{ports[2]}",
         "GATEWAY_ACCOUNTS_URL": f"sqlite:{folder}/gateway.sqlite",
         "GATEWAY_PEPPER_FILE": str(folder / "pepper"),
         "GATEWAY_STREAMS_URL": redis,
@@ -331,8 +347,7 @@ async def _disturb(here: Site, plan: Plan, tally: Tally) -> None:
     chance.shuffle(faults)
     victim = 0
     for fault in faults:
-        # The last one may have no turns yet.
-        victim = chance.choice([each for each in range(len(here.gateways)) if each != victim])
+        victim = await _with_turns(here, chance, but=victim)
         process = here.gateways[victim]
         taken, fenced = here.counted(_TAKEN), here.counted(_FENCED)
         if fault == "kill":
@@ -349,3 +364,18 @@ async def _disturb(here: Site, plan: Plan, tally: Tally) -> None:
         await asyncio.sleep(chance.uniform(0.5, 1.5))
         tally.kills_that_bit += fault == "kill" and here.counted(_TAKEN) > taken
         tally.pauses_that_bit += fault == "pause" and here.counted(_FENCED) > fenced
+
+
+async def _with_turns(here: Site, chance: random.Random, *, but: int) -> int:
+    """Another gateway than the last one, by chance; a fault of one without turns hits nobody.
+
+    One that was killed or paused has none until it takes over another one's. If no gateway has any
+    for a while, the fault comes all the same, and is counted as one that did not bite.
+    """
+    numbers = [each for each in range(len(here.gateways)) if each != but]
+    for _ in range(_LOOKS):
+        turns = [await asyncio.to_thread(here.turns, each) for each in numbers]
+        if busy := [each for each, own in zip(numbers, turns, strict=True) if own]:
+            return chance.choice(busy)
+        await asyncio.sleep(0.1)
+    return chance.choice(numbers)

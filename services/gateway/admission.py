@@ -15,12 +15,12 @@ class Admission:
     def __init__(self, *, max_turns: int) -> None:
         self._max_turns = max_turns
         self.under_way = 0
-        self._closed = False
+        self.closed = False
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
         """A turn's place, until this is left. Raises `Draining` or `MeshFull`."""
-        if self._closed:
+        if self.closed:
             raise Draining("this gateway is shutting down", retry_after=_RETRY_AFTER)
         if self.under_way >= self._max_turns:
             raise MeshFull("too many turns are under way", retry_after=_RETRY_AFTER)
@@ -38,4 +38,4 @@ class Admission:
 
     def close(self) -> None:
         """Lets nobody in any more; who is in may finish."""
-        self._closed = True
+        self.closed = True

@@ -70,6 +70,15 @@ class StreamInterrupted(MeshError):
     status = "ABORTED"
 
 
+class TurnMoved(MeshError):
+    """Another gateway goes on with the turn, as this one leaves: its readers come again there.
+
+    The events that they have not seen are there, by the same numbers.
+    """
+
+    status = "UNAVAILABLE"
+
+
 class NotCancellable(MeshError):
     """The turn has ended already, so that there is nothing to cancel."""
 
@@ -247,6 +256,14 @@ class Ask:
     def continued_id(self) -> str:
         """The stored turn that the prompt continues; empty: none."""
         return self.previous_response_id if self.parent_id is None else self.parent_id
+
+    @property
+    def can_be_read_again(self) -> bool:
+        """Whether a caller whose stream breaks off can come for the rest of it.
+
+        It knows the id of a response that is stored, or sends the request again.
+        """
+        return self.background or self.once is not None or (self.store and self.steerable)
 
     @property
     def said(self) -> tuple[Item, ...]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
 
 from services.inference.api import Delta, Piece
 from services.shared.background import end
@@ -70,10 +69,12 @@ def _alike(first: Delta, second: Delta) -> bool:
 
 
 def _longer(first: Delta, second: Delta) -> Delta:
-    return replace(
-        second,
-        ids=(*first.ids, *second.ids),
-        text=first.text + second.text,
-        reasoning=first.reasoning + second.reasoning,
-        logprobs=(*first.logprobs, *second.logprobs),
+    return Delta(
+        second.index,
+        (*first.ids, *second.ids),
+        first.text + second.text,
+        first.reasoning + second.reasoning,
+        second.calls,
+        (*first.logprobs, *second.logprobs),
+        second.finish_reason,
     )

@@ -65,6 +65,9 @@ from services.shared.scope import Scope
 _REPEATED_AT_ONCE = 32
 _log = structlog.get_logger()
 _LEFT = "nobody reads this response any more"
+_LEAVING = "this gateway is shutting down"
+# How long readers of turns that go to another gateway have to hear of it, at most.
+_TOLD_BEFORE_SECONDS = 1.0
 
 
 class Turns(Protocol):
@@ -196,7 +199,7 @@ class LiveTurns:
 
         Without `goes_on`, it ends with what it has said and `StreamInterrupted`.
         """
-        if response_id in self._live:
+        if response_id in self._live or self.admission.closed:
             return False
         owner = await self._journal.owner(response_id)
         try:
@@ -363,18 +366,28 @@ class LiveTurns:
     async def stop(self, grace: float) -> None:
         """Lets no turn in any more, waits for those under way, and stops the last of them.
 
-        `grace` is how many seconds they have to end by themselves.
+        `grace` is how many seconds they have to end by themselves. With a shared journal, those
+        that can be read elsewhere go on there.
         """
         self.admission.close()
         for turn in self._live.values():
-            turn.progress.inbox.close(Draining("this gateway is shutting down"))
+            turn.progress.inbox.close(Draining(_LEAVING))
+        # Connections are cut off at the end of the grace. Before, whoever reads is told.
+        early = min(_TOLD_BEFORE_SECONDS, grace / 4) if self._journal.shared else 0
         tasks = [turn.task for turn in self._live.values() if turn.task]
         if tasks:
-            await asyncio.wait(tasks, timeout=grace)
-        for turn in [*self._live.values()]:
+            await asyncio.wait(tasks, timeout=grace - early)
+        for turn in self._live.values():
             # Another gateway takes it over at once.
-            turn.given_up = self._journal.shared and turn.ask.background and not turn.ending
-            await stopped(turn, TurnStopped("this gateway is shutting down"))
+            turn.given_up = self._may_move(turn) and not turn.ending
+        self._journal.leave()
+        left = [*self._live.values()]
+        await asyncio.gather(*(stopped(turn, TurnStopped(_LEAVING)) for turn in left))
+
+    def _may_move(self, turn: LiveTurn) -> bool:
+        """Whether another gateway can have it, and somebody may come to read it there."""
+        shared = self._journal.shared and not self._journal.is_alone(turn.id)
+        return shared and turn.ask.can_be_read_again
 
     async def keep_leases(self) -> None:
         """Renews the leases of turns that may have nothing to say for a while; never ends."""
@@ -411,6 +424,8 @@ class LiveTurns:
                 with due_anew_in(self._bounds.turn_seconds):
                     failure = await failure_of(self._write(turn))
                 turn.ending = True
+                # Redis may have been lost meanwhile: then nobody else can have it.
+                turn.given_up = turn.given_up and not self._journal.is_alone(turn.id)
                 if turn.given_up or isinstance(failure, LeaseLost):
                     await self._give_up(turn)
                     return
@@ -545,9 +560,11 @@ class LiveTurns:
             await self._stop_unless_attended(turn)
 
     async def _stop_unless_attended(self, turn: LiveTurn) -> None:
+        if turn.given_up:
+            return
         if not self._journal.is_alone(turn.id) and await self._elsewhere.attended(turn.id):
             return
-        if not turn.readers:
+        if not turn.readers and not turn.given_up:
             await stopped(turn, TurnLeft(_LEFT))
 
 

@@ -5,9 +5,10 @@ of another release that lacks a class or a field says so with `NotPlain`.
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from inspect import getmembers, isclass
 from typing import Any
 
@@ -23,6 +24,8 @@ from services.tool_runner import api as tool_api
 
 # The key under which a value's class stands; no field has this name.
 _KIND = "="
+# The types that JSON has itself.
+_AS_IT_IS = frozenset({type(None), bool, int, float, str})
 
 
 class NotPlain(Exception):
@@ -49,30 +52,52 @@ def past_from(notes: Iterable[bytes]) -> Past:
         return Past()
 
 
-def _out(value: object) -> object:  # noqa: PLR0911 - one for each kind
-    if isinstance(value, Enum):
-        return {_KIND: type(value).__name__, "name": value.name}
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, bytes):
-        return {_KIND: "bytes", "base64": b64encode(value).decode()}
-    if isinstance(value, Mapping):
-        return {_KIND: "mapping", "pairs": [[_out(k), _out(v)] for k, v in value.items()]}
-    if isinstance(value, frozenset):
-        return {_KIND: "frozenset", "members": sorted(value)}
-    if is_dataclass(value):
-        told = ((each, getattr(value, each.name)) for each in fields(value))
-        # What has its default value need not be kept.
-        named = {each.name: _out(it) for each, it in told if it is not each.default}
-        return {_KIND: type(value).__name__, **named}
-    if isinstance(value, Sequence):  # also one of protobuf's
-        return [_out(each) for each in value]
-    raise TypeError(f"{type(value).__name__} is no plain value")
+def _out(value: Any) -> Any:
+    kind: Any = type(value)
+    return _writer(kind)(value)
+
+
+@cache
+def _writer(kind: type) -> Callable[[Any], object]:  # noqa: PLR0911 - one for each kind
+    """How values of a class become what JSON has; found once, as every token passes here."""
+    if is_dataclass(kind):
+        return _fields_writer(kind)
+    if issubclass(kind, Enum):
+        return lambda value: {_KIND: kind.__name__, "name": value.name}
+    if issubclass(kind, str | int | float | None):
+        return lambda value: value
+    if issubclass(kind, bytes):
+        return lambda value: {_KIND: "bytes", "base64": b64encode(value).decode()}
+    if issubclass(kind, Mapping):
+        return lambda value: {
+            _KIND: "mapping",
+            "pairs": [[_out(key), _out(it)] for key, it in value.items()],
+        }
+    if issubclass(kind, frozenset):
+        return lambda value: {_KIND: "frozenset", "members": sorted(value)}
+    if issubclass(kind, Sequence):  # also one of protobuf's
+        return lambda value: [it if type(it) in _AS_IT_IS else _out(it) for it in value]
+    raise TypeError(f"{kind.__name__} is no plain value")
+
+
+def _fields_writer(kind: Any) -> Callable[[Any], object]:
+    """What has its default value need not be kept."""
+    known = [(each.name, each.default) for each in fields(kind)]
+    name = kind.__name__
+
+    def write(value: object) -> object:
+        written: dict[str, object] = {_KIND: name}
+        for field, default in known:
+            if (it := getattr(value, field)) is not default:
+                written[field] = it if type(it) in _AS_IT_IS else _out(it)
+        return written
+
+    return write
 
 
 def _in(read: Any) -> Any:  # noqa: PLR0911 - one for each kind
     if isinstance(read, list):
-        return tuple(_in(each) for each in read)
+        return tuple([each if type(each) in _AS_IT_IS else _in(each) for each in read])
     if not isinstance(read, dict):
         return read
     kind = read.pop(_KIND)
@@ -85,7 +110,7 @@ def _in(read: Any) -> Any:  # noqa: PLR0911 - one for each kind
     known = _KNOWN[kind]
     if issubclass(known, Enum):
         return known[read["name"]]
-    return known(**{name: _in(value) for name, value in read.items()})
+    return known(**{name: it if type(it) in _AS_IT_IS else _in(it) for name, it in read.items()})
 
 
 def _values(module: object) -> Iterator[tuple[str, type]]:

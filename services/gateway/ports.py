@@ -229,6 +229,12 @@ class Journal(Protocol):
     async def renew(self, response_id: str, epoch: int, *, seconds: float) -> None:
         """Makes the lease last so long from now on. Raises `LeaseLost`."""
 
+    def leave(self) -> None:
+        """This process ends soon: nobody is told here any more what others write.
+
+        Whoever reads that hears `TurnMoved`, at once or when a turn goes to another process.
+        """
+
     async def append(self, response_id: str, epoch: int, number: int, event: TurnEvent) -> int:
         """Keeps an event, and says how many bytes about are kept of the turn now.
 
@@ -271,7 +277,7 @@ class Journal(Protocol):
     def read(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
         """The events after a number, as they come; ends when they are complete and were read.
 
-        Raises `EventsGone`, also in the middle, when they are dropped.
+        Raises `EventsGone`, also in the middle, when they are dropped, and `TurnMoved`.
         """
 
 

@@ -311,7 +311,7 @@ async def _together(
     )
     async with (
         in_background(partial(running.elsewhere.serve, LetterAnswers(running.live_turns).answer)),
-        in_background(partial(every, _LOOK_SECONDS, takeover.look)),
+        in_background(partial(takeover.watch, _LOOK_SECONDS)),
     ):
         yield
 

@@ -12,7 +12,7 @@ server.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,10 +141,25 @@ class RedisStore:
         """
         if self.lost:
             _unsent(command)
-            raise _unavailable("not tried again yet")
+            raise _untried()
+        with self._noticing():
+            return await asyncio.shield(self._apart(command))
+
+    async def run_together(self, together: _Together, command: tuple[Any, ...]) -> Any:
+        """As `run`, for a command that goes with others. It is no task: these have one.
+
+        Raises `NoScriptError` too.
+        """
+        if self.lost:
+            raise _untried()
+        with self._noticing():
+            return await together.answer(command)
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
         try:
             with redis_errors():
-                return await asyncio.shield(self._apart(command))
+                yield
         except RedisUnavailable:
             self._lost_until = time.monotonic() + _LOST_SECONDS
             raise
@@ -189,16 +204,11 @@ class Script:
 
     async def __call__(self, keys: Sequence[str], *arguments: str | bytes | float) -> Any:
         """Raises `RedisUnavailable`."""
-        return await self._store.run(self._run(keys, arguments))
-
-    async def _run(self, keys: Sequence[str], arguments: Sequence[str | bytes | float]) -> Any:
-        if self._store.together is None:
-            return await self._script(keys=keys, args=arguments)
-        try:
+        if together := self._store.together:
             call = ("EVALSHA", self._script.sha, len(keys), *keys, *arguments)
-            return await self._store.together.answer(call)
-        except NoScriptError:
-            return await self._script(keys=keys, args=arguments)
+            with suppress(NoScriptError):
+                return await self._store.run_together(together, call)
+        return await self._store.run(self._script(keys=keys, args=arguments))
 
 
 @contextmanager
@@ -206,6 +216,8 @@ def redis_errors() -> Iterator[None]:
     """Failures of the server as `RedisUnavailable`, whose words hold neither URL nor keys."""
     try:
         yield
+    except NoScriptError:  # the script is sent itself then
+        raise
     except (RedisError, OSError, TimeoutError) as error:
         if type(error) is ResponseError and _is_ours(str(error)):
             raise
@@ -219,6 +231,10 @@ def _is_ours(said: str) -> bool:
     """
     code = said.partition(" ")[0]
     return code == "WRONGTYPE" or not code.isupper()
+
+
+def _untried() -> RedisUnavailable:
+    return _unavailable("not tried again yet")
 
 
 def _unavailable(why: str) -> RedisUnavailable:

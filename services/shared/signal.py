@@ -27,6 +27,8 @@ class Signal:
         return future
 
     def notify(self) -> None:
+        if not self._waiting:
+            return
         waiting, self._waiting = self._waiting, {}
         for future in waiting:
             if not future.done():

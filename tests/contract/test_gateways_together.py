@@ -38,6 +38,9 @@ class Opened(AsyncExitStack):
         super().__init__()
         self._around = around
 
+    async def one(self, name: str, words: int) -> Gateway:
+        return await self.enter_async_context(gateway(self._around, WordEngine(words), name))
+
     async def two(self, words: int, pause_before: int, calls: int = 0) -> Two:
         """The first one's engine waits before a word; the second one's does not."""
         first, second = [

@@ -61,6 +61,9 @@ class Mortal:
     def is_alone(self, response_id: str) -> bool:
         return self._journal.is_alone(response_id)
 
+    def leave(self) -> None:
+        self._journal.leave()
+
     def read(self, *asked: Any, **named: Any) -> Any:
         return self._journal.read(*asked, **named)
 

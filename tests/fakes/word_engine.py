@@ -38,6 +38,8 @@ class WordEngine:
     pause_before: int = -1
     seconds_per_word: float = 0
     card: ModelCard = CARD
+    # The function that it calls below the words of its first round; empty: none.
+    calls_then: str = ""
     paused: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     generations: list[Generation] = field(default_factory=list)
@@ -64,7 +66,11 @@ class WordEngine:
             yield Piece((Delta(0, (FIRST_ID + number,), word(number)),))
             await self._pace()
         usage = Usage(prompt, 0, self.words - begun)
-        yield Piece((Delta(0, finish_reason=FinishReason.STOP),), usage)
+        finish = FinishReason.STOP
+        if self.calls_then and not round_number:
+            yield Piece((Delta(0, (1,), calls=(CallDelta(0, self.calls_then, '{"n": 7}'),)),))
+            usage, finish = Usage(prompt, 0, self.words - begun + 1), FinishReason.TOOL_CALLS
+        yield Piece((Delta(0, finish_reason=finish),), usage)
 
     async def _pace(self) -> None:
         if not self.seconds_per_word:

@@ -83,6 +83,9 @@ class InMemoryJournal:
     async def renew(self, response_id: str, epoch: int, *, seconds: float) -> None:
         self._leased(response_id, epoch).leased_until = self._clock() + seconds
 
+    def leave(self) -> None:
+        """Nobody else writes here."""
+
     async def append(self, response_id: str, epoch: int, number: int, event: TurnEvent) -> int:
         record = self._leased(response_id, epoch)
         if number > len(record.events):

@@ -94,8 +94,12 @@ class MirroredJournal:
         except LeaseLost:
             self._move(response_id)
             raise
-        if not seconds:
-            self._move(response_id)
+        finally:
+            if not seconds:
+                self._move(response_id)
+
+    def leave(self) -> None:
+        self._shared.leave()
 
     async def append(self, response_id: str, epoch: int, number: int, event: TurnEvent) -> int:
         size = await self._kept(

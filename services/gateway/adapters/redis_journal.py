@@ -12,8 +12,8 @@ Times are the server's.
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 from zlib import crc32
 
@@ -23,7 +23,7 @@ from services.gateway import codec
 from services.gateway.adapters import redis_scripts as lua
 from services.gateway.adapters.gone_gateways import GoneGateways
 from services.gateway.adapters.redis_channels import Channels
-from services.gateway.api import EventsGone, LeaseLost, Numbered, TurnEvent
+from services.gateway.api import EventsGone, LeaseLost, Numbered, TurnEvent, TurnMoved
 from services.shared.redis import RedisStore, Script
 from services.shared.scope import Scope
 
@@ -61,6 +61,9 @@ class RedisJournal:
         self._overdue = Script(store, lua.OVERDUE)
         self._standing = Script(store, lua.STANDING)
         self._client: Any = store.client
+        self._leaving = False
+        # Of each reader, what wakes it.
+        self._readers: set[asyncio.Event] = set()
         # By turn: how many notes are kept, and those that are not yet.
         self._kept_notes: dict[str, int] = {}
         self._waiting: dict[str, list[bytes]] = {}
@@ -98,6 +101,11 @@ class RedisJournal:
         lease, kept = int(seconds * 1000), _ABANDONED_SECONDS * 1000
         until = self._check(await self._renew(self._keys(response_id), epoch, lease, kept))
         await self._list_lease(response_id, until)
+
+    def leave(self) -> None:
+        self._leaving = True
+        for grown in self._readers:
+            grown.set()
 
     async def append(self, response_id: str, epoch: int, number: int, event: TurnEvent) -> int:
         packed = codec.event_out(Numbered(number, event)).SerializeToString()
@@ -197,9 +205,9 @@ class RedisJournal:
 
     async def read(self, response_id: str, after: int = -1) -> AsyncGenerator[Numbered, None]:
         number = after + 1
-        grown = asyncio.Event()
-        with self._channels.taking(self._channels.of_turn(response_id), lambda _: grown.set()):
-            while True:
+        channel = self._channels.of_turn(response_id)
+        with self._woken() as grown, self._channels.taking(channel, lambda _: grown.set()):
+            while not self._leaving:
                 grown.clear()
                 keys = self._keys(response_id)
                 exists, complete, packed = await self._page(keys, number, number + _PAGE - 1)
@@ -215,6 +223,16 @@ class RedisJournal:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
                         await grown.wait()
+        raise moved()
+
+    @contextmanager
+    def _woken(self) -> Iterator[asyncio.Event]:
+        grown = asyncio.Event()
+        self._readers.add(grown)
+        try:
+            yield grown
+        finally:
+            self._readers.discard(grown)
 
     def _keys(self, response_id: str) -> list[str]:
         tag = f"{{{response_id}}}"
@@ -251,6 +269,11 @@ def _event(packed: bytes) -> TurnEvent:
 
 def lost() -> LeaseLost:
     return LeaseLost("somebody else writes this turn's events")
+
+
+def moved() -> TurnMoved:
+    said = "another gateway goes on with this response, as this one is shutting down"
+    return TurnMoved(said, retry_after="1")
 
 
 def gone() -> EventsGone:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Protocol
 
-from services.gateway.api import Failed, Numbered, Started, TurnEvent
+from services.gateway.api import Failed, Numbered, Started, TurnEvent, TurnMoved
 from services.shared.background import end
 from services.shared.errors import MeshError
 
@@ -21,6 +21,9 @@ class Presenter(Protocol):
     What it says depends on nothing but the events. So whoever presents them again, from the first
     on, gets the same objects with the same numbers in them, today or later, here or elsewhere.
     """
+
+    # Whether a reader whose stream breaks off can read on from another gateway.
+    resumes: bool
 
     def present(self, event: TurnEvent) -> Sequence[JsonObject]:
         """The protocol's events for the turn's next one; empty when the protocol shows nothing."""
@@ -78,6 +81,7 @@ class PresentedTurn:
         return self
 
     async def __anext__(self) -> Sequence[JsonObject]:
+        """Raises `TurnMoved` where the reader can read on elsewhere."""
         return self._presenter.present(await self._next())
 
     async def whole(self) -> JsonObject:
@@ -99,6 +103,10 @@ class PresentedTurn:
             return first
         try:
             return await (self._read() if self._second is None else self._second)
+        except TurnMoved as moved:
+            if self._presenter.resumes:
+                raise
+            return Failed.with_error(moved)
         except MeshError as error:  # the reading failed, not the turn; the caller is told the same
             return Failed.with_error(error)
         finally:

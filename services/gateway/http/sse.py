@@ -7,6 +7,7 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from services.gateway.api import TurnMoved
 from services.gateway.http.leaving import left
 from services.gateway.http.presenting import JsonObject, PresentedTurn
 from services.shared.background import end
@@ -31,7 +32,9 @@ def frame(shown: JsonObject) -> bytes:
 class EventStream(Response):
     """Sends a turn's events until the turn ends or the reader leaves, and closes it.
 
-    An event is never split: some readers lose one whose blank line comes in another piece.
+    An event is never split: some readers lose one whose blank line comes in another piece. The
+    stream of a turn that goes to another gateway breaks off without its end, as when a gateway has
+    died: nobody takes it for the whole.
     """
 
     media_type = "text/event-stream"
@@ -57,7 +60,10 @@ class EventStream(Response):
         async with aclosing(self._turn):
             start = {"status": self.status_code, "headers": self.raw_headers}
             await send({"type": "http.response.start", **start})
-            whole = await self._send_until_left(receive, send)
+            try:
+                whole = await self._send_until_left(receive, send)
+            except TurnMoved:
+                whole = False
         if whole:
             await send({"type": "http.response.body", "body": b""})
 

@@ -1,6 +1,8 @@
 """Which turns of dead gateways go on, and which end."""
 
+import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -13,6 +15,7 @@ from services.gateway.live_turns import LiveTurns
 from services.gateway.plain import dumped
 from services.gateway.steps import Origin
 from services.gateway.takeover import Takeover
+from services.shared.background import in_background
 from services.shared.conversation import Role, said
 from tests.fakes.gateways import ADA
 from tests.fakes.mesh import BOUNDS, PERSON, CountedLedger, limits_of
@@ -24,8 +27,14 @@ WAITED_FOR = Ask("demo", (said("msg_1", Role.USER, "hello"),))
 class Readers(NobodyElse):
     def __init__(self) -> None:
         self.here: set[str] = set()
+        # Of these it takes so long to know.
+        self.unknown: dict[str, asyncio.Event] = {}
+        self.asked = asyncio.Event()
 
     async def attended(self, response_id: str) -> bool:
+        self.asked.set()
+        if known := self.unknown.get(response_id):
+            await known.wait()
         return response_id in self.here
 
 
@@ -138,3 +147,19 @@ async def test_a_turn_that_says_something_else_the_second_time_is_broken_off() -
     assert [type(each) for each in events] == [Started, TextDelta, Failed]
     assert isinstance(events[-1], Failed)
     assert events[-1].reason == "gateway.StreamInterrupted"
+
+
+async def test_a_turn_that_takes_long_keeps_no_other_one_waiting() -> None:
+    left = Left()
+    left.readers.unknown["resp_1"] = asyncio.Event()
+    left.readers.here |= {"resp_1", "resp_2"}
+    await left.leave("resp_1", WAITED_FOR)
+    left.now += 3
+    async with asyncio.timeout(10), in_background(partial(left.takeover.watch, 0)):
+        await left.readers.asked.wait()
+        await left.leave("resp_2", WAITED_FOR)
+        left.now += 3
+        assert len(await left.events("resp_2")) > 2
+        assert len(await left.journal.so_far("resp_1")) == 2
+        left.readers.unknown["resp_1"].set()
+        assert len(await left.events("resp_1")) > 2

@@ -42,6 +42,8 @@ ChoiceEvent = TextDelta | ReasoningDelta | CallStarted | ArgumentsDelta | ItemDo
 class ChatPresenter:
     """A chunk for each event of the answer. The mesh's own calls do not show."""
 
+    resumes = False
+
     def __init__(self) -> None:
         # What every chunk begins with.
         self._head: JsonObject = {}

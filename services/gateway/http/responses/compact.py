@@ -59,6 +59,8 @@ class CompactRequest(TurnRequest):
 class CompactionPresenter:
     """Its events are not shown: nobody can ask for them."""
 
+    resumes = False
+
     def present(self, event: TurnEvent) -> Sequence[JsonObject]:  # noqa: ARG002
         return ()
 

@@ -56,6 +56,8 @@ class ResponsesPresenter:
     The end of an item is told with the turn's next event, which says whether the item was cut.
     """
 
+    resumes = True
+
     def __init__(self) -> None:
         self._forget()
 

@@ -27,6 +27,7 @@ from services.gateway.api import (
     Started,
     SteeringRefused,
     TurnEvent,
+    TurnMoved,
 )
 from services.gateway.front import KeySession
 from services.gateway.http.errors import HttpFailure, failure, invalid
@@ -227,7 +228,9 @@ class _ResponsesTalk:
         async with self._places:
             with self._line.answering("response.create") as answering:
                 error = await failure_of(self._respond(lane, message, answering))
-                if error:
+                if isinstance(error, TurnMoved):  # the socket closes, which says it
+                    answering.status = failure(error).status
+                elif error:
                     told = failure(error)
                     answering.status = told.status
                     self._failed(lane, message.get("previous_response_id"))

@@ -1,12 +1,14 @@
 """How a presented turn is sent: in whole events, with comments in pauses, until somebody leaves."""
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import AsyncGenerator, MutableMapping
 from typing import Any
 
 import pytest
 
-from services.gateway.http.presenting import PresentedTurn
+from services.gateway.api import Numbered, TurnMoved
+from services.gateway.http.presenting import PresentedTurn, Presenter
+from services.gateway.http.responses.events import ResponsesPresenter
 from services.gateway.http.sse import EventStream, frame
 from tests.unit.gateway.http.played import PlayedFront, turn
 from tests.unit.gateway.http.toy.events import ToyPresenter
@@ -106,3 +108,33 @@ async def test_a_connection_that_breaks_at_once_leaves_the_turn() -> None:
     with pytest.raises(OSError, match="broken"):
         await sent({}, Reader().receive, broken)
     assert front.left.is_set()
+
+
+async def moved_after(count: int) -> AsyncGenerator[Numbered, None]:
+    for number, event in enumerate(turn()[:count]):
+        yield Numbered(number, event)
+    raise TurnMoved("another gateway goes on with this response")
+
+
+async def sent_of(presenter: Presenter) -> Reader:
+    reader, reading = Reader(), PresentedTurn(moved_after(5), presenter)
+    await reading.begin()
+    await EventStream(reading)({}, reader.receive, reader.send)
+    return reader
+
+
+async def test_a_turn_that_moves_breaks_its_stream_off_where_it_can_be_read_on() -> None:
+    """It is not ended: nobody takes it for the whole."""
+    reader = await sent_of(ResponsesPresenter())
+    assert reader.pieces
+    assert not reader.ended
+    sent = b"".join(reader.pieces)
+    assert b"event: error" not in sent
+    assert b"event: response.failed" not in sent
+    assert reader.pieces[-1] != DONE
+
+
+async def test_a_turn_that_moves_ends_with_an_error_where_nobody_can_read_on() -> None:
+    reader = await sent_of(ToyPresenter())
+    assert b"another gateway goes on" in reader.pieces[-2]
+    assert (reader.pieces[-1], reader.ended) == (DONE, True)

@@ -10,6 +10,8 @@ from services.gateway.http.presenting import JsonObject
 class ToyPresenter:
     """Answers with the words alone."""
 
+    resumes = False
+
     def __init__(self) -> None:
         self._number = 0
 
