@@ -59,8 +59,9 @@ async def test_an_input_of_which_the_model_reads_nothing_is_told_by_its_field(
 async def test_a_response_that_failed_in_the_middle_is_found_and_continued(
     running: Running,
 ) -> None:
-    said = "The first sentence is here. " * 20
-    running.play.when("fail now", Script(said, fail_after=90, failure=ValueError("broken")))
+    # An engine that is asked to may say several tokens at each of its steps, of which 25 are made.
+    said = "The first sentence is here. " * 40
+    running.play.when("fail now", Script(said, fail_after=25, failure=ValueError("broken")))
     running.play.when("go on", "Gone on.")
     body: dict[str, Any] = {"model": running.model}
     async with running.http() as http:
