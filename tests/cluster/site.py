@@ -310,16 +310,62 @@ def site() -> Iterator[Site]:
 
 
 def give_back_volumes(core: client.CoreV1Api, namespace: str) -> None:
-    """Volumes made by hand, which nobody deletes with their claims, are free for the next test."""
+    """Volumes made by hand, which nobody deletes with their claims, are empty for the next test.
+
+    What a test left there may be of a later release than the next one begins with.
+    """
     selector = f"kubernetes.io/metadata.name={namespace}"
     changes = watch.Watch()
     for change in changes.stream(core.list_namespace, label_selector=selector, timeout_seconds=300):
         if change["type"] == "DELETED":
             changes.stop()
     for volume in core.list_persistent_volume().items:
-        claimed = volume.spec.claim_ref
-        if claimed and claimed.namespace == namespace:
+        claimed, folder = volume.spec.claim_ref, volume.spec.local or volume.spec.host_path
+        if folder and claimed and claimed.namespace == namespace:
+            _empty(core, volume, folder.path)
             core.patch_persistent_volume(volume.metadata.name, {"spec": {"claimRef": None}})
+
+
+def _empty(core: client.CoreV1Api, volume: Any, folder: str) -> None:
+    """By a pod on the node that has the folder."""
+    namespace = "default"
+    made = core.create_namespaced_pod(namespace, _emptying_pod(volume, folder))
+    name = made.metadata.name
+    try:
+        changes = watch.Watch()
+        for change in changes.stream(
+            core.list_namespaced_pod,
+            namespace,
+            field_selector=f"metadata.name={name}",
+            timeout_seconds=300,
+        ):
+            phase = change["object"].status.phase
+            if phase in ("Succeeded", "Failed"):
+                changes.stop()
+        assert phase == "Succeeded", f"{volume.metadata.name} could not be emptied: {phase}"
+    finally:
+        core.delete_namespaced_pod(name, namespace, grace_period_seconds=0)
+
+
+def _emptying_pod(volume: Any, folder: str) -> Values:
+    container = {
+        "name": "empty",
+        "image": image("scripted"),
+        "command": ["find", "/volume", "-mindepth", "1", "-delete"],
+        "securityContext": {"runAsUser": 0},
+        "volumeMounts": [{"name": "volume", "mountPath": "/volume"}],
+    }
+    spec: Values = {
+        "containers": [container],
+        "volumes": [{"name": "volume", "hostPath": {"path": folder}}],
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+    }
+    if volume.spec.node_affinity:
+        where = client.ApiClient().sanitize_for_serialization(volume.spec.node_affinity.required)
+        on_node = {"requiredDuringSchedulingIgnoredDuringExecution": where}
+        spec["affinity"] = {"nodeAffinity": on_node}
+    return {"metadata": {"generateName": "empty-volume-"}, "spec": spec}
 
 
 def _traffic_pod() -> Values:
