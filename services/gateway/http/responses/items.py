@@ -184,11 +184,19 @@ class InputHostedCall(Body):
         return Call(item_id, item_id, name, _json(asked), RunBy.SERVER, outcome=outcome)
 
 
+_AN_ID: dict[str, Any] = {"type": "string", "minLength": 1}
+# A local shell's result has the call's id alone.
+_OF_A_CALL: dict[str, Any] = {
+    "anyOf": [{"properties": {name: _AN_ID}, "required": [name]} for name in ("call_id", "id")]
+}
+
+
 class InputHostedResult(Body):
     """What such a call brought, where the caller runs it; pictures are left out."""
 
+    model_config = ConfigDict(json_schema_extra=_OF_A_CALL)
+
     type: Annotated[str, _one_of(_HOSTED_RESULTS)]
-    # A local shell's has the call's id alone.
     call_id: str | None = None
     output: Any = None
     # What a program and a search for tools bring.
