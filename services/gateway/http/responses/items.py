@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from services.gateway.http.fields import one_given
 from services.gateway.http.parts import Content, parts_of
 from services.gateway.http.tools import OWN_SERVER
 from services.gateway.values import MOST_ITEMS, Body, filled, member, tagged
@@ -184,17 +185,11 @@ class InputHostedCall(Body):
         return Call(item_id, item_id, name, _json(asked), RunBy.SERVER, outcome=outcome)
 
 
-_AN_ID: dict[str, Any] = {"type": "string", "minLength": 1}
-# A local shell's result has the call's id alone.
-_OF_A_CALL: dict[str, Any] = {
-    "anyOf": [{"properties": {name: _AN_ID}, "required": [name]} for name in ("call_id", "id")]
-}
-
-
 class InputHostedResult(Body):
     """What such a call brought, where the caller runs it; pictures are left out."""
 
-    model_config = ConfigDict(json_schema_extra=_OF_A_CALL)
+    # A local shell's has the call's id alone.
+    model_config = ConfigDict(json_schema_extra=one_given("call_id", "id"))
 
     type: Annotated[str, _one_of(_HOSTED_RESULTS)]
     call_id: str | None = None
