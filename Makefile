@@ -170,6 +170,12 @@ $(MONGODB_SERVER): tests/servers/ferretdb_build/go.mod tests/servers/ferretdb_bu
 bench: $(INSTALLED) ## measure this machine against bare vLLM and print the tables   [PARTS="throughput cpu ..."]
 	$(PYTHON) -m loadtest $(PARTS)
 
+# Of `make contract`; each bench names those that it wants, in braces.
+.PHONY: bench-stores
+bench-stores: $(INSTALLED) $(CASSANDRA) $(MONGODB_SERVER) ## measure each store on the servers of the tests   [PARTS="throughput --mesh-store accounts {postgresql}"]
+	$(PYTHON) -m tests.servers $(PYTHON) -m loadtest \
+		$(or $(PARTS),stores --store {sqlite} --store {postgresql} --store {cassandra} --store {mongodb})
+
 .PHONY: gateway-faults
 gateway-faults: $(INSTALLED) redis-server ## kill and pause gateways under streams, and count what readers lost   [FAULTS="--kills 48 --pauses 30 --unfenced"]
 	$(PYTHON) -m loadtest.gateways $(FAULTS)

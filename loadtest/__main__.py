@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from loadtest.prompts import Questions
 from loadtest.report import machine, progress
 from loadtest.sameness import NotTheSame
 from loadtest.sides import Sides
+from services.local.kept import STORES
 from services.local.preflight import free_port
 
 # In the order in which they run.
@@ -44,10 +45,12 @@ _ON_ONE_MESH = {*_AGAINST_BARE, "turns", "leaving"}
 
 @dataclass(frozen=True, slots=True)
 class Width:
-    """How much is measured."""
+    """How much is measured, and of which mesh."""
 
     rounds: int
     requests: int
+    # The URLs of what it does not keep in files, by what is kept.
+    stores: Mapping[str, str]
 
 
 @click.command()
@@ -68,6 +71,15 @@ class Width:
     multiple=True,
     help="The URL of an empty store for `stores` and `erasures`, or file:<path>; several times.",
 )
+@click.option(
+    "--mesh-store",
+    "mesh_stores",
+    type=(click.Choice([*STORES]), str),
+    multiple=True,
+    metavar="WHAT URL",
+    help=f"Where the measured mesh keeps one of {', '.join(STORES)}: an empty store on a server,"
+    " or file:<path> that holds its URL; several times. Else files do.",
+)
 def main(
     parts: tuple[str, ...],
     *,
@@ -76,6 +88,7 @@ def main(
     cold: bool,
     words: Path | None,
     store_urls: tuple[str, ...],
+    mesh_stores: tuple[tuple[str, str], ...],
 ) -> None:
     """Measure PARTS of the mesh on this machine; the first seven by default, in a quarter of an
     hour.
@@ -116,7 +129,8 @@ def main(
                 _of_a_chat()
             if "journal" in parts:
                 _of_the_journal(rounds)
-            _run(set(parts or PARTS) - {*ON_REQUEST}, Width(rounds, requests), cold=cold)
+            width = Width(rounds, requests, dict(mesh_stores))
+            _run(set(parts or PARTS) - {*ON_REQUEST}, width, cold=cold)
     except Interrupted as error:
         sys.exit(f"stopped by {error}, and with it all that the bench had started")
     except NotTheSame as error:
@@ -171,7 +185,7 @@ def _on_one_mesh(folder: Path, wanted: set[str], width: Width) -> None:
         "TOOL_RUNNER_WEATHER_FORECAST_URL": weather,
     }
     progress("starting seven processes: half a minute")
-    with seven_processes(folder / "mesh", {"tool_runner": there}) as mesh:
+    with seven_processes(folder / "mesh", {"tool_runner": there}, width.stores) as mesh:
         if wanted & _AGAINST_BARE:
             progress("starting bare vLLM: half a minute")
             with bare_vllm(folder / "bare.log") as bare:

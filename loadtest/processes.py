@@ -1,6 +1,7 @@
 """The seven services as seven processes here, to be measured, killed and started again."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from loadtest.process import Process
+from services.local.kept import STORES
 from services.local.preflight import free_port
 
 SERVICES = (
@@ -38,6 +40,8 @@ class SevenProcesses:
     metrics_ports: dict[str, int]
     processes: dict[str, Process] = field(default_factory=dict)
     api_key: str = ""
+    # The URL of the server that keeps accounts; empty: a file in `data` does.
+    accounts: str = ""
 
     @property
     def base_url(self) -> str:
@@ -56,7 +60,9 @@ class SevenProcesses:
         """
         command = [sys.executable, "-m", "services", "key", "create", name, "--memory"]
         command += ["--data", str(self.data)]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        where = {**os.environ, "CHATMESH_STORES": self.accounts}
+        made = subprocess.run(command, check=True, capture_output=True, text=True, env=where)
+        return made.stdout.strip()
 
     def restart(self, name: str, **environment: str) -> None:
         """Stops the service gently, if it runs, and starts it with further settings."""
@@ -85,11 +91,20 @@ class SevenProcesses:
 
 @contextmanager
 def seven_processes(
-    data: Path, settings: Mapping[str, Mapping[str, str]] | None = None
+    data: Path,
+    settings: Mapping[str, Mapping[str, str]] | None = None,
+    stores: Mapping[str, str] | None = None,
 ) -> Iterator[SevenProcesses]:
-    """Starts all, waits until the gateway is ready, stops all. `settings` are by service."""
-    mesh = _planned(data, settings or {})
+    """Starts all, waits until the gateway is ready, stops all. `settings` are by service.
+
+    `stores` are the URLs of empty stores by what is kept there (`conversations`, `facts`,
+    `accounts`); what is not named is kept in files.
+    """
+    stores = stores or {}
+    mesh = _planned(data, settings or {}, stores)
     with ExitStack() as stack:
+        for what in stores:
+            _migrate(mesh.processes[_package(what)])
         for process in mesh.processes.values():
             stack.callback(process.stop)
             process.start()
@@ -100,7 +115,19 @@ def seven_processes(
         yield mesh
 
 
-def _planned(data: Path, settings: Mapping[str, Mapping[str, str]]) -> SevenProcesses:
+def _migrate(process: Process) -> None:
+    """A service finds its tables on a server, and makes none."""
+    where = {**os.environ, **process.environment}
+    subprocess.run([*process.command, "--migrate"], check=True, env=where)
+
+
+def _package(what: str) -> str:
+    return STORES[what].package.rpartition(".")[2]
+
+
+def _planned(
+    data: Path, settings: Mapping[str, Mapping[str, str]], stores: Mapping[str, str]
+) -> SevenProcesses:
     data.mkdir(parents=True, exist_ok=True)
     free = iter(free_ports(2 * len(SERVICES) + 1))
     mesh = SevenProcesses(
@@ -108,7 +135,9 @@ def _planned(data: Path, settings: Mapping[str, Mapping[str, str]]) -> SevenProc
         http_port=next(free),
         ports={name: next(free) for name in SERVICES},
         metrics_ports={name: next(free) for name in SERVICES},
+        accounts=stores.get("accounts", ""),
     )
+    kept = {_package(what): (STORES[what].knob, url) for what, url in stores.items()}
     where = {f"{name.upper()}_ADDRESS": mesh.address(name) for name in SERVICES}
     for name in SERVICES:
         prefix = name.upper()
@@ -118,6 +147,9 @@ def _planned(data: Path, settings: Mapping[str, Mapping[str, str]]) -> SevenProc
             f"{prefix}_METRICS_ADDRESS": f"{_HOST}:{mesh.metrics_ports[name]}",
             **_settings(data, mesh.http_port, mesh.address("inference")).get(name, {}),
         }
+        if name in kept:
+            knob, url = kept[name]
+            environment[f"{prefix}_{knob.upper()}"] = url
         environment |= settings.get(name, {})
         command = (sys.executable, "-m", f"services.{name}")
         mesh.processes[name] = Process(name, command, environment, data / f"{name}.log")

@@ -54,6 +54,7 @@ def good(plan: Plan, tally: Tally) -> bool:
 
 
 def report(plan: Plan, tally: Tally) -> list[str]:
+    alone = sum(each.faults == 1 for each in tally.resumed)
     return [
         f"{plan.streams} streams in the background and {plan.foreground} that are waited for,"
         f" of {plan.words} words, at a time; {plan.gateways} gateways,"
@@ -64,10 +65,14 @@ def report(plan: Plan, tally: Tally) -> list[str]:
         f"whole {tally.whole}, lost {tally.lost}, doubled {tally.doubled},"
         f" out of order {tally.wrong}, failed {dict(tally.failed)}",
         f"of these {tally.foreground} were waited for, {tally.foreground_resumed} of them resumed",
-        f"{len(tally.resumed)} resumed: p50 {tally.percentile(0.5):.2f} s,"
-        f" p99 {tally.percentile(0.99):.2f} s, longest {tally.percentile(1):.2f} s"
-        f" (goal: p99 {_RESUME_SECONDS:g} s)",
+        f"{len(tally.resumed)} resumed: {_shares(tally)} (goal: p99 {_RESUME_SECONDS:g} s)",
+        f"of these {alone} met no second fault while they waited: {_shares(tally, most_faults=1)}",
     ]
+
+
+def _shares(tally: Tally, **of_these: int) -> str:
+    p50, p99, longest = (tally.percentile(part, **of_these) for part in (0.5, 0.99, 1))
+    return f"p50 {p50:.2f} s, p99 {p99:.2f} s, longest {longest:.2f} s"
 
 
 if __name__ == "__main__":

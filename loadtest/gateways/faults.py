@@ -52,6 +52,15 @@ class Plan:
     seed: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A reader that had to come again."""
+
+    seconds: float
+    # Faults that came while it waited, and the one that broke its stream.
+    faults: int
+
+
 @dataclass(slots=True)
 class Tally:
     """What the readers saw."""
@@ -65,7 +74,7 @@ class Tally:
     wrong: int = 0
     # Ended with an error that was told, by its code and words.
     failed: Counter[str] = field(default_factory=Counter)
-    resumed: list[float] = field(default_factory=list)
+    resumed: list[Resumed] = field(default_factory=list)
     # Streams that a gateway did not begin: it was away.
     refused: int = 0
     kills: int = 0
@@ -80,8 +89,13 @@ class Tally:
     def broken(self) -> int:
         return self.lost + self.doubled + self.wrong
 
-    def percentile(self, part: float) -> float:
-        ordered = sorted(self.resumed)
+    @property
+    def faults(self) -> int:
+        return self.kills + self.pauses
+
+    def percentile(self, part: float, *, most_faults: int = sys.maxsize) -> float:
+        """Of the seconds until readers heard on, who met so many faults at most meanwhile."""
+        ordered = sorted(each.seconds for each in self.resumed if each.faults <= most_faults)
         return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
 
 
@@ -96,7 +110,7 @@ class Site:
     logs: list[Path]
 
     def url(self, number: int) -> str:
-        return f"http://{_HOST}:{self.ports[number % len(self.ports)]}/v1/responses"
+        return f"http://{_HOST}:{self.ports[number]}/v1/responses"
 
     def turns(self, number: int) -> int:
         """How many turns one gateway has now; none, where it does not answer."""
@@ -195,7 +209,10 @@ def _ready(port: int) -> bool:
 
 
 class Reader:
-    """Reads one stream after the other, each to its end, from whichever gateway answers."""
+    """Reads one stream after the other, each to its end, from whichever gateway answers.
+
+    As behind a balancer, chance says which one is asked, and after one that broke off another.
+    """
 
     def __init__(
         self,
@@ -204,48 +221,59 @@ class Reader:
         tally: Tally,
         client: httpx.AsyncClient,
         *,
+        number: int,
         background: bool,
     ) -> None:
         self._background = background
+        self._chance = random.Random(plan.seed + number)
+        self._gateway = self._chance.randrange(plan.gateways)
         self._site = here
         self._plan = plan
         self._tally = tally
         self._client = client
 
-    async def read_until(self, ended: asyncio.Event, number: int) -> None:
+    async def read_until(self, ended: asyncio.Event) -> None:
         """The stream that runs when it has ended is read to its end."""
         while not ended.is_set():
-            number = await self._read(number) + 1
+            await self._read()
+            self._gateway = self._chance.randrange(self._plan.gateways)
 
-    async def _read(self, number: int) -> int:
-        """One stream; says which gateway was the last to be asked."""
+    async def _read(self) -> None:
         response_id, last, words = "", -1, list[str]()
-        broke: float | None = None
+        # When, and how many faults there had been.
+        broke: tuple[float, int] | None = None
         resumed = 0
         while True:
             try:
-                asked = self._asked(number, response_id, last)
+                asked = self._asked(response_id, last)
                 async with aclosing(asked) as events:
                     async for event in events:
                         if broke is not None:
-                            self._tally.resumed.append(time.monotonic() - broke)
+                            self._tally.resumed.append(self._waited(*broke))
                             broke = None
                             resumed += 1
                         response_id = response_id or event.get("response", {}).get("id", "")
                         last = self._heard(event, last, words)
                         if self._is_last(event, words):
                             self._count_foreground(event, resumed)
-                            return number
+                            return
             except Lost as lost:
                 self._tally.failed[f"{lost} when its reader came again"] += 1
-                return number
+                return
             except (httpx.HTTPError, Refused):
                 if response_id:
-                    broke = broke if broke is not None else time.monotonic()
+                    broke = broke or (time.monotonic(), self._tally.faults)
                 else:
                     self._refused()
-                number += 1
+                self._gateway = self._another()
                 await asyncio.sleep(0.05)
+
+    def _another(self) -> int:
+        others = [each for each in range(self._plan.gateways) if each != self._gateway]
+        return self._chance.choice(others or [self._gateway])
+
+    def _waited(self, since: float, faults: int) -> Resumed:
+        return Resumed(time.monotonic() - since, 1 + self._tally.faults - faults)
 
     def _count_foreground(self, event: dict[str, Any], resumed: int) -> None:
         if not self._background and event["type"] == "response.completed":
@@ -287,10 +315,8 @@ class Reader:
             return True
         return False
 
-    async def _asked(
-        self, number: int, response_id: str, last: int
-    ) -> AsyncGenerator[dict[str, Any], None]:
-        url = self._site.url(number)
+    async def _asked(self, response_id: str, last: int) -> AsyncGenerator[dict[str, Any], None]:
+        url = self._site.url(self._gateway)
         if response_id:
             query = {"stream": "true", "starting_after": str(last)}
             asking = self._client.stream("GET", f"{url}/{response_id}", params=query)
@@ -330,8 +356,8 @@ async def run(here: Site, plan: Plan) -> Tally:
     ):
         for number in range(plan.streams + plan.foreground):
             background = number < plan.streams
-            reader = Reader(here, plan, tally, client, background=background)
-            group.create_task(reader.read_until(ended, number))
+            reader = Reader(here, plan, tally, client, number=number, background=background)
+            group.create_task(reader.read_until(ended))
         await asyncio.sleep(2 * plan.lease_seconds)  # all have begun
         await _disturb(here, plan, tally)
         ended.set()
@@ -351,15 +377,15 @@ async def _disturb(here: Site, plan: Plan, tally: Tally) -> None:
         process = here.gateways[victim]
         taken, fenced = here.counted(_TAKEN), here.counted(_FENCED)
         if fault == "kill":
+            tally.kills += 1
             process.signal(signal.SIGKILL)
             await asyncio.to_thread(process.wait, 10)
             process.start()
-            tally.kills += 1
         else:
+            tally.pauses += 1
             process.signal(signal.SIGSTOP)
             await asyncio.sleep(plan.lease_seconds + 1.5)
             process.signal(signal.SIGCONT)
-            tally.pauses += 1
         await asyncio.to_thread(_wait_ready, [here.ports[victim]])
         await asyncio.sleep(chance.uniform(0.5, 1.5))
         tally.kills_that_bit += fault == "kill" and here.counted(_TAKEN) > taken

@@ -17,7 +17,7 @@ import orjson
 from services.context_assembly import api as context_api
 from services.gateway import api, ports
 from services.gateway.letters import LETTERS
-from services.gateway.steps import STEPS, Past, past_of
+from services.gateway.steps import STEPS, Heard, Past, past_of
 from services.inference import api as inference_api
 from services.shared import conversation, tools
 from services.tool_runner import api as tool_api
@@ -33,15 +33,39 @@ class NotPlain(Exception):
 
 
 def dumped(value: object) -> bytes:
-    return orjson.dumps(_out(value))
+    return orjson.dumps(_short(value) if _is_text(value) else _out(value))
 
 
 def loaded(text: bytes) -> Any:
     """Raises `NotPlain`."""
     try:
-        return _in(orjson.loads(text))
+        read = orjson.loads(text)
+        return _from_short(read) if isinstance(read, list) else _in(read)
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise NotPlain(f"a kept step cannot be read: {type(error).__name__}") from None
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a step that says nothing but some words of the model's in one choice.
+
+    Nearly all are. Each token passes here, and whoever goes on with a turn reads all of its steps
+    at once: these are written short.
+    """
+    if type(value) is not Heard or value.piece.usage is not None or len(value.piece.deltas) != 1:
+        return False
+    delta = value.piece.deltas[0]
+    more = delta.reasoning or delta.calls or delta.logprobs
+    return not more and delta.finish_reason is None
+
+
+def _short(heard: Any) -> object:
+    delta = heard.piece.deltas[0]
+    return [heard.round, delta.index, [*delta.ids], delta.text]
+
+
+def _from_short(read: list[Any]) -> Heard:
+    number, index, ids, text = read
+    return Heard(number, inference_api.Piece((inference_api.Delta(index, tuple(ids), text),)))
 
 
 def past_from(notes: Iterable[bytes]) -> Past:

@@ -15,6 +15,7 @@ from tests.contract.test_gateways_together import (
     around,
     begun,
     check_unbroken,
+    die_one_after_the_other,
     opened,
     redis_servers,
     text,
@@ -90,18 +91,9 @@ async def test_a_tool_of_the_mesh_runs_once_below_a_text_that_was_gone_on_with(
 async def test_who_dies_again_below_the_text_is_followed_by_a_third(opened: Opened) -> None:
     """The tokens that two gateways have heard are one text to the third."""
     two = await opened.two(60, pause_before=25)
-    two.second.engine.pause_before = 40
     third = await opened.one("third", 60)
     third.engine.calls_then = "tell"
-    response_id = await begun(two, OFFERED)
-    two.first.die()
-    two.around.pass_lease()
-    await two.second.takeover.look()
-    await asyncio.wait_for(two.second.engine.paused.wait(), 10)
-    two.second.die()
-    two.around.pass_lease()
-    await third.takeover.look()
-    events = await third.read(response_id)
+    events = await third.read(await die_one_after_the_other(two, third, OFFERED))
     assert text(events) == whole(60)
     completed = events[-1].event
     assert isinstance(completed, Completed)

@@ -79,6 +79,20 @@ async def begun(two: Two, ask: Ask) -> str:
     return response_id
 
 
+async def die_one_after_the_other(two: Two, third: Gateway, ask: Ask) -> str:
+    """The second one when it has gone on for a while. Says which turn the third one has now."""
+    two.second.engine.pause_before = 40
+    response_id = await begun(two, ask)
+    two.first.die()
+    two.around.pass_lease()
+    await two.second.takeover.look()
+    await asyncio.wait_for(two.second.engine.paused.wait(), 10)
+    two.second.die()
+    two.around.pass_lease()
+    await third.takeover.look()
+    return response_id
+
+
 async def test_a_turn_is_read_in_another_gateway_as_it_comes(opened: Opened) -> None:
     two = await opened.two(40, pause_before=20)
     response_id = await begun(two, ALONE)
@@ -177,16 +191,8 @@ async def test_a_gateway_that_wakes_up_again_changes_nothing(opened: Opened) -> 
 
 async def test_a_turn_that_is_handed_over_twice(opened: Opened, around: Around) -> None:
     two = await opened.two(60, pause_before=25)
-    two.second.engine.pause_before = 40
-    third = await opened.enter_async_context(gateway(around, WordEngine(60), "third"))
-    response_id = await begun(two, ALONE)
-    two.first.die()
-    two.around.pass_lease()
-    await two.second.takeover.look()
-    await asyncio.wait_for(two.second.engine.paused.wait(), 10)
-    two.second.die()
-    two.around.pass_lease()
-    await third.takeover.look()
+    third = await opened.one("third", 60)
+    response_id = await die_one_after_the_other(two, third, ALONE)
     check_unbroken(await third.read(response_id), 60)
     (entry,) = around.ledger.entries
     assert (entry.usage.prompt_tokens, entry.usage.completion_tokens) == (2, 60)

@@ -1,7 +1,9 @@
 """Our values as JSON, for another gateway to read."""
 
 from array import array
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from typing import Any
 
 import pytest
 from chatmesh.inference.v1 import inference_pb2
@@ -67,6 +69,13 @@ PIECE = Piece(
     ),
     Usage(1, 2, 3, 4),
 )
+# What a delta may have besides its words, each alone.
+MORE: Mapping[str, Any] = {
+    "reasoning": "b",
+    "calls": (CallDelta(0, "f", "{"),),
+    "logprobs": (TokenLogprob(1, "a", -0.5),),
+    "finish_reason": FinishReason.STOP,
+}
 
 
 @pytest.mark.parametrize(
@@ -75,11 +84,24 @@ PIECE = Piece(
         Origin(Account("acct_1", "Ada", AccountKind.PERSONAL), "key_1", ASK),
         Assembled(Context((1, 2, 3), ("mem_1",), ("mem_1",), 7, 2, (Picture(content=b"1"),))),
         Heard(3, PIECE),
+        *(Heard(3, Piece((delta,))) for delta in PIECE.deltas),
+        *(Heard(1, Piece((Delta(2, (5,), "a", **{name: more}),))) for name, more in MORE.items()),
+        Heard(1, Piece((Delta(2, (5,), "a"),), Usage(1))),
+        Heard(1, Piece((Delta(0, (5,), "a"), Delta(1, (6,), "b")))),
+        Heard(1, Piece(())),
         ToolDone("call_1", Outcome((Text("4"),), Failure.TIMED_OUT)),
     ],
 )
 def test_a_value_comes_back_as_it_was(value: object) -> None:
     assert loaded(dumped(value)) == value
+
+
+def test_words_of_a_model_are_kept_in_few_bytes() -> None:
+    """Every token is such a step, and all of a turn are read when it is taken over."""
+    heard = Heard(3, Piece((Delta(0, (150_000,), " word"),)))
+    assert loaded(dumped(heard)) == heard
+    assert len(dumped(heard)) < 30
+    assert {"index", "ids", "text", *MORE} == {each.name for each in fields(Delta)}
 
 
 def test_every_field_of_an_ask_is_kept() -> None:
@@ -100,6 +122,8 @@ def test_every_field_of_an_ask_is_kept() -> None:
         b'{"=": "Heard", "round": 0, "piece": null, "newer": 1}',
         b'{"=": "Role", "name": "EMPEROR"}',
         b'{"no": "kind"}',
+        b"[0, 0, [1]]",
+        b'[0, 0, 1, "a"]',
     ],
 )
 def test_what_was_written_elsewhere_is_refused(text: bytes) -> None:

@@ -1,0 +1,64 @@
+"""`python -m tests.servers COMMAND...`: runs a command on the servers that tests use.
+
+Wherever the command says `{postgresql}`, `{cassandra}` or `{mongodb}`, it gets the URL of an empty
+store: PostgreSQL 16 that waits for no disk, three nodes of Cassandra, FerretDB in the place of
+MongoDB. `{sqlite}` is a file. Servers that are named are started first, and end with the command.
+"""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import reduce
+
+import pytest
+
+from services.shared.store_url import StoreUrl
+from tests.servers.cassandra import empty_keyspace
+from tests.servers.ferretdb import fresh_documents
+from tests.servers.postgres import empty_database
+
+
+async def run(command: Sequence[str]) -> int:
+    """The command's exit status."""
+    async with AsyncExitStack() as stack:
+        urls = {}
+        for name, started in _stores(stack).items():
+            if any(name in word for word in command):
+                sys.stderr.write(f"starting {name[1:-1]}\n")
+                urls[name] = (await started()).get_secret_value()
+        words = [_filled(word, urls) for word in command]
+        return (await asyncio.to_thread(subprocess.run, words, check=False)).returncode
+
+
+def _stores(stack: AsyncExitStack) -> Mapping[str, Callable[[], Awaitable[StoreUrl]]]:
+    async def sqlite() -> StoreUrl:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatmesh-store-"))
+        return StoreUrl(f"sqlite:{folder}/store.sqlite")
+
+    async def postgresql() -> StoreUrl:
+        return await stack.enter_async_context(empty_database())
+
+    return {
+        "{sqlite}": sqlite,
+        "{postgresql}": postgresql,
+        "{cassandra}": empty_keyspace,
+        "{mongodb}": fresh_documents,
+    }
+
+
+def _filled(word: str, urls: Mapping[str, str]) -> str:
+    return reduce(lambda filled, name: filled.replace(name, urls[name]), urls, word)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 1 or sys.argv[1] in {"-h", "--help"}:
+        sys.exit(__doc__)
+    try:
+        sys.exit(asyncio.run(run(sys.argv[1:])))
+    except pytest.skip.Exception as missing:
+        sys.exit(str(missing))
+    except KeyboardInterrupt:
+        sys.exit("stopped, and with it the servers")
