@@ -3,7 +3,7 @@
 import asyncio
 import math
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -14,6 +14,7 @@ from tests.contract.test_gateways_together import (
     ALONE,
     HELLO,
     Opened,
+    Two,
     around,
     begun,
     check_unbroken,
@@ -33,22 +34,37 @@ async def read_until_moved(live: LiveTurns, response_id: str, into: list[Numbere
             into += [numbered]
 
 
+@dataclass(slots=True)
+class Reading:
+    """A turn, what its reader has seen, and the reader."""
+
+    response_id: str
+    seen: list[Numbered]
+    task: asyncio.Task[None]
+
+
+async def read_where_it_runs(two: Two, ask: Ask) -> Reading:
+    """Returns when the engine waits before a word."""
+    response_id = await two.first.live.start(ADA, ask)
+    seen: list[Numbered] = []
+    task = asyncio.create_task(read_until_moved(two.first.live, response_id, seen))
+    await asyncio.wait_for(two.first.engine.paused.wait(), 10)
+    return Reading(response_id, seen, task)
+
+
 @pytest.mark.parametrize("ask", [HELLO, AGAIN, replace(AGAIN, steerable=False)])
 async def test_a_turn_that_is_waited_for_is_handed_over(ask: Ask, opened: Opened) -> None:
     two = await opened.two(60, pause_before=25)
-    response_id = await two.first.live.start(ADA, ask)
-    seen: list[Numbered] = []
-    reading = asyncio.create_task(read_until_moved(two.first.live, response_id, seen))
-    await asyncio.wait_for(two.first.engine.paused.wait(), 10)
+    reading = await read_where_it_runs(two, ask)
     await two.first.live.stop(grace=0)
     with pytest.raises(TurnMoved):
-        await reading
+        await reading.task
     assert two.first.admission.under_way == 0
-    last = seen[-1].number
-    coming = asyncio.create_task(two.second.read(response_id, after=last))
-    await eventually(partial(two.second.elsewhere.attended, response_id))
+    last = reading.seen[-1].number
+    coming = asyncio.create_task(two.second.read(reading.response_id, after=last))
+    await eventually(partial(two.second.elsewhere.attended, reading.response_id))
     await two.second.takeover.look()  # at once, without waiting for the lease
-    check_unbroken([*seen, *await coming], 60)
+    check_unbroken([*reading.seen, *await coming], 60)
     assert two.second.engine.written < 60, "what was written is not written again"
     (entry,) = two.around.ledger.entries
     assert (entry.usage.prompt_tokens, entry.usage.completion_tokens) == (2, 60)
@@ -58,13 +74,10 @@ async def test_a_turn_that_is_waited_for_is_handed_over(ask: Ask, opened: Opened
 async def test_what_nobody_can_come_again_for_ends_with_an_error(ask: Ask, opened: Opened) -> None:
     """Such as a chat completion, whose caller knows no id to come with."""
     two = await opened.two(60, pause_before=25)
-    response_id = await two.first.live.start(ADA, ask)
-    seen: list[Numbered] = []
-    reading = asyncio.create_task(read_until_moved(two.first.live, response_id, seen))
-    await asyncio.wait_for(two.first.engine.paused.wait(), 10)
+    reading = await read_where_it_runs(two, ask)
     await two.first.live.stop(grace=0)
-    await reading
-    assert isinstance(failed := seen[-1].event, Failed)
+    await reading.task
+    assert isinstance(failed := reading.seen[-1].event, Failed)
     assert failed.reason == "gateway.TurnStopped"
     await two.second.takeover.look()
     assert two.second.admission.under_way == 0
@@ -74,16 +87,13 @@ async def test_what_nobody_can_come_again_for_ends_with_an_error(ask: Ask, opene
 async def test_a_reader_that_is_cut_off_before_it_hears_of_it_stops_no_turn(opened: Opened) -> None:
     """As where the server cuts connections at the same moment."""
     two = await opened.two(60, pause_before=25)
-    response_id = await two.first.live.start(ADA, HELLO)
-    seen: list[Numbered] = []
-    reading = asyncio.create_task(read_until_moved(two.first.live, response_id, seen))
-    await asyncio.wait_for(two.first.engine.paused.wait(), 10)
+    reading = await read_where_it_runs(two, HELLO)
     stopping = asyncio.create_task(two.first.live.stop(grace=0))
     await asyncio.sleep(0)
-    reading.cancel()
-    await asyncio.wait([stopping, reading])
-    coming = asyncio.create_task(two.second.read(response_id))
-    await eventually(partial(two.second.elsewhere.attended, response_id))
+    reading.task.cancel()
+    await asyncio.wait([stopping, reading.task])
+    coming = asyncio.create_task(two.second.read(reading.response_id))
+    await eventually(partial(two.second.elsewhere.attended, reading.response_id))
     await two.second.takeover.look()
     check_unbroken(await coming, 60)
 
@@ -114,13 +124,10 @@ async def test_a_reader_of_a_turn_that_runs_elsewhere_is_sent_there(opened: Open
 
 async def test_who_reads_is_told_though_redis_is_lost(opened: Opened) -> None:
     two = await opened.two(60, pause_before=25)
-    response_id = await two.first.live.start(ADA, HELLO)
-    seen: list[Numbered] = []
-    reading = asyncio.create_task(read_until_moved(two.first.live, response_id, seen))
-    await asyncio.wait_for(two.first.engine.paused.wait(), 10)
+    reading = await read_where_it_runs(two, HELLO)
     two.first.store._lost_until = math.inf
     await two.first.live.stop(grace=0)
-    await asyncio.wait([reading])
+    await asyncio.wait([reading.task])
     # It may have been found before that the turn is here alone.
-    moved = isinstance(reading.exception(), TurnMoved)
-    assert moved or isinstance(seen[-1].event, Failed)
+    moved = isinstance(reading.task.exception(), TurnMoved)
+    assert moved or isinstance(reading.seen[-1].event, Failed)
