@@ -72,6 +72,15 @@ class Width:
     help="The URL of an empty store for `stores` and `erasures`, or file:<path>; several times.",
 )
 @click.option(
+    "--length",
+    "lengths",
+    type=click.IntRange(min=2),
+    multiple=True,
+    default=stores.LENGTHS,
+    show_default=True,
+    help="Of the conversations of `stores`, in turns; several times.",
+)
+@click.option(
     "--mesh-store",
     "mesh_stores",
     type=(click.Choice([*STORES]), str),
@@ -88,6 +97,7 @@ def main(
     cold: bool,
     words: Path | None,
     store_urls: tuple[str, ...],
+    lengths: tuple[int, ...],
     mesh_stores: tuple[tuple[str, str], ...],
 ) -> None:
     """Measure PARTS of the mesh on this machine; the first seven by default, in a quarter of an
@@ -122,7 +132,7 @@ def main(
             if "calls" in parts and words is not None:
                 _of_calls(words, requests)
             if "stores" in parts:
-                click.echo(asyncio.run(stores.measured(store_urls)))
+                click.echo(asyncio.run(stores.measured(store_urls, lengths)))
             if "erasures" in parts:
                 _of_erasures(store_urls)
             if "chat" in parts:

@@ -6,7 +6,6 @@ MongoDB. `{sqlite}` is a file. Servers that are named are started first, and end
 """
 
 import asyncio
-import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from functools import reduce
 
 import pytest
 
+from loadtest.interrupts import Interrupted, interruptible
 from services.shared.store_url import StoreUrl
 from tests.servers.cassandra import empty_keyspace
 from tests.servers.ferretdb import fresh_documents
@@ -29,8 +29,13 @@ async def run(command: Sequence[str]) -> int:
             if any(name in word for word in command):
                 sys.stderr.write(f"starting {name[1:-1]}\n")
                 urls[name] = (await started()).get_secret_value()
-        words = [_filled(word, urls) for word in command]
-        return (await asyncio.to_thread(subprocess.run, words, check=False)).returncode
+        process = await asyncio.create_subprocess_exec(*(_filled(word, urls) for word in command))
+        try:
+            return await process.wait()
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
 
 
 def _stores(stack: AsyncExitStack) -> Mapping[str, Callable[[], Awaitable[StoreUrl]]]:
@@ -57,8 +62,9 @@ if __name__ == "__main__":
     if len(sys.argv) == 1 or sys.argv[1] in {"-h", "--help"}:
         sys.exit(__doc__)
     try:
-        sys.exit(asyncio.run(run(sys.argv[1:])))
+        with interruptible():
+            sys.exit(asyncio.run(run(sys.argv[1:])))
     except pytest.skip.Exception as missing:
         sys.exit(str(missing))
-    except KeyboardInterrupt:
-        sys.exit("stopped, and with it the servers")
+    except Interrupted as error:
+        sys.exit(f"stopped by {error}, and with it the servers")
