@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field
 
@@ -89,10 +89,11 @@ def is_picture(media_type: str) -> bool:
     return media_type.startswith("image/")
 
 
-Parts = Any
+# A protocol's own parts, or text in their place.
+_Content = TypeVar("_Content")
 
 
-def filled(parts: Parts) -> Parts:
+def filled(parts: _Content) -> _Content:
     """What a person or an application says has a part. Raises `ValueError`."""
     if parts == []:
         raise ValueError("has no part")

@@ -1,6 +1,6 @@
 """A gateway whose process has ended is known before its leases run out; one that lives is not."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -8,10 +8,8 @@ from functools import partial
 import pytest
 
 from services.gateway.adapters.redis_channels import Channels
-from services.gateway.adapters.redis_gateways import RedisGateways
 from services.gateway.adapters.redis_journal import RedisJournal
 from services.gateway.api import LeaseLost
-from services.gateway.ports import Demand
 from services.shared.background import every, in_background
 from services.shared.redis import open_redis
 from services.shared.scope import Scope
@@ -28,18 +26,22 @@ class Process(AsyncExitStack):
     """A gateway's connections: closing it is what the end of its process does to them."""
 
     journal: RedisJournal
+    # What it hears by, and what makes it look again and again.
     ears: AsyncExitStack
+    eyes: AsyncExitStack
 
     async def start(self, url: str, name: str) -> "Process":
         store = await self.enter_async_context(open_redis(url))
         self.ears = await self.enter_async_context(AsyncExitStack())
         channels = await self.ears.enter_async_context(Channels.following(store))
         self.ears.enter_context(channels.taking(channels.of_gateway(name), lambda _: None))
-        gateways = RedisGateways(store, channels, gateway=name)
-        telling = partial(every, 0.01, lambda: gateways.tell(Demand()))
-        await self.enter_async_context(in_background(telling))
         self.journal = RedisJournal(store, channels, gateway=name)
+        self.eyes = await self.enter_async_context(AsyncExitStack())
+        await self.eyes.enter_async_context(in_background(partial(every, 0.01, self._look)))
         return self
+
+    async def _look(self) -> None:
+        await self.journal._gone._looked()
 
 
 @dataclass(slots=True)
@@ -54,13 +56,19 @@ class Two:
     def pass_time(self, part_of_lease: float) -> None:
         self.server.pass_time(self.prefix, part_of_lease * LEASE_SECONDS)
 
+    async def listening(self) -> Collection[str]:
+        return await self.second.journal._gone._of({"first", "second"})
+
+    async def both_live(self) -> bool:
+        looked = await self.second.journal._gone._looked()
+        return {*looked} == await self.listening() == {"first", "second"}
+
+    async def first_is_deaf(self) -> bool:
+        return await self.listening() == {"second"}
+
     async def is_gone(self) -> bool:
         await self.second.journal.abandoned()
         return "first" in self.second.journal._gone.found
-
-    async def is_listening(self) -> bool:
-        await self.second.journal.abandoned()
-        return self.second.journal._gone._listening == {"first", "second"}
 
     async def claimed(self) -> int:
         return await self.second.journal.claim(TURN, ADA, seconds=LEASE_SECONDS, waited_for=False)
@@ -78,7 +86,8 @@ async def two(request: pytest.FixtureRequest, redis_servers: RedisServers) -> As
             url.partition("prefix=")[2],
         )
         await first.journal.claim(TURN, ADA, seconds=LEASE_SECONDS, waited_for=False)
-        await eventually(here.is_listening)
+        await eventually(here.both_live)
+        assert await here.second.journal.abandoned() == []
         yield here
 
 
@@ -86,27 +95,27 @@ async def test_the_turns_of_a_process_that_ended_are_free_before_their_leases_en
     two: Two,
 ) -> None:
     await two.first.aclose()
-    await eventually(two.is_gone)
-    two.pass_time(0.5)
+    await eventually(two.first_is_deaf)
+    two.pass_time(0.1)
     assert await two.second.journal.abandoned() == [TURN]
     assert await two.claimed() == 2
     assert await two.second.journal.abandoned() == []
 
 
 async def test_a_connection_that_breaks_alone_takes_no_turns_away(two: Two) -> None:
-    """It lives, and says so in time."""
+    """It lives, and goes on looking."""
     await two.first.ears.aclose()
-    await eventually(two.is_gone)
-    two.pass_time(0.3)
+    await eventually(two.first_is_deaf)
     assert await two.second.journal.abandoned() == []
     with pytest.raises(LeaseLost):
         await two.claimed()
-    await two.first.journal.renew(TURN, 1, seconds=LEASE_SECONDS)
-    two.pass_time(0.3)
-    assert await two.second.journal.abandoned() == []
+    await two.first.eyes.aclose()
+    two.pass_time(0.1)
+    assert await two.second.journal.abandoned() == [TURN]
 
 
 async def test_a_process_that_hangs_has_its_whole_lease(two: Two) -> None:
+    await two.first.eyes.aclose()
     two.pass_time(0.9)
     assert await two.second.journal.abandoned() == []
     with pytest.raises(LeaseLost):
@@ -130,7 +139,8 @@ async def test_nothing_is_kept_of_a_gateway_that_has_left_no_turns(two: Two) -> 
 
     async def is_forgotten() -> bool:
         await two.second.journal.abandoned()
-        return two.second.journal._gone._listening == {"second"}
+        return two.second.journal._gone._known == {"second"}
 
+    two.pass_time(0.1)
     await eventually(is_forgotten)
     assert two.second.journal._gone.found == set()

@@ -96,12 +96,15 @@ class RedisServer:
             assert time.monotonic() < end, "the cluster of one node is not ready"
 
     def pass_time(self, prefix: str, seconds: float) -> None:
-        """As if so much time had passed for all that is kept under a prefix: leases and expiry."""
+        """As if so much time had passed for all that is kept under a prefix.
+
+        For leases, for when gateways have looked, and for what expires.
+        """
         client, gone = self.client, int(seconds * 1000)
         for key in client.scan_iter(f"{prefix}:*"):
             if key.endswith(b":turn"):
                 client.hincrby(key, "until", -gone)
-            if key.endswith(b":leases"):
+            if key.endswith((b":leases", b":looked")):
                 for member in client.zrange(key, 0, -1):
                     client.zincrby(key, -gone, member)
             left = client.pttl(key)

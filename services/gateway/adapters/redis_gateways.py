@@ -93,11 +93,6 @@ class RedisPresence:
         return self._store.key(f"{{{response_id}}}", "readers")
 
 
-def until_key(store: RedisStore) -> str:
-    """Of the gateways that have told something of late, by when they count as gone."""
-    return store.key("{gateways}", "until")
-
-
 @dataclass(frozen=True, slots=True)
 class _Told:
     """What another gateway has told; the number grows with everything that it tells."""
@@ -124,7 +119,7 @@ class RedisGateways:
         self._clock = clock
         self._tell = Script(store, _TELL)
         self._leave = Script(store, _LEAVE)
-        self._keys = [until_key(store), store.key("{gateways}", "told")]
+        self._keys = [store.key("{gateways}", "until"), store.key("{gateways}", "told")]
         self._channel = store.key("{gateways}")
         self._others: dict[str, _Told] = {}
         self._number = 0

@@ -30,15 +30,13 @@ end
 def _free(first: int) -> str:
     """Whether somebody else may have a turn: its lease is over, or its gateway has gone.
 
-    From ARGV[first] on stand the gateways that seem to have gone. Such a one must have missed a
-    sign of life too, which it gives each third of its lease.
+    From ARGV[first] on stand the gateways that have gone.
     """
     return f"""
 local function free(turn)
-    local over, gateway, lease = tonumber(turn['until']), turn['gateway'], turn['lease']
-    if over <= now then return true end
+    if tonumber(turn['until']) <= now then return true end
     for place = {first}, #ARGV do
-        if ARGV[place] == gateway and lease then return now > over - 0.6 * lease end
+        if ARGV[place] == turn['gateway'] then return true end
     end
     return false
 end
@@ -47,14 +45,14 @@ end
 
 _TURN = """
 local turn = {}
-local names = {'epoch', 'complete', 'until', 'gateway', 'lease', 'claim'}
+local names = {'epoch', 'complete', 'until', 'gateway', 'claim'}
 for place, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
     turn[names[place]] = value
 end
 """
 
 # ARGV: organisation, project, person, gateway, lease and time to keep in milliseconds, the claim's
-# own name, gateways that seem to have gone. Says also whose it was. A claim whose answer came too
+# own name, gateways that have gone. Says also whose it was. A claim whose answer came too
 # late is sent again: it has been granted already.
 CLAIM = f"""
 {_NOW} {_KEEP} {_TURN} {_free(8)}
@@ -67,14 +65,14 @@ if not turn['epoch'] then
     redis.call('HSET', KEYS[1], 'organisation', ARGV[1], 'project', ARGV[2], 'person', ARGV[3])
 end
 local leased = now + ARGV[5]
-redis.call('HSET', KEYS[1], 'until', leased, 'lease', ARGV[5], 'gateway', ARGV[4])
+redis.call('HSET', KEYS[1], 'until', leased, 'gateway', ARGV[4])
 redis.call('HSET', KEYS[1], 'claim', ARGV[7])
 local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
 keep(ARGV[6])
 return {{epoch, leased, noted, turn['gateway'] or ''}}
 """
 
-# KEYS: the turn. ARGV: whose it is said to be, gateways that seem to have gone. Says whether that
+# KEYS: the turn. ARGV: whose it is said to be, gateways that have gone. Says whether that
 # is so, and whether somebody else may have it.
 STANDING = f"""
 {_NOW} {_TURN} {_free(2)}
