@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from services.context_assembly.api import StoredConversation, Turn
 from services.context_assembly.ports import TurnStore
+from services.shared.background import end
 from services.shared.errors import MeshError, Unavailable
 from services.shared.ids import first_turn_of, make_conversation_id, make_response_id
 from tests.fakes.context_assembly import SCOPE, assistant, user
@@ -37,9 +38,7 @@ class TurnLoad:
         try:
             yield
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.wait(self._tasks)
+            await end(*self._tasks)
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Raises what has ended a writer: none ends by itself."""
