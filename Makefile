@@ -170,7 +170,7 @@ $(MONGODB_SERVER): tests/servers/ferretdb_build/go.mod tests/servers/ferretdb_bu
 bench: $(INSTALLED) ## measure this machine against bare vLLM and print the tables   [PARTS="throughput cpu ..."]
 	$(PYTHON) -m loadtest $(PARTS)
 
-# Of `make contract`; each bench names those that it wants, in braces.
+# The servers are those of `make contract`. A bench names those that it wants, in braces.
 .PHONY: bench-stores
 bench-stores: $(INSTALLED) $(CASSANDRA) $(MONGODB_SERVER) ## measure each store on the servers of the tests   [PARTS="throughput --mesh-store accounts {postgresql}"]
 	$(PYTHON) -m tests.servers $(PYTHON) -m loadtest \

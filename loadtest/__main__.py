@@ -44,7 +44,7 @@ _ON_ONE_MESH = {*_AGAINST_BARE, "turns", "leaving"}
 
 
 @dataclass(frozen=True, slots=True)
-class Width:
+class Plan:
     """How much is measured, and of which mesh."""
 
     rounds: int
@@ -57,7 +57,7 @@ class Width:
 @click.argument("parts", nargs=-1, type=click.Choice([*PARTS, *ON_REQUEST]))
 @click.option("--rounds", default=5, show_default=True, help="Of the throughput comparison.")
 @click.option(
-    "--requests", default=384, show_default=True, help="In each round, and at each other width."
+    "--requests", default=384, show_default=True, help="In each round, and at each other plan."
 )
 @click.option("--cold", is_flag=True, help="Also start with empty package caches: downloads 6 GB.")
 @click.option(
@@ -127,6 +127,9 @@ def main(
     for part in {"stores", "erasures"} & {*parts}:
         if not store_urls:
             raise click.UsageError(f"`{part}` needs a --store")
+    if mesh_stores and (others := {*(parts or PARTS)} - _ON_ONE_MESH):
+        named = ", ".join(sorted(others))
+        raise click.UsageError(f"--mesh-store changes nothing for {named}: leave them out")
     try:
         with interruptible():
             if "calls" in parts and words is not None:
@@ -139,8 +142,8 @@ def main(
                 _of_a_chat()
             if "journal" in parts:
                 _of_the_journal(rounds)
-            width = Width(rounds, requests, dict(mesh_stores))
-            _run(set(parts or PARTS) - {*ON_REQUEST}, width, cold=cold)
+            plan = Plan(rounds, requests, dict(mesh_stores))
+            _run(set(parts or PARTS) - {*ON_REQUEST}, plan, cold=cold)
     except Interrupted as error:
         sys.exit(f"stopped by {error}, and with it all that the bench had started")
     except NotTheSame as error:
@@ -174,20 +177,20 @@ def _of_a_chat() -> None:
             click.echo(chat.measured(mesh, turns=_CHAT_TURNS))
 
 
-def _run(wanted: set[str], width: Width, *, cold: bool) -> None:
+def _run(wanted: set[str], plan: Plan, *, cold: bool) -> None:
     click.echo(machine())
     if "startup" in wanted:
         click.echo(startup.first_token(cold=cold))
     with tempfile.TemporaryDirectory(prefix="chatmesh-bench-") as folder:
         if wanted & _ON_ONE_MESH:
-            _on_one_mesh(Path(folder), wanted, width)
+            _on_one_mesh(Path(folder), wanted, plan)
         if "stages" in wanted:
             progress("starting seven processes that export their spans: half a minute")
-            click.echo(stages.by_stage(Path(folder) / "traced", requests=width.requests))
+            click.echo(stages.by_stage(Path(folder) / "traced", requests=plan.requests))
     click.echo(f"\nafterwards: {machine()}")
 
 
-def _on_one_mesh(folder: Path, wanted: set[str], width: Width) -> None:
+def _on_one_mesh(folder: Path, wanted: set[str], plan: Plan) -> None:
     weather_port = free_port("127.0.0.1")
     weather = f"http://127.0.0.1:{weather_port}"
     there = {
@@ -195,30 +198,30 @@ def _on_one_mesh(folder: Path, wanted: set[str], width: Width) -> None:
         "TOOL_RUNNER_WEATHER_FORECAST_URL": weather,
     }
     progress("starting seven processes: half a minute")
-    with seven_processes(folder / "mesh", {"tool_runner": there}, width.stores) as mesh:
+    with seven_processes(folder / "mesh", {"tool_runner": there}, plan.stores) as mesh:
         if wanted & _AGAINST_BARE:
             progress("starting bare vLLM: half a minute")
             with bare_vllm(folder / "bare.log") as bare:
                 click.echo(f"bare vLLM answered after {bare.start_seconds:.1f} s")
-                asyncio.run(_against_bare(wanted, mesh, bare, width))
-        asyncio.run(_alone(wanted, mesh, weather_port, width))
+                asyncio.run(_against_bare(wanted, mesh, bare, plan))
+        asyncio.run(_alone(wanted, mesh, weather_port, plan))
 
 
 async def _against_bare(
-    wanted: set[str], mesh: SevenProcesses, bare: BareServer, width: Width
+    wanted: set[str], mesh: SevenProcesses, bare: BareServer, plan: Plan
 ) -> None:
     sides = Sides(mesh, bare, Questions())
     if "throughput" in wanted:
-        click.echo(await throughput.compare(sides, rounds=width.rounds, requests=width.requests))
+        click.echo(await throughput.compare(sides, rounds=plan.rounds, requests=plan.requests))
     if "cpu" in wanted:
-        click.echo(await cpu.shares(sides, requests=width.requests))
+        click.echo(await cpu.shares(sides, requests=plan.requests))
     if "latency" in wanted:
-        click.echo(await latency.added(sides, requests=width.requests))
+        click.echo(await latency.added(sides, requests=plan.requests))
 
 
-async def _alone(wanted: set[str], mesh: SevenProcesses, weather_port: int, width: Width) -> None:
+async def _alone(wanted: set[str], mesh: SevenProcesses, weather_port: int, plan: Plan) -> None:
     if "turns" in wanted:
-        click.echo(await turns.with_tools(mesh, requests=width.requests))
+        click.echo(await turns.with_tools(mesh, requests=plan.requests))
     if "leaving" in wanted:
         click.echo(await leaving.freed(mesh, weather_port, times=20))
 

@@ -8,9 +8,9 @@ from redis.asyncio import RedisCluster
 from services.gateway.adapters.redis_channels import Channels
 from services.shared.redis import RedisStore, Script
 
-# A gateway that has looked within so many milliseconds lives. They look four times a second.
+# A gateway that has looked within so many milliseconds lives: each looks every 250.
 _LIVES = 400
-# In milliseconds, too.
+# When a gateway has looked is forgotten after so many.
 _FORGOTTEN = 60_000
 
 # KEYS: gateways by when they have looked last. ARGV: who looks, and how long it is remembered. Says

@@ -52,8 +52,8 @@ end
 """
 
 # ARGV: organisation, project, person, gateway, lease and time to keep in milliseconds, the claim's
-# own name, gateways that have gone. Says also whose it was. A claim whose answer came too
-# late is sent again: it has been granted already.
+# own name, gateways that have gone. Says also whose it was. A claim whose answer came too late is
+# sent again: it has been granted already.
 CLAIM = f"""
 {_NOW} {_KEEP} {_TURN} {_free(8)}
 local noted = redis.call('LLEN', KEYS[3])
@@ -72,8 +72,8 @@ keep(ARGV[6])
 return {{epoch, leased, noted, turn['gateway'] or ''}}
 """
 
-# KEYS: the turn. ARGV: whose it is said to be, gateways that have gone. Says whether that
-# is so, and whether somebody else may have it.
+# KEYS: the turn. ARGV: whose it is said to be, gateways that have gone. Says whether that is so, and
+# whether somebody else may have it.
 STANDING = f"""
 {_NOW} {_TURN} {_free(2)}
 if not turn['epoch'] or turn['complete'] or turn['gateway'] ~= ARGV[1] then return {{0, 0}} end

@@ -1,5 +1,7 @@
 """The mesh that is measured keeps what it is told to keep on a server, and else in files."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from loadtest.processes import SERVICES, _planned
@@ -22,3 +24,11 @@ def test_only_what_is_named_is_kept_on_a_server(tmp_path: Path) -> None:
 def test_keys_are_made_where_the_gateway_looks_for_them(tmp_path: Path) -> None:
     assert _planned(tmp_path, {}, {"accounts": _SERVER}).accounts == _SERVER
     assert _planned(tmp_path, {}, {"facts": _SERVER}).accounts == ""
+
+
+def test_a_store_that_a_part_would_not_use_is_refused() -> None:
+    asked = ["latency", "stages", "--mesh-store", "facts", _SERVER]
+    command = [sys.executable, "-m", "loadtest", *asked]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "--mesh-store changes nothing for stages" in refused.stderr
