@@ -72,8 +72,8 @@ keep(ARGV[6])
 return {{epoch, leased, noted, turn['gateway'] or ''}}
 """
 
-# KEYS: the turn. ARGV: whose it is said to be, gateways that have gone. Says whether that is so, and
-# whether somebody else may have it.
+# KEYS: the turn. ARGV: whose it is said to be, gateways that have gone. Says whether that is so,
+# and whether somebody else may have it.
 STANDING = f"""
 {_NOW} {_TURN} {_free(2)}
 if not turn['epoch'] or turn['complete'] or turn['gateway'] ~= ARGV[1] then return {{0, 0}} end
