@@ -28,6 +28,7 @@ from services.inference.adapters import vllm_environment
 from services.inference.adapters.served_model import ServedModel
 from services.inference.adapters.vllm_backend import EngineSteps, VllmBackend
 from services.inference.adapters.vllm_parsers import UnfitParser, VllmParsers
+from services.inference.adapters.waiting_executor import WaitingExecutor
 from services.inference.config import InferenceConfig
 from services.inference.models import ModelFamily, Traits, family_of
 from services.shared.errors import CannotStart
@@ -87,6 +88,7 @@ def engine_args(config: InferenceConfig) -> AsyncEngineArgs:
     }
     if current_platform.is_cpu():
         arguments["kv_cache_memory_bytes"] = int(config.cpu_kv_cache_gib * _GIB)
+        arguments["distributed_executor_backend"] = WaitingExecutor
         if not shutil.which("g++"):
             _log.warning("no C++ compiler (g++): the engine runs uncompiled, and slower")
             arguments["enforce_eager"] = True

@@ -1,5 +1,6 @@
 """A service as a process: what it serves, how it leaves, and the store that it migrates."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pydantic import Field
 from services.context_assembly.adapters.sqlite import open_sqlite_turns
 from services.gateway.adapters.sqlite import open_sqlite_accounts
 from services.memory.adapters.sqlite import open_fact_store
+from services.shared import process
 from services.shared.config import ServiceConfig
 from services.shared.process import Service, running
 from services.shared.schema import Breaking
@@ -103,6 +105,26 @@ async def test_a_service_may_say_how_large_a_message_it_accepts() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await stub.Encode(pb.EncodeRequest(text="x" * 4096))
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_what_was_imported_is_not_looked_through_for_garbage_while_a_service_serves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @asynccontextmanager
+    async def build(config: Config, registry: CollectorRegistry) -> AsyncIterator[Sequence[Served]]:
+        yield [Lengths()]
+
+    async def stop_at_once() -> None:
+        frozen.append(gc.get_freeze_count())
+
+    frozen = [gc.get_freeze_count()]
+    monkeypatch.setattr(process, "told_to_stop", stop_at_once)
+    try:
+        await process._serve_until_told(Service("tokenizer", Config, build), Config())
+    finally:
+        gc.unfreeze()
+    assert frozen[0] == 0
+    assert frozen[1] > 0
 
 
 def ran(service: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
