@@ -57,7 +57,7 @@ class Plan:
 @click.argument("parts", nargs=-1, type=click.Choice([*PARTS, *ON_REQUEST]))
 @click.option("--rounds", default=5, show_default=True, help="Of the throughput comparison.")
 @click.option(
-    "--requests", default=384, show_default=True, help="In each round, and at each other plan."
+    "--requests", default=384, show_default=True, help="In each round, and at each other width."
 )
 @click.option("--cold", is_flag=True, help="Also start with empty package caches: downloads 6 GB.")
 @click.option(

@@ -88,7 +88,9 @@ def engine_args(config: InferenceConfig) -> AsyncEngineArgs:
     }
     if current_platform.is_cpu():
         arguments["kv_cache_memory_bytes"] = int(config.cpu_kv_cache_gib * _GIB)
-        arguments["distributed_executor_backend"] = WaitingExecutor
+        # vLLM runs an engine over several nodes by its own executors alone.
+        if config.engine_args.get("nnodes", 1) == 1:
+            arguments["distributed_executor_backend"] = WaitingExecutor
         if not shutil.which("g++"):
             _log.warning("no C++ compiler (g++): the engine runs uncompiled, and slower")
             arguments["enforce_eager"] = True

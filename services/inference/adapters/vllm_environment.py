@@ -48,7 +48,7 @@ def log_output() -> logging.Handler:
     """Writes vLLM's logs in the mesh's format and to the same place.
 
     `vllm_logging.json` names this function, so each of the engine's processes calls it when it
-    starts. It is the only code of ours that runs in them.
+    starts. Beside it only `WaitingExecutor` is code of ours that runs in them.
     """
     if not logging.getLogger().handlers:
         logs.configure("INFO")

@@ -63,12 +63,30 @@ def test_who_waits_for_a_step_sleeps_for_much_less_than_a_step(
     assert 0 < naps[0] < 0.001
 
 
-@pytest.mark.parametrize("on_cpu", [True, False])
-def test_only_an_engine_on_the_cpu_is_run_so(
-    executor: Any, monkeypatch: pytest.MonkeyPatch, *, on_cpu: bool
+ONE_NODE: dict[str, Any] = {}
+TWO_NODES = {"nnodes": 2}
+AS_THE_OPERATOR_SAYS = {"distributed_executor_backend": "mp"}
+
+
+@pytest.mark.parametrize(
+    ("on_cpu", "given", "backend"),
+    [
+        (True, ONE_NODE, "waiting"),
+        (True, TWO_NODES, None),
+        (True, AS_THE_OPERATOR_SAYS, "mp"),
+        (False, ONE_NODE, None),
+    ],
+)
+def test_only_an_engine_on_one_node_s_cpu_is_run_so(
+    executor: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    on_cpu: bool,
+    given: dict[str, Any],
+    backend: str | None,
 ) -> None:
     platform = import_module("vllm.platforms").current_platform
     engine = import_module("services.inference.adapters.vllm_engine")
     monkeypatch.setattr(platform, "is_cpu", lambda: on_cpu)
-    args = engine.engine_args(InferenceConfig())
-    assert args.distributed_executor_backend is (executor if on_cpu else None)
+    args = engine.engine_args(InferenceConfig(engine_args=given))
+    assert args.distributed_executor_backend == (executor if backend == "waiting" else backend)
