@@ -177,7 +177,7 @@ async def _events(call: Any) -> AsyncGenerator[Numbered, None]:
     try:
         with mesh_errors("gateway"):
             async for response in responses:
-                numbered = codec.event_in(response.event)
+                numbered = codec.numbered_in(response.event)
                 yield numbered
                 if isinstance(numbered.event, Failed):
                     return

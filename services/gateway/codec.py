@@ -306,11 +306,15 @@ def _function_out(tool: Tool) -> pb.Function:
     return function
 
 
-def event_in(event: pb.Event) -> Numbered:
+def numbered_in(event: pb.Event) -> Numbered:
+    return Numbered(event.number, event_in(event))
+
+
+def event_in(event: pb.Event) -> TurnEvent:
     kind = event.WhichOneof("kind")
     if kind is None:
         raise Malformed("an event is of no known kind")
-    return Numbered(event.number, _EVENTS_IN[kind](getattr(event, kind)))
+    return _EVENTS_IN[kind](getattr(event, kind))
 
 
 def _started_in(started: pb.Started) -> Started:
@@ -327,7 +331,8 @@ def _started_in(started: pb.Started) -> Started:
 
 
 def _text_in(text: pb.TextDelta) -> TextDelta:
-    logprobs = tuple(map(_logprob_in, text.logprobs))
+    # Few ask for them, and who goes on with a turn reads thousands of such events at once.
+    logprobs = tuple(map(_logprob_in, text.logprobs)) if text.logprobs else ()
     return TextDelta(text.index, text.item_id, text.text, logprobs)
 
 

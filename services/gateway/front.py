@@ -21,6 +21,7 @@ from services.gateway.api import (
     Numbered,
     Response,
     ResponseNotFound,
+    Started,
     Status,
     Steered,
 )
@@ -37,7 +38,7 @@ from services.gateway.paging import page_of
 from services.gateway.ports import Account, Neighbours
 from services.gateway.references import with_referenced
 from services.gateway.repeats import Repeats
-from services.gateway.retelling import retold, so_far
+from services.gateway.retelling import is_last, retold, so_far
 from services.gateway.screening import Screening
 from services.gateway.steering import Steer, over
 from services.inference.api import ModelCard
@@ -195,11 +196,18 @@ class Front:
         """A stored response, or what is there of one that will be stored."""
         if stored := await self._stored(scope, response_id):
             return documents.load(stored)
-        if under_way := await self._under_way(scope, response_id):
+        if under_way := await self._said(scope, response_id):
             return under_way
         # It may have ended between these two.
         if stored := await self._stored(scope, response_id):
             return documents.load(stored)
+        raise absent()
+
+    async def check(self, scope: Scope, response_id: str) -> None:
+        """Raises `ResponseNotFound` where `find` does, and reads little of what it would."""
+        # What is under way is stored before it ends: one of the two is seen.
+        if await self._under_way(scope, response_id) or await self._stored(scope, response_id):
+            return
         raise absent()
 
     async def cancel(self, scope: Scope, response_id: str) -> Response:
@@ -248,20 +256,32 @@ class Front:
             return None
         return turn if turn.document else None
 
-    async def _under_way(self, scope: Scope, response_id: str) -> Response | None:
-        """What is there of a turn of the scope's project; None, unless it will be stored."""
+    async def _under_way(self, scope: Scope, response_id: str) -> Started | None:
+        """How a turn of the scope's project that goes on has begun; None, unless it will be stored.
+
+        A turn may have said much by now, and all who resume it ask this: only its ends are read.
+        """
         try:
             owner = await self.live_turns.owner(response_id)
             if not _same_project(owner, scope):
                 return None
+            events = await self.live_turns.ends(response_id)
+        except EventsGone:
+            return None
+        if not events or is_last(events[-1]):
+            return None
+        started = events[0]
+        return started if isinstance(started, Started) and started.stored else None
+
+    async def _said(self, scope: Scope, response_id: str) -> Response | None:
+        """What there is of a turn that is under way, as `_under_way` finds it."""
+        if not await self._under_way(scope, response_id):
+            return None
+        try:
             events = await self.live_turns.so_far(response_id)
         except EventsGone:
             return None
-        said = so_far(events)
-        ended = bool(events) and isinstance(events[-1], Completed | Continued | Failed)
-        if said.started is None or not said.started.stored or ended:
-            return None
-        return said.under_way()
+        return None if is_last(events[-1]) else so_far(events).under_way()
 
     async def _check_owner(self, scope: Scope, response_id: str) -> None:
         """Raises `ResponseNotFound`; `EventsGone` where the response itself is still there."""
@@ -319,6 +339,10 @@ class KeySession:
     def under_way(self, response_id: str) -> bool:
         """Whether it is a turn that has not ended, whoever's it is."""
         return self._front.live_turns.is_under_way(response_id)
+
+    async def check_response(self, response_id: str) -> None:
+        """Raises `ResponseNotFound` where there is no such response."""
+        await self._front.check(self._scope, response_id)
 
     async def get_response(self, response_id: str) -> Response:
         return await self._front.find(self._scope, response_id)

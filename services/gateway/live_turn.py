@@ -48,6 +48,8 @@ class LiveTurn:
     answers: Sequence[Steer] = ()
     # The events that another gateway had shown before this one took the turn over.
     shown: Sequence[TurnEvent] = ()
+    # It has said all of these again, or has ended.
+    caught_up: asyncio.Event = field(default_factory=asyncio.Event)
     # Another gateway shall go on with it, or does so already.
     given_up: bool = False
     task: asyncio.Task[None] | None = None

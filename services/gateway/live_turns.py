@@ -7,7 +7,7 @@ A carrier (SSE, gRPC, a socket) never runs a turn: it starts one and reads its e
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, ExitStack, aclosing
+from contextlib import AsyncExitStack, ExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -42,7 +42,7 @@ from services.gateway.live_turn import MOST_AHEAD, LiveTurn, ended, moved, stop,
 from services.gateway.plain import dumped, past_from
 from services.gateway.ports import Accounts, Journal, Ledger, LedgerEntry
 from services.gateway.reply import TurnProgress
-from services.gateway.retelling import so_far
+from services.gateway.retelling import is_last, so_far
 from services.gateway.steering import (
     Steer,
     following,
@@ -212,7 +212,7 @@ class LiveTurns:
             self._journal.so_far(response_id), self._journal.notes(response_id)
         )
         past = past_from(notes)
-        if past.origin is None or (shown and _is_last(shown[-1])):
+        if past.origin is None or (shown and is_last(shown[-1])):
             await self._end_adopted(response_id, epoch, shown, past)
             return True
         progress = TurnProgress(response_id, used=past.used)
@@ -231,6 +231,14 @@ class LiveTurns:
             turn.task = asyncio.create_task(self._run(turn, held.pop_all()))
         return True
 
+    async def caught_up(self, response_id: str, seconds: float) -> None:
+        """Waits, but not longer, until a turn that was taken over has something new to say."""
+        turn = self._live.get(response_id)
+        if turn and turn.shown:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await turn.caught_up.wait()
+
     async def _end_adopted(
         self, response_id: str, epoch: int, shown: Sequence[TurnEvent], past: Past
     ) -> None:
@@ -242,7 +250,7 @@ class LiveTurns:
             model = past.origin.ask.model
             await self._limits.settle(response_id, scope, past.origin.key_id, _tokens(used))
             await self._ledger.add([_entry(response_id, scope, past.origin.key_id, model, used)])
-        if last is None or not _is_last(last):
+        if last is None or not is_last(last):
             failed = Failed.with_error(interrupted())
             await self._journal.append(response_id, epoch, len(shown), failed)
         await self._journal.finish(response_id, epoch, keep_seconds=self._bounds.kept_seconds)
@@ -356,7 +364,7 @@ class LiveTurns:
             events = await self._journal.ends(response_id)
         except EventsGone:
             return False
-        return not (events and _is_last(events[-1]))
+        return not (events and is_last(events[-1]))
 
     async def owner(self, response_id: str) -> Scope:
         """Whose turn it is. Raises `EventsGone`."""
@@ -439,6 +447,7 @@ class LiveTurns:
                 continued = await self._go_on(turn, failure, steers, held)
                 await failure_of(self._finish(turn, failure, continued))
             finally:
+                turn.caught_up.set()
                 del self._live[turn.id]
 
     async def _give_up(self, turn: LiveTurn) -> None:
@@ -496,6 +505,8 @@ class LiveTurns:
             _check_same(event, turn.shown[turn.length])
             turn.length += 1
             turn.progress.steps.repeating = len(turn.shown) - turn.length
+            if turn.length == len(turn.shown):
+                turn.caught_up.set()
             if not turn.length % _REPEATED_AT_ONCE:
                 await asyncio.sleep(0)
             return
@@ -577,10 +588,6 @@ def _is_refusal(failure: MeshError) -> bool:
     return failure.status == "INVALID_ARGUMENT" or "retry_after" in failure.details
 
 
-def _is_last(event: TurnEvent) -> bool:
-    return isinstance(event, Completed | Continued | Failed)
-
-
 def _entry(response_id: str, scope: Scope, key_id: str, model: str, used: Usage) -> LedgerEntry:
     at_ms = time.time_ns() // 1_000_000
     return LedgerEntry(response_id, scope, key_id, model, at_ms, used)
@@ -592,7 +599,7 @@ def _tokens(used: Usage) -> int:
 
 def _check_same(event: TurnEvent, shown: TurnEvent) -> None:
     """Raises `StreamInterrupted` where a turn that runs again says something else."""
-    if _unsealed(event) != _unsealed(shown):
+    if event != shown and _unsealed(event) != _unsealed(shown):
         raise interrupted()
 
 

@@ -8,6 +8,7 @@ from services.gateway.api import (
     CallStarted,
     ChoiceEnded,
     Completed,
+    Continued,
     Failed,
     Finish,
     ItemDone,
@@ -137,6 +138,10 @@ class SoFar:
             conversation=self.started.conversation,
             logprobs={item_id: tuple(told) for item_id, told in self._logprobs.items()},
         )
+
+
+def is_last(event: TurnEvent) -> bool:
+    return isinstance(event, Completed | Continued | Failed)
 
 
 def so_far(events: Iterable[TurnEvent]) -> SoFar:

@@ -17,8 +17,11 @@ from services.shared.background import every, failure_of
 from services.shared.errors import Unavailable
 
 # So many turns are taken over at the same time: each takes CPU, and those that run already must not
-# be late with their signs of life.
+# be late with their signs of life. A turn counts until it has said again what was shown, so that
+# readers of the first ones hear on soon, and not all of them when the last turn has come as far.
 _AT_ONCE = 8
+# But no longer than this: one may have to wait for others, such as a tool.
+_CATCHING_UP_SECONDS = 1.0
 _log = structlog.get_logger()
 
 
@@ -104,6 +107,7 @@ class Takeover:
             return
         async with self._places:
             taken = await self._live_turns.adopt(response_id, self._principal_of, goes_on=goes_on)
+            await self._live_turns.caught_up(response_id, _CATCHING_UP_SECONDS)
         if taken:
             self._taken.labels(str(goes_on).lower()).inc()
             _log.info("a turn was taken over", response_id=response_id, goes_on=goes_on)

@@ -145,6 +145,15 @@ class RedisStore:
         with self._noticing():
             return await asyncio.shield(self._apart(command))
 
+    async def ask(self, *command: str | bytes | float) -> Any:
+        """What Redis says to a command of one key, given by its words. Raises `RedisUnavailable`.
+
+        It goes with others, where it can: `run` needs a connection for each.
+        """
+        if self.together:
+            return await self.run_together(self.together, command)
+        return await self.run(self.client.execute_command(*command))
+
     async def run_together(self, together: _Together, command: tuple[Any, ...]) -> Any:
         """As `run`, for a command that goes with others. It is no task: these have one.
 

@@ -120,6 +120,16 @@ async def test_a_wrong_command_of_ours_is_no_loss_of_redis(with_tls: RedisServer
             await store.client.config_set("min-replicas-to-write", 0)
 
 
+async def test_commands_of_one_moment_need_one_connection(with_tls: RedisServer) -> None:
+    """Who takes over a gateway's turns asks of all at once. To connect costs more than to ask."""
+    async with open_redis(f"redis://127.0.0.1:{with_tls.port}?prefix=one") as store:
+        key = store.key("counted")
+        alone = len(await store.client.client_list())
+        await asyncio.gather(*(store.ask("INCR", key) for _ in range(100)))
+        assert await store.ask("GET", key) == b"100"
+        assert len(await store.client.client_list()) == alone
+
+
 async def in_time(happened: Callable[[], Awaitable[bool]]) -> None:
     """Within what Sentinels take to find a master dead and choose another one."""
     async with asyncio.timeout(90):

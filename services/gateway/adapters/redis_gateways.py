@@ -10,7 +10,6 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
@@ -83,8 +82,7 @@ class RedisPresence:
         await self._attend([self._key(response_id)], reader, int(seconds * 1000))
 
     async def leave(self, response_id: str, reader: str) -> None:
-        client: Any = self._store.client
-        await self._store.run(client.zrem(self._key(response_id), reader))
+        await self._store.ask("ZREM", self._key(response_id), reader)
 
     async def attended(self, response_id: str) -> bool:
         return bool(await self._attended([self._key(response_id)]))
@@ -200,14 +198,13 @@ class RedisMail:
         self._store = store
         self._channels = channels
         self._gateway = gateway
-        self._client: Any = store.client
         # By the request's id.
         self._asked: dict[str, asyncio.Future[bytes]] = {}
         self._answering: set[asyncio.Task[None]] = set()
 
     async def ask(self, response_id: str, request: bytes, *, seconds: float) -> bytes:
         turn = self._store.key(f"{{{response_id}}}", "turn")
-        gateway = await self._store.run(self._client.hget(turn, "gateway"))
+        gateway = await self._store.ask("HGET", turn, "gateway")
         if gateway is None:
             raise _unanswered()
         number = secrets.token_hex(8)
@@ -244,7 +241,7 @@ class RedisMail:
     async def _send(self, gateway: str, of: Mapping[str, str], content: bytes) -> None:
         letter = {**of, "from": self._gateway, "content": b64encode(content).decode()}
         channel = self._channels.of_gateway(gateway)
-        await self._store.run(self._client.publish(channel, json.dumps(letter)))
+        await self._store.ask("PUBLISH", channel, json.dumps(letter))
 
 
 def _unanswered() -> Unavailable:

@@ -14,7 +14,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
 from zlib import crc32
 
 from chatmesh.gateway.v1 import gateway_pb2 as pb
@@ -28,7 +27,7 @@ from services.shared.redis import RedisStore, Script
 from services.shared.scope import Scope
 
 # The most events that a reader takes at once.
-_PAGE = 128
+_PAGE = 256
 # A reader looks again after so long, whatever it was told: what Redis publishes may get lost.
 _LOOK_AGAIN_SECONDS = 1.0
 # How long a turn is kept whose gateway died and that nobody has taken over, in seconds.
@@ -60,7 +59,6 @@ class RedisJournal:
         self._ends = Script(store, lua.ENDS)
         self._overdue = Script(store, lua.OVERDUE)
         self._standing = Script(store, lua.STANDING)
-        self._client: Any = store.client
         self._leaving = False
         # Of each reader, what wakes it.
         self._readers: set[asyncio.Event] = set()
@@ -141,13 +139,13 @@ class RedisJournal:
         return size
 
     async def notes(self, response_id: str) -> Sequence[bytes]:
-        found = await self.store.run(self._client.lrange(self._keys(response_id)[2], 0, -1))
+        found = await self.store.ask("LRANGE", self._keys(response_id)[2], 0, -1)
         if not found:
             await self.owner(response_id)
         return list(found)
 
     async def first_note(self, response_id: str) -> bytes:
-        found = await self.store.run(self._client.lindex(self._keys(response_id)[2], 0))
+        found = await self.store.ask("LINDEX", self._keys(response_id)[2], 0)
         if found is None:
             await self.owner(response_id)
         return found or b""
@@ -156,7 +154,7 @@ class RedisJournal:
         leases = self.store.key("leases")
         listed = await self._overdue([leases], _MOST_ABANDONED)
         if gone := await self._gone.look():
-            every = await self.store.run(self._client.zrange(leases, 0, -1))
+            every = await self.store.ask("ZRANGE", leases, 0, -1)
             left = [each for each in every if _holder(each)[1] in gone]
             self._gone.forget(set(gone) - {_holder(each)[1] for each in left})
             listed += left[:_MOST_ABANDONED]
@@ -186,7 +184,7 @@ class RedisJournal:
 
     async def owner(self, response_id: str) -> Scope:
         names = ("organisation", "project", "person")
-        found = await self.store.run(self._client.hmget(self._keys(response_id)[0], names))
+        found = await self.store.ask("HMGET", self._keys(response_id)[0], *names)
         if found[0] is None:
             raise gone()
         return Scope(*(each.decode() for each in found))
@@ -249,12 +247,12 @@ class RedisJournal:
         return int(written)
 
     async def _list_lease(self, response_id: str, until: int) -> None:
-        lease = {f"{response_id} {self._gateway}": until}
-        await self.store.run(self._client.zadd(self.store.key("leases"), lease))
+        lease = f"{response_id} {self._gateway}"
+        await self.store.ask("ZADD", self.store.key("leases"), until, lease)
 
     async def _unlist_lease(self, response_id: str, gateway: str) -> None:
         leases = self.store.key("leases")
-        await self.store.run(self._client.zrem(leases, f"{response_id} {gateway}"))
+        await self.store.ask("ZREM", leases, f"{response_id} {gateway}")
 
 
 def _holder(lease: bytes) -> tuple[str, str]:
@@ -264,7 +262,7 @@ def _holder(lease: bytes) -> tuple[str, str]:
 
 
 def _event(packed: bytes) -> TurnEvent:
-    return codec.event_in(pb.Event.FromString(packed)).event
+    return codec.event_in(pb.Event.FromString(packed))
 
 
 def lost() -> LeaseLost:

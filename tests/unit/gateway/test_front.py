@@ -1,10 +1,20 @@
 """Each caller gets to what is theirs, and to nothing else."""
 
+from contextlib import aclosing
 from dataclasses import replace
+from unittest.mock import AsyncMock
 
 import pytest
 
-from services.gateway.api import Ask, Completed, EventsGone, InvalidKey, Response, ResponseNotFound
+from services.gateway.api import (
+    Ask,
+    Completed,
+    EventsGone,
+    InvalidKey,
+    Response,
+    ResponseNotFound,
+    Started,
+)
 from services.gateway.front import KeySession
 from services.shared.conversation import Role, said
 from tests.fakes.mesh import BOUNDS, PERSON, Surroundings, says, surroundings
@@ -43,6 +53,29 @@ async def test_a_response_is_its_owners() -> None:
             with pytest.raises(ResponseNotFound):
                 await attempt
         assert await session.get_response(response.id) == response
+
+
+async def test_whether_a_response_is_there_is_known_by_its_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All readers of a gateway that died ask it at the same time, of turns that said much."""
+    script = says("much ", "was ", "said")
+    script.pause_before = 2
+    async with surroundings(script) as mesh:
+        session, other = await mesh.front.session(mesh.key), await stranger(mesh)
+        monkeypatch.setattr(mesh.front.live_turns, "so_far", AsyncMock(side_effect=AssertionError))
+        async with aclosing(session.respond(HELLO)) as events:
+            started = (await anext(events)).event
+            assert isinstance(started, Started)
+            await script.paused.wait()
+            for _ in ("under way", "stored"):
+                await session.check_response(started.response_id)
+                for holder, response_id in ((other, started.response_id), (session, "resp_never")):
+                    with pytest.raises(ResponseNotFound):
+                        await holder.check_response(response_id)
+                script.go_on.set()
+                async for _ in events:
+                    pass
 
 
 async def test_events_that_are_gone_are_told_from_those_that_never_were() -> None:

@@ -108,6 +108,28 @@ async def test_a_turn_goes_on_beyond_what_this_gateway_lets_in() -> None:
     assert sorted(entry.response_id for entry in left.ledger.entries) == ["resp_1", "resp_2"]
 
 
+async def test_of_many_turns_few_repeat_at_a_time_what_was_shown() -> None:
+    """So readers of the first ones hear on soon, and not all of them at the end."""
+    left = Left()
+    loop = left.live._turns
+    assert isinstance(loop, WordLoop)
+    loop.pause_before = 0
+    turns = {f"resp_{number}" for number in range(12)}
+    for response_id in turns:
+        await left.leave(response_id, WAITED_FOR)
+    left.readers.here |= turns
+    left.now += 3
+    looking = asyncio.create_task(left.takeover.look())
+    await loop.paused.wait()
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert loop.running == 8
+    loop.go_on.set()
+    await looking
+    for response_id in turns:
+        assert len(await left.events(response_id)) > 2
+
+
 async def test_a_turn_without_a_reader_waits_for_one_and_then_ends() -> None:
     left = Left()
     await left.leave("resp_1", WAITED_FOR)

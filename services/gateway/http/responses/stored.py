@@ -151,7 +151,8 @@ async def _followed(
     a number cannot be told then: raises `EventsGone`.
     """
     if not session.under_way(response_id):
-        await session.get_response(response_id)  # what was not stored, or was erased, is not there
+        # What was not stored, or was erased, is not there.
+        await session.check_response(response_id)
     begun = False
     try:
         async with aclosing(session.follow(response_id)) as events:
