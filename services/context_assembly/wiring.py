@@ -8,10 +8,6 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from services.context_assembly.adapters.by_model import InferenceByModel
-from services.context_assembly.adapters.cassandra import (
-    migrate_cassandra_turns,
-    open_cassandra_turns,
-)
 from services.context_assembly.adapters.in_memory import InMemoryTurns
 from services.context_assembly.adapters.metered import (
     MeteredMemory,
@@ -19,14 +15,6 @@ from services.context_assembly.adapters.metered import (
     MeteredTokenizer,
     MeteredTurns,
     StepTimer,
-)
-from services.context_assembly.adapters.mongodb import (
-    migrate_mongodb_turns,
-    open_mongodb_turns,
-)
-from services.context_assembly.adapters.postgres import (
-    migrate_postgres_turns,
-    open_postgres_turns,
 )
 from services.context_assembly.adapters.sqlite import open_sqlite_turns
 from services.context_assembly.assembler import Assembler
@@ -49,11 +37,6 @@ _log = structlog.get_logger()
 
 # How long after a failure memory is asked again what it has erased.
 _RETRY_SECONDS = 1
-_MIGRATIONS = {
-    "postgresql": migrate_postgres_turns,
-    "cassandra": migrate_cassandra_turns,
-    "mongodb": migrate_mongodb_turns,
-}
 
 
 @asynccontextmanager
@@ -112,19 +95,34 @@ async def _open_turns(config: ContextAssemblyConfig) -> AsyncIterator[TurnStore]
 
 @asynccontextmanager
 async def open_turns(url: StoreUrl, *, erased_within_seconds: float) -> AsyncIterator[TurnStore]:
-    """The store that the URL's scheme names. A file of SQLite is migrated, a server is not."""
+    """The store that the URL's scheme names. A file of SQLite is migrated, a server is not.
+
+    The client of a server that is not used is not imported: that takes longer than all else here.
+    """
     match url.scheme:
         case "memory":
             yield InMemoryTurns()
         case "postgresql":
+            from services.context_assembly.adapters.postgres import (  # noqa: PLC0415
+                open_postgres_turns,
+            )
+
             async with open_postgres_turns(url) as turns:
                 yield turns
         case "cassandra":
+            from services.context_assembly.adapters.cassandra import (  # noqa: PLC0415
+                open_cassandra_turns,
+            )
+
             async with open_cassandra_turns(
                 url, erased_within_seconds=erased_within_seconds
             ) as in_rows:
                 yield in_rows
         case "mongodb":
+            from services.context_assembly.adapters.mongodb import (  # noqa: PLC0415
+                open_mongodb_turns,
+            )
+
             async with open_mongodb_turns(
                 url, erased_within_seconds=erased_within_seconds
             ) as in_documents:
@@ -137,12 +135,29 @@ async def open_turns(url: StoreUrl, *, erased_within_seconds: float) -> AsyncIte
 
 
 async def _migrate(config: ContextAssemblyConfig) -> None:
-    migrate_server = _MIGRATIONS.get(config.turns_url.scheme)
-    if migrate_server:
-        await migrate_server(config.turns_url)
-        return
-    async with _open_turns(config):
-        pass
+    url = config.turns_url
+    match url.scheme:
+        case "postgresql":
+            from services.context_assembly.adapters.postgres import (  # noqa: PLC0415
+                migrate_postgres_turns,
+            )
+
+            await migrate_postgres_turns(url)
+        case "cassandra":
+            from services.context_assembly.adapters.cassandra import (  # noqa: PLC0415
+                migrate_cassandra_turns,
+            )
+
+            await migrate_cassandra_turns(url)
+        case "mongodb":
+            from services.context_assembly.adapters.mongodb import (  # noqa: PLC0415
+                migrate_mongodb_turns,
+            )
+
+            await migrate_mongodb_turns(url)
+        case _:
+            async with _open_turns(config):
+                pass
 
 
 SERVICE = Service(

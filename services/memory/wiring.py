@@ -9,13 +9,8 @@ from contextlib import asynccontextmanager
 import structlog
 from prometheus_client import CollectorRegistry
 
-from services.memory.adapters.cassandra import (
-    migrate_cassandra_facts,
-    open_cassandra_facts,
-)
 from services.memory.adapters.in_memory import InMemoryFactStore
 from services.memory.adapters.metered import MeteredEmbedder, MeteredMemory
-from services.memory.adapters.postgres import migrate_postgres_facts, open_postgres_facts
 from services.memory.adapters.sqlite import open_fact_store
 from services.memory.config import MemoryConfig
 from services.memory.erasure_feed import ErasureFeed
@@ -31,7 +26,6 @@ from services.shared.store_url import StoreUrl
 _log = structlog.get_logger()
 # A fact is shown only if it scores at least this share of the best one.
 _SHARE_OF_BEST = 0.5
-_MIGRATIONS = {"postgresql": migrate_postgres_facts, "cassandra": migrate_cassandra_facts}
 
 
 @asynccontextmanager
@@ -66,14 +60,21 @@ async def _opened(config: MemoryConfig) -> AsyncIterator[FactStore]:
 
 @asynccontextmanager
 async def open_facts(url: StoreUrl, *, erased_within_seconds: float) -> AsyncIterator[FactStore]:
-    """The store that the URL's scheme names. A file of SQLite is migrated, a server is not."""
+    """The store that the URL's scheme names. A file of SQLite is migrated, a server is not.
+
+    The client of a server that is not used is not imported: that takes longer than all else here.
+    """
     match url.scheme:
         case "memory":
             yield InMemoryFactStore()
         case "postgresql":
+            from services.memory.adapters.postgres import open_postgres_facts  # noqa: PLC0415
+
             async with open_postgres_facts(url) as store:
                 yield store
         case "cassandra":
+            from services.memory.adapters.cassandra import open_cassandra_facts  # noqa: PLC0415
+
             async with open_cassandra_facts(
                 url, erased_within_seconds=erased_within_seconds
             ) as in_rows:
@@ -86,12 +87,19 @@ async def open_facts(url: StoreUrl, *, erased_within_seconds: float) -> AsyncIte
 
 
 async def _migrate(config: MemoryConfig) -> None:
-    migrate_server = _MIGRATIONS.get(config.store_url.scheme)
-    if migrate_server:
-        await migrate_server(config.store_url)
-        return
-    async with _opened(config):
-        pass
+    url = config.store_url
+    match url.scheme:
+        case "postgresql":
+            from services.memory.adapters.postgres import migrate_postgres_facts  # noqa: PLC0415
+
+            await migrate_postgres_facts(url)
+        case "cassandra":
+            from services.memory.adapters.cassandra import migrate_cassandra_facts  # noqa: PLC0415
+
+            await migrate_cassandra_facts(url)
+        case _:
+            async with _opened(config):
+                pass
 
 
 def limits(config: MemoryConfig) -> MemoryLimits:

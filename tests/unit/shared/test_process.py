@@ -33,6 +33,13 @@ STORES: dict[str, tuple[str, Callable[[str], AbstractAsyncContextManager[object]
 NEWER = [*["SELECT 1"] * 98, Breaking("SELECT 1")]
 
 
+# What only some meshes use, and takes long to import.
+SOMETIMES = {
+    *("psycopg", "cassandra", "pymongo", "kubernetes_asyncio"),
+    "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
+}
+
+
 class Config(ServiceConfig):
     address: str = "127.0.0.1:0"
     grace_seconds: float = Field(default=7, ge=0)
@@ -159,3 +166,15 @@ def test_a_service_that_keeps_nothing_has_nothing_to_migrate() -> None:
     done = ran("moderation", "--migrate")
     assert done.returncode == 2
     assert "unrecognized arguments: --migrate" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "service", [*STORES, "inference", "moderation", "tokenizer", "tool_runner"]
+)
+def test_a_service_starts_without_the_clients_of_servers_that_it_may_not_use(service: str) -> None:
+    """Where a process is started again, every tenth of a second of its processor counts."""
+    code = f"import sys, services.{service}.wiring; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert f"services.{service}.config" in imported
+    assert not imported & SOMETIMES
