@@ -20,7 +20,7 @@ _SURE = 0.9
 _BLOCKS = np.log(4)
 # What the second opinion must score for a window that asks, to have it blocked: where the window
 # names suicide or self-harm, where it comes near to it, and where it does neither.
-_NAMED, _NEAR, _UNNAMED = (np.log(score / (1 - score)) for score in (0.1, 0.13, 0.6))
+_NAMED, _NEAR, _UNNAMED = (np.log(score / (1 - score)) for score in (0.1, 0.17, 0.6))
 # What it loses where a window speaks of help.
 _FOR_HELP = -2.5
 

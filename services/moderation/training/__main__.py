@@ -16,9 +16,11 @@ from services.moderation.training import heads, opinion
 from services.moderation.training.examples import (
     LEARNT,
     Example,
+    asked_passages,
     benign_held_out,
     documents,
     hard_passages,
+    more_requests,
     own_passages,
     policy_phrases,
     public_examples,
@@ -51,7 +53,8 @@ def main() -> None:
         train_first_stage(list(dict.fromkeys(texts)), vectors, asked.out)
     sentences = list(wordnet_examples(asked.wordnet))[::_EVERY_SENTENCE]
     more = [*examples, *hard_passages(), *documents(), *sentences]
-    train_opinion(more, requests, vectors, asked.out)
+    of_asking = [*more, *asked_passages(), *more_requests(asked.train)]
+    train_opinion(more, of_asking, requests, vectors, asked.out)
 
 
 def train_second_stage(
@@ -114,15 +117,29 @@ def train_first_stage(texts: Sequence[str], vectors: Vectors, folder: Path) -> N
 
 
 def train_opinion(
-    examples: Sequence[Example], requests: Sequence[str], vectors: Vectors, folder: Path
+    examples: Sequence[Example],
+    of_asking: Sequence[Example],
+    requests: Sequence[str],
+    vectors: Vectors,
+    folder: Path,
 ) -> None:
+    """`of_asking` teaches what asking for a way to die is, beside `examples`, which teach all."""
+    learnt = _learnt(examples, requests, vectors)
+    asking = _learnt(of_asking, requests, vectors)
+    both = opinion.with_both(learnt, asking, "self-harm/instructions")
+    _write_network(folder / opinion_adapter.WEIGHTS.name, both.network)
+    _write_words(folder / ngrams_adapter.WORD_WEIGHTS.name, both.words)
+
+
+def _learnt(
+    examples: Sequence[Example], requests: Sequence[str], vectors: Vectors
+) -> opinion.Learnt:
     rows = _rows(examples, vectors)
     sources = np.array([example.source for example in _per_window(examples)])
     texts = opinion.Texts(windows_of([example.text for example in examples]), rows.vectors)
     learnt = opinion.learn(texts, rows, sources, opinion.Texts(requests, vectors.of(requests)))
     opinion.print_recall(rows, learnt.margins, sources)
-    _write_network(folder / opinion_adapter.WEIGHTS.name, learnt.network)
-    _write_words(folder / ngrams_adapter.WORD_WEIGHTS.name, learnt.words)
+    return learnt
 
 
 def _write_network(path: Path, stored: dict[str, NDArray[np.float32]]) -> None:

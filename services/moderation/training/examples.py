@@ -4,7 +4,7 @@ import csv
 import json
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,16 @@ from services.moderation.windows import passages
 # "sexual/minors" is composed, never learnt.
 LEARNT = tuple(category for category in CATEGORIES if category != "sexual/minors")
 _HERE = Path(__file__).parent
+_PASSAGES = _HERE / "passages"
 _COPIES = 6
 # In how many orders the sentences of documents.txt are put, to be cut into windows.
 _ORDERS = 3
+# Every so many of CLINC150's requests are learnt from, and beside more of those who ask.
+_OF_CLINC, _MORE_OF_CLINC = 20, 4
 # Passages of these files are harder than what people usually write.
 _HARD = {"distress", "methods", "requests", "crimes"}
+# Of these `self-harm/instructions` alone is learnt.
+_ASKED = {"more_methods", "near_methods"}
 _SEED = 20261122
 
 
@@ -62,25 +67,32 @@ class Example:
 
 
 def own_passages() -> Iterator[Example]:
-    """`passages/*.txt`: lines of `categories | text`, `-` for none; slots.txt fills `{slot}`."""
-    yield from _passages("own passages", hard=False)
+    """`passages/*.txt`: lines of `categories | text`; slots.txt fills `{slot}`.
+
+    `-` stands for no category. After `not`, one that it is not, and of the others nothing is known.
+    """
+    stems = {path.stem for path in _PASSAGES.glob("*.txt")}
+    yield from _passages("own passages", stems - {"slots"} - _HARD - _ASKED, among_others=False)
 
 
 def hard_passages() -> Iterator[Example]:
     """Those that meaning alone does not tell apart; of each also a copy among other words."""
-    yield from _passages("hard passages", hard=True)
+    yield from _passages("hard passages", _HARD, among_others=True)
 
 
-def _passages(source: str, *, hard: bool) -> Iterator[Example]:
+def asked_passages() -> Iterator[Example]:
+    """Asking for a way to die in many people's words, and what is near to it; copies as above."""
+    yield from _passages("hard passages", _ASKED, among_others=True)
+
+
+def _passages(source: str, stems: Collection[str], *, among_others: bool) -> Iterator[Example]:
     slots = _slots()
     chooser = random.Random(_SEED)  # noqa: S311
-    for path in sorted((_HERE / "passages").glob("*.txt")):
-        if path.stem == "slots" or (path.stem in _HARD) is not hard:
-            continue
-        for categories, text in _lines(path):
+    for stem in sorted(stems):
+        for categories, text in _lines(_PASSAGES / f"{stem}.txt"):
             copies = _COPIES if "{" in text else 1
             filled = [_filled(text, slots, chooser) for _ in range(copies)]
-            if hard:
+            if among_others:
                 filled = [*dict.fromkeys(filled), _among_others(filled[0], chooser)]
             for copy in filled:
                 yield Example(copy, source, _labels(*categories), text)
@@ -141,6 +153,13 @@ def public_examples(folder: Path) -> Iterator[Example]:
             yield _benign(row["mutated_prompt"], "CyberSecEval FRR")
 
 
+def more_requests(folder: Path) -> Iterator[Example]:
+    """Everyday requests of CLINC150's training part, most of which `public_examples` leaves out."""
+    for number, (text, _) in enumerate(_json(folder / "clinc_data_full.json")["train"]):
+        if number % _MORE_OF_CLINC == 1:
+            yield _benign(text, "CLINC150")
+
+
 def unlabelled_texts(folder: Path) -> Iterator[str]:
     """Tweets and comments: too unlike chat to learn from, but their words help the first stage."""
     for row in _csv(folder / "davidson_labeled_data.csv"):
@@ -158,7 +177,7 @@ def benign_held_out(folder: Path) -> Iterator[Example]:
 
 
 def _slots() -> dict[str, list[str]]:
-    lines = (_HERE / "passages" / "slots.txt").read_text().splitlines()
+    lines = (_PASSAGES / "slots.txt").read_text().splitlines()
     pairs = (line.split(":", 1) for line in lines)
     return {name: [word.strip() for word in words.split("|")] for name, words in pairs}
 
@@ -171,9 +190,12 @@ def _lines(path: Path) -> Iterator[tuple[list[str], str]]:
 
 
 def _labels(*categories: str) -> dict[str, int]:
-    """All are known."""
-    if unknown := set(categories) - set(LEARNT):
+    """All are known, but where it is told what a text is not."""
+    denied = [category.removeprefix("not ") for category in categories if "not " in category]
+    if unknown := set(denied or categories) - set(LEARNT):
         raise ValueError(f"no such category: {', '.join(sorted(unknown))}")
+    if denied:
+        return dict.fromkeys(denied, 0)
     return {category: int(category in categories) for category in LEARNT}
 
 
@@ -252,7 +274,7 @@ def _clinc(path: Path, splits: tuple[str, ...]) -> Iterator[Example]:
     known = _json(path)
     for split in splits:
         # The training split alone is as large as all else.
-        for text, _ in known[split][:: 20 if split == "train" else 1]:
+        for text, _ in known[split][:: _OF_CLINC if split == "train" else 1]:
             yield _benign(text, "CLINC150")
 
 

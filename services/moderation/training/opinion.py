@@ -73,6 +73,27 @@ def learn(texts: Texts, rows: Rows, sources: NDArray[np.str_], requests: Texts) 
     return Learnt(merged(networks, slopes[0]), words, said - blocks + _BLOCKS)
 
 
+def with_both(first: Learnt, second: Learnt, category: str) -> Learnt:
+    """`first`, but that in one category it says the mean of what both say.
+
+    The margins are those of `first`: of its rows `second` may have seen some.
+    """
+    column = LEARNT.index(category)
+    one, other = first.network, second.network
+    shares = np.where(np.arange(len(LEARNT)) == column, 0.5, 1), np.zeros(len(LEARNT))
+    shares[1][column] = 0.5
+    network = {
+        "hidden": np.concatenate([one["hidden"], other["hidden"]], axis=1),
+        "hidden_bias": np.concatenate([one["hidden_bias"], other["hidden_bias"]]),
+        "out": np.concatenate([one["out"] * shares[0], other["out"] * shares[1]]),
+        "bias": one["bias"] * shares[0] + other["bias"] * shares[1],
+    }
+    tables = [each.words.table * each.words.scale for each in (first, second)]
+    table = tables[0] * shares[0] + tables[1] * shares[1]
+    bias = first.words.bias * shares[0] + second.words.bias * shares[1]
+    return Learnt(network, packed(table, bias), first.margins)
+
+
 def _highest(rows: Rows, sources: NDArray[np.str_], margins: Array) -> Array:
     """The margin that no more than its share of each source comes to, by category."""
     highest = np.empty(len(LEARNT))

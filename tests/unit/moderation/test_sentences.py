@@ -12,6 +12,7 @@ from services.moderation.api import Action, Direction
 from services.moderation.config import ModerationConfig
 from services.moderation.screener import Screener
 from services.moderation.training.examples import (
+    asked_passages,
     documents,
     hard_passages,
     own_passages,
@@ -175,7 +176,13 @@ async def test_a_threat_in_a_harmless_document_is_blocked(screener: Screener) ->
 def test_nothing_measured_here_was_learnt() -> None:
     learnt = {
         example.text.casefold()
-        for examples in (own_passages(), hard_passages(), policy_phrases(), documents())
+        for examples in (
+            own_passages(),
+            hard_passages(),
+            asked_passages(),
+            policy_phrases(),
+            documents(),
+        )
         for example in examples
     }
     measured = {
