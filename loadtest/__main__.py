@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from loadtest import (
     journal,
     latency,
     leaving,
+    releases,
     stages,
     startup,
     stores,
@@ -36,7 +37,7 @@ from services.local.preflight import free_port
 # In the order in which they run.
 PARTS = ("startup", "throughput", "cpu", "latency", "turns", "leaving", "stages")
 # They need something to be told or ask for no ratio, so they run only when they are asked for.
-ON_REQUEST = ("calls", "stores", "chat", "journal", "erasures")
+ON_REQUEST = ("calls", "stores", "chat", "journal", "erasures", "releases")
 _AGAINST_BARE = {"throughput", "cpu", "latency"}
 _CHAT_TURNS = 200
 _ERASURES = 200
@@ -51,6 +52,12 @@ class Plan:
     requests: int
     # The URLs of what it does not keep in files, by what is kept.
     stores: Mapping[str, str]
+    words: Path | None = None
+    # Of stores that are measured by themselves.
+    store_urls: Sequence[str] = ()
+    lengths: Sequence[int] = ()
+    # Another release.
+    beside: Path | None = None
 
 
 @click.command()
@@ -81,6 +88,11 @@ class Plan:
     help="Of the conversations of `stores`, in turns; several times.",
 )
 @click.option(
+    "--beside",
+    type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
+    help="The folder of another release, in which `make install` has run, for `releases`.",
+)
+@click.option(
     "--mesh-store",
     "mesh_stores",
     type=(click.Choice([*STORES]), str),
@@ -98,6 +110,7 @@ def main(
     words: Path | None,
     store_urls: tuple[str, ...],
     lengths: tuple[int, ...],
+    beside: Path | None,
     mesh_stores: tuple[tuple[str, str], ...],
 ) -> None:
     """Measure PARTS of the mesh on this machine; the first seven by default, in a quarter of an
@@ -118,31 +131,16 @@ def main(
     chat        200 turns of one conversation in a small window, compacted as it grows
     journal     the same streams with their events in Redis and in memory; a limit check
     erasures    how soon three replicas of memory and context-assembly forget, by their store
+    releases    tokens/s and first tokens of another release and this one, beside each other
 
     throughput, cpu and latency ask the same of both: prompts, rounds and tokens are compared for
     every request, and where they differ the bench says so and ends without a ratio.
     """
-    if "calls" in parts and words is None:
-        raise click.UsageError("`calls` needs --words")
-    for part in {"stores", "erasures"} & {*parts}:
-        if not store_urls:
-            raise click.UsageError(f"`{part}` needs a --store")
-    if mesh_stores and (others := {*(parts or PARTS)} - _ON_ONE_MESH):
-        named = ", ".join(sorted(others))
-        raise click.UsageError(f"--mesh-store changes nothing for {named}: leave them out")
+    plan = Plan(rounds, requests, dict(mesh_stores), words, store_urls, lengths, beside)
+    _refuse({*(parts or PARTS)}, plan)
     try:
         with interruptible():
-            if "calls" in parts and words is not None:
-                _of_calls(words, requests)
-            if "stores" in parts:
-                click.echo(asyncio.run(stores.measured(store_urls, lengths)))
-            if "erasures" in parts:
-                _of_erasures(store_urls)
-            if "chat" in parts:
-                _of_a_chat()
-            if "journal" in parts:
-                _of_the_journal(rounds)
-            plan = Plan(rounds, requests, dict(mesh_stores))
+            _on_request(parts, plan)
             _run(set(parts or PARTS) - {*ON_REQUEST}, plan, cold=cold)
     except Interrupted as error:
         sys.exit(f"stopped by {error}, and with it all that the bench had started")
@@ -150,6 +148,38 @@ def main(
         sys.exit(f"no ratio: {error}")
     except chat.WrongChat as error:
         sys.exit(f"the chat is wrong: {error}")
+
+
+def _refuse(parts: Collection[str], plan: Plan) -> None:
+    """What cannot be measured as it was asked for."""
+    if "calls" in parts and plan.words is None:
+        raise click.UsageError("`calls` needs --words")
+    for part in {"stores", "erasures"} & {*parts}:
+        if not plan.store_urls:
+            raise click.UsageError(f"`{part}` needs a --store")
+    if plan.stores and (others := {*parts} - _ON_ONE_MESH):
+        named = ", ".join(sorted(others))
+        raise click.UsageError(f"--mesh-store changes nothing for {named}: leave them out")
+    if "releases" in parts:
+        if plan.beside is None:
+            raise click.UsageError("`releases` needs --beside")
+        if missing := releases.wanting(plan.beside):
+            raise click.UsageError(f"{plan.beside} has no {missing}: `make install` there")
+
+
+def _on_request(parts: Collection[str], plan: Plan) -> None:
+    if "calls" in parts and plan.words:
+        _of_calls(plan.words, plan.requests)
+    if "stores" in parts:
+        click.echo(asyncio.run(stores.measured(plan.store_urls, plan.lengths)))
+    if "erasures" in parts:
+        _of_erasures(plan.store_urls)
+    if "chat" in parts:
+        _of_a_chat()
+    if "journal" in parts:
+        _of_the_journal(plan.rounds)
+    if "releases" in parts and plan.beside:
+        _of_releases(plan.beside, plan.rounds, plan.requests)
 
 
 def _of_calls(words: Path, requests: int) -> None:
@@ -161,6 +191,12 @@ def _of_the_journal(rounds: int) -> None:
     with tempfile.TemporaryDirectory(prefix="chatmesh-bench-") as folder:
         click.echo(machine())
         click.echo(journal.measured(Path(folder), rounds=rounds))
+
+
+def _of_releases(beside: Path, rounds: int, requests: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="chatmesh-bench-") as folder:
+        click.echo(machine())
+        click.echo(releases.measured(beside, Path(folder), rounds=rounds, requests=requests))
 
 
 def _of_erasures(store_urls: Sequence[str]) -> None:
