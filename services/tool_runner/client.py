@@ -3,16 +3,25 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import structlog
 from chatmesh.tool_runner.v1 import tool_runner_pb2 as pb
 from chatmesh.tool_runner.v1 import tool_runner_pb2_grpc as pb_grpc
 
 from services.shared.channel import MeshChannel, connect
+from services.shared.conversation import Text
+from services.shared.errors import Unavailable
 from services.shared.scope import Scope
 from services.shared.tools import Tool, ToolCall
 from services.shared.wire_errors import mesh_errors
 from services.tool_runner import codec
-from services.tool_runner.api import Outcome
+from services.tool_runner.api import Failure, Outcome
 
+_log = structlog.get_logger()
+# The runner's process has ended, or cannot be reached.
+_LOST = Outcome(
+    (Text("error: the tool's runner was lost: it is not known whether the tool has run"),),
+    Failure.UNREACHABLE,
+)
 SERVICE = pb.DESCRIPTOR.services_by_name["ToolRunnerService"]
 
 
@@ -30,9 +39,14 @@ class ToolRunnerClient:
         return codec.tools_in(response)
 
     async def run(self, scope: Scope, call: ToolCall) -> Outcome:
-        with mesh_errors("tool-runner"):
-            request = codec.run_request_out(scope, call)
-            response = await self._stub.Run(request, timeout=self._timeout)
+        """As `ToolRunner.run`. A call is never sent twice: its tool may have an effect."""
+        request = codec.run_request_out(scope, call)
+        try:
+            with mesh_errors("tool-runner"):
+                response = await self._stub.Run(request, timeout=self._timeout)
+        except Unavailable as error:
+            _log.warning("what became of a tool is not known", tool=call.name, reason=error.message)
+            return _LOST
         return codec.outcome_in(response)
 
 
