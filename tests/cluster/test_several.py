@@ -31,9 +31,9 @@ pytestmark = [pytest.mark.timeout(1500)]
 STREAMS = 50
 # Eight slots each, one for every stream: a silence is then the mesh's own, and no wait for a slot.
 REPLICAS = 8
-# At 10 words a second these streams alone keep two processors busy, and without any fault a silence
-# is up to 9 s: a wait for a processor.
-ASK = "first compute 17 * 23, then say 40 words at 5 a second"
+# Moderation shows a reply's second piece after 24 more words: where these come slowly, that alone is
+# a silence of 5 s and more, without any fault.
+ASK = "first compute 17 * 23, then say 160 words at 20 a second"
 # A tenth of what values-ha.yaml asks of a node's processors for each, in thousandths: when many
 # processes start at once, what serves has its share as there.
 PROCESSORS = {
