@@ -15,6 +15,9 @@ from services.shared.errors import Unavailable
 from services.shared.signal import Signal
 from services.shared.wire_errors import mesh_errors
 
+# Of a watch between two releases: two replicas may be lost one after the other, and a third one may
+# take no more calls.
+_MOST_FAILURES = 4
 SERVICE = pb.DESCRIPTOR.services_by_name["ModerationService"]
 
 
@@ -38,7 +41,7 @@ class ModerationClient:
         Moderation says the same of the same words: what was released is not released again.
         """
         growth = _Growth()
-        released, failed_at = 0, -1
+        released, failed_at, failures = 0, -1, 0
         async with in_background(partial(growth.hear, reply)):
             while True:
                 try:
@@ -51,8 +54,9 @@ class ModerationClient:
                                 yield release
                     return
                 except Unavailable:
-                    # Whoever fails twice at the same place would fail there for ever.
-                    if failed_at == released:
+                    # Whoever fails so often at the same place would fail there for ever.
+                    failures = failures + 1 if failed_at == released else 1
+                    if failures == _MOST_FAILURES:
                         raise
                     failed_at = released
                     await self._channel.connected(self._timeout)
