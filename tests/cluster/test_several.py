@@ -31,8 +31,8 @@ pytestmark = [pytest.mark.timeout(1500)]
 STREAMS = 50
 # Eight slots each, one for every stream: a silence is then the mesh's own, and no wait for a slot.
 REPLICAS = 8
-# Moderation shows a reply's second piece after 24 more words: where these come slowly, that alone is
-# a silence of 5 s and more, without any fault.
+# Moderation shows a reply's second piece after 24 more words. Where these come slowly, that alone
+# is a silence of 5 s and more, without any fault.
 ASK = "first compute 17 * 23, then say 160 words at 20 a second"
 # A tenth of what values-ha.yaml asks of a node's processors for each, in thousandths: when many
 # processes start at once, what serves has its share as there.
