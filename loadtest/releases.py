@@ -99,6 +99,8 @@ def _served(tree: Path) -> Iterator[Release]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        # A signal to the terminal's group would end it before it has ended its services.
+        start_new_session=True,
     )
     assert process.stdin
     assert process.stdout
