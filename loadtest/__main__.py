@@ -133,7 +133,7 @@ def main(
     erasures    how soon three replicas of memory and context-assembly forget, by their store
     releases    tokens/s and first tokens of another release and this one, beside each other
 
-    throughput, cpu and latency ask the same of both: prompts, rounds and tokens are compared for
+    throughput, cpu, latency and releases ask the same of both: prompts and tokens are compared for
     every request, and where they differ the bench says so and ends without a ratio.
     """
     plan = Plan(rounds, requests, dict(mesh_stores), words, store_urls, lengths, beside)
