@@ -373,6 +373,9 @@ def _traffic_pod() -> Values:
         "name": "traffic",
         "image": image("scripted"),
         "command": ["tini", "--", "sleep", "infinity"],
+        # A pod without requests gets next to nothing of a busy node, and would count its own
+        # waiting as the mesh's silence.
+        "resources": {"requests": {"cpu": "500m", "memory": "64Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},

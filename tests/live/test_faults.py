@@ -14,6 +14,7 @@ from pathlib import Path
 
 import openai
 import pytest
+from openai.types.responses import Response
 
 from loadtest.processes import SevenProcesses, seven_processes
 from services.inference.config import InferenceConfig
@@ -33,6 +34,9 @@ class Site:
     sdk: openai.AsyncOpenAI
 
     async def ask(self) -> str:
+        return (await self.respond()).output_text
+
+    async def respond(self) -> Response:
         """One turn of two rounds with a tool between them, all seven services in it."""
         answer = await self.sdk.responses.create(
             model=InferenceConfig().name,
@@ -43,7 +47,7 @@ class Site:
         async with answer:
             async for event in answer:
                 if event.type == "response.completed":
-                    return event.response.output_text
+                    return event.response
         raise AssertionError("the stream ended without an end")
 
     async def restart(self, name: str) -> None:
@@ -81,10 +85,10 @@ async def site(mesh: SevenProcesses, weather: OpenMeteoServer) -> AsyncIterator[
         yield Site(mesh, weather, sdk)
 
 
-async def held(site: Site) -> "asyncio.Task[str]":
+async def held(site: Site) -> "asyncio.Task[Response]":
     """A turn whose tool waits for its answer: its first round is over, its second to come."""
     site.weather.hold()
-    turn = asyncio.create_task(site.ask())
+    turn = asyncio.create_task(site.respond())
     waiting = asyncio.create_task(site.weather.reached.wait())
     await asyncio.wait((turn, waiting), return_when=asyncio.FIRST_COMPLETED)
     assert waiting.done(), turn.result()
@@ -107,12 +111,10 @@ def kill(site: Site, name: str) -> None:
 async def test_an_undisturbed_turn_answers(site: Site) -> None:
     turn = await held(site)
     site.weather.go_on()
-    assert "12.3" in await asyncio.wait_for(turn, DEADLINE_SECONDS)
+    assert "12.3" in (await asyncio.wait_for(turn, DEADLINE_SECONDS)).output_text
 
 
-@pytest.mark.parametrize(
-    "name", ["tokenizer", "moderation", "context_assembly", "tool_runner", "inference"]
-)
+@pytest.mark.parametrize("name", ["tokenizer", "moderation", "context_assembly", "inference"])
 async def test_a_killed_service_fails_the_turn_with_its_error_and_not_the_next(
     site: Site, name: str
 ) -> None:
@@ -123,6 +125,18 @@ async def test_a_killed_service_fails_the_turn_with_its_error_and_not_the_next(
         await asyncio.wait_for(turn, DEADLINE_SECONDS)
     assert told.value.code == "service_unavailable"
     await site.restart(name)
+    assert "12.3" in await asyncio.wait_for(site.ask(), DEADLINE_SECONDS)
+
+
+async def test_a_killed_tool_runner_is_told_to_the_model_and_the_turn_goes_on(site: Site) -> None:
+    """Nobody knows whether the tool has run, so it is not called again."""
+    turn = await held(site)
+    kill(site, "tool_runner")
+    site.weather.go_on()
+    response = await asyncio.wait_for(turn, DEADLINE_SECONDS)
+    [call] = [item for item in response.output if item.type == "mcp_call"]
+    assert "not known whether the tool has run" in str(call.error)
+    await site.restart("tool_runner")
     assert "12.3" in await asyncio.wait_for(site.ask(), DEADLINE_SECONDS)
 
 
@@ -153,7 +167,7 @@ async def test_without_memory_the_turn_goes_on(site: Site) -> None:
     turn = await held(site)
     kill(site, "memory")
     site.weather.go_on()
-    assert "12.3" in await asyncio.wait_for(turn, DEADLINE_SECONDS)
+    assert "12.3" in (await asyncio.wait_for(turn, DEADLINE_SECONDS)).output_text
     await site.restart("memory")
     assert "12.3" in await asyncio.wait_for(site.ask(), DEADLINE_SECONDS)
 
