@@ -30,6 +30,8 @@ class Turn:
     waited: float = 0
     # The longest silence between two pieces, and before the first.
     silence: float = 0
+    # When that one began, since the epoch.
+    silent_since: float = 0
     tries: int = 0
     words: int = 0
     # How often it broke off and was read on, by those who can.
@@ -37,6 +39,12 @@ class Turn:
     # Empty: it ended as it should. Else what went wrong, before or within the stream.
     refused: str = ""
     broken: str = ""
+
+    def heard(self, before: float, now: float) -> None:
+        """Nothing was heard from `before` to `now`, both by the monotonic clock."""
+        if now - before > self.silence:
+            self.silence = now - before
+            self.silent_since = time.time() - self.silence
 
 
 class Refused(Exception):
@@ -85,7 +93,8 @@ async def _stream(
             if not line.startswith(b"data: "):
                 continue
             now = time.monotonic()
-            turn.silence, last = max(turn.silence, now - last), now
+            turn.heard(last, now)
+            last = now
             if line.startswith(b"data: [DONE]"):
                 ended = True
                 continue
@@ -113,8 +122,8 @@ async def follow(
             async with aclosing(_events(session, url, body, response_id, last)) as events:
                 async for event in events:
                     now = time.monotonic()
-                    turn.silence, last_piece = max(turn.silence, now - last_piece), now
-                    broke = now
+                    turn.heard(last_piece, now)
+                    last_piece = broke = now
                     turn.resumed += broken_off
                     broken_off = False
                     response_id = response_id or event.get("response", {}).get("id", "")

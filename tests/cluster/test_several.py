@@ -135,7 +135,8 @@ def judged(mesh: Site, what: str, traffic: Traffic) -> None:
         f"longest silence {traffic.longest_silence:.1f} s, longest wait to be taken "
         f"{traffic.longest_wait:.1f} s"
     )
-    assert traffic.longest_silence <= LONGEST_SILENCE_SECONDS
+    silent = sorted(traffic.turns, key=lambda turn: turn.silence, reverse=True)
+    assert traffic.longest_silence <= LONGEST_SILENCE_SECONDS, silent[:10]
 
 
 def names(mesh: Site, component: str) -> Sequence[str]:
