@@ -63,13 +63,19 @@ class Pool:
 
 
 class Replica:
-    """One replica; `in_flight` counts our own generations there."""
+    """One replica; `in_flight` counts our own generations there.
+
+    A report counts everybody's. What we have sent since then comes on top of what others have
+    there: else all that begins between two reports would go to one replica.
+    """
 
     def __init__(self, peer: Peer, inference: Inference) -> None:
         self.peer = peer
         self.inference = inference
         self.report: Report | None = None
         self.in_flight = 0
+        # How many of those there were when the last report came.
+        self._reported_ours = 0
         # Its pool no longer has it. What runs there may end; nothing more is sent to it.
         self.left = False
         # How often its stream of reports began. It begins again when the replica was restarted.
@@ -81,13 +87,14 @@ class Replica:
 
     @property
     def use(self) -> tuple[float, float]:
-        """How busy it is: by slots, then by KV cache.
-
-        The generations that this gateway has sent count at once, before the replica reports them.
-        """
+        """How busy it is: by slots, then by KV cache."""
         load = self.load
-        busy = max(load.running + load.waiting, self.in_flight)
-        return busy / load.slots, load.kv_cache_use
+        others = max(0, load.running + load.waiting - self._reported_ours)
+        return (others + self.in_flight) / load.slots, load.kv_cache_use
+
+    def learn(self, report: Report | None) -> None:
+        self.report = report
+        self._reported_ours = self.in_flight
 
     def takes(self, model: str) -> bool:
         if self.left or self.report is None or self.load.draining:
@@ -320,5 +327,5 @@ class Fleet:
     def _learn(self, replica: Replica, report: Report | None) -> None:
         if replica.report and (report is None or report.models != replica.report.models):
             self._list.remember(self._there())
-        replica.report = report
+        replica.learn(report)
         self.changed.notify()

@@ -231,6 +231,29 @@ async def test_our_own_generations_count_before_they_are_reported() -> None:
         assert [replica.in_flight for replica in here.known()] == [0, 0]
 
 
+async def test_our_own_generations_come_on_top_of_what_others_have_there() -> None:
+    """Of several gateways; by the greater of both, the next three would all go to the second."""
+    async with site(A, B) as here:
+        here.replicas[A].tell(replace(LOAD, running=5))
+        here.replicas[B].tell(replace(LOAD, running=4))
+        for peer in (A, B):
+            here.replicas[peer].waits.clear()
+        await here.until(A, B)
+        router = Router(here.fleet)
+        running = [router.generate(ASKED) for _ in range(5)]
+        said = [(await anext(one)).deltas[0].text for one in running]
+        assert sorted(said) == ["pod-a"] * 2 + ["pod-b"] * 3
+        # A report counts ours too: two of our own and five of others, three and none.
+        here.replicas[A].tell(replace(LOAD, running=7))
+        here.replicas[B].tell(replace(LOAD, running=3))
+        await here.until_running(B, 3)
+        await here.until_running(A, 7)
+        assert [replica.use[0] for replica in here.known()] == [7 / 8, 3 / 8]
+        for one in running:
+            await one.aclose()
+        assert [replica.use[0] for replica in here.known()] == [5 / 8, 0]
+
+
 async def test_one_that_drains_gets_nothing_new() -> None:
     async with site(A, B) as here:
         here.replicas[A].tell(replace(LOAD, draining=True))
