@@ -8,10 +8,12 @@ import asyncio
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
 import yaml
+from kubernetes.utils.quantity import parse_quantity
 
 from tests.cluster.site import (
     CHART,
@@ -34,17 +36,10 @@ REPLICAS = 8
 # Moderation shows a reply's second piece after 24 more words. Where these come slowly, that alone
 # is a silence of 5 s and more, without any fault.
 ASK = "first compute 17 * 23, then say 160 words at 20 a second"
-# A tenth of what values-ha.yaml asks of a node's processors for each, in thousandths: when many
-# processes start at once, what serves has its share as there.
-PROCESSORS = {
-    "gateway": 200,
-    "context-assembly": 15,
-    "memory": 10,
-    "tokenizer": 15,
-    "moderation": 25,
-    "tool-runner": 5,
-}
-SERVICES = tuple(PROCESSORS)
+SERVICES = ("gateway", "context-assembly", "memory", "tokenizer", "moderation", "tool-runner")
+# The part of what values-ha.yaml asks of a node's processors: when many processes start at once,
+# what serves has its share as there.
+OF_PROCESSORS = Decimal("0.1")
 POOL = "inference-scripted"
 # A client's deadline for a stream to go on.
 PATIENCE_SECONDS = 30
@@ -66,10 +61,12 @@ def pool(**changes: Any) -> Values:
 def ha_values() -> Values:
     made: Values = yaml.safe_load((CHART / "values-ha.yaml").read_text())
     prefix, tag = images()
+    whole = merged(yaml.safe_load((CHART / "values.yaml").read_text()), made)
     made = merged(made, {"images": {"prefix": prefix, "tag": tag, "pullPolicy": "IfNotPresent"}})
-    for service, processors in PROCESSORS.items():
+    for service in SERVICES:
         replicas = 3 if service == "gateway" else 2
-        resources = {"requests": {"cpu": f"{processors}m", "memory": "64Mi"}}
+        asked = parse_quantity(whole[service]["resources"]["requests"]["cpu"]) * OF_PROCESSORS
+        resources = {"requests": {"cpu": str(asked), "memory": "64Mi"}}
         made = merged(made, {service: {"replicas": replicas, "resources": resources}})
     return merged(made, {"inference": {"pools": [pool()]}})
 
@@ -135,8 +132,8 @@ def judged(mesh: Site, what: str, traffic: Traffic) -> None:
         f"longest silence {traffic.longest_silence:.1f} s, longest wait to be taken "
         f"{traffic.longest_wait:.1f} s"
     )
-    silent = sorted(traffic.turns, key=lambda turn: turn.silence, reverse=True)
-    assert traffic.longest_silence <= LONGEST_SILENCE_SECONDS, silent[:10]
+    silent = sorted(traffic.turns, key=lambda turn: turn.silence, reverse=True)[:10]
+    assert traffic.longest_silence <= LONGEST_SILENCE_SECONDS, "\n".join(map(str, silent))
 
 
 def names(mesh: Site, component: str) -> Sequence[str]:
