@@ -375,7 +375,7 @@ def _traffic_pod() -> Values:
         "command": ["tini", "--", "sleep", "infinity"],
         # A pod without requests gets next to nothing of a busy node, and would count its own
         # waiting as the mesh's silence.
-        "resources": {"requests": {"cpu": "500m", "memory": "64Mi"}},
+        "resources": {"requests": {"cpu": "200m", "memory": "64Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
