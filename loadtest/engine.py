@@ -85,7 +85,10 @@ async def build(
 ) -> AsyncIterator[Sequence[Servable]]:
     directory = Path(config.model)
     limits = replace(
-        LIMITS, queue=QueueLimits(config.max_waiting, config.max_waiting_tokens), check_seconds=1
+        LIMITS,
+        queue=QueueLimits(config.max_waiting, config.max_waiting_tokens),
+        slots=config.engine_args.get("max_num_seqs", LIMITS.slots),
+        check_seconds=1,
     )
     engine = Engine(
         PacedBackend(directory, rule, limits.slots),

@@ -1,6 +1,7 @@
 """Every inference pool's replicas: what they serve, how busy they are, and who waits for one."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
@@ -245,7 +246,8 @@ class Fleet:
             for replica in state.replicas.values()
             if replica.takes(model) and (replica, replica.starts) not in without
         ]
-        return min(able, key=lambda replica: replica.use, default=None)
+        # Of those that are alike, any: several gateways would all choose the first.
+        return min(able, key=lambda replica: (*replica.use, random.random()), default=None)  # noqa: S311
 
     def _waking(self, model: str) -> PoolState | None:
         """The first pool of the model that lets requests wait until it has a replica again.

@@ -31,8 +31,9 @@ from tests.cluster.test_faults import KILL, remove, replaced, restarted
 
 pytestmark = [pytest.mark.timeout(1500)]
 STREAMS = 50
-# Eight slots each, one for every stream: a silence is then the mesh's own, and no wait for a slot.
-REPLICAS = 8
+# More slots than streams, also while a replica is replaced and wherever a gateway sends what it has
+# to send: a silence is then the mesh's own, and no wait for a slot.
+REPLICAS, SLOTS = 8, 16
 # Moderation shows a reply's second piece after 24 more words. Where these come slowly, that alone
 # is a silence of 5 s and more, without any fault.
 ASK = "first compute 17 * 23, then say 160 words at 20 a second"
@@ -55,7 +56,7 @@ SECRETS = {
 
 
 def pool(**changes: Any) -> Values:
-    return scripted_pool(replicas=REPLICAS, **changes)
+    return scripted_pool(replicas=REPLICAS, engineArgs={"max_num_seqs": SLOTS}, **changes)
 
 
 def ha_values() -> Values:

@@ -216,6 +216,15 @@ async def test_the_least_busy_replica_is_chosen() -> None:
         assert await here.said() == "pod-b"
 
 
+async def test_of_replicas_that_are_alike_any_is_chosen() -> None:
+    """Else what several gateways begin at the same time would all go to one."""
+    async with site(A, B, C) as here:
+        for peer in (A, B, C):
+            here.replicas[peer].tell()
+        await here.until(A, B, C)
+        assert {await here.said() for _ in range(100)} == {"pod-a", "pod-b", "pod-c"}
+
+
 async def test_our_own_generations_count_before_they_are_reported() -> None:
     async with site(A, B) as here:
         for peer in (A, B):
