@@ -1,5 +1,6 @@
 """A turn that another gateway can go on with: what it hears is kept, and heard again there."""
 
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -37,6 +38,9 @@ from services.shared.scope import Scope
 from services.shared.tools import Tool, ToolCall, ToolMode
 from services.tool_runner.api import Failure, Outcome, ToolRunner
 
+# What the model said is kept with the turn's next event, and after so long without one: moderation
+# may hold back 40 words, which another gateway would have to have written anew.
+_KEPT_AFTER_SECONDS = 1.0
 # So many tokens at the end of what was heard may have brought no text yet.
 _MOST_SILENT = 16
 _UNKNOWN = Outcome(
@@ -88,13 +92,15 @@ class ResumableTurns:
         return await self._plain.count(principal, ask)
 
 
-def heard_again(neighbours: Neighbours, steps: Steps) -> Neighbours:
+def heard_again(
+    neighbours: Neighbours, steps: Steps, clock: Callable[[], float] = time.monotonic
+) -> Neighbours:
     """Moderation is asked again: it has no effect, and the guards need its open streams."""
     context: Any = _SteppedContext(neighbours.context, steps)
     return Neighbours(
         neighbours.moderation,
         context,
-        _SteppedInference(neighbours.inference, steps),
+        _SteppedInference(neighbours.inference, steps, clock),
         _SteppedTools(neighbours.tools, steps),
     )
 
@@ -155,9 +161,10 @@ class _SteppedTools:
 class _SteppedInference:
     """`Generates` that says again what the model said; from there another replica goes on."""
 
-    def __init__(self, inference: Generates, steps: Steps) -> None:
+    def __init__(self, inference: Generates, steps: Steps, clock: Callable[[], float]) -> None:
         self._inference = inference
         self._steps = steps
+        self._clock = clock
         self._round = -1
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Piece, None]:
@@ -170,6 +177,7 @@ class _SteppedInference:
             yield piece
         if heard and heard[-1].usage is not None:
             return
+        kept = self._clock()
         async with (
             aclosing(self._inference.generate(generation)) as pieces,
             aclosing(joined(pieces)) as heard_now,
@@ -177,6 +185,9 @@ class _SteppedInference:
             async for piece in heard_now:
                 told = _with_usage(piece, len(generation.prompt_ids) - len(before), len(before))
                 await self._steps.note(Heard(number, told))
+                if self._clock() - kept >= _KEPT_AFTER_SECONDS:
+                    await self._steps.keep()
+                    kept = self._clock()
                 yield told
 
     async def parse(self, *asked: Any, **named: Any) -> Any:

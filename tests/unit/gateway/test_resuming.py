@@ -92,6 +92,25 @@ async def test_a_text_that_has_all_its_tokens_ends_there() -> None:
     assert heard[-1].usage == Usage(prompt_tokens=3, completion_tokens=10)
 
 
+async def test_what_is_held_back_is_kept_once_a_second() -> None:
+    """Moderation shows 40 words at a time: without an event nothing else would keep them."""
+    seconds = iter(range(100))
+    noted, kept = [], []
+
+    async def note(step: Step) -> None:
+        noted.append(step)
+
+    async def keep() -> None:
+        kept.append(len(noted))
+
+    neighbours = Neighbours(WordModeration(), WordContext(), WordEngine(8), FewTools())
+    # The clock is read twice where something is kept: a second after what was kept before.
+    stepped = heard_again(neighbours, Steps(note=note, keep=keep), lambda: next(seconds) / 2)
+    heard = [piece async for piece in stepped.inference.generate(ASKED)]
+    assert len(noted) == len(heard)
+    assert kept == [2, 4, 6, 8]
+
+
 async def test_a_round_of_which_nothing_was_shown_begins_anew() -> None:
     again = Again(pieces(3), repeating=0)
     assert text(await again.generated()) == text(pieces(8))
