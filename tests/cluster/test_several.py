@@ -34,9 +34,9 @@ STREAMS = 50
 # More slots than streams, also while a replica is replaced and wherever a gateway sends what it has
 # to send: a silence is then the mesh's own, and no wait for a slot.
 REPLICAS, SLOTS = 8, 16
-# Moderation shows a reply's second piece after 24 more words. Where these come slowly, that alone
-# is a silence of 5 s and more, without any fault.
-ASK = "first compute 17 * 23, then say 160 words at 20 a second"
+# Moderation shows 40 words at a time: 3 s at this pace, without any fault. Much slower, that alone
+# is a silence of 5 s; much faster, two processors have no time left for what starts anew.
+ASK = "first compute 17 * 23, then say 240 words at 14 a second"
 SERVICES = ("gateway", "context-assembly", "memory", "tokenizer", "moderation", "tool-runner")
 # The part of what values-ha.yaml asks of a node's processors: when many processes start at once,
 # what serves has its share as there.
