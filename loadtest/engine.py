@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -35,9 +35,10 @@ _CALL = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "17 * 2
 
 @dataclass(frozen=True, slots=True)
 class Paced(Script):
-    """So many seconds between two tokens."""
+    """So many seconds between two tokens. A late one does not delay those after it."""
 
     seconds: float = 0
+    since: float = field(default_factory=time.monotonic)
 
 
 def rule(prompt: str) -> Script:
@@ -63,8 +64,9 @@ class PacedBackend(ScriptedBackend):
         super().__init__(directory, rule)
         self._slots = asyncio.Semaphore(slots)
 
-    async def pause(self, script: Script) -> None:
-        await asyncio.sleep(script.seconds if isinstance(script, Paced) else 0)
+    async def pause(self, script: Script, number: int) -> None:
+        due = script.since + (number + 1) * script.seconds if isinstance(script, Paced) else 0
+        await asyncio.sleep(max(0, due - time.monotonic()))
 
     async def generate(
         self, generation: Generation, request: object, *, stream_interval: int

@@ -103,7 +103,7 @@ class ScriptedBackend:
     async def kill(self) -> None:
         self.die()
 
-    async def pause(self, _: Script) -> None:
+    async def pause(self, _: Script, number: int) -> None:
         """Between two tokens others run, as they do beside a real engine."""
         await asyncio.sleep(0)
 
@@ -151,7 +151,7 @@ class ScriptedBackend:
         if number == script.hold_after:
             self.holding.set()
             await self._unless_dead(self._released)
-        await self.pause(script)
+        await self.pause(script, number)
         if self._dead.is_set():
             raise EngineDead("the engine has died")
         self.step()
