@@ -9,7 +9,7 @@ from services.gateway.letters import Letter, LetterReply, Wanted
 from services.gateway.plain import NotPlain, dumped, loaded
 from services.gateway.ports import Mail, Presence
 from services.gateway.steering import Steer
-from services.shared.background import failure_of, in_background
+from services.shared.background import end, failure_of, in_background
 from services.shared.conversation import Item
 from services.shared.errors import MeshError, Unavailable
 
@@ -46,7 +46,7 @@ class Elsewhere:
         return steer
 
     async def serve(self, answer: Callable[[Letter], Awaitable[LetterReply]]) -> None:
-        """Answers the letters to this gateway, for ever."""
+        """Answers the letters to this gateway, for ever. With it, letters of this gateway end."""
 
         async def answered(request: bytes) -> bytes:
             try:
@@ -54,7 +54,10 @@ class Elsewhere:
             except NotPlain:  # of another release
                 return b""
 
-        await self._mail.serve(answered)
+        try:
+            await self._mail.serve(answered)
+        finally:
+            await end(*self._steering)
 
     @asynccontextmanager
     async def attending(
@@ -89,6 +92,9 @@ class Elsewhere:
             steer.taken_in((await self._asked(letter, self._turn_seconds)).response_id)
         except MeshError as error:
             steer.refuse(error)
+        except asyncio.CancelledError:
+            steer.refuse(Unavailable("this gateway stops: send the words again", service="gateway"))
+            raise
 
     async def _asked(self, letter: Letter, seconds: float) -> LetterReply:
         said = await self._mail.ask(letter.response_id, dumped(letter), seconds=seconds)

@@ -25,6 +25,7 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import ConstantBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from services.shared.background import end
 from services.shared.errors import CannotStart, Unavailable
 
 SCHEMES = ("redis", "rediss", "redis+sentinel", "redis+cluster")
@@ -32,8 +33,6 @@ _PORT, _SENTINEL_PORT = 6379, 26379
 # A server that is there answers within milliseconds. Whoever asks has something else to do without.
 _ANSWER_SECONDS = 1.0
 _CONNECT_SECONDS = 1.0
-# How long commands may take to end that were given up: they connect, ask and try once more.
-_CLOSE_SECONDS = 5.0
 # Once more at once: the server may have closed a connection that was idle, or have another master.
 _RETRIES = 1
 _MOST_CONNECTIONS = 200
@@ -69,10 +68,7 @@ class _Together:
         return await answered
 
     async def close(self) -> None:
-        for task in [*self._sending]:
-            task.cancel()
-        if self._sending:
-            await asyncio.wait([*self._sending], timeout=_CLOSE_SECONDS)
+        await end(*self._sending)
 
     async def _send(self) -> None:
         # Whoever else is about to ask in this round goes along.
@@ -123,6 +119,7 @@ class RedisStore:
     together: _Together | None
     _lost_until: float = 0
     _running: "set[asyncio.Future[Any]]" = field(default_factory=set)
+    _closed: bool = False
 
     @property
     def lost(self) -> bool:
@@ -139,9 +136,11 @@ class RedisStore:
         It is a task of its own: Python 3.11's `wait_for`, which redis-py calls, may lose a
         cancellation, and a turn that is stopped must stop. The command itself goes on.
         """
-        if self.lost:
+        try:
+            self._check_usable()
+        except RedisUnavailable:
             _unsent(command)
-            raise _untried()
+            raise
         with self._noticing():
             return await asyncio.shield(self._apart(command))
 
@@ -159,10 +158,15 @@ class RedisStore:
 
         Raises `NoScriptError` too.
         """
-        if self.lost:
-            raise _untried()
+        self._check_usable()
         with self._noticing():
             return await together.answer(command)
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise _unavailable("closed")
+        if self.lost:
+            raise _unavailable("not tried again yet")
 
     @contextmanager
     def _noticing(self) -> Iterator[None]:
@@ -186,11 +190,9 @@ class RedisStore:
             task.exception()
 
     async def close(self) -> None:
-        """Commands that still run would open connections again, so they end before."""
-        for task in [*self._running]:
-            task.cancel()
-        if self._running:
-            await asyncio.wait([*self._running], timeout=_CLOSE_SECONDS)
+        """Commands that still run, or come later, would open connections again: none does."""
+        self._closed = True
+        await end(*self._running)
         if self.together:
             await self.together.close()
         for each in (self.client, *_sentinels_of(self.client)):
@@ -240,10 +242,6 @@ def _is_ours(said: str) -> bool:
     """
     code = said.partition(" ")[0]
     return code == "WRONGTYPE" or not code.isupper()
-
-
-def _untried() -> RedisUnavailable:
-    return _unavailable("not tried again yet")
 
 
 def _unavailable(why: str) -> RedisUnavailable:

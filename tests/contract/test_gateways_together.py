@@ -2,14 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
 
+from services.gateway.adapters.redis_channels import Channels
+from services.gateway.adapters.redis_gateways import RedisMail
 from services.gateway.api import Ask, Completed, Failed, Numbered, OwnTools, TextDelta
+from services.shared.background import in_background
 from services.shared.conversation import Call, Role, said
+from services.shared.errors import Unavailable
+from services.shared.redis import open_redis
 from tests.fakes.gateways import ADA, Around, Gateway, eventually, gateway
 from tests.fakes.word_engine import FIRST_ID, WordEngine, word
 from tests.servers.redis import RedisServers, redis_servers
@@ -118,6 +123,34 @@ async def test_a_turn_is_cancelled_and_erased_from_another_gateway(opened: Opene
     erased = await begun(two, ALONE)
     await two.second.live.erase(erased)
     assert two.first.admission.under_way == 0
+
+
+async def test_a_letter_that_is_being_answered_ends_with_its_gateway(around: Around) -> None:
+    """Its answer would connect to Redis once more, after the connection is closed."""
+    taken, ended = asyncio.Event(), asyncio.Event()
+
+    async def never(_: bytes) -> bytes:
+        taken.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return b""
+
+    async with open_redis(around.url) as store, Channels.following(store) as channels:
+        mail = RedisMail(store, channels, gateway="one")
+        await store.ask("HSET", store.key("{resp_1}", "turn"), "gateway", "one")
+
+        async def ask() -> bool:
+            """Until its channel is heard: Redis keeps no letter."""
+            with suppress(Unavailable):
+                await mail.ask("resp_1", b"words?", seconds=0.1)
+            return taken.is_set()
+
+        async with in_background(partial(mail.serve, never)):
+            await eventually(ask)
+            assert not ended.is_set()
+        assert ended.is_set()
 
 
 async def test_words_for_a_turn_come_through_another_gateway(opened: Opened) -> None:

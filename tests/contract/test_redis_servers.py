@@ -120,6 +120,19 @@ async def test_a_wrong_command_of_ours_is_no_loss_of_redis(with_tls: RedisServer
             await store.client.config_set("min-replicas-to-write", 0)
 
 
+async def test_a_store_that_is_closed_connects_no_more(with_tls: RedisServer) -> None:
+    """Such a connection nobody would close."""
+    async with open_redis(f"redis://127.0.0.1:{with_tls.port}") as store:
+        await store.ask("GET", "key")
+    client = with_tls.client
+    before = client.info("stats")["total_connections_received"]
+    script = Script(store, "return 1")
+    for late in (store.ask("GET", "key"), store.run(store.client.get("key")), script([])):
+        with pytest.raises(RedisUnavailable, match="closed"):
+            await late
+    assert client.info("stats")["total_connections_received"] == before
+
+
 async def test_commands_of_one_moment_need_one_connection(with_tls: RedisServer) -> None:
     """Who takes over a gateway's turns asks of all at once. To connect costs more than to ask."""
     async with open_redis(f"redis://127.0.0.1:{with_tls.port}?prefix=one") as store:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.gateway.adapters.redis_channels import Channels
 from services.gateway.ports import AnswerMail, Demand
+from services.shared.background import end
 from services.shared.errors import Unavailable
 from services.shared.redis import RedisStore, RedisUnavailable, Script
 from services.shared.signal import Signal
@@ -231,8 +232,11 @@ class RedisMail:
                 self._answering.add(task)
                 task.add_done_callback(self._answering.discard)
 
-        with self._channels.taking(self._channels.of_gateway(self._gateway), take):
-            await asyncio.Event().wait()
+        try:
+            with self._channels.taking(self._channels.of_gateway(self._gateway), take):
+                await asyncio.Event().wait()
+        finally:
+            await end(*self._answering)
 
     async def _answer(self, letter: Mapping[str, str], answer: AnswerMail, content: bytes) -> None:
         said = await answer(content)

@@ -79,6 +79,25 @@ async def test_a_gateway_that_has_died_does_not_answer() -> None:
         await elsewhere.steer("resp_1", WORDS).told()
 
 
+async def test_words_on_their_way_are_refused_when_their_gateway_stops() -> None:
+    """A letter that is still out would use the connection to Redis after it is closed."""
+    post = Post()
+    elsewhere = Elsewhere(post, post, turn_seconds=30)
+    arrived = asyncio.Event()
+
+    async def slow(letter: Letter) -> LetterReply:
+        arrived.set()
+        await asyncio.Event().wait()
+        return LetterReply()
+
+    async with in_background(lambda: elsewhere.serve(slow)):
+        await asyncio.wait_for(post.came.wait(), 5)
+        steer = elsewhere.steer("resp_1", WORDS)
+        await asyncio.wait_for(arrived.wait(), 5)
+    with pytest.raises(Unavailable, match="this gateway stops"):
+        await asyncio.wait_for(steer.told(), 5)
+
+
 async def test_letters_of_another_release_are_no_bug() -> None:
     post = Post()
     elsewhere = Elsewhere(post, post, turn_seconds=30)
