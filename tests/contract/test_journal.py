@@ -15,7 +15,7 @@ from services.gateway.adapters.redis_channels import Channels
 from services.gateway.adapters.redis_journal import RedisJournal
 from services.gateway.api import EventsGone, LeaseLost, TextDelta
 from services.gateway.ports import Journal
-from services.shared.redis import open_redis
+from services.shared.redis import RedisUnavailable, open_redis
 from services.shared.scope import Scope
 from tests.fakes.unfenced import Unfenced
 from tests.servers.redis import RedisServer, RedisServers, redis_servers
@@ -124,6 +124,29 @@ async def test_every_reader_gets_every_event_in_order(opened: Opened) -> None:
     await journal.finish(TURN, epoch, keep_seconds=60)
     for numbers in await asyncio.gather(*readers, heard(journal)):
         assert numbers == list(range(50))
+
+
+@pytest.mark.parametrize("waited_for", [False, True])
+async def test_a_turn_that_redis_forgot_is_nobody_elses(
+    waited_for: bool, redis_servers: RedisServers
+) -> None:
+    """A lease that finds that out is not lost: the turn's own end is the one that is told."""
+    server = redis_servers(clustered=False)
+    async with mirrored(server) as opened:
+        journal = opened.journal
+        epoch = await journal.claim(TURN, ADA, seconds=10, waited_for=waited_for)
+        await journal.append(TURN, epoch, 0, said(0))
+        forgotten = server.client.delete(*server.client.keys(f"*{{{TURN}}}*"))
+        assert forgotten
+        await journal.renew(TURN, epoch, seconds=10)
+        assert journal.is_alone(TURN) == waited_for
+        if waited_for:
+            await journal.append(TURN, epoch, 1, said(1))
+            await journal.finish(TURN, epoch, keep_seconds=60)
+            assert await heard(journal) == [0, 1]
+            return
+        with pytest.raises(RedisUnavailable, match="forgotten"):
+            await journal.append(TURN, epoch, 1, said(1))
 
 
 async def test_a_reader_begins_where_it_stopped(opened: Opened) -> None:

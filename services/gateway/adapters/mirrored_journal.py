@@ -87,10 +87,12 @@ class MirroredJournal:
         try:
             await self._shared.renew(response_id, epoch, seconds=seconds)
         except TurnForgotten:
-            if own is None or not own.waited_for:
+            if own is None:
                 raise
-            own.alone = True
-            self._tell_alone(response_id)
+            # Nobody else has it. One in the background fails with its next event.
+            if own.waited_for:
+                own.alone = True
+                self._tell_alone(response_id)
         except LeaseLost:
             self._move(response_id)
             raise
