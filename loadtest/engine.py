@@ -35,7 +35,10 @@ _CALL = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "17 * 2
 
 @dataclass(frozen=True, slots=True)
 class Paced(Script):
-    """So many seconds between two tokens. A late one does not delay those after it."""
+    """So many seconds between two words. A late one does not delay those after it.
+
+    Of tokens a word may have several, and an output may hold several words.
+    """
 
     seconds: float = 0
     since: float = field(default_factory=time.monotonic)
@@ -64,8 +67,10 @@ class PacedBackend(ScriptedBackend):
         super().__init__(directory, rule)
         self._slots = asyncio.Semaphore(slots)
 
-    async def pause(self, script: Script, number: int) -> None:
-        due = script.since + (number + 1) * script.seconds if isinstance(script, Paced) else 0
+    async def pause(self, script: Script, said: str) -> None:
+        due = 0.0
+        if isinstance(script, Paced):
+            due = script.since + len(said.split()) * script.seconds
         await asyncio.sleep(max(0, due - time.monotonic()))
 
     async def generate(

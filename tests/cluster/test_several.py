@@ -34,10 +34,9 @@ STREAMS = 50
 # More slots than streams, also while a replica is replaced and wherever a gateway sends what it has
 # to send: a silence is then the mesh's own, and no wait for a slot.
 REPLICAS, SLOTS = 8, 16
-# Moderation shows 40 words at a time. What the scripted engine calls a word is one output: half a
-# word, or several where outputs are joined. So that takes 2.7 s at most here, without any fault.
-# Much slower, it alone is a silence of 5 s; much faster, two processors cannot keep up.
-ASK = "first compute 17 * 23, then say 240 words at 30 a second"
+# Moderation shows 40 words at a time: here that takes 2.7 s, without any fault. Much slower, it
+# alone is a silence of 5 s; much faster, two processors cannot keep up.
+ASK = "first compute 17 * 23, then say 240 words at 15 a second"
 SERVICES = ("gateway", "context-assembly", "memory", "tokenizer", "moderation", "tool-runner")
 # The part of what values-ha.yaml asks of a node's processors: when many processes start at once,
 # what serves has its share as there.

@@ -103,8 +103,11 @@ class ScriptedBackend:
     async def kill(self) -> None:
         self.die()
 
-    async def pause(self, _: Script, number: int) -> None:
-        """Between two tokens others run, as they do beside a real engine."""
+    async def pause(self, script: Script, said: str) -> None:
+        """Between two outputs others run, as they do beside a real engine.
+
+        `said` is the reply with the next one.
+        """
         await asyncio.sleep(0)
 
     def ids(self, text: str) -> list[int]:
@@ -119,10 +122,12 @@ class ScriptedBackend:
         self.intervals.append(stream_interval)
         prompt: str = self._tokenizer.decode(generation.prompt_ids, skip_special_tokens=False)
         script = self._rule(prompt)
+        said = ""
         self._entered()
         try:
             for number, deltas in enumerate(self._steps(generation, script, stream_interval)):
-                await self._next_token(script, number)
+                said += deltas[0].text
+                await self._next_output(script, number, said)
                 yield Output(deltas, prompt_tokens=_prompt_tokens(generation), cached_tokens=0)
             self.finished += 1
         except GeneratorExit:
@@ -145,13 +150,13 @@ class ScriptedBackend:
             self.idle.set()
         self.step()
 
-    async def _next_token(self, script: Script, number: int) -> None:
+    async def _next_output(self, script: Script, number: int, said: str) -> None:
         if number == script.fail_after:
             raise script.failure or EngineDead("the engine has died")
         if number == script.hold_after:
             self.holding.set()
             await self._unless_dead(self._released)
-        await self.pause(script, number)
+        await self.pause(script, said)
         if self._dead.is_set():
             raise EngineDead("the engine has died")
         self.step()
