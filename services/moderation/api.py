@@ -75,6 +75,8 @@ class Grown:
 
     text: str
     final: bool
+    # Whether another watch has answered it, and blocked nothing: it is not scored again.
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

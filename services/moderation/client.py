@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 from chatmesh.moderation.v1 import moderation_pb2 as pb
@@ -38,14 +39,15 @@ class ModerationClient:
     async def watch(self, reply: AsyncIterator[Grown]) -> AsyncGenerator[Release, None]:
         """A watch whose replica leaves goes on at another, which is told all that had grown.
 
-        Moderation says the same of the same words: what was released is not released again.
+        Moderation says the same of the same words: what was released is not released again, nor
+        scored. All watches of a replica come at once, and long replies would wait for each other.
         """
         growth = _Growth()
         released, failed_at, failures = 0, -1, 0
         async with in_background(partial(growth.hear, reply)):
             while True:
                 try:
-                    async with aclosing(self._watched(growth)) as releases:
+                    async with aclosing(self._watched(growth, released)) as releases:
                         place = 0
                         async for release in releases:
                             place += 1
@@ -61,10 +63,10 @@ class ModerationClient:
                     failed_at = released
                     await self._channel.connected(self._timeout)
 
-    async def _watched(self, growth: "_Growth") -> AsyncGenerator[Release, None]:
+    async def _watched(self, growth: "_Growth", judged: int) -> AsyncGenerator[Release, None]:
         with mesh_errors("moderation"):
             # No timeout: the watch lasts as long as the reply, which has a deadline of its own.
-            call = self._stub.Watch(growth.told())
+            call = self._stub.Watch(growth.told(judged))
             try:
                 async for response in call:
                     yield codec.release_in(response)
@@ -84,13 +86,14 @@ class _Growth:
             self._grown.append(grown)
             self._more.notify()
 
-    async def told(self) -> AsyncIterator[pb.WatchRequest]:
+    async def told(self, judged: int) -> AsyncIterator[pb.WatchRequest]:
+        """So many of the first have been answered."""
         place = 0
         while True:
             if place == len(self._grown):
                 await self._more.wait()
                 continue
-            yield codec.grown_out(self._grown[place])
+            yield codec.grown_out(replace(self._grown[place], judged=place < judged))
             if self._grown[place].final:
                 return
             place += 1

@@ -38,11 +38,11 @@ def verdicts_out(verdicts: Sequence[Verdict]) -> pb.ScreenResponse:
 
 
 def grown_in(request: pb.WatchRequest) -> Grown:
-    return Grown(request.text, request.final)
+    return Grown(request.text, request.final, request.judged)
 
 
 def grown_out(grown: Grown) -> pb.WatchRequest:
-    return pb.WatchRequest(text=grown.text, final=grown.final)
+    return pb.WatchRequest(text=grown.text, final=grown.final, judged=grown.judged)
 
 
 def release_in(response: pb.WatchResponse) -> Release:

@@ -38,7 +38,7 @@ class Watcher:
         # Callers may count spaces, and n words have only n - 1 spaces between them.
         if fresh + 1 < wanted and not grown.final:
             return Release("", next_words=wanted - fresh)
-        if fresh and (category := await self._blocking_category()):
+        if fresh and not grown.judged and (category := await self._blocking_category()):
             return Release("", blocked_by=category)
         if len(self._text) < self._read_again and not grown.final:
             self._scored = len(self._text)

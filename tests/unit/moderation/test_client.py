@@ -21,6 +21,8 @@ class LostBetweenReleases:
     def __init__(self, times: int) -> None:
         self._times = times
         self.watches = 0
+        # Of the last watch.
+        self.judged: list[bool] = []
 
     async def screen(self, texts: Sequence[str], direction: Direction) -> Sequence[Verdict]:
         raise NotImplementedError
@@ -28,7 +30,9 @@ class LostBetweenReleases:
     async def watch(self, reply: AsyncIterator[Grown]) -> AsyncGenerator[Release, None]:
         self.watches += 1
         number = 0
+        self.judged.clear()
         async for each in reply:
+            self.judged.append(each.judged)
             number += 1
             if number == 2 and self.watches <= self._times:
                 raise Unavailable("moderation ends", service="moderation")
@@ -56,6 +60,7 @@ async def test_a_watch_goes_on_when_two_replicas_are_lost_in_turn() -> None:
     moderation = LostBetweenReleases(3)
     assert await watched(moderation) == ["one ", "two"]
     assert moderation.watches == 4
+    assert moderation.judged == [True, False], "only what was answered counts as judged"
 
 
 async def test_a_reply_that_no_replica_outlives_ends() -> None:

@@ -24,7 +24,7 @@ def test_verdicts_survive() -> None:
     assert codec.verdicts_in(codec.verdicts_out(VERDICTS)) == VERDICTS
 
 
-@pytest.mark.parametrize("grown", [Grown("more ", final=False), Grown("", final=True)])
+@pytest.mark.parametrize("grown", [Grown("more ", final=False, judged=True), Grown("", final=True)])
 def test_a_growth_survives(grown: Grown) -> None:
     assert codec.grown_in(codec.grown_out(grown)) == grown
 

@@ -1,14 +1,14 @@
 """What of a growing reply is shown, and when."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.moderation.api import Action, Direction
+from services.moderation.api import Action, Direction, Grown
 from services.moderation.policy import Policy
 from tests.fakes.moderation import WordScorer, policy, screener, shown, watched
 
@@ -178,3 +178,21 @@ async def test_a_word_without_end_is_shown_at_last() -> None:
     kept: Policy = policy()
     releases = await watched(screener(kept), "x" * 5_000, "y z")
     assert releases[0].text == "x" * 5_000
+
+
+async def test_what_another_watch_has_answered_is_released_again_and_not_scored() -> None:
+    """But for words that it had not scored yet, which are scored with the next ones."""
+    chunks = ["a b c d ", f"e f {KEY} ", "g h ", "i ", "forbidden j k l ", "m"]
+    kept = policy(release_after_words=[4])
+    first = await watched(screener(kept), *chunks[:4], "")
+    scorer = WordScorer({"forbidden": ("violence", 1.0)})
+    again = screener(kept, scorer)
+
+    async def reply() -> AsyncIterator[Grown]:
+        for number, chunk in enumerate(chunks):
+            yield Grown(chunk, final=chunk == "m", judged=number < 4)
+
+    releases = [release async for release in again.watch(reply())]
+    assert releases[:4] == first[:4]
+    assert releases[4].blocked_by == "violence"
+    assert scorer.windows[0].endswith(" g h i forbidden j k l")

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'chatmesh/moderation/v1/moderation.proto\x12\x16\x63hatmesh.moderation.v1\"T\n\rScreenRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x34\n\tdirection\x18\x02 \x01(\x0e\x32!.chatmesh.moderation.v1.Direction\"C\n\x0eScreenResponse\x12\x31\n\x08verdicts\x18\x01 \x03(\x0b\x32\x1f.chatmesh.moderation.v1.Verdict\"\x83\x02\n\x07Verdict\x12.\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x1e.chatmesh.moderation.v1.Action\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12;\n\x06scores\x18\x03 \x03(\x0b\x32+.chatmesh.moderation.v1.Verdict.ScoresEntry\x12\x0f\n\x07\x66lagged\x18\x04 \x03(\t\x12+\n\x05spans\x18\x05 \x03(\x0b\x32\x1c.chatmesh.moderation.v1.Span\x12\x0c\n\x04text\x18\x06 \x01(\t\x1a-\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\"0\n\x04Span\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\x12\x0c\n\x04rule\x18\x03 \x01(\t\"+\n\x0cWatchRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05\x66inal\x18\x02 \x01(\x08\"I\n\rWatchResponse\x12\x10\n\x08released\x18\x01 \x01(\t\x12\x12\n\nblocked_by\x18\x02 \x01(\t\x12\x12\n\nnext_words\x18\x03 \x01(\r*Q\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44IRECTION_INPUT\x10\x01\x12\x14\n\x10\x44IRECTION_OUTPUT\x10\x02*W\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41\x43TION_PASS\x10\x01\x12\x12\n\x0e\x41\x43TION_REWRITE\x10\x02\x12\x10\n\x0c\x41\x43TION_BLOCK\x10\x03\x32\xcb\x01\n\x11ModerationService\x12\\\n\x06Screen\x12%.chatmesh.moderation.v1.ScreenRequest\x1a&.chatmesh.moderation.v1.ScreenResponse\"\x03\x90\x02\x01\x12X\n\x05Watch\x12$.chatmesh.moderation.v1.WatchRequest\x1a%.chatmesh.moderation.v1.WatchResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'chatmesh/moderation/v1/moderation.proto\x12\x16\x63hatmesh.moderation.v1\"T\n\rScreenRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x34\n\tdirection\x18\x02 \x01(\x0e\x32!.chatmesh.moderation.v1.Direction\"C\n\x0eScreenResponse\x12\x31\n\x08verdicts\x18\x01 \x03(\x0b\x32\x1f.chatmesh.moderation.v1.Verdict\"\x83\x02\n\x07Verdict\x12.\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x1e.chatmesh.moderation.v1.Action\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12;\n\x06scores\x18\x03 \x03(\x0b\x32+.chatmesh.moderation.v1.Verdict.ScoresEntry\x12\x0f\n\x07\x66lagged\x18\x04 \x03(\t\x12+\n\x05spans\x18\x05 \x03(\x0b\x32\x1c.chatmesh.moderation.v1.Span\x12\x0c\n\x04text\x18\x06 \x01(\t\x1a-\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\"0\n\x04Span\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\x12\x0c\n\x04rule\x18\x03 \x01(\t\";\n\x0cWatchRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05\x66inal\x18\x02 \x01(\x08\x12\x0e\n\x06judged\x18\x03 \x01(\x08\"I\n\rWatchResponse\x12\x10\n\x08released\x18\x01 \x01(\t\x12\x12\n\nblocked_by\x18\x02 \x01(\t\x12\x12\n\nnext_words\x18\x03 \x01(\r*Q\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44IRECTION_INPUT\x10\x01\x12\x14\n\x10\x44IRECTION_OUTPUT\x10\x02*W\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41\x43TION_PASS\x10\x01\x12\x12\n\x0e\x41\x43TION_REWRITE\x10\x02\x12\x10\n\x0c\x41\x43TION_BLOCK\x10\x03\x32\xcb\x01\n\x11ModerationService\x12\\\n\x06Screen\x12%.chatmesh.moderation.v1.ScreenRequest\x1a&.chatmesh.moderation.v1.ScreenResponse\"\x03\x90\x02\x01\x12X\n\x05Watch\x12$.chatmesh.moderation.v1.WatchRequest\x1a%.chatmesh.moderation.v1.WatchResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERDICT_SCORESENTRY']._serialized_options = b'8\001'
   _globals['_MODERATIONSERVICE'].methods_by_name['Screen']._loaded_options = None
   _globals['_MODERATIONSERVICE'].methods_by_name['Screen']._serialized_options = b'\220\002\001'
-  _globals['_DIRECTION']._serialized_start=654
-  _globals['_DIRECTION']._serialized_end=735
-  _globals['_ACTION']._serialized_start=737
-  _globals['_ACTION']._serialized_end=824
+  _globals['_DIRECTION']._serialized_start=670
+  _globals['_DIRECTION']._serialized_end=751
+  _globals['_ACTION']._serialized_start=753
+  _globals['_ACTION']._serialized_end=840
   _globals['_SCREENREQUEST']._serialized_start=67
   _globals['_SCREENREQUEST']._serialized_end=151
   _globals['_SCREENRESPONSE']._serialized_start=153
@@ -50,9 +50,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SPAN']._serialized_start=484
   _globals['_SPAN']._serialized_end=532
   _globals['_WATCHREQUEST']._serialized_start=534
-  _globals['_WATCHREQUEST']._serialized_end=577
-  _globals['_WATCHRESPONSE']._serialized_start=579
-  _globals['_WATCHRESPONSE']._serialized_end=652
-  _globals['_MODERATIONSERVICE']._serialized_start=827
-  _globals['_MODERATIONSERVICE']._serialized_end=1030
+  _globals['_WATCHREQUEST']._serialized_end=593
+  _globals['_WATCHRESPONSE']._serialized_start=595
+  _globals['_WATCHRESPONSE']._serialized_end=668
+  _globals['_MODERATIONSERVICE']._serialized_start=843
+  _globals['_MODERATIONSERVICE']._serialized_end=1046
 # @@protoc_insertion_point(module_scope)

@@ -203,18 +203,22 @@ class WatchRequest(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     FINAL_FIELD_NUMBER: _builtins.int
+    JUDGED_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The text that has come since the last request."""
     final: _builtins.bool
+    judged: _builtins.bool
+    """Another replica has answered it, and blocked nothing: its categories are not scored again."""
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         final: _builtins.bool = ...,
+        judged: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["final", b"final", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["final", b"final", "judged", b"judged", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
