@@ -174,7 +174,8 @@ bench: $(INSTALLED) ## measure this machine against bare vLLM and print the tabl
 .PHONY: bench-stores
 bench-stores: $(INSTALLED) $(CASSANDRA) $(MONGODB_SERVER) ## measure each store on the servers of the tests   [PARTS="throughput --mesh-store accounts {postgresql}"]
 	$(PYTHON) -m tests.servers $(PYTHON) -m loadtest \
-		$(or $(PARTS),stores --store {sqlite} --store {postgresql} --store {cassandra} --store {mongodb})
+		$(or $(PARTS),stores --store {sqlite} --store {postgresql} --store {cassandra} \
+			--store {mongodb} --store {mongodb-indexed})
 
 .PHONY: gateway-faults
 gateway-faults: $(INSTALLED) redis-server ## kill and pause gateways under streams, and count what readers lost   [FAULTS="--kills 48 --pauses 30 --unfenced"]

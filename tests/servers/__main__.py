@@ -2,7 +2,8 @@
 
 Wherever the command says `{postgresql}`, `{cassandra}` or `{mongodb}`, it gets the URL of an empty
 store: PostgreSQL 16 that waits for no disk, three nodes of Cassandra, FerretDB in the place of
-MongoDB. `{sqlite}` is a file. Servers that are named are started first, and end with the command.
+MongoDB. With `{mongodb-indexed}`, that reads by indexes. `{sqlite}` is a file. Servers that are
+named are started first, and end with the command.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ import pytest
 from loadtest.interrupts import Interrupted, interruptible
 from services.shared.store_url import StoreUrl
 from tests.servers.cassandra import empty_keyspace
-from tests.servers.ferretdb import fresh_documents
+from tests.servers.ferretdb import fresh_documents, indexed_documents
 from tests.servers.postgres import empty_database
 
 
@@ -51,6 +52,7 @@ def _stores(stack: AsyncExitStack) -> Mapping[str, Callable[[], Awaitable[StoreU
         "{postgresql}": postgresql,
         "{cassandra}": empty_keyspace,
         "{mongodb}": fresh_documents,
+        "{mongodb-indexed}": indexed_documents,
     }
 
 

@@ -1,7 +1,7 @@
 """FerretDB on loopback, as `make contract` installs it: it speaks MongoDB's wire protocol.
 
-No real MongoDB is to be had from the registries. FerretDB 1.24 keeps documents in SQLite files, and
-has no transactions, replica sets, change streams, TTL or text indexes.
+No real MongoDB is to be had from the registries. FerretDB 1.24 keeps documents in SQLite files, or
+in PostgreSQL, and has no transactions, replica sets, change streams, TTL or text indexes.
 """
 
 import atexit
@@ -20,6 +20,8 @@ import pytest
 from services.context_assembly.adapters.mongodb import migrate_mongodb_turns
 from services.shared.store_url import StoreUrl
 from tests.servers.authority import Certified
+from tests.servers.postgres import ROLE
+from tests.servers.postgres import start_server as start_postgres
 
 _PROGRAM = Path(__file__).parents[2] / ".tools/bin/ferretdb-1.24.2"
 _numbers = count(1)
@@ -33,14 +35,15 @@ class FerretServer:
     port: int
     # None: it speaks no TLS.
     certified: Certified | None = None
+    # In which database of PostgreSQL it keeps all; "": in SQLite files.
+    postgres_url: str = ""
     process: "subprocess.Popen[bytes]" = field(init=False)
 
     def start(self) -> None:
-        files = [
-            "--handler=sqlite",
-            f"--sqlite-url=file:{self.folder}/",
-            f"--state-dir={self.folder}",
-        ]
+        kept = ["--handler=sqlite", f"--sqlite-url=file:{self.folder}/"]
+        if self.postgres_url:
+            kept = ["--handler=postgresql", f"--postgresql-url={self.postgres_url}"]
+        kept.append(f"--state-dir={self.folder}")
         place = [f"--listen-addr=127.0.0.1:{self.port}"]
         if self.certified:
             place = [
@@ -51,7 +54,7 @@ class FerretServer:
             ]
         quiet = ["--debug-addr=-", "--telemetry=disable", "--log-level=error"]
         with (self.folder / "log").open("wb") as log:
-            command = [str(_PROGRAM), *files, *place, *quiet]
+            command = [str(_PROGRAM), *kept, *place, *quiet]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         while True:
             assert self.process.poll() is None, (self.folder / "log").read_text()
@@ -70,13 +73,13 @@ class FerretServer:
         return StoreUrl(f"mongodb://127.0.0.1:{self.port}/{database}")
 
 
-def start_server(certified: Certified | None = None) -> FerretServer:
+def start_server(certified: Certified | None = None, postgres_url: str = "") -> FerretServer:
     """One of its own, for a test that needs one. It ends with the process."""
     if not _PROGRAM.exists():
         pytest.skip("FerretDB missing: `make contract` installs it")
     folder = Path(tempfile.mkdtemp(prefix="chatmesh-ferretdb-"))
     with socket.create_server(("127.0.0.1", 0)) as free:
-        started = FerretServer(folder, free.getsockname()[1], certified)
+        started = FerretServer(folder, free.getsockname()[1], certified, postgres_url)
     atexit.register(_end, started)
     started.start()
     return started
@@ -94,4 +97,28 @@ async def fresh_documents() -> StoreUrl:
     """With the collections of all services, and nothing in them."""
     url = server().url(f"test{next(_numbers)}")
     await migrate_mongodb_turns(url)
+    return url
+
+
+async def indexed_documents() -> StoreUrl:
+    """As `fresh_documents`, on a server that looks up what it is asked for in an index.
+
+    FerretDB makes the indexes that it is told to, and then reads whole collections all the same. In
+    PostgreSQL its filters are such that others serve them, which it does not know of.
+    """
+    postgres = start_postgres(autovacuum="on", autovacuum_naptime="1s")
+    with postgres.superuser() as connection:
+        connection.execute(f"CREATE DATABASE ferretdb OWNER {ROLE}")
+        # Small tables are read whole otherwise, and a plan that has been made is kept.
+        connection.execute(f"ALTER ROLE {ROLE} SET enable_seqscan = off")
+    started = start_server(postgres_url=postgres.url("ferretdb").get_secret_value())
+    who = f"{ROLE}:{postgres.password}"
+    url = StoreUrl(f"mongodb://{who}@127.0.0.1:{started.port}/indexed?authMechanism=PLAIN")
+    await migrate_mongodb_turns(url)
+    with postgres.superuser("ferretdb") as connection:
+        found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'indexed'")
+        for (table,) in found.fetchall():
+            for field in ("_id", "tree" if table.startswith("tree") else "section"):
+                by_field = f"gin ((_jsonb->'{field}') jsonb_path_ops)"
+                connection.execute(f"CREATE INDEX ON indexed.{table} USING {by_field}")
     return url
