@@ -69,6 +69,9 @@ class _Together:
 
     async def close(self) -> None:
         await end(*self._sending)
+        # Of what was ended before it began, nobody else tells those who wait.
+        for _, answered in self._waiting:
+            answered.cancel()
 
     async def _send(self) -> None:
         # Whoever else is about to ask in this round goes along.
@@ -196,7 +199,7 @@ class RedisStore:
         if self.together:
             await self.together.close()
         for each in (self.client, *_sentinels_of(self.client)):
-            with redis_errors():
+            with suppress(RedisUnavailable), redis_errors():
                 await each.aclose()
 
 

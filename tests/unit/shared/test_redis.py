@@ -1,7 +1,10 @@
 """URLs of Redis in their forms, and what is told when it is not there."""
 
+import asyncio
+
 import pytest
 from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from services.shared.errors import CannotStart
 from services.shared.redis import RedisUnavailable, Script, open_redis
@@ -50,3 +53,27 @@ async def test_a_server_that_is_away_is_told_without_its_url_and_not_tried_again
                 await script([])
             assert "hunter2" not in f"{told.value}{told.value.details}{told.value.__cause__}"
         assert store.lost
+
+
+async def test_who_asked_in_the_round_of_the_close_does_not_wait_for_ever() -> None:
+    async with open_redis("redis://127.0.0.1:1") as store:
+        asking = asyncio.create_task(store.ask("GET", "key"))
+        await asyncio.sleep(0)
+    await asyncio.wait([asking], timeout=5)
+    assert asking.done()
+
+
+async def test_sentinels_are_closed_where_the_master_does_not_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed: list[Redis] = []
+
+    async def close(client: Redis) -> None:
+        closed.append(client)
+        raise RedisTimeout("Timed out closing connection")
+
+    monkeypatch.setattr(Redis, "aclose", close)
+    async with open_redis("redis+sentinel://one,two:26380/main") as store:
+        master = store.client
+    assert closed[0] is master
+    assert len(closed) == 3
