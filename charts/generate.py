@@ -323,23 +323,12 @@ def _pool() -> Schema:
         },
         ("name", "source", "contextTokens"),
     )
-    gpu = _object(
-        {
-            "preset": {"enum": ["a100", "h100"]},
-            "products": {"type": "array", "items": _TEXT, "minItems": 1},
-            "resource": _EXTENDED_RESOURCE,
-            "count": _whole(1),
-            "claims": {"type": "array", "items": _claim(), "minItems": 1},
-        }
-    )
-    counted = {"anyOf": [{"required": [name]} for name in ("count", "resource")]}
-    gpu |= {"minProperties": 1, "dependencies": {"claims": {"not": counted}}}
     fields = {
         "name": {"type": "string", "pattern": _NAME},
         "model": model,
         "replicas": _whole(0),
         "config": _config("inference"),
-        "gpu": gpu,
+        "gpu": _gpu(),
         "tensorParallel": _whole(1),
         "pipelineParallel": _whole(1),
         "nodes": _whole(1),
@@ -359,6 +348,20 @@ def _pool() -> Schema:
     # One node has nobody to talk to by its network's device.
     several = {"properties": {"nodes": {"minimum": 2}}, "required": ["nodes"]}
     return made | {"dependencies": {"rdma": several}}
+
+
+def _gpu() -> Schema:
+    gpu = _object(
+        {
+            "preset": {"enum": ["a100", "h100"]},
+            "products": {"type": "array", "items": _TEXT, "minItems": 1},
+            "resource": _EXTENDED_RESOURCE,
+            "count": _whole(1),
+            "claims": {"type": "array", "items": _claim(), "minItems": 1},
+        }
+    )
+    counted = {"anyOf": [{"required": [name]} for name in ("count", "resource")]}
+    return gpu | {"minProperties": 1, "dependencies": {"claims": {"not": counted}}}
 
 
 def _claim() -> Schema:
