@@ -14,8 +14,9 @@ _GAPS = f"if number > length then return {redis_scripts.GAP} - length end"
 class Unfenced(RedisJournal):
     """Writes whatever its epoch is, and at the end, whatever the number."""
 
+    # Steps alone, without an event, have the number -1.
     appending = redis_scripts.APPEND.replace(redis_scripts.FENCE, "").replace(
-        _GAPS, "number = length"
+        _GAPS, "if number >= 0 then number = length end"
     )
 
 
