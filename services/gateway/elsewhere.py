@@ -46,7 +46,10 @@ class Elsewhere:
         return steer
 
     async def serve(self, answer: Callable[[Letter], Awaitable[LetterReply]]) -> None:
-        """Answers the letters to this gateway, for ever. With it, letters of this gateway end."""
+        """Answers the letters to this gateway, for ever.
+
+        When it is cancelled, words that `steer` has under way are refused.
+        """
 
         async def answered(request: bytes) -> bytes:
             try:

@@ -2,8 +2,8 @@
 
 Wherever the command says `{postgresql}`, `{cassandra}` or `{mongodb}`, it gets the URL of an empty
 store: PostgreSQL 16 that waits for no disk, three nodes of Cassandra, FerretDB in the place of
-MongoDB. With `{mongodb-indexed}`, that reads by indexes. `{sqlite}` is a file. Servers that are
-named are started first, and end with the command.
+MongoDB. `{mongodb-indexed}` is a FerretDB that finds documents by indexes. `{sqlite}` is a file.
+Servers that are named are started first, and end with the command.
 """
 
 import asyncio

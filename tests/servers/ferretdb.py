@@ -101,15 +101,16 @@ async def fresh_documents() -> StoreUrl:
 
 
 async def indexed_documents() -> StoreUrl:
-    """As `fresh_documents`, on a server that looks up what it is asked for in an index.
+    """As `fresh_documents`, on a server that finds documents by indexes.
 
-    FerretDB makes the indexes that it is told to, and then reads whole collections all the same. In
-    PostgreSQL its filters are such that others serve them, which it does not know of.
+    FerretDB makes the indexes that it is told to make, but its queries cannot use them: it reads
+    whole collections. PostgreSQL can answer these queries by indexes of another kind. FerretDB
+    does not make those, so they are made here.
     """
     postgres = start_postgres(autovacuum="on", autovacuum_naptime="1s")
     with postgres.superuser() as connection:
         connection.execute(f"CREATE DATABASE ferretdb OWNER {ROLE}")
-        # Small tables are read whole otherwise, and a plan that has been made is kept.
+        # PostgreSQL reads small tables whole otherwise, and keeps that plan when they have grown.
         connection.execute(f"ALTER ROLE {ROLE} SET enable_seqscan = off")
     started = start_server(postgres_url=postgres.url("ferretdb").get_secret_value())
     who = f"{ROLE}:{postgres.password}"

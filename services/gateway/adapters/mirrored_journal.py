@@ -89,7 +89,7 @@ class MirroredJournal:
         except TurnForgotten:
             if own is None:
                 raise
-            # Nobody else has it. One in the background fails with its next event.
+            # Nobody else has the turn. One in the background fails with its next event.
             if own.waited_for:
                 own.alone = True
                 self._tell_alone(response_id)
