@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from loadtest.gateways.faults import Plan, Tally, run, site
+from loadtest.interrupts import Interrupted, interruptible
 
 _RESUME_SECONDS = 3.0
 _HELP = {
@@ -40,8 +41,15 @@ def main() -> None:
     )
     given = vars(arguments.parse_args())
     plan = Plan(fenced=not given.pop("unfenced"), **given)
-    with tempfile.TemporaryDirectory() as folder, site(Path(folder), plan) as here:
-        tally = asyncio.run(run(here, plan))
+    try:
+        with (
+            interruptible(),
+            tempfile.TemporaryDirectory() as folder,
+            site(Path(folder), plan) as here,
+        ):
+            tally = asyncio.run(run(here, plan))
+    except Interrupted as error:
+        sys.exit(f"stopped by {error}, and with it all that the bench had started")
     for line in report(plan, tally):
         sys.stdout.write(f"{line}\n")
     sys.exit(0 if good(plan, tally) else 1)

@@ -15,9 +15,11 @@ import pytest
 ROOT = Path(__file__).parents[3]
 SECONDS = 60
 # In the place of Python or make: never serves, and has a child, which is deaf, as an engine may be.
-# Each holds the pipe open for as long as it lives.
+# Each holds the pipe open for as long as it lives. Told to create a key, it ends at once.
 STAND_IN = """#!{python} -IS
 import os, signal, sys
+if "key" in sys.argv:
+    sys.exit()
 pipe = os.open({pipe!r}, os.O_WRONLY)
 if os.fork() == 0:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -31,6 +33,7 @@ import runpy, sys
 sys.executable = sys.argv.pop(1)
 runpy.run_module("loadtest", run_name="__main__", alter_sys=True)
 """
+FAULTS = BENCH.replace('"loadtest"', '"loadtest.gateways"')
 BARE = """
 import pathlib, sys
 from loadtest.bare import bare_vllm
@@ -111,11 +114,18 @@ def stand_ins(tmp_path: Path) -> Iterator[StandIns]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize(("part", "words"), [("throughput", "services.gateway"), ("startup", "up")])
+@pytest.mark.parametrize(
+    ("script", "arguments", "words"),
+    [
+        (BENCH, ["throughput"], "services.gateway"),
+        (BENCH, ["startup"], "up"),
+        (FAULTS, [], "services.gateway"),
+    ],
+)
 def test_a_signal_while_it_starts_ends_all_it_has_started(
-    stand_ins: StandIns, part: str, words: str, number: signal.Signals
+    stand_ins: StandIns, script: str, arguments: list[str], words: str, number: signal.Signals
 ) -> None:
-    bench = stand_ins.bench(BENCH, part)
+    bench = stand_ins.bench(script, *arguments)
     stand_ins.wait_for(words)
     bench.send_signal(number)
     _, errors = bench.communicate(timeout=SECONDS)
