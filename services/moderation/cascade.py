@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.moderation.methods import mark_methods, may_ask
+from services.moderation.methods import mark_methods
 from services.moderation.minors import compose_minors
 from services.moderation.phrasebook import Phrasebook
 from services.moderation.ports import FirstStage, Scores, WindowScorer
@@ -19,8 +19,8 @@ _STEP = 64
 class Cascade:
     """Scores windows in two stages.
 
-    A window whose scores of the first stage are all below `clear_below`, and that does not ask for
-    anything near to death, keeps them. Every other window is scored by the second stage.
+    A window whose scores of the first stage are all below `clear_below` keeps them. Every other
+    window is scored by the second stage.
     """
 
     def __init__(
@@ -44,8 +44,7 @@ class Cascade:
             scores = np.concatenate(
                 await in_steps(self._first.score(windows[at : at + _STEP]) for at in steps)
             )
-        near = np.array([may_ask(window) for window in windows], bool)
-        doubtful = np.flatnonzero(near | (scores.max(axis=1, initial=0) >= self._clear_below))
+        doubtful = np.flatnonzero(scores.max(axis=1, initial=0) >= self._clear_below)
         if doubtful.size:
             scores[doubtful] = await self._second.score([windows[row] for row in doubtful])
         mark_methods(windows, scores)

@@ -2,8 +2,8 @@
 
 Whoever suffers speaks of the same things, but does not ask so: in "how do I kill myself" question
 and deed stand side by side, in "how do I stop wanting to kill myself" they do not. A few forms are
-plain enough by themselves. All others are evidence only: together with what the second opinion
-makes of the words, and where nothing speaks for help, for worry about others, or for research.
+plain enough by themselves; others are, where nothing speaks for help, for worry about others, or
+for research. What is asked in no such form is the models' to find.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,10 @@ import re2  # type: ignore[import-untyped]
 from services.moderation.api import CATEGORIES
 from services.moderation.ports import Scores
 
-INSTRUCTIONS = CATEGORIES.index("self-harm/instructions")
-_SURE = 0.9
-# A margin of log(4) is a score of 0.8, where the bundled policy blocks.
-_BLOCKS = np.log(4)
-# What the second opinion must score for a window that asks, to have it blocked: where the window
-# names suicide or self-harm, where it comes near to it, and where it does neither.
-_NAMED, _NEAR, _UNNAMED = (np.log(score / (1 - score)) for score in (0.1, 0.17, 0.6))
-# What it loses where a window speaks of help.
-_FOR_HELP = -2.5
+_INSTRUCTIONS = CATEGORIES.index("self-harm/instructions")
+_OF_SELF_HARM = [_INSTRUCTIONS, CATEGORIES.index("self-harm")]
+# Above and below where the bundled policy blocks.
+_SURE, _REFUSED = 0.9, 0.79
 
 _ONESELF = r"(?:(?:my|your|one|them|him|her|our)s?(?:self|selves)|urself)"
 _LIFE = r"(?:(?:my|your|ur|one'?s|their|his|her)(?: own)? life)"
@@ -109,32 +104,6 @@ _LESS_PLAIN = re2.compile(
     rf"|{_INTO_DEATH})"
 )
 
-_ASKS = re2.compile(
-    r"(?i)\b(?:how|what|wh?at'?s|wat|which|where|whether|ways?|methods?|means|tips|tricks|ideas"
-    r"|hacks|tell|give|list|rank\w*|explain|describe|teach|show|walk me|instructions?|directions"
-    r"|steps?|guide|plan|recipe|tutorial|checklist|help me|convince|persuade|encourage|push\w*"
-    r"|write|make|draft|design|choose|pick|order me|pretend|role-?play|is there|is it"
-    r"|(?:can|could|should|would) (?:i|you|one)|best|better|i need|(?:eas|quick|fast|sur)i?est"
-    r"|least|most|dose|amount|painless)\b"
-)
-_NAMES = re2.compile(
-    rf"(?i)\b(?:suicid\w*|sewer ?slid\w*|unaliv\w+|kms|self-?harm\w*|overdos\w*|noose|nembutal"
-    rf"|{_DEED}|{_DOING}"
-    rf"|(?:kill|hurt|harm|cut|burn|starv|off|shoot|hang|drown)(?:e|s|t?ing)? {_ONESELF}"
-    r"|(?:i|to|and|will|would|surely|can) die|to death|my death|lethal\w*|fatal\w*|deadl\w+"
-    r"|(?:kill|finish|end) (?:me|a person|someone|somebody)|end (?:it|things)(?: all)?"
-    r"|(?:never|not|don'?t|won'?t) wake|(?:not|don'?t|without) surviv\w+|catch\w* the bus"
-    r"|bleed out|sleep forever|open my eyes again|thinspo\w*|pro[ -]?(?:ana|mia)|anorexic|purg\w+"
-    r"|laxatives?|throw(?:ing)? up|make myself (?:vomit|sick)|starv\w+)\b"
-)
-_COMES_NEAR = re2.compile(
-    r"(?i)\b(?:die|dies|dying|(?:be|i'?m|i am) dead|death|kills|gone|exit"
-    r"|(?:jump|step)\w* (?:off|from|in front|to)|ropes?|knots?|pills|tablets|bridge|gun|wrists?"
-    r"|arter(?:y|ies)|veins?|razors?|blades?|scars?|skin|poison\w*|vomit\w*|calories|hunger|ribs"
-    r"|skinny|(?:my|fresh|deep) cuts?|cut deep|(?:cut|burn) my (?:skin|arms?|legs?|thighs?|throat)"
-    r"|without any(?:one|body) (?:see|notic|hear|know)ing"
-    r"|(?:nobody|no ?one) (?:sees|notices|hears|knows|finds))\b"
-)
 _REFUSED_HELP = re2.compile(
     r"(?i)\b(?:ignore|no|skip|without|don'?t (?:want|need|give me)|stop (?:telling|giving) me)\b"
     r"(?: [\w']+){0,4} (?:help|hotlines?|helplines?|therap\w+|crisis lines?|support)\b"
@@ -160,6 +129,12 @@ _HELP = re2.compile(
     r"|suicidal (?:son|daughter|child|teen\w*|friend|patient|person|thoughts?)"
     r"|my (?:\w+ )?(?:son|daughter|child|teenager|kids?|student|pupil|patient)s?)\b"
 )
+# What an assistant says to whoever asked; it names what it does not tell.
+_REFUSES = re2.compile(
+    r"(?i)^\W*(?:(?:i'?m |i am )?(?:so |very )?sorry,? )?(?:but )?(?:you asked me"
+    r"|i (?:can'?t|cannot|can not|won'?t|will not|am (?:unable|not able) to)"
+    r" (?:help|assist|describe|give|explain|provide|share|list|discuss|recommend|tell))\b[^?]*$"
+)
 _COVERED_SCARS = re2.compile(
     r"(?i)\b(?:(?:old|former) (?:[\w-]+ )?(?:scars?|cuts|wounds)|tattoos?|years ago"
     r"|(?:been|stayed|am|i'?m) clean)\b"
@@ -167,27 +142,15 @@ _COVERED_SCARS = re2.compile(
 
 
 def mark_methods(windows: Sequence[str], scores: Scores) -> None:
-    """Raises the score of `self-harm/instructions` where a window asks plainly."""
-    for row, window in enumerate(windows):
-        if _asks_plainly(" ".join(window.split())):
-            scores[row, INSTRUCTIONS] = max(scores[row, INSTRUCTIONS], _SURE)
+    """Raises the score of `self-harm/instructions` where a window asks plainly.
 
-
-def may_ask(window: str) -> bool:
-    """Whether it asks anything and comes near to death or self-harm: a coarse sieve."""
-    return bool(_ASKS.search(window) and (_NAMES.search(window) or _COMES_NEAR.search(window)))
-
-
-def asking(window: str) -> float:
-    """What to add to the second opinion's margin for `self-harm/instructions`."""
-    window = " ".join(window.split())
-    if _speaks_of_help(window):
-        return _FOR_HELP
-    if not _ASKS.search(window):
-        return 0.0
-    if _NAMES.search(window):
-        return float(_BLOCKS - _NAMED)
-    return float(_BLOCKS - (_NEAR if _COMES_NEAR.search(window) else _UNNAMED))
+    Where a window refuses what was asked, its scores for self-harm come to `_REFUSED` at most.
+    """
+    for row, window in enumerate(" ".join(window.split()) for window in windows):
+        if _asks_plainly(window):
+            scores[row, _INSTRUCTIONS] = max(scores[row, _INSTRUCTIONS], _SURE)
+        elif _REFUSES.search(window):
+            scores[row, _OF_SELF_HARM] = np.minimum(scores[row, _OF_SELF_HARM], _REFUSED)
 
 
 def _asks_plainly(window: str) -> bool:

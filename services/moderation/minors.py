@@ -37,7 +37,7 @@ _BY_HEADS_COUNTS = 0.5
 def compose_minors(windows: Sequence[str], scores: Scores) -> None:
     """Sets the scores of `sexual/minors`: how sexual it is, times how surely minors are meant.
 
-    Until then that column holds what the second opinion says of `sexual`.
+    Until then that column holds what the reader says of `sexual`.
     """
     mentions = np.array([_mention(window) for window in windows], dtype=np.float32)
     sexual = np.maximum(scores[:, _MINORS], _BY_HEADS_COUNTS * scores[:, _SEXUAL])

@@ -14,9 +14,9 @@ from services.moderation.adapters.metered import (
     MeteredSecondStage,
 )
 from services.moderation.adapters.ngrams import CLEAR_BELOW, NgramStage, open_ngrams
-from services.moderation.adapters.opinion import open_opinion
 from services.moderation.adapters.personal import PersonalFinder
 from services.moderation.adapters.plain import Plainly
+from services.moderation.adapters.reader import Reader, open_reader
 from services.moderation.adapters.secrets import open_secrets
 from services.moderation.api import Direction
 from services.moderation.cache import CachedInspector
@@ -28,7 +28,6 @@ from services.moderation.policy import Policy, read_policy
 from services.moderation.ports import Finder, WindowScorer
 from services.moderation.screener import Screener
 from services.moderation.server import ModerationServer
-from services.shared.embedder import Embedder, open_embedder
 from services.shared.process import Service
 from services.shared.server import Servable
 
@@ -51,8 +50,8 @@ async def open_screener(
 ) -> AsyncIterator[Screener]:
     """The core with all that it needs."""
     policy = read_policy(config.policy)
-    with open_embedder(config.embedder_threads) as embedder:
-        scorer = _cascade(policy, embedder, registry)
+    with open_reader(config.embedder_threads) as reader:
+        scorer = _cascade(policy, reader, registry)
         finders = open_finders()
         inspector = CachedInspector(
             TextInspector(scorer, finders, policy.window_size), texts=config.cached_texts
@@ -70,10 +69,10 @@ def open_finders() -> Sequence[Finder]:
     ]
 
 
-def _cascade(policy: Policy, embedder: Embedder, registry: CollectorRegistry) -> WindowScorer:
+def _cascade(policy: Policy, reader: Reader, registry: CollectorRegistry) -> WindowScorer:
     return Cascade(
         MeteredFirstStage(NgramStage(open_ngrams()), registry),
-        MeteredSecondStage(HeadStage(embedder, open_heads(), open_opinion()), registry),
+        MeteredSecondStage(HeadStage(reader, open_heads()), registry),
         Phrasebook(policy.phrases),
         clear_below=CLEAR_BELOW,
     )

@@ -1,7 +1,7 @@
-"""The second stage: on top of the bundled embedder, one head for each category.
+"""The second stage: on top of the reader's vectors, one head for each category.
 
 A head is a kernel machine: it compares a text's vector with those of known passages. It says what
-a text is about, and hardly what the text wants. So nothing is blocked without a second opinion.
+a text is about, and hardly what the text wants. So nothing is blocked by the heads alone.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from services.moderation.adapters.reader import Reading
 from services.moderation.api import CATEGORIES
-from services.moderation.methods import INSTRUCTIONS, asking
 from services.moderation.ports import Scores
 from services.moderation.windows import holds_few_sentences
 
@@ -21,23 +21,9 @@ Vectors = NDArray[np.float32]
 _HALF = 0.5
 # No window scores more by the heads alone.
 ALONE = 0.79
+# What the reader's margins lose in a window of many sentences. Each of these is a window as well.
+_OF_MANY_SENTENCES = np.float32(2)
 _MINORS = CATEGORIES.index("sexual/minors")
-_SELF_HARM = CATEGORIES.index("self-harm")
-# In categories of what a text wants, the second opinion needs only be half sure where the heads are
-# as sure as that. In all others the heads find reports as bad as deeds.
-_HEADS_SURE = 0.9
-_WANTED = [
-    CATEGORIES.index(category)
-    for category in ("harassment/threatening", "illicit", "illicit/violent", "violence")
-]
-_HALF_SURE_IS_ENOUGH = np.float32(np.log(4))
-# What every margin loses in a window of many sentences. Each of these is a window as well.
-_OF_MANY_SENTENCES = -0.7
-
-
-class TextEmbedder(Protocol):
-    async def embed(self, texts: Sequence[str]) -> Vectors:
-        """A row of unit length for each text."""
 
 
 class Heads:
@@ -60,53 +46,35 @@ class Heads:
         return margins
 
 
-class SecondOpinion(Protocol):
-    def margins(self, vectors: Vectors, windows: Sequence[str]) -> Scores:
-        """Above `log(4)`, a score of 0.8, where it is sure."""
+class WindowReader(Protocol):
+    async def read(self, windows: Sequence[str]) -> Reading: ...
 
 
 class HeadStage:
-    """Embeds windows, and scores them by the heads and by a second opinion.
+    """Scores windows by what a reader makes of them: by the heads, and by the reader's own margins.
 
-    The heads alone may find a window worth a flag. Only the second opinion may find it as bad as
-    `ALONE` and worse, which is where the bundled policy blocks. Short of being sure it needs
-    evidence: that the heads are sure, or that the window asks for a way to die. In a window of many
-    sentences this may come from sentences that have nothing to do with each other, so there it
-    must be surer than elsewhere.
+    The heads alone may find a window worth a flag. Only the reader may find it as bad as `ALONE`
+    and worse, which is where the bundled policy blocks. In a window of many sentences what it finds
+    may come from sentences that have nothing to do with each other, so there it must be surer.
     """
 
-    def __init__(self, embedder: TextEmbedder, heads: Heads, opinion: SecondOpinion) -> None:
-        self._embedder = embedder
+    def __init__(self, reader: WindowReader, heads: Heads) -> None:
+        self._reader = reader
         self._heads = heads
-        self._opinion = opinion
 
     async def score(self, windows: Sequence[str]) -> Scores:
-        vectors = await self._embedder.embed(windows)
-        of_heads = self._heads.margins(vectors)
-        of_opinion = self._opinion.margins(vectors, windows)
-        return combined(of_heads, of_opinion + _evidence(of_heads, windows))
+        reading = await self._reader.read(windows)
+        few = np.array([[holds_few_sentences(window)] for window in windows])
+        margins = np.where(few, reading.margins, reading.margins - _OF_MANY_SENTENCES)
+        return combined(self._heads.margins(reading.vectors), margins)
 
 
-def _evidence(of_heads: Scores, windows: Sequence[str]) -> Scores:
-    """What to add to the second opinion's margins."""
-    evidence = np.zeros_like(of_heads)
-    sure = as_scores(of_heads[:, _WANTED]) >= _HEADS_SURE
-    evidence[:, _WANTED] = sure * _HALF_SURE_IS_ENOUGH
-    asked = np.array([asking(window) for window in windows], np.float32)
-    evidence[:, INSTRUCTIONS] = asked
-    # Who speaks of help does not incite to it either. Who asks need not be about to do it.
-    evidence[:, _SELF_HARM] = np.minimum(asked, 0)
-    few = np.array([[holds_few_sentences(window)] for window in windows])
-    found: Scores = np.where(few, evidence, _OF_MANY_SENTENCES).astype(np.float32)
-    return found
+def combined(of_heads: Scores, of_reader: Scores) -> Scores:
+    """The heads' scores, pressed below `ALONE`, but where the reader is sure, its own.
 
-
-def combined(of_heads: Scores, of_opinion: Scores) -> Scores:
-    """The heads' scores, pressed below `ALONE`, but where the second opinion is sure, its own.
-
-    In the column of the category that is composed stands what the opinion says of `sexual`.
+    In the column of the category that is composed stands what the reader says of `sexual`.
     """
-    flags, sure = as_scores(of_heads), as_scores(of_opinion)
+    flags, sure = as_scores(of_heads), as_scores(of_reader)
     # From a half to 1 becomes from a half to `ALONE`.
     pressed = np.where(flags > _HALF, _HALF + (flags - _HALF) * (ALONE - _HALF) / _HALF, flags)
     scores: Scores = np.where(sure > ALONE, sure, pressed).astype(np.float32)

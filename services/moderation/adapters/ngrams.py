@@ -1,7 +1,4 @@
-"""Linear models over hashed runs of characters and words, in numpy.
-
-One is the first stage. The other one is a part of the second, which also goes by meaning.
-"""
+"""The first stage: a linear model over hashed runs of characters and words, in numpy."""
 
 import re
 import unicodedata
@@ -16,9 +13,8 @@ from numpy.typing import NDArray
 from services.moderation.ports import Scores
 
 WEIGHTS = Path(__file__).with_suffix(".npz")
-WORD_WEIGHTS = Path(__file__).with_name("words.npz")
 # A window whose scores are all below this needs no second stage.
-CLEAR_BELOW = 0.1
+CLEAR_BELOW = 0.05
 BUCKETS = 1 << 18
 _SHORTEST, _LONGEST = 3, 5
 _BASE = np.uint32(0x01000193)

@@ -1,43 +1,34 @@
-"""`python -m services.moderation.training TRAIN_FOLDER WORDNET` trains and writes all weights."""
+"""`python -m services.moderation.training TRAIN_FOLDER` trains the heads and the first stage."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.moderation.adapters import heads as heads_adapter
 from services.moderation.adapters import ngrams as ngrams_adapter
-from services.moderation.adapters import opinion as opinion_adapter
 from services.moderation.api import CATEGORIES
-from services.moderation.training import heads, opinion
+from services.moderation.training import heads
 from services.moderation.training.examples import (
     LEARNT,
     Example,
-    asked_passages,
     benign_held_out,
-    documents,
-    hard_passages,
-    more_requests,
     own_passages,
     policy_phrases,
     public_examples,
     unlabelled_texts,
-    wordnet_examples,
 )
 from services.moderation.training.ngrams import Weights, train_ngrams
 from services.moderation.training.vectors import Vectors, windows_by_text, windows_of
 
 _WEIGHTS = {"own passages": 1.0, "policy phrases": 1.0, "Self-Instruct": 0.5}
-_WEIGHTS |= {"hard passages": 4.0, "documents": 2.0, "WordNet": 0.5}
 _OTHER_WEIGHT = 0.3
 # The share that may reach 0.5 in any one category: of requests that no model saw, of tasks with
 # their answers, of passages written to look like violations and be none.
 _OF_REQUESTS, _OF_TASKS, _OF_TWINS = 0.001, 0.005, 0.03
 _HOLD_OUT_EVERY = 8
-_EVERY_SENTENCE = 8
 _MINORS = CATEGORIES.index("sexual/minors")
 
 
@@ -46,15 +37,10 @@ def main() -> None:
     vectors = Vectors(asked.cache)
     examples = [*own_passages(), *policy_phrases(), *public_examples(asked.train)]
     requests = windows_of([example.text for example in benign_held_out(asked.train)])
-    if not asked.opinion_only:
-        train_second_stage(examples, requests, vectors, asked.out / heads_adapter.WEIGHTS.name)
-        texts = [*requests, *windows_of([example.text for example in examples])]
-        texts += windows_of(list(unlabelled_texts(asked.train)))
-        train_first_stage(list(dict.fromkeys(texts)), vectors, asked.out)
-    sentences = list(wordnet_examples(asked.wordnet))[::_EVERY_SENTENCE]
-    more = [*examples, *hard_passages(), *documents(), *sentences]
-    of_asking = [*more, *asked_passages(), *more_requests(asked.train)]
-    train_opinion(more, of_asking, requests, vectors, asked.out)
+    train_second_stage(examples, requests, vectors, asked.out / heads_adapter.WEIGHTS.name)
+    texts = [*requests, *windows_of([example.text for example in examples])]
+    texts += windows_of(list(unlabelled_texts(asked.train)))
+    train_first_stage(list(dict.fromkeys(texts)), vectors, asked.out)
 
 
 def train_second_stage(
@@ -116,57 +102,6 @@ def train_first_stage(texts: Sequence[str], vectors: Vectors, folder: Path) -> N
     _write_ngrams(folder / ngrams_adapter.WEIGHTS.name, weights)
 
 
-def train_opinion(
-    examples: Sequence[Example],
-    of_asking: Sequence[Example],
-    requests: Sequence[str],
-    vectors: Vectors,
-    folder: Path,
-) -> None:
-    """`of_asking` teaches what asking for a way to die is, beside `examples`, which teach all."""
-    learnt = _learnt(examples, requests, vectors)
-    asking = _learnt(of_asking, requests, vectors)
-    both = opinion.with_both(learnt, asking, "self-harm/instructions")
-    _write_network(folder / opinion_adapter.WEIGHTS.name, both.network)
-    _write_words(folder / ngrams_adapter.WORD_WEIGHTS.name, both.words)
-
-
-def _learnt(
-    examples: Sequence[Example], requests: Sequence[str], vectors: Vectors
-) -> opinion.Learnt:
-    rows = _rows(examples, vectors)
-    sources = np.array([example.source for example in _per_window(examples)])
-    texts = opinion.Texts(windows_of([example.text for example in examples]), rows.vectors)
-    learnt = opinion.learn(texts, rows, sources, opinion.Texts(requests, vectors.of(requests)))
-    opinion.print_recall(rows, learnt.margins, sources)
-    return learnt
-
-
-def _write_network(path: Path, stored: dict[str, NDArray[np.float32]]) -> None:
-    """The category that is composed gets what is said of the one that it is made of."""
-    np.savez_compressed(
-        path,
-        hidden=stored["hidden"].astype(np.float16),
-        hidden_bias=stored["hidden_bias"],
-        out=_with_minors(stored["out"]).astype(np.float16),
-        bias=_with_minors(stored["bias"]).astype(np.float32),
-    )
-
-
-def _write_words(path: Path, weights: Weights) -> None:
-    np.savez_compressed(
-        path,
-        table=_with_minors(weights.table),
-        scale=_with_minors(weights.scale),
-        bias=_with_minors(weights.bias),
-    )
-
-
-def _with_minors(values: NDArray[Any]) -> NDArray[Any]:
-    """`values` has a column for each of `LEARNT`, and gets a copy of that of `sexual`."""
-    return np.insert(values, _MINORS, values[..., LEARNT.index("sexual")], axis=-1)
-
-
 def _write_ngrams(path: Path, weights: Weights) -> None:
     """With a column whose score is 0 for the category that is composed."""
     np.savez_compressed(
@@ -198,12 +133,6 @@ def _per_window(examples: Sequence[Example]) -> list[Example]:
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("train", type=Path, help="the folder of the public sets in README.md")
-    parser.add_argument("wordnet", type=Path, help="the folder of WordNet's data.* files")
-    parser.add_argument(
-        "--opinion-only",
-        action="store_true",
-        help="leaves the heads and the first stage as they are",
-    )
     parser.add_argument("--out", type=Path, default=heads_adapter.WEIGHTS.parent)
     parser.add_argument("--cache", type=Path, help="an .npz that keeps vectors between runs")
     return parser.parse_args()

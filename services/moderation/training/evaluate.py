@@ -22,7 +22,7 @@ from sklearn.metrics import (  # type: ignore[import-not-found]
 
 from services.moderation.adapters.heads import HeadStage, open_heads
 from services.moderation.adapters.ngrams import CLEAR_BELOW, NgramStage, open_ngrams
-from services.moderation.adapters.opinion import open_opinion
+from services.moderation.adapters.reader import open_reader
 from services.moderation.api import CATEGORIES
 from services.moderation.cascade import Cascade
 from services.moderation.phrasebook import Phrasebook
@@ -30,7 +30,6 @@ from services.moderation.policy import BUNDLED, read_policy
 from services.moderation.ports import Scores
 from services.moderation.training.examples import benign_held_out
 from services.moderation.windows import passages
-from services.shared.embedder import open_embedder
 
 _OPENAI = {
     **{"S": "sexual", "H": "hate", "V": "violence", "HR": "harassment", "SH": "self-harm"},
@@ -69,8 +68,8 @@ class _Measured:
 
 async def main() -> None:
     asked = _asked()
-    with open_embedder() as embedder:
-        second = HeadStage(embedder, open_heads(), open_opinion())
+    with open_reader() as reader:
+        second = HeadStage(reader, open_heads())
         first = NgramStage(open_ngrams())
         cascade = Cascade(first, second, Phrasebook({}), clear_below=CLEAR_BELOW)
         measured = _Measured(cascade, second)

@@ -20,12 +20,14 @@ _PASSAGES = _HERE / "passages"
 _COPIES = 6
 # In how many orders the sentences of documents.txt are put, to be cut into windows.
 _ORDERS = 3
-# Every so many of CLINC150's requests are learnt from, and beside more of those who ask.
+# Every so many of CLINC150's requests are learnt from, and more of them by the reader.
 _OF_CLINC, _MORE_OF_CLINC = 20, 4
 # Passages of these files are harder than what people usually write.
-_HARD = {"distress", "methods", "requests", "crimes"}
-# Of these `self-harm/instructions` alone is learnt.
-_ASKED = {"more_methods", "near_methods"}
+_HARD = {
+    *("distress", "methods", "requests", "crimes"),
+    *("more_methods", "near_methods", "more_crimes", "near_crimes"),
+    *("near_documents", "near_everyday"),
+}
 _SEED = 20261122
 
 
@@ -72,17 +74,12 @@ def own_passages() -> Iterator[Example]:
     `-` stands for no category. After `not`, one that it is not, and of the others nothing is known.
     """
     stems = {path.stem for path in _PASSAGES.glob("*.txt")}
-    yield from _passages("own passages", stems - {"slots"} - _HARD - _ASKED, among_others=False)
+    yield from _passages("own passages", stems - {"slots"} - _HARD, among_others=False)
 
 
 def hard_passages() -> Iterator[Example]:
     """Those that meaning alone does not tell apart; of each also a copy among other words."""
     yield from _passages("hard passages", _HARD, among_others=True)
-
-
-def asked_passages() -> Iterator[Example]:
-    """Asking for a way to die in many people's words, and what is near to it; copies as above."""
-    yield from _passages("hard passages", _ASKED, among_others=True)
 
 
 def _passages(source: str, stems: Collection[str], *, among_others: bool) -> Iterator[Example]:

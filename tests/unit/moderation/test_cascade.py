@@ -42,13 +42,6 @@ async def test_what_the_first_stage_clears_costs_no_second() -> None:
     assert scores[:, HATE].tolist() == pytest.approx([0.05, 0])
 
 
-async def test_a_question_near_to_death_is_not_cleared() -> None:
-    first, second = Counting("-", 0), Later("pills", 0.9)
-    scores = await cascade(first, second).score(["how many pills", "many pills", "how many"])
-    assert second.asked == ["how many pills"]
-    assert scores[:, HATE].tolist() == pytest.approx([0.9, 0, 0])
-
-
 async def test_the_second_stage_has_the_last_word_on_what_is_in_doubt() -> None:
     first, second = Counting("odd", 0.1), Later("very odd", 0.9)
     scores = await cascade(first, second).score(["odd", "even", "very odd"])

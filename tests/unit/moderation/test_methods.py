@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.moderation.api import CATEGORIES
-from services.moderation.methods import asking, mark_methods
+from services.moderation.methods import mark_methods
 
 COLUMN = CATEGORIES.index("self-harm/instructions")
 
@@ -62,41 +62,21 @@ def test_who_suffers_or_helps_is_not(window: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "window",
+    ("window", "refuses"),
     [
-        "give me three ways to unalive myself",
-        "I don't want help, which dose is lethal?",
-        "no hotlines please, describe a suicide method",
-        "which character ends his life, and how exactly?",
-        "I am 17 years old, which suicide method is safest",
+        ("I won't describe methods of suicide.", True),
+        ("I'm so sorry, but I can't help you with ways to die.", True),
+        ("You asked me for a way to die, and I want you to live", True),
+        ("I can't go on, which pills do I take", False),
+        ("I can't tell anyone. Which way is the quickest?", False),
+        ("tell me what I cannot tell", False),
     ],
 )
-def test_asking_counts_the_more_the_nearer_it_comes(window: str) -> None:
-    assert asking(window) > asking("which bridge do I take") > asking("what works best") > 0
-    assert asking("where, so that nobody sees") == asking("which bridge do I take")
-
-
-@pytest.mark.parametrize(
-    "window",
-    [
-        "how do I stop hurting myself",
-        "convince me not to kill myself",
-        "what do I say to my suicidal son",
-        "explain how suicide is prevented",
-        "what are the warning signs of suicide",
-        "how can I help someone who wants to die",
-        "how do I tell my doctor that I overdosed",
-        "I won't describe methods of suicide",
-        "You asked me for a way to die, and I want you to live",
-    ],
-)
-def test_who_speaks_of_help_is_suspected_less(window: str) -> None:
-    assert asking(window) < 0
-
-
-@pytest.mark.parametrize("window", ["", "Suicide is on my mind", "I want to kill myself"])
-def test_who_asks_nothing_is_suspected_neither_more_nor_less(window: str) -> None:
-    assert asking(window) == 0
+def test_a_refusal_is_not_what_it_refuses(window: str, refuses: bool) -> None:
+    scores = np.full((1, len(CATEGORIES)), 0.95, np.float32)
+    mark_methods([window], scores)
+    lowered = {CATEGORIES[column] for column in np.flatnonzero(scores[0] < 0.8)}
+    assert lowered == ({"self-harm", "self-harm/instructions"} if refuses else set())
 
 
 def test_a_higher_score_stays() -> None:

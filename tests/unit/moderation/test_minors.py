@@ -7,10 +7,10 @@ from services.moderation.minors import compose_minors
 SEXUAL, MINORS = CATEGORIES.index("sexual"), CATEGORIES.index("sexual/minors")
 
 
-def composed(window: str, sexual: float, by_opinion: float | None = None) -> float:
+def composed(window: str, sexual: float, by_reader: float | None = None) -> float:
     scores = np.zeros((1, len(CATEGORIES)), np.float32)
     scores[0, SEXUAL] = sexual
-    scores[0, MINORS] = sexual if by_opinion is None else by_opinion
+    scores[0, MINORS] = sexual if by_reader is None else by_reader
     compose_minors([window], scores)
     return float(scores[0, MINORS])
 
@@ -36,4 +36,4 @@ def test_a_minor_in_harmless_text_scores_little() -> None:
 
 
 def test_what_only_the_heads_find_sexual_counts_half() -> None:
-    assert composed("a 12-year-old", 0.7, by_opinion=0.1) == pytest.approx(0.35)
+    assert composed("a 12-year-old", 0.7, by_reader=0.1) == pytest.approx(0.35)

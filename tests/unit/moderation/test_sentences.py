@@ -12,7 +12,6 @@ from services.moderation.api import Action, Direction
 from services.moderation.config import ModerationConfig
 from services.moderation.screener import Screener
 from services.moderation.training.examples import (
-    asked_passages,
     documents,
     hard_passages,
     own_passages,
@@ -179,7 +178,6 @@ def test_nothing_measured_here_was_learnt() -> None:
         for examples in (
             own_passages(),
             hard_passages(),
-            asked_passages(),
             policy_phrases(),
             documents(),
         )

@@ -13,8 +13,10 @@ from services.moderation.adapters.heads import (
     combined,
     open_heads,
 )
+from services.moderation.adapters.reader import Reading
 from services.moderation.api import CATEGORIES
 
+MINORS = CATEGORIES.index("sexual/minors")
 NORTH, EAST, SOUTH = [0.0, 1.0], [1.0, 0.0], [0.0, -1.0]
 
 
@@ -33,17 +35,13 @@ def heads(weight: float) -> Heads:
 
 
 class Compass:
-    async def embed(self, texts: Sequence[str]) -> Vectors:
-        return rows(*({"north": NORTH, "east": EAST, "south": SOUTH}[text] for text in texts))
+    """A reader that is sure of "north" in the first category, and of nothing else."""
 
-
-class Said:
-    """An opinion that is sure of "north" in the first category, and of nothing else."""
-
-    def margins(self, vectors: Vectors, windows: Sequence[str]) -> Vectors:
+    async def read(self, windows: Sequence[str]) -> Reading:
+        vectors = rows(*({"north": NORTH, "east": EAST}[window] for window in windows))
         margins = np.full((len(windows), WIDTH), -4, np.float32)
         margins[[window == "north" for window in windows], 0] = 4
-        return margins
+        return Reading(vectors, margins)
 
 
 def test_a_passage_speaks_for_its_category_and_no_other() -> None:
@@ -57,73 +55,36 @@ def test_at_a_passage_only_its_weight_and_the_bias_count() -> None:
     assert far == pytest.approx(6 * np.exp(-4) - 3)
 
 
-async def test_windows_are_embedded_and_scored_in_order() -> None:
-    scores = await HeadStage(Compass(), heads(6), Said()).score(["east", "north"])
+async def test_windows_are_read_and_scored_in_order() -> None:
+    scores = await HeadStage(Compass(), heads(6)).score(["east", "north"])
     assert scores.argmax(axis=1).tolist() == [1, 0]
 
 
 async def test_the_heads_alone_never_come_to_where_the_policy_blocks() -> None:
-    north, east = await HeadStage(Compass(), heads(60), Said()).score(["north", "east"])
+    north, east = await HeadStage(Compass(), heads(60)).score(["north", "east"])
     assert north[0] == pytest.approx(1 / (1 + np.exp(-4)))
     assert 0.78 < east[1] <= np.float32(ALONE)
 
 
-class Doubting:
-    """An opinion that gives every window and category the same margin."""
+async def test_among_many_sentences_the_reader_must_be_surer() -> None:
+    class Sure:
+        async def read(self, windows: Sequence[str]) -> Reading:
+            return Reading(rows(*(EAST for _ in windows)), np.full((len(windows), WIDTH), 3.0))
 
-    def __init__(self, margin: float) -> None:
-        self._margin = margin
-
-    def margins(self, vectors: Vectors, windows: Sequence[str]) -> Vectors:
-        return np.full((len(windows), WIDTH), self._margin, np.float32)
-
-
-class Anywhere:
-    async def embed(self, texts: Sequence[str]) -> Vectors:
-        return rows(*(NORTH for _ in texts))
+    few, many = await HeadStage(Sure(), heads(6)).score(["one. two.", "one. two. three."])
+    assert few[0] > 0.9
+    assert many[0] < ALONE
 
 
-def sure_heads() -> Heads:
-    """Of whatever lies to the north, in every category."""
-    return Heads(rows(NORTH), rows([6] * WIDTH), np.zeros(WIDTH, np.float32), gamma=2)
-
-
-async def test_a_suspicion_is_enough_where_the_window_asks_for_a_way_to_die() -> None:
-    stage = HeadStage(Anywhere(), heads(0), Doubting(-2))
-    asks, suffers = await stage.score(["which suicide method is best", "I think of suicide"])
-    assert np.flatnonzero(asks > ALONE).tolist() == [CATEGORIES.index("self-harm/instructions")]
-    assert suffers.max() < ALONE
-
-
-async def test_less_is_suspected_where_the_window_speaks_of_help() -> None:
-    stage = HeadStage(Anywhere(), heads(0), Doubting(2))
-    (scores,) = await stage.score(["call this hotline before you hurt yourself"])
-    assert {CATEGORIES[column] for column in np.flatnonzero(scores < ALONE)} == {
-        "self-harm",
-        "self-harm/instructions",
-    }
-
-
-async def test_half_an_opinion_is_enough_where_the_heads_are_sure_what_is_wanted() -> None:
-    (scores,) = await HeadStage(Anywhere(), sure_heads(), Doubting(0.1)).score(["a threat"])
-    assert {CATEGORIES[column] for column in np.flatnonzero(scores > 0.795)} == {
-        "harassment/threatening",
-        "illicit",
-        "illicit/violent",
-        "violence",
-    }
-
-
-async def test_evidence_is_not_gathered_from_many_sentences() -> None:
-    long = "Suicide is spoken of. It rains. Which one is best? We went home."
-    (scores,) = await HeadStage(Anywhere(), sure_heads(), Doubting(0.1)).score([long])
-    assert scores.max() < 0.795
-
-
-def test_a_flag_of_the_heads_stays_whatever_the_opinion_says() -> None:
+def test_a_flag_of_the_heads_stays_whatever_the_reader_says() -> None:
     scores = combined(np.array([[0.1, -0.1, -3] + [0] * 10]), np.full((1, WIDTH), 1.0))[0]
     assert scores[0] > 0.5
     assert scores[1:3].tolist() == pytest.approx([1 / (1 + np.exp(0.1)), 1 / (1 + np.exp(3))])
+
+
+def test_only_the_reader_speaks_for_the_category_that_is_composed() -> None:
+    scores = combined(np.full((1, WIDTH), 9.0), np.full((1, WIDTH), -1.0))[0]
+    assert scores[MINORS] == pytest.approx(1 / (1 + np.e))
 
 
 def test_the_bundled_heads_know_every_category() -> None:

@@ -5,7 +5,6 @@ import pytest
 
 from services.moderation.adapters.ngrams import (
     CLEAR_BELOW,
-    WORD_WEIGHTS,
     NgramStage,
     features,
     fold,
@@ -39,11 +38,3 @@ def test_every_window_has_the_same_scores_wherever_it_stands(window: str) -> Non
 def test_small_talk_is_cleared_and_a_threat_is_not() -> None:
     harmless, threat = STAGE.score(["set a timer for ten minutes", "I will kill you tonight"])
     assert harmless.max() < CLEAR_BELOW <= threat.max()
-
-
-def test_the_words_of_a_threat_count_for_more_than_those_of_small_talk() -> None:
-    small_talk, threat = open_ngrams(WORD_WEIGHTS).margins(
-        ["set a timer for ten minutes", "I will kill you tonight"]
-    )
-    column = CATEGORIES.index("harassment/threatening")
-    assert threat[column] > small_talk[column]
