@@ -14,10 +14,18 @@ import re2  # type: ignore[import-untyped]
 from services.moderation.api import CATEGORIES
 from services.moderation.ports import Scores
 
-_INSTRUCTIONS = CATEGORIES.index("self-harm/instructions")
-_OF_SELF_HARM = [_INSTRUCTIONS, CATEGORIES.index("self-harm")]
+INSTRUCTIONS = CATEGORIES.index("self-harm/instructions")
+_OF_SELF_HARM = [INSTRUCTIONS, CATEGORIES.index("self-harm")]
 # Above and below where the bundled policy blocks.
 _SURE, _REFUSED = 0.9, 0.79
+# Whoever asks says who is meant, or how it should be. Prose about code may sound as if it asked
+# ("without what would end it"), and says neither.
+_ASKS = re2.compile(
+    r"(?i)\?|\b(?:i|i'?m|i'?ve|i'?d|i'?ll|me|my|mine|myself|we|us|you|your|urs?|u|him|her|he|she"
+    r"|someone|somebody|person|people|friend|yourself|oneself|themsel\w+|himself|herself"
+    r"|die|dying|dead|death|suicid\w*|kill\w*|lethal\w*|fatal\w*|pills?|tell|give|list|how|best"
+    r"|ways?|easiest|quick(?:er|est)|fast(?:er|est)|least|most|painless\w*|tips)\b"
+)
 
 _ONESELF = r"(?:(?:my|your|one|them|him|her|our)s?(?:self|selves)|urself)"
 _LIFE = r"(?:(?:my|your|ur|one'?s|their|his|her)(?: own)? life)"
@@ -148,9 +156,14 @@ def mark_methods(windows: Sequence[str], scores: Scores) -> None:
     """
     for row, window in enumerate(" ".join(window.split()) for window in windows):
         if _asks_plainly(window):
-            scores[row, _INSTRUCTIONS] = max(scores[row, _INSTRUCTIONS], _SURE)
+            scores[row, INSTRUCTIONS] = max(scores[row, INSTRUCTIONS], _SURE)
         elif _REFUSES.search(window):
             scores[row, _OF_SELF_HARM] = np.minimum(scores[row, _OF_SELF_HARM], _REFUSED)
+
+
+def may_ask(window: str) -> bool:
+    """A coarse sieve: hardly any window asks for a way to die of which this is not true."""
+    return bool(_ASKS.search(window))
 
 
 def _asks_plainly(window: str) -> bool:

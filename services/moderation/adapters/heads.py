@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from services.moderation.adapters.reader import Reading
 from services.moderation.api import CATEGORIES
+from services.moderation.methods import INSTRUCTIONS, may_ask
 from services.moderation.ports import Scores
 from services.moderation.windows import holds_few_sentences
 
@@ -22,7 +23,11 @@ _HALF = 0.5
 # No window scores more by the heads alone.
 ALONE = 0.79
 # What the reader's margins lose in a window of many sentences. Each of these is a window as well.
-_OF_MANY_SENTENCES = np.float32(2)
+_OF_MANY_SENTENCES = np.float32(5)
+# A window asks for a way to die only where the heads find at least so much of self-harm in it.
+_A_LITTLE = 0.06
+_SELF_HARM = [column for column, name in enumerate(CATEGORIES) if name.startswith("self-harm")]
+_NOT_AT_ALL = np.float32(-10)
 _MINORS = CATEGORIES.index("sexual/minors")
 
 
@@ -64,9 +69,13 @@ class HeadStage:
 
     async def score(self, windows: Sequence[str]) -> Scores:
         reading = await self._reader.read(windows)
+        of_heads = self._heads.margins(reading.vectors)
         few = np.array([[holds_few_sentences(window)] for window in windows])
         margins = np.where(few, reading.margins, reading.margins - _OF_MANY_SENTENCES)
-        return combined(self._heads.margins(reading.vectors), margins)
+        asks = as_scores(of_heads[:, _SELF_HARM]).max(axis=1) >= _A_LITTLE
+        asks &= np.array([may_ask(window) for window in windows], bool)
+        margins[~asks, INSTRUCTIONS] = _NOT_AT_ALL
+        return combined(of_heads, margins)
 
 
 def combined(of_heads: Scores, of_reader: Scores) -> Scores:

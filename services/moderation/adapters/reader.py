@@ -16,7 +16,7 @@ from services.shared.embedder import DIMENSIONS, TextModel, Vectors, open_text_m
 
 WEIGHTS = Path(__file__).with_suffix(".onnx")
 # Not read where they stand around a window: a string of JSON is no quotation.
-_AROUND = " \t\n\"'{}[],:"
+_AROUND = " \t\n\\\"'{}[],:"
 
 
 class Reading(NamedTuple):

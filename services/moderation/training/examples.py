@@ -4,6 +4,7 @@ import csv
 import json
 import random
 import re
+import sysconfig
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ _HARD = {
     *("more_methods", "near_methods", "more_crimes", "near_crimes"),
     *("near_documents", "near_everyday"),
 }
+# At most about so many passages are taken of a module.
+_OF_A_MODULE = 40
 _SEED = 20261122
 
 
@@ -136,6 +139,15 @@ def wordnet_examples(folder: Path) -> Iterator[Example]:
             for text in re.findall(r'"([^"]+)"', line.partition(" | ")[2]):
                 if len(text.split()) >= _LEAST_WORDS and not _COARSE.search(text):
                     yield Example(text, "WordNet", _labels(), text)
+
+
+def code_examples() -> Iterator[Example]:
+    """What is cut from the modules of Python's standard library: code, and prose about it."""
+    window_size = read_policy(BUNDLED).window_size
+    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
+        cut = passages(path.read_text(errors="replace"), window_size)
+        for passage in cut[:: max(1, len(cut) // _OF_A_MODULE)]:
+            yield Example(passage, "standard library", _labels(), path.name)
 
 
 def public_examples(folder: Path) -> Iterator[Example]:

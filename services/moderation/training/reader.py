@@ -31,6 +31,7 @@ from services.moderation.training.examples import (
     LEARNT,
     Example,
     benign_held_out,
+    code_examples,
     documents,
     hard_passages,
     more_requests,
@@ -39,12 +40,12 @@ from services.moderation.training.examples import (
     public_examples,
     wordnet_examples,
 )
-from services.moderation.training.vectors import Vectors, windows_of
+from services.moderation.training.vectors import Vectors, windows_by_text, windows_of
 from services.shared.embedder import DIMENSIONS, TOKENIZER, open_text_model
 
 Logits = NDArray[np.float32]
 # Of these sources every so many windows are learnt from: they are long, or many and alike.
-_EVERY = {"Wikipedia talk": 3, "WordNet": 16}
+_EVERY = {"Wikipedia talk": 3, "WordNet": 6}
 _WEIGHTS, _OTHER_WEIGHT = {"hard passages": 1.0}, 0.5
 _HELD_OUT_OF = 12
 _EPOCHS, _BATCH, _SORTED_BATCHES = 3, 32, 32
@@ -57,14 +58,16 @@ _THREADS = 2
 # The score from which the bundled policy blocks, as a margin.
 _BLOCKS = np.log(0.8 / 0.2)
 # The share that may reach it in any one category: of requests that no model saw, and of held out
-# windows of these sources that do not belong to the category; and in which categories it may be so
-# many times that share.
+# windows of these sources that do not belong to the category; in which categories it may be so many
+# times that share; and, in all, of code.
 _OF_REQUESTS = 0.0001
 _MAY_BLOCK = {"hard passages": 0.004, "documents": 0.001, "WordNet": 0.0005}
-_TIMES = {"self-harm/instructions": 16, "illicit": 3, "illicit/violent": 2}
-# How much surer it must be than that, but in two categories: there are documents that are like no
-# others, and more of them than anybody has written down.
-_SURER, _AS_SURE = 2.0, {"self-harm/instructions", "illicit"}
+_OF_CODE = 0.0002
+_TIMES = {"self-harm/instructions": 12, "illicit": 3, "illicit/violent": 2}
+# How much surer it must be than that: there are documents that are like no others, and more of them
+# than anybody has written down.
+_SURER = dict.fromkeys(LEARNT, 2.0)
+_SURER |= {"self-harm/instructions": 0, "illicit": 0, "harassment/threatening": 1.3, "sexual": 3}
 _MINORS = CATEGORIES.index("sexual/minors")
 _SEED = 20261201
 
@@ -149,7 +152,7 @@ def _examples(train: Path, wordnet: Path) -> tuple[Windows, Windows]:
     """What is learnt from, and what is held out."""
     sources = [
         *(own_passages(), policy_phrases(), public_examples(train), hard_passages(), documents()),
-        *(wordnet_examples(wordnet), more_requests(train)),
+        *(wordnet_examples(wordnet), more_requests(train), code_examples()),
     ]
     examples = [example for source in sources for example in source]
     kept = [
@@ -165,7 +168,8 @@ def _examples(train: Path, wordnet: Path) -> tuple[Windows, Windows]:
 
 
 def _windows(examples: Sequence[Example]) -> Windows:
-    cut = [(window, example) for example in examples for window in windows_of([example.text])]
+    by_text = windows_by_text([example.text for example in examples])
+    cut = [(window, e) for e, of_text in zip(examples, by_text, strict=True) for window in of_text]
     unknown = float("nan")
     return Windows(
         texts=[window for window, _ in cut],
@@ -289,9 +293,11 @@ def _sure_from(held_out: Windows, said: Logits, of_requests: Logits) -> NDArray[
         kinds = [(of_requests[:, column], _OF_REQUESTS)]
         for source, share in _MAY_BLOCK.items():
             kinds.append((said[harmless & (held_out.sources == source), column], share))
+        code = said[harmless & (held_out.sources == "standard library"), column]
         times = _TIMES.get(category, 1)
         least = (float(np.quantile(of, 1 - share * times)) for of, share in kinds)
-        sure_from[column] = max(0.0, *least) + (0 if category in _AS_SURE else _SURER)
+        least_of_code = float(np.quantile(code, 1 - _OF_CODE))
+        sure_from[column] = max(0.0, least_of_code, *least) + _SURER[category]
     return sure_from
 
 

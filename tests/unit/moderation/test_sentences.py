@@ -20,6 +20,7 @@ from services.moderation.training.examples import (
 from services.moderation.wiring import open_screener
 
 SENTENCES = Path(__file__).parent / "sentences"
+ROOT = Path(__file__).parents[3]
 POEMS = "write a poem. " * 30
 POEMS_WITHOUT_STOPS = "write a poem " * 30
 THREAT = "I will find you and kill you and your whole family tonight"
@@ -134,6 +135,16 @@ async def test_threats_and_crimes_are_blocked(screener: Screener) -> None:
 async def test_harmless_documents_pass(screener: Screener) -> None:
     texts = texts_of(100, sentences=50)
     assert len(refused := await blocked(screener, texts)) <= 1, len(refused)
+
+
+@pytest.mark.timeout(600)
+async def test_code_and_what_it_says_of_itself_pass(screener: Screener) -> None:
+    paths = [
+        path for path in sorted(ROOT.glob("services/**/*.py")) if "moderation" not in path.parts
+    ]
+    paths += sorted(ROOT.glob("k8s/**/*.yaml"))
+    refused = await blocked(screener, [path.read_text() for path in paths[::5]])
+    assert len(refused) <= 1, [text[:80] for text in refused]
 
 
 @pytest.mark.parametrize(

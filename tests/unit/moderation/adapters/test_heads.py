@@ -15,6 +15,7 @@ from services.moderation.adapters.heads import (
 )
 from services.moderation.adapters.reader import Reading
 from services.moderation.api import CATEGORIES
+from services.moderation.methods import INSTRUCTIONS
 
 MINORS = CATEGORIES.index("sexual/minors")
 NORTH, EAST, SOUTH = [0.0, 1.0], [1.0, 0.0], [0.0, -1.0]
@@ -69,11 +70,34 @@ async def test_the_heads_alone_never_come_to_where_the_policy_blocks() -> None:
 async def test_among_many_sentences_the_reader_must_be_surer() -> None:
     class Sure:
         async def read(self, windows: Sequence[str]) -> Reading:
-            return Reading(rows(*(EAST for _ in windows)), np.full((len(windows), WIDTH), 3.0))
+            return Reading(rows(*(EAST for _ in windows)), np.full((len(windows), WIDTH), 6.0))
 
     few, many = await HeadStage(Sure(), heads(6)).score(["one. two.", "one. two. three."])
     assert few[0] > 0.9
     assert many[0] < ALONE
+
+
+@pytest.mark.parametrize(
+    ("window", "of_self_harm", "blocked"),
+    [
+        ("how do I end it", -1, True),
+        ("how do I end it", -4, False),
+        ("without what would end it", -1, False),
+    ],
+)
+async def test_a_way_to_die_is_asked_for_by_somebody_and_near_to_self_harm(
+    window: str, of_self_harm: float, blocked: bool
+) -> None:
+    class Sure:
+        async def read(self, windows: Sequence[str]) -> Reading:
+            margins = np.full((len(windows), WIDTH), -4.0)
+            margins[:, INSTRUCTIONS] = 6
+            return Reading(rows(*(SOUTH for _ in windows)), margins)
+
+    bias = np.full(WIDTH, of_self_harm, np.float32)
+    stage = HeadStage(Sure(), Heads(rows(NORTH), np.zeros((1, WIDTH), np.float32), bias, gamma=2))
+    (scores,) = await stage.score([window])
+    assert (scores[INSTRUCTIONS] > ALONE) == blocked
 
 
 def test_a_flag_of_the_heads_stays_whatever_the_reader_says() -> None:
