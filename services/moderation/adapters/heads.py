@@ -15,7 +15,7 @@ from services.moderation.adapters.reader import Reading
 from services.moderation.api import CATEGORIES
 from services.moderation.methods import INSTRUCTIONS, may_ask
 from services.moderation.ports import Scores
-from services.moderation.windows import holds_few_sentences
+from services.moderation.windows import count_words, holds_few_sentences
 
 WEIGHTS = Path(__file__).with_suffix(".npz")
 Vectors = NDArray[np.float32]
@@ -24,8 +24,9 @@ _HALF = 0.5
 ALONE = 0.79
 # What the reader's margins lose in a window of many sentences. Each of these is a window as well.
 _OF_MANY_SENTENCES = np.float32(5)
-# A window asks for a way to die only where the heads find at least so much of self-harm in it.
-_A_LITTLE = 0.06
+# A window asks for a way to die only where the heads find at least so much of self-harm in it; the
+# second is for a few words alone ("how many steps?"), which may mean anything.
+_A_LITTLE, _MUCH, _FEW_WORDS = 0.06, 0.4, 7
 _SELF_HARM = [column for column, name in enumerate(CATEGORIES) if name.startswith("self-harm")]
 _NOT_AT_ALL = np.float32(-10)
 _MINORS = CATEGORIES.index("sexual/minors")
@@ -72,7 +73,9 @@ class HeadStage:
         of_heads = self._heads.margins(reading.vectors)
         few = np.array([[holds_few_sentences(window)] for window in windows])
         margins = np.where(few, reading.margins, reading.margins - _OF_MANY_SENTENCES)
-        asks = as_scores(of_heads[:, _SELF_HARM]).max(axis=1) >= _A_LITTLE
+        short = np.array([count_words(window) <= _FEW_WORDS for window in windows], bool)
+        of_self_harm = as_scores(of_heads[:, _SELF_HARM]).max(axis=1)
+        asks = of_self_harm >= np.where(short, _MUCH, _A_LITTLE)
         asks &= np.array([may_ask(window) for window in windows], bool)
         margins[~asks, INSTRUCTIONS] = _NOT_AT_ALL
         return combined(of_heads, margins)

@@ -80,9 +80,11 @@ async def test_among_many_sentences_the_reader_must_be_surer() -> None:
 @pytest.mark.parametrize(
     ("window", "of_self_harm", "blocked"),
     [
-        ("how do I end it", -1, True),
-        ("how do I end it", -4, False),
-        ("without what would end it", -1, False),
+        ("how do I end it", 0, True),
+        ("how do I end it", -1, False),
+        ("how do I end it all for me alone tonight", -1, True),
+        ("how do I end it all for me alone tonight", -4, False),
+        ("without what would end it", 0, False),
     ],
 )
 async def test_a_way_to_die_is_asked_for_by_somebody_and_near_to_self_harm(
