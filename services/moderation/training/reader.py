@@ -184,17 +184,10 @@ def train(judge: Judge, windows: Windows, vectors: torch.Tensor) -> None:
 
     `vectors` are those of `windows` before.
     """
-    tokenizer = Tokenizer.from_file(str(TOKENIZER))
-    tokenizer.enable_truncation(_MAX_TOKENS)
-    tokenizer.enable_padding()
+    tokenizer = _tokenizer()
     judge.encoder.embeddings.requires_grad_(False)
-    body = [each for each in judge.encoder.parameters() if each.requires_grad]
-    head = {"params": judge.head.parameters(), "lr": _HEAD_RATE}
-    optimizer = torch.optim.AdamW([{"params": body, "lr": _RATE}, head], weight_decay=_DECAY)
     steps = _EPOCHS * -(-len(windows) // _BATCH)
-    rates = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1, (step + 1) / _WARM_UP) * (1 - step / steps)
-    )
+    optimizer, rates = _optimizer(judge, steps)
     rare = _rare(windows.labels)
     judge.train()
     started, lost = time.monotonic(), 0.0
@@ -221,6 +214,26 @@ def train(judge: Judge, windows: Windows, vectors: torch.Tensor) -> None:
             )
             lost = 0.0
     judge.eval()
+
+
+def _tokenizer() -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(TOKENIZER))
+    tokenizer.enable_truncation(_MAX_TOKENS)
+    tokenizer.enable_padding()
+    return tokenizer
+
+
+def _optimizer(
+    judge: Judge, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Adam, and rates that rise for `_WARM_UP` steps and fall to 0 at the last."""
+    body = [each for each in judge.encoder.parameters() if each.requires_grad]
+    head = {"params": judge.head.parameters(), "lr": _HEAD_RATE}
+    optimizer = torch.optim.AdamW([{"params": body, "lr": _RATE}, head], weight_decay=_DECAY)
+    rates = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1, (step + 1) / _WARM_UP) * (1 - step / steps)
+    )
+    return optimizer, rates
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[int]]:
