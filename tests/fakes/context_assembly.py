@@ -118,8 +118,6 @@ class FactMemory:
     def __init__(self) -> None:
         self.facts: dict[str, Fact] = {}
         self.erasures: list[Erasure] = []
-        # Set when whoever follows the erasures has taken all of them.
-        self.followed = asyncio.Event()
         self.asked: list[tuple[Scope, str, tuple[str, ...]]] = []
 
     def keep(self, fact_id: str, text: str, kind: Kind = Kind.FACT, at: int = 0) -> None:
@@ -142,7 +140,6 @@ class FactMemory:
         for erasure in self.erasures:
             if erasure.number > after:
                 yield erasure
-        self.followed.set()
         await asyncio.Event().wait()
 
 

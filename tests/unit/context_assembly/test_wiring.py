@@ -2,9 +2,11 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from services.context_assembly.adapters.in_memory import InMemoryTurns
 from services.context_assembly.api import KeptIds
 from services.context_assembly.client import connect_context_assembly
 from services.context_assembly.config import ContextAssemblyConfig
@@ -34,7 +36,15 @@ async def test_turns_outlive_the_process_in_a_file(tmp_path: Path) -> None:
         assert await client.get_turn(SCOPE, "a") == recorded("a")
 
 
-async def test_what_memory_erases_is_forgotten() -> None:
+async def test_what_memory_erases_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten = asyncio.Event()
+
+    async def forget_facts(self: InMemoryTurns, erasure: Erasure) -> None:
+        await forget(self, erasure)
+        forgotten.set()
+
+    forget = InMemoryTurns.forget_facts
+    monkeypatch.setattr(InMemoryTurns, "forget_facts", forget_facts)
     memory = FactMemory()
     memory.erasures.append(Erasure(1, SCOPE, ["m1"]))
     turn = recorded("a", kept_ids=KeptIds("plain", 0, [1, 2], ["m1"]))
@@ -48,7 +58,7 @@ async def test_what_memory_erases_is_forgotten() -> None:
             connect_context_assembly(f"localhost:{port}", timeout=5) as client,
         ):
             await client.record(turn)
-            await asyncio.wait_for(memory.followed.wait(), 10)
+            await asyncio.wait_for(forgotten.wait(), 10)
             assert await client.get_turn(SCOPE, "a") == replace(turn, kept_ids=None)
 
 

@@ -42,6 +42,18 @@ with bare_vllm(pathlib.Path(sys.argv[2])):
     pass
 """
 
+DESTRUCTOR = """
+import signal
+from loadtest.interrupts import interruptible
+class Loud:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+with interruptible():
+    Loud()
+    while True:
+        signal.pause()
+"""
+
 
 @dataclass(slots=True)
 class StandIns:
@@ -151,3 +163,17 @@ def test_a_second_signal_does_not_leave_processes_behind(stand_ins: StandIns) ->
     bench.communicate(timeout=SECONDS)
     stand_ins.wait_ended()
     assert bench.returncode == 1
+
+
+def test_a_signal_within_a_destructor_is_not_lost() -> None:
+    bench = subprocess.run(
+        [sys.executable, "-c", DESTRUCTOR],
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert bench.returncode
+    assert bench.stderr.splitlines()[-1] == "loadtest.interrupts.Interrupted: SIGTERM"
