@@ -74,10 +74,13 @@ class TurnLoad:
         turn_ids = self.acknowledged.setdefault(conversation.id, [turn.id])
         while True:
             following = _following(turn)
-            await self._until_done(lambda: self.store.add(following))  # noqa: B023
+            await self._until_done(lambda: self._add(following))  # noqa: B023
             turn_ids.append(following.id)
             turn = following
             await self._tell()
+
+    async def _add(self, turn: Turn) -> None:
+        assert await self.store.add(turn), f"{turn.parent_id} was acknowledged, and is not there"
 
     async def _until_done(self, write: Callable[[], object]) -> None:
         while True:
