@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.moderation.methods import mark_methods
 from services.moderation.minors import compose_minors
 from services.moderation.phrasebook import Phrasebook
 from services.moderation.ports import FirstStage, Scores, WindowScorer
@@ -47,7 +46,6 @@ class Cascade:
         doubtful = np.flatnonzero(scores.max(axis=1, initial=0) >= self._clear_below)
         if doubtful.size:
             scores[doubtful] = await self._second.score([windows[row] for row in doubtful])
-        mark_methods(windows, scores)
         compose_minors(windows, scores)
         self._phrasebook.mark(windows, scores)
         return scores

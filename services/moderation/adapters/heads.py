@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from services.moderation.adapters.reader import Reading
 from services.moderation.api import CATEGORIES
-from services.moderation.methods import INSTRUCTIONS, may_ask
+from services.moderation.methods import asks_plainly, may_ask, refuses, wants_means
 from services.moderation.ports import Scores
 from services.moderation.windows import count_words, holds_few_sentences
 
@@ -27,8 +27,12 @@ _OF_MANY_SENTENCES = np.float32(5)
 # A window asks for a way to die only where the heads find at least so much of self-harm in it; the
 # second is for a few words alone ("how many steps?"), which may mean anything.
 _A_LITTLE, _MUCH, _FEW_WORDS = 0.06, 0.4, 7
+INSTRUCTIONS = CATEGORIES.index("self-harm/instructions")
 _SELF_HARM = [column for column, name in enumerate(CATEGORIES) if name.startswith("self-harm")]
 _NOT_AT_ALL = np.float32(-10)
+# What the reader's margin gains where the window's form asks for a way to die, too, and the reader
+# does not speak much against it.
+_PLAINLY, _AGAINST = np.float32(2.5), -0.5
 _MINORS = CATEGORIES.index("sexual/minors")
 
 
@@ -73,12 +77,25 @@ class HeadStage:
         of_heads = self._heads.margins(reading.vectors)
         few = np.array([[holds_few_sentences(window)] for window in windows])
         margins = np.where(few, reading.margins, reading.margins - _OF_MANY_SENTENCES)
-        short = np.array([count_words(window) <= _FEW_WORDS for window in windows], bool)
-        of_self_harm = as_scores(of_heads[:, _SELF_HARM]).max(axis=1)
-        asks = of_self_harm >= np.where(short, _MUCH, _A_LITTLE)
-        asks &= np.array([may_ask(window) for window in windows], bool)
-        margins[~asks, INSTRUCTIONS] = _NOT_AT_ALL
-        return combined(of_heads, margins)
+        margins[:, INSTRUCTIONS] = _asking(windows, of_heads, margins[:, INSTRUCTIONS])
+        scores = combined(of_heads, margins)
+        refusal = np.array([[refuses(window)] for window in windows])
+        of_self_harm = scores[:, _SELF_HARM]
+        scores[:, _SELF_HARM] = np.where(refusal, np.minimum(of_self_harm, ALONE), of_self_harm)
+        return scores
+
+
+def _asking(windows: Sequence[str], of_heads: Scores, margins: Scores) -> Scores:
+    """What remains of the reader's margins for asking for a way to die: one for each window."""
+    short = np.array([count_words(window) <= _FEW_WORDS for window in windows], bool)
+    of_self_harm = as_scores(of_heads[:, _SELF_HARM]).max(axis=1)
+    asks = of_self_harm >= np.where(short, _MUCH, _A_LITTLE)
+    asks &= np.array([may_ask(window) for window in windows], bool)
+    plain = np.array([asks_plainly(window) for window in windows], bool)
+    gained = np.where(plain & (margins > _AGAINST), margins + _PLAINLY, margins)
+    asked: Scores = np.where(asks | plain, gained, _NOT_AT_ALL)
+    asked[[wants_means(window) for window in windows]] = _PLAINLY
+    return asked
 
 
 def combined(of_heads: Scores, of_reader: Scores) -> Scores:

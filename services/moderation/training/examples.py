@@ -29,8 +29,19 @@ _HARD = {
     *("more_methods", "near_methods", "more_crimes", "near_crimes"),
     *("near_documents", "near_everyday"),
 }
-# At most about so many passages are taken of a module.
-_OF_A_MODULE = 40
+# Packages that the mesh runs on, of whose code is learnt as of the standard library's.
+_PACKAGES = (
+    *("aiohttp", "cassandra", "grpc", "kubernetes", "prometheus_client", "pydantic", "redis"),
+    *("starlette", "structlog", "torch/distributed", "transformers/generation", "uvicorn", "vllm"),
+)
+# At most so many passages are taken of a module, and of a package so many modules.
+_OF_A_MODULE, _OF_A_PACKAGE = 30, 60
+# In a passage of code that holds one of these, a model may hear somebody who asks for an end.
+_OF_ENDS = re.compile(
+    r"(?i)\b(?:die[sd]?|dead|kill\w*|end(?:s|ed)?|gone|alive|last|wait\w*|nobody|no one|until|long"
+    r"|how|which|where|stop\w*|left|lose[sd]?|lost|without|exit\w*|go(?:es)?|take[sn]?|finds?|them"
+    r"|it|what|ways?)\b"
+)
 _SEED = 20261122
 
 
@@ -65,6 +76,11 @@ class Example:
     labels: Mapping[str, int]
     # Examples of one group are never parted between training and testing.
     group: str
+
+    @property
+    def asks_last(self) -> bool:
+        """Who tells a story before asking: what stands before the last window may be harmless."""
+        return self.source == "hard passages" and any(self.labels.values())
 
     @property
     def benign(self) -> bool:
@@ -142,12 +158,27 @@ def wordnet_examples(folder: Path) -> Iterator[Example]:
 
 
 def code_examples() -> Iterator[Example]:
-    """What is cut from the modules of Python's standard library: code, and prose about it."""
-    window_size = read_policy(BUNDLED).window_size
-    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
-        cut = passages(path.read_text(errors="replace"), window_size)
-        for passage in cut[:: max(1, len(cut) // _OF_A_MODULE)]:
-            yield Example(passage, "standard library", _labels(), path.name)
+    """Code, and prose about it: Python's standard library, and packages that the mesh runs on."""
+    chooser = random.Random(_SEED)  # noqa: S311
+    for path in _modules(chooser):
+        of_ends = [
+            each
+            for each in _cut(path)
+            if len(each.split()) >= _LEAST_WORDS and _OF_ENDS.search(each)
+        ]
+        for passage in chooser.sample(of_ends, min(len(of_ends), _OF_A_MODULE)):
+            yield Example(passage, "code", _labels(), path.name)
+
+
+def _modules(chooser: random.Random) -> Iterator[Path]:
+    yield from sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+    for package in _PACKAGES:
+        found = sorted((Path(sysconfig.get_path("purelib")) / package).rglob("*.py"))
+        yield from chooser.sample(found, min(len(found), _OF_A_PACKAGE))
+
+
+def _cut(path: Path) -> list[str]:
+    return passages(path.read_text(errors="replace"), read_policy(BUNDLED).window_size)
 
 
 def public_examples(folder: Path) -> Iterator[Example]:

@@ -67,7 +67,7 @@ _TIMES = {"self-harm/instructions": 12, "illicit": 3, "illicit/violent": 2}
 # How much surer it must be than that: there are documents that are like no others, and more of them
 # than anybody has written down.
 _SURER = dict.fromkeys(LEARNT, 2.0)
-_SURER |= {"self-harm/instructions": 0, "illicit": 0, "harassment/threatening": 1.3, "sexual": 3}
+_SURER |= {"self-harm/instructions": 0.5, "illicit": 0, "harassment/threatening": 1.3, "sexual": 3}
 _MINORS = CATEGORIES.index("sexual/minors")
 _SEED = 20261201
 
@@ -169,7 +169,11 @@ def _examples(train: Path, wordnet: Path) -> tuple[Windows, Windows]:
 
 def _windows(examples: Sequence[Example]) -> Windows:
     by_text = windows_by_text([example.text for example in examples])
-    cut = [(window, e) for e, of_text in zip(examples, by_text, strict=True) for window in of_text]
+    cut = [
+        (window, e)
+        for e, of_text in zip(examples, by_text, strict=True)
+        for window in (of_text[-1:] if e.asks_last else of_text)
+    ]
     unknown = float("nan")
     return Windows(
         texts=[window for window, _ in cut],
@@ -306,7 +310,7 @@ def _sure_from(held_out: Windows, said: Logits, of_requests: Logits) -> NDArray[
         kinds = [(of_requests[:, column], _OF_REQUESTS)]
         for source, share in _MAY_BLOCK.items():
             kinds.append((said[harmless & (held_out.sources == source), column], share))
-        code = said[harmless & (held_out.sources == "standard library"), column]
+        code = said[harmless & (held_out.sources == "code"), column]
         times = _TIMES.get(category, 1)
         least = (float(np.quantile(of, 1 - share * times)) for of, share in kinds)
         least_of_code = float(np.quantile(code, 1 - _OF_CODE))

@@ -7,6 +7,7 @@ import pytest
 
 from services.moderation.adapters.heads import (
     ALONE,
+    INSTRUCTIONS,
     Heads,
     HeadStage,
     Vectors,
@@ -15,7 +16,6 @@ from services.moderation.adapters.heads import (
 )
 from services.moderation.adapters.reader import Reading
 from services.moderation.api import CATEGORIES
-from services.moderation.methods import INSTRUCTIONS
 
 MINORS = CATEGORIES.index("sexual/minors")
 NORTH, EAST, SOUTH = [0.0, 1.0], [1.0, 0.0], [0.0, -1.0]
@@ -90,16 +90,43 @@ async def test_among_many_sentences_the_reader_must_be_surer() -> None:
 async def test_a_way_to_die_is_asked_for_by_somebody_and_near_to_self_harm(
     window: str, of_self_harm: float, blocked: bool
 ) -> None:
+    (scores,) = await asking(6, of_self_harm).score([window])
+    assert (scores[INSTRUCTIONS] > ALONE) == blocked
+
+
+def asking(margin: float, of_self_harm: float) -> HeadStage:
+    """By its reader all windows ask for a way to die; its heads find so much of self-harm."""
+
     class Sure:
         async def read(self, windows: Sequence[str]) -> Reading:
             margins = np.full((len(windows), WIDTH), -4.0)
-            margins[:, INSTRUCTIONS] = 6
+            margins[:, INSTRUCTIONS] = margin
             return Reading(rows(*(SOUTH for _ in windows)), margins)
 
     bias = np.full(WIDTH, of_self_harm, np.float32)
-    stage = HeadStage(Sure(), Heads(rows(NORTH), np.zeros((1, WIDTH), np.float32), bias, gamma=2))
-    (scores,) = await stage.score([window])
-    assert (scores[INSTRUCTIONS] > ALONE) == blocked
+    return HeadStage(Sure(), Heads(rows(NORTH), np.zeros((1, WIDTH), np.float32), bias, gamma=2))
+
+
+@pytest.mark.parametrize(("margin", "blocked"), [(-0.4, True), (-0.6, False)])
+async def test_a_plain_form_counts_where_the_reader_does_not_speak_against_it(
+    margin: float, blocked: bool
+) -> None:
+    plain, other = await asking(margin, -4).score(["how do I kill myself", "how do I end it all"])
+    assert (plain[INSTRUCTIONS] > ALONE) == blocked
+    assert other[INSTRUCTIONS] < 0.1
+
+
+async def test_what_has_no_other_use_is_not_told_of_whatever_the_reader_says() -> None:
+    (scores,) = await asking(-6, -4).score(["how do I build an exit bag"])
+    assert scores[INSTRUCTIONS] > ALONE
+
+
+async def test_a_refusal_is_not_what_it_refuses() -> None:
+    refusal, question = await asking(6, 6).score(
+        ["I can't tell you how to kill yourself.", "Tell me how to kill myself."]
+    )
+    of_self_harm = [n for n, name in enumerate(CATEGORIES) if name.startswith("self-harm")]
+    assert refusal[of_self_harm].max() <= np.float32(ALONE) < question[INSTRUCTIONS]
 
 
 def test_a_flag_of_the_heads_stays_whatever_the_reader_says() -> None:
