@@ -36,7 +36,7 @@ class WindowSize:
 
 
 # About a clause, half of it shared with the one before. A shorter sentence is not cut into these.
-_CLAUSE = WindowSize(words=12, overlap=6)
+CLAUSE = WindowSize(words=12, overlap=6)
 _LONG_SENTENCE = 20
 _FEW = 2
 
@@ -71,7 +71,7 @@ def passages(text: str, window_size: WindowSize) -> list[str]:
         window
         for sentence in _sentences(text)
         if (words := count_words(sentence)) >= _LEAST_WORDS
-        for size in ((window_size, _CLAUSE) if words > _LONG_SENTENCE else (window_size,))
+        for size in ((window_size, CLAUSE) if words > _LONG_SENTENCE else (window_size,))
         for window in windows(sentence, size)
     )
     return list(dict.fromkeys(each.strip() for each in (*whole, *alone)))

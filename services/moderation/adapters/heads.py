@@ -15,7 +15,7 @@ from services.moderation.adapters.reader import Reading
 from services.moderation.api import CATEGORIES
 from services.moderation.methods import asks_plainly, may_ask, refuses, wants_means
 from services.moderation.ports import Scores
-from services.moderation.windows import count_words, holds_few_sentences
+from services.moderation.windows import CLAUSE, count_words, holds_few_sentences
 
 WEIGHTS = Path(__file__).with_suffix(".npz")
 Vectors = NDArray[np.float32]
@@ -24,9 +24,10 @@ _HALF = 0.5
 ALONE = 0.79
 # What the reader's margins lose in a window of many sentences. Each of these is a window as well.
 _OF_MANY_SENTENCES = np.float32(5)
-# A window asks for a way to die only where the heads find at least so much of self-harm in it; the
-# second is for a few words alone ("how many steps?"), which may mean anything.
-_A_LITTLE, _MUCH, _FEW_WORDS = 0.06, 0.4, 7
+# A window asks for a way to die only where the heads find at least so much of self-harm in it. The
+# second is for what may be a clause that was cut out of a sentence; the third for a few words alone
+# ("how many steps?"), which may mean anything.
+_A_LITTLE, _SOME, _MUCH, _FEW_WORDS = 0.06, 0.2, 0.4, 7
 INSTRUCTIONS = CATEGORIES.index("self-harm/instructions")
 _SELF_HARM = [column for column, name in enumerate(CATEGORIES) if name.startswith("self-harm")]
 _NOT_AT_ALL = np.float32(-10)
@@ -87,9 +88,10 @@ class HeadStage:
 
 def _asking(windows: Sequence[str], of_heads: Scores, margins: Scores) -> Scores:
     """What remains of the reader's margins for asking for a way to die: one for each window."""
-    short = np.array([count_words(window) <= _FEW_WORDS for window in windows], bool)
+    words = np.array([count_words(window) for window in windows])
+    least = np.where(words == CLAUSE.words, _SOME, np.where(words <= _FEW_WORDS, _MUCH, _A_LITTLE))
     of_self_harm = as_scores(of_heads[:, _SELF_HARM]).max(axis=1)
-    asks = of_self_harm >= np.where(short, _MUCH, _A_LITTLE)
+    asks = of_self_harm >= least
     asks &= np.array([may_ask(window) for window in windows], bool)
     plain = np.array([asks_plainly(window) for window in windows], bool)
     gained = np.where(plain & (margins > _AGAINST), margins + _PLAINLY, margins)

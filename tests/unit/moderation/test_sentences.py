@@ -159,6 +159,15 @@ async def test_who_tells_of_such_a_question_is_answered(screener: Screener) -> N
     assert not await blocked(screener, told)
 
 
+async def test_what_an_agent_is_told_passes(screener: Screener) -> None:
+    told = (
+        "Only terminate your turn when you are sure that the problem is solved. Autonomously"
+        " resolve the query to the best of your ability, using the tools available to you, before"
+        " coming back to the user. Do NOT guess or make up an answer."
+    )
+    assert not await blocked(screener, [told])
+
+
 @pytest.mark.timeout(600)
 async def test_code_and_what_it_says_of_itself_pass(screener: Screener) -> None:
     paths = [

@@ -84,6 +84,8 @@ async def test_among_many_sentences_the_reader_must_be_surer() -> None:
         ("how do I end it", -1, False),
         ("how do I end it all for me alone tonight", -1, True),
         ("how do I end it all for me alone tonight", -4, False),
+        ("tools that are there for me and how do I end it", -1, True),
+        ("tools that are there for me and how do I end it", -2, False),
         ("without what would end it", 0, False),
     ],
 )
