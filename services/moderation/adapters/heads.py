@@ -24,10 +24,11 @@ _HALF = 0.5
 ALONE = 0.79
 # What the reader's margins lose in a window of many sentences. Each of these is a window as well.
 _OF_MANY_SENTENCES = np.float32(5)
-# A window asks for a way to die only where the heads find at least so much of self-harm in it. The
-# second is for what may be a clause that was cut out of a sentence; the third for a few words alone
-# ("how many steps?"), which may mean anything.
-_A_LITTLE, _SOME, _MUCH, _FEW_WORDS = 0.06, 0.2, 0.4, 7
+# Likewise in what is as long as a clause that was cut out of a sentence.
+_OF_A_CLAUSE = np.float32(3)
+# A window asks for a way to die only where the heads find at least so much of self-harm in it; the
+# second is for a few words alone ("how many steps?"), which may mean anything.
+_A_LITTLE, _MUCH, _FEW_WORDS = 0.06, 0.4, 7
 INSTRUCTIONS = CATEGORIES.index("self-harm/instructions")
 _SELF_HARM = [column for column, name in enumerate(CATEGORIES) if name.startswith("self-harm")]
 _NOT_AT_ALL = np.float32(-10)
@@ -66,7 +67,8 @@ class HeadStage:
 
     The heads alone may find a window worth a flag. Only the reader may find it as bad as `ALONE`
     and worse, which is where the bundled policy blocks. In a window of many sentences what it finds
-    may come from sentences that have nothing to do with each other, so there it must be surer.
+    may come from sentences that have nothing to do with each other, so there it must be surer; and
+    so it must in a clause, without what stood around it.
     """
 
     def __init__(self, reader: WindowReader, heads: Heads) -> None:
@@ -77,7 +79,9 @@ class HeadStage:
         reading = await self._reader.read(windows)
         of_heads = self._heads.margins(reading.vectors)
         few = np.array([[holds_few_sentences(window)] for window in windows])
+        clause = np.array([[count_words(window) == CLAUSE.words] for window in windows])
         margins = np.where(few, reading.margins, reading.margins - _OF_MANY_SENTENCES)
+        margins = np.where(clause, margins - _OF_A_CLAUSE, margins)
         margins[:, INSTRUCTIONS] = _asking(windows, of_heads, margins[:, INSTRUCTIONS])
         scores = combined(of_heads, margins)
         refusal = np.array([[refuses(window)] for window in windows])
@@ -88,10 +92,9 @@ class HeadStage:
 
 def _asking(windows: Sequence[str], of_heads: Scores, margins: Scores) -> Scores:
     """What remains of the reader's margins for asking for a way to die: one for each window."""
-    words = np.array([count_words(window) for window in windows])
-    least = np.where(words == CLAUSE.words, _SOME, np.where(words <= _FEW_WORDS, _MUCH, _A_LITTLE))
+    short = np.array([count_words(window) <= _FEW_WORDS for window in windows], bool)
     of_self_harm = as_scores(of_heads[:, _SELF_HARM]).max(axis=1)
-    asks = of_self_harm >= least
+    asks = of_self_harm >= np.where(short, _MUCH, _A_LITTLE)
     asks &= np.array([may_ask(window) for window in windows], bool)
     plain = np.array([asks_plainly(window) for window in windows], bool)
     gained = np.where(plain & (margins > _AGAINST), margins + _PLAINLY, margins)

@@ -163,7 +163,9 @@ async def test_what_an_agent_is_told_passes(screener: Screener) -> None:
     told = (
         "Only terminate your turn when you are sure that the problem is solved. Autonomously"
         " resolve the query to the best of your ability, using the tools available to you, before"
-        " coming back to the user. Do NOT guess or make up an answer."
+        " coming back to the user. Do NOT guess or make up an answer. In a non-interactive mode,"
+        " proactively run tests when you are working on test-related tasks, such as adding tests,"
+        " fixing tests, or reproducing a bug to verify behavior."
     )
     assert not await blocked(screener, [told])
 
