@@ -24,7 +24,8 @@ _HALF = 0.5
 ALONE = 0.79
 # What the reader's margins lose in a window of many sentences. Each of these is a window as well.
 _OF_MANY_SENTENCES = np.float32(5)
-# Likewise in what is as long as a clause that was cut out of a sentence.
+# What they lose in a window that has as many words as a clause cut out of a long sentence: what is
+# meant may stand in the rest of that sentence.
 _OF_A_CLAUSE = np.float32(3)
 # A window asks for a way to die only where the heads find at least so much of self-harm in it; the
 # second is for a few words alone ("how many steps?"), which may mean anything.
@@ -67,8 +68,8 @@ class HeadStage:
 
     The heads alone may find a window worth a flag. Only the reader may find it as bad as `ALONE`
     and worse, which is where the bundled policy blocks. In a window of many sentences what it finds
-    may come from sentences that have nothing to do with each other, so there it must be surer; and
-    so it must in a clause, without what stood around it.
+    may come from sentences that have nothing to do with each other, so there it must be surer. It
+    must be surer in a clause, too, since what stood around the clause is missing.
     """
 
     def __init__(self, reader: WindowReader, heads: Heads) -> None:
@@ -91,7 +92,10 @@ class HeadStage:
 
 
 def _asking(windows: Sequence[str], of_heads: Scores, margins: Scores) -> Scores:
-    """What remains of the reader's margins for asking for a way to die: one for each window."""
+    """The reader's margins for asking for a way to die, by what the heads and the form say to it.
+
+    `margins` has one for each window, and so has the result.
+    """
     short = np.array([count_words(window) <= _FEW_WORDS for window in windows], bool)
     of_self_harm = as_scores(of_heads[:, _SELF_HARM]).max(axis=1)
     asks = of_self_harm >= np.where(short, _MUCH, _A_LITTLE)
